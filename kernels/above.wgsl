@@ -1,8 +1,9 @@
-// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j], and the starts of the axis
-// they make.
-// Method: what the sequences before have chosen is added up, of counts that are known (above_count) or by counting
-// again where rows are few; then each lane counts and writes a stretch of its own, one after the other. What else is to
-// be known of a row that was chosen, or of how many were, is written on the way.
+// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j]. Also writes `starts`, the
+// new axis's starts.
+// Method: the chosen rows of earlier sequences are added up: from known counts (above_count.wgsl) or, if there are few
+// rows, by counting again. Then each lane counts the chosen rows of its contiguous range. A prefix sum over the lanes
+// gives the index of each lane's first chosen row, and each lane writes its rows. `publish` and `finish` write further
+// results about a chosen row and about the number of chosen rows.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -14,10 +15,13 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> index: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+/** Lanes of a workgroup. */
 const LANES = 64u;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** The score of a row, which may be computed from others. */
+/** The score of row i. A prologue may compute it. */
 fn value(i: u32) -> f32 { return score[i]; }
+/** The threshold for a row. */
 fn thresholdAt(row: u32) -> f32 { return threshold[0]; }
 /** A lane's share of the rows chosen in sequences before b. */
 fn chosenBefore(b: u32, lane: u32) -> u32 {
@@ -25,14 +29,16 @@ fn chosenBefore(b: u32, lane: u32) -> u32 {
   for (var s = lane; s < b; s += LANES) { found += counts[s]; }
   return found;
 }
-/** Row `row` of sequence b is number `at` of all that are chosen; `first`: that of the sequence's first. */
+/** Called for each chosen row. `at`: its index among all chosen rows. `first`: sequence b's first such index. */
 fn publish(at: u32, row: u32, b: u32, first: u32) {}
-/** So many rows of sequence b are chosen. */
+/** Called once per sequence with the number of its chosen rows. */
 fn finish(b: u32, count: u32) {}
 // --- end of parameters
 
+/** A number for each lane: its part of `chosenBefore`, then prefix sums over the chosen rows. */
 var<workgroup> scan: array<u32, LANES>;
 
+/** An integer key in the order of the scores, −0 as 0; 0 for NaN. */
 fn keyOf(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
   let magnitude = bits & 0x7fffffffu;
@@ -41,6 +47,7 @@ fn keyOf(score: f32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
+/** Whether a row scores above its threshold; false if either is NaN. */
 fn isAbove(row: u32) -> bool {
   let bound = keyOf(thresholdAt(row));
   return bound != 0u && keyOf(value(row)) > bound;

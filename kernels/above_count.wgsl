@@ -1,6 +1,6 @@
-// counts[b] = how many rows of sequence b score above the threshold.
-// Method: LANES invocations share a sequence; integer keys of the same order as the scores (−0 as 0); NaN on either
-// side is never above.
+// counts[b] = the number of rows of sequence b that score above the threshold.
+// Method: LANES invocations share a sequence. Scores are compared by integer keys of the same order (−0 as 0). A row
+// does not count if its score or the threshold is NaN.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -11,14 +11,17 @@ struct Sizes { batch: u32 }
 @group(0) @binding(3) var<storage, read> parent: array<u32>;
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 const LANES = 64u;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** The score of a row, which may be computed from others. */
+/** The score of row i. A prologue may compute it. */
 fn value(i: u32) -> f32 { return score[i]; }
+/** The threshold for a row. */
 fn thresholdAt(row: u32) -> f32 { return threshold[0]; }
 // --- end of parameters
 
 var<workgroup> scan: array<u32, LANES>;
 
+/** An integer key in the order of the scores, −0 as 0; 0 for NaN. */
 fn keyOf(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
   let magnitude = bits & 0x7fffffffu;
@@ -27,6 +30,7 @@ fn keyOf(score: f32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
+/** Whether a row scores above its threshold; false if either is NaN. */
 fn isAbove(row: u32) -> bool {
   let bound = keyOf(thresholdAt(row));
   return bound != 0u && keyOf(value(row)) > bound;

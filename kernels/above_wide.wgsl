@@ -1,7 +1,8 @@
-// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j], and the starts of the axis
-// they make.
-// Method: as above.wgsl, for GPUs: each lane compares AT_ONCE rows of a stretch of its own at once, and keeps what it
-// found of the first of them. What lanes before have chosen is added up in two steps of sixteen.
+// The rows of each sequence that score above the threshold, ascending: index[starts[b] + j]. Also writes `starts`, the
+// new axis's starts.
+// Method: as above.wgsl, for GPUs. Each lane compares AT_ONCE rows of its range at once. The bits of the lane's first
+// AT_ONCE rows are kept, so that these rows are compared once. The prefix sum over the lanes takes two steps of
+// sixteen.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -13,9 +14,11 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read> counts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> index: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** The score of a row, which may be computed from others. */
+/** The score of row i. A prologue may compute it. */
 fn value(i: u32) -> f32 { return score[i]; }
+/** The threshold for a row. */
 fn thresholdAt(row: u32) -> f32 { return threshold[0]; }
 /** A lane's share of the rows chosen in sequences before b. */
 fn chosenBefore(b: u32, lane: u32) -> u32 {
@@ -23,25 +26,29 @@ fn chosenBefore(b: u32, lane: u32) -> u32 {
   for (var s = lane; s < b; s += LANES) { found += counts[s]; }
   return found;
 }
-/** Row `row` of sequence b is number `at` of all that are chosen; `first`: that of the sequence's first. */
+/** Called for each chosen row. `at`: its index among all chosen rows. `first`: sequence b's first such index. */
 fn publish(at: u32, row: u32, b: u32, first: u32) {}
-/** So many rows of sequence b are chosen. */
+/** Called once per sequence with the number of its chosen rows. */
 fn finish(b: u32, count: u32) {}
 // --- end of parameters
 
 const LANES = 256u;
+/** Rows that a lane compares at once. */
 const AT_ONCE = 8u;
-/** A window is of SPAN lanes, and there are as many windows side by side. */
-const SPAN = 16u;
 /**
- * What each lane has chosen, and its share of what sequences before have, behind zeros; and the sum of SPAN of them up
- * to each, behind zeros.
+ * Prefix sums take two steps: a lane adds the SPAN entries of `numbers` that end at it, then SPAN such windows, SPAN
+ * lanes apart.
  */
+const SPAN = 16u;
+// Workgroup memory; both arrays begin with zeros, for windows that reach before lane 0:
+//   numbers[SPAN + lane]    x: rows that the lane chose; y: its part of `chosenBefore`.
+//   windows[LANES + lane]   the sum of the SPAN entries of `numbers` that end at the lane.
+//   whole                   the total of all lanes.
 var<workgroup> numbers: array<vec2u, SPAN + LANES>;
 var<workgroup> windows: array<vec2u, LANES + LANES>;
-/** What all lanes come to. */
 var<workgroup> whole: vec2u;
 
+/** An integer key in the order of the scores, −0 as 0; 0 for NaN. */
 fn keyOf(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
   let magnitude = bits & 0x7fffffffu;
@@ -49,13 +56,14 @@ fn keyOf(score: f32) -> u32 {
   return select(key, 0u, magnitude > 0x7f800000u);
 }
 
+/** Whether a row scores above its threshold; false if either is NaN. */
 fn isAbove(row: u32) -> bool {
-  // Both are loaded, whatever the first is.
+  // `&` in place of `&&`: both loads are issued together.
   let bound = keyOf(thresholdAt(row));
   return (bound != 0u) & (keyOf(value(row)) > bound);
 }
 
-/** Of AT_ONCE rows from this one on a bit for each that is above; none beyond `to`, and no row beyond `last` is read. */
+/** Bit i is set if row + i is below `to` and scores above the threshold. Reads no row past `last`. */
 fn foundFrom(row: u32, to: u32, last: u32) -> u32 {
   var found = 0u;
   for (var i = 0u; i < AT_ONCE; i++) { found |= u32(isAbove(min(row + i, last)) & (row + i < to)) << i; }
@@ -80,7 +88,7 @@ fn main(
   var own = countOneBits(held);
   for (var row = begin + AT_ONCE; row < to; row += AT_ONCE) { own += countOneBits(foundFrom(row, to, end - 1u)); }
 
-  // What lanes up to this one have chosen, and what sequences before have.
+  // Prefix sums. The total's y is the number of rows chosen in earlier sequences.
   numbers[SPAN + lane] = vec2u(own, chosenBefore(b, lane));
   workgroupBarrier();
   var window = vec2u();

@@ -1,8 +1,9 @@
 // g' = factor · g; m ← m + (1 − β1)(g' − m); v ← β2 · v + (1 − β2) g'²; w ← w (1 − rate · decay) − rate / c1 · m / (√v
-// / √c2 + ε): a step of AdamW.
-// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are
-// where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
-// Grid: one workgroup for each LANES · EACH weights, EACH to an invocation, which share what they read of the settings.
+// / √c2 + ε), c1 = 1 − β1^t, c2 = 1 − β2^t: a step of AdamW.
+// Method: as the formula reads, in PyTorch's order of operations. Weights and moments are updated in place. If the
+// factor is not finite, nothing changes. Its bits are tested, because WGSL may assume that nothing is NaN.
+// Grid: one workgroup for each LANES · EACH weights. An invocation updates EACH weights, so that it reads the settings
+// once.
 
 // --- parameters
 struct Sizes { count: u32, towards1: f32, beta2: f32, towards2: f32, eps: f32 }
@@ -12,17 +13,23 @@ struct Sizes { count: u32, towards1: f32, beta2: f32, towards2: f32, eps: f32 }
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
 @group(0) @binding(4) var<storage, read_write> m: array<f32>;
 @group(0) @binding(5) var<storage, read_write> v: array<f32>;
+/** Lanes of a workgroup. */
 const LANES = 64u;
+/** Weights of a lane. */
 const EACH = 8u;
+/** Weights. */
 fn count() -> u32 { return sizes.count; }
-/** 1 − β1, β2, 1 − β2, ε. */
+/** 1 − β1. */
 fn towards1() -> f32 { return sizes.towards1; }
+/** β2. */
 fn beta2() -> f32 { return sizes.beta2; }
+/** 1 − β2. */
 fn towards2() -> f32 { return sizes.towards2; }
+/** ε. */
 fn eps() -> f32 { return sizes.eps; }
-/** Element i of g, which a prologue may compute. */
+/** Element i of g. A prologue may compute it. */
 fn value(i: u32) -> f32 { return g[i]; }
-/** Learning rate, decay, 1 − β1^t, 1 − β2^t, factor on g. */
+/** Setting i: learning rate, decay, 1 − β1^t, 1 − β2^t, factor. */
 fn setting(i: u32) -> f32 { return settings[i]; }
 // --- end of parameters
 

@@ -1,6 +1,6 @@
-// y[o] = the first r for which x[base(o) + step(r)] is largest.
-// Method: integer keys of the same order as the values are compared, NaN highest, so that no arithmetic meets NaN or
-// infinity.
+// y[o] = the first r with the largest x[base(o) + step(r)].
+// Method: values are compared by integer keys of the same order, NaN highest, so that no arithmetic has NaN or infinity
+// as an operand.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -8,11 +8,15 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
+/** Elements of y. */
 fn outputs() -> u32 { return sizes.outputs; }
+/** Elements of x for each element of y. */
 fn extent() -> u32 { return sizes.extent; }
+/** The index in x of output o's first element. */
 fn base(o: u32) -> u32 { return o * sizes.extent; }
+/** The distance from an output's first element to its r-th. */
 fn step(r: u32) -> u32 { return r; }
-/** Larger for larger values. */
+/** An integer key in the order of the values. */
 fn key(bits: u32) -> u32 { return bits; }
 // --- end of parameters
 

@@ -1,6 +1,6 @@
-// y[o] = the first r whose x[base(o) + step(r)] is largest: long rows, or of an extent known only when running.
-// Method: integer keys of the same order as the values (NaN highest, −0 as 0). LANES invocations share an output; each
-// keeps the first of its largest, then halves meet halves in a tree, where of equals the earlier wins.
+// y[o] = the first r with the largest x[base(o) + step(r)], for long rows, or if the extent is known only at run time.
+// Method: integer keys of the same order as the values (NaN highest, −0 as 0). LANES invocations share an output. Each
+// keeps the first of its largest values; then a tree reduction, in which ties go to the smaller r.
 // Grid: one workgroup for each element of y.
 
 // --- parameters
@@ -9,10 +9,15 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 const LANES = 64u;
+/** Elements of y. */
 fn outputs() -> u32 { return sizes.outputs; }
+/** Elements of x for each element of y. */
 fn extent() -> u32 { return sizes.extent; }
+/** The index in x of output o's first element. */
 fn base(o: u32) -> u32 { return o * sizes.extent; }
+/** The distance from an output's first element to its r-th. */
 fn step(r: u32) -> u32 { return r; }
+/** An integer key in the order of the values. */
 fn key(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0xffffffffu; }
@@ -21,9 +26,10 @@ fn key(bits: u32) -> u32 {
 }
 // --- end of parameters
 
-/** The largest key that each lane has seen, and where. */
+/** Each lane's largest key, and its r. */
 var<workgroup> parts: array<vec2u, LANES>;
 
+/** The larger key; of equal keys, the smaller r. */
 fn better(a: vec2u, b: vec2u) -> vec2u {
   return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
 }
@@ -37,7 +43,7 @@ fn main(
   let o = group.x + group.y * groups.x;
   if (o >= outputs()) { return; }
   let start = base(o);
-  // A lane without elements loses to any other.
+  // A lane without elements loses to every other lane.
   var best = vec2u(0u, 0xffffffffu);
   for (var r = lane; r < extent(); r += LANES) { best = better(best, vec2u(key(x[start + step(r)]), r)); }
   parts[lane] = best;

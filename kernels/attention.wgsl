@@ -1,11 +1,12 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none.
-// Method: a tile of queries (rows, and the heads that share keys) goes through the keys of its sequence in blocks,
-// keeping for each query the largest score, the sum and the weighted values, which are scaled down whenever a larger
-// score comes (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Lanes own keys while
-// they score and columns while they add values; the weights of a block pass between the two through workgroup memory.
-// Positions ascend, so the keys that a tile sees are a stretch; no others are visited.
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// sequence; 0 if the query sees no key.
+// Method: online softmax (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). A
+// workgroup takes a tile of queries (rows, and the heads that share a key head) through the keys of its sequence in
+// blocks. For each query it keeps the largest score, the sum of weights and the sum of weighted values. If a larger
+// score comes, it scales both sums down. To score, a lane owns four keys of a block; to add values, it owns columns.
+// The weights of a block pass between the two roles through workgroup memory. Positions ascend, so the keys that a tile
+// sees are contiguous; no other keys are visited.
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 
 // --- parameters
 struct Sizes {
@@ -22,50 +23,69 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+/** Lanes of a workgroup. */
 const LANES = 8u;
-/** Queries of a tile; `vec4f` of its staged queries; `vec4f` columns of y in a lane. */
+/** Queries of a tile. */
 const TILE = 8u;
+/** `vec4f` of the tile's queries in workgroup memory. */
 const STAGED = 128u;
+/** `vec4f` columns of y that a lane adds up. */
 const PARTS = 2u;
-/** Key heads, and query heads per key head. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Query heads per key head. */
 fn groupSize() -> u32 { return sizes.groupSize; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of q and k, and of v. */
+/** `vec4f` columns of q and k. */
 fn quarters() -> u32 { return sizes.quarters; }
+/** `vec4f` columns of v. */
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of q; zeros past the last column. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+/** Columns 4c to 4c + 3 of a row of k; zeros past the last column. */
 fn keyAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+/** Columns 4c to 4c + 3 of a row of v; zeros past the last column. */
 fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+/** Whether a query at position i sees a key at position j. */
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which the keys lie that a query at this position may see. */
+/** The first key position that a query at position i may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
+/** The last key position that a query at position i may see. */
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b in k. `startK(batch())` is the number of rows. */
 fn startK(b: u32) -> u32 { return startsK[b]; }
+/** The position of a query. */
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+/** The position of a key. */
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
+/** Keys of a block: four for each lane. */
 const BLOCK = 4u * LANES;
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
-/** Scaled queries: columns 4c … of query r at c · TILE + r. */
+// Workgroup memory:
+//   staged[c · TILE + r]     columns 4c to 4c + 3 of query r, scaled.
+//   weights[r · LANES + l]   the weights of query r for the four keys of lane l, in this block.
+//   parts[r · LANES + l]     query r: lane l's largest score of this block; at the end, lane l's sum of weights.
+//   whole[r]                 query r: the maximum, at the end the sum, of `parts` over the lanes.
 var<workgroup> staged: array<vec4f, STAGED>;
-/** Weights of a block, four keys together: those of lane l for query r at r · LANES + l. */
 var<workgroup> weights: array<vec4f, TILE * LANES>;
-/** A number of each lane for each query, and what they come to. */
 var<workgroup> parts: array<f32, TILE * LANES>;
 var<workgroup> whole: array<f32, TILE>;
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -76,7 +96,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first key from `begin` to `end` whose position is at least this; else `end`. */
+/** The first key in [begin, end) at or past `position`; `end` if there is none. */
 fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -87,12 +107,13 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   return low;
 }
 
+/** Whether a query at position i of sequence b sees a key. */
 fn seesAny(b: u32, i: u32) -> bool {
   let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
-/** A weighted value and others; nothing of one that is not seen, be it infinite or NaN. */
+/** others + weight · v. If the weight is 0, v counts as 0: 0 · NaN would be NaN. */
 fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f {
   return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others);
 }
@@ -114,9 +135,9 @@ fn main(
   if (head >= sharedHeads() || entry >= entries) { return; }
   let last = min(entry + TILE, entries) - 1u;
   let begin = keyFrom(startK(b), startK(b + 1u), firstSeen(positionQ(firstQuery + entry / groupSize())));
-  // No position is the largest number.
+  // Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let end = keyFrom(begin, startK(b + 1u), lastSeen(positionQ(firstQuery + last / groupSize())) + 1u);
-  // Blocks lie alike in every tile, so a row has the same bits in each.
+  // Blocks start at multiples of BLOCK from the sequence's first key in every tile, so a row has the same bits in each.
   let firstBlock = begin - (begin - startK(b)) % BLOCK;
 
   for (var i = lane; i < TILE * quarters(); i += LANES) {
@@ -136,7 +157,7 @@ fn main(
 
   for (var block = firstBlock; block < end; block += BLOCK) {
     workgroupBarrier();
-    // Scores of four keys a lane, and the largest of the block.
+    // The scores of the lane's four keys, and each query's largest score of the block.
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));
     var scores: array<vec4f, TILE>;
@@ -167,7 +188,7 @@ fn main(
     }
     workgroupBarrier();
 
-    // Weights relative to the largest score so far.
+    // Weights, relative to the query's largest score so far.
     for (var r = 0u; r < TILE; r++) {
       let most = max(best[r], whole[r]);
       let shrink = select(exp(best[r] - most), 1.0, best[r] == most);
@@ -179,12 +200,12 @@ fn main(
     }
     workgroupBarrier();
 
-    // Whether every query of the tile sees every key of the block.
+    // Whether every query of the tile sees every key of the block, and the number of keys is a multiple of 4.
     let blockEnd = min(block + BLOCK, end);
     let allSeen = (blockEnd - block) % 4u == 0u && positionK(block) >= firstSeen(positions[TILE - 1u]) &&
       positionK(blockEnd - 1u) <= lastSeen(positions[0]);
 
-    // Values of the columns a lane owns, four keys at a time.
+    // Adds values: the columns that the lane owns, of four keys at a time.
     for (var l = 0u; l < filled; l++) {
       let rows = min(vec4u(block + 4u * l) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
       var w: array<vec4f, TILE>;
@@ -221,7 +242,7 @@ fn main(
   for (var r = 0u; r < TILE; r++) {
     let e = entry + r;
     if (e <= last) {
-      // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+      // `best` is LOWEST in two cases. If no key is seen, the result is 0. If all scores are −∞, it is NaN.
       let none = best[r] == LOWEST && !seesAny(b, positions[r]);
       let inverse = select(1.0 / whole[r], 0.0, none);
       if (lane == 0u) {

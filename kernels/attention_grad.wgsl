@@ -1,10 +1,13 @@
-// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g,
-// j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are
-// q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv.
-// Method: as attention.wgsl. A tile of rows goes through the rows of the other side that share a pair with it in
-// blocks: lanes own four of these while they score, and columns while they add; what pairs weigh passes between the two
-// through workgroup memory. Weights come from the kept logarithms of their sums (Dao et al. 2022, arXiv 2205.14135).
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// Attention's gradient on one side, the queries or the keys: the own side. With p(i, j) = exp(scale · a[h, i] · x[g, j]
+// − lse): da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g, j], and db[h, i] = Σ over j of
+// p(i, j) · y[g, j]. lse is the log-sum-exp of the query's scores; delta is the query's result · dy. If the own side is
+// the queries, a, b are q, dy and x, y are k, v: da is dq. If the own side is the keys, a, b are k, v and x, y are q,
+// dy: da is dk, and db is dv.
+// Method: as attention.wgsl. A workgroup takes a tile of rows through the rows on the other side that pair with some
+// row of the tile, in blocks. To score, a lane owns four other rows; to add, it owns columns. Weights and gradients of
+// scores pass between the two roles through workgroup memory. Weights come from the stored log-sum-exp (Dao et al.
+// 2022, arXiv 2205.14135).
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 
 // --- parameters
 struct Sizes {
@@ -20,66 +23,90 @@ struct Sizes {
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
 @group(0) @binding(6) var<storage, read> stats: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
+/** Lanes of a workgroup. */
 const LANES = 8u;
-/** Rows of a tile; `vec4f` of its staged rows, for a and b. */
+/** Rows of a tile. */
 const TILE = 8u;
+/** `vec4f` of the tile's rows of a in workgroup memory. */
 const STAGED = 128u;
+/** `vec4f` of the tile's rows of b in workgroup memory. */
 const STAGED_V = 128u;
-/** `vec4f` columns of a and b in a lane. */
+/** `vec4f` columns of da that a lane adds up. */
 const CHUNKS = 2u;
+/** `vec4f` columns of db that a lane adds up. */
 const PARTS = 2u;
-/** Whether db is wanted. */
+/** 1 if db is computed, else 0. */
 const BOTH = 0u;
-/** Key heads; entries per row on the own and on the other side: the group size for queries, 1 for keys. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Entries per row of the own side: query heads per key head if the own side is the queries, else 1. */
 fn ownGroup() -> u32 { return sizes.groupSize; }
+/** Entries per row of the other side. */
 fn otherGroup() -> u32 { return 1u; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of a and b. */
+/** `vec4f` columns of a and x. */
 fn quarters() -> u32 { return sizes.quarters; }
+/** `vec4f` columns of b and y. */
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
+/** The first row of sequence b on the own side. `ownStart(batch())` is the number of rows. */
 fn ownStart(b: u32) -> u32 { return rows[b]; }
+/** The first row of sequence b on the other side. `otherStart(batch())` is the number of rows. */
 fn otherStart(b: u32) -> u32 { return rows[batch() + 1u + b]; }
+/** A row's position on the own side. */
 fn ownPosition(row: u32) -> u32 { return rows[2u * batch() + 2u + row]; }
+/** A row's position on the other side. */
 fn otherPosition(row: u32) -> u32 { return rows[2u * batch() + 2u + sizes.queries + row]; }
-/** Four columns of a row of a head. */
+/** Columns 4c to 4c + 3 of a row of a. */
 fn aAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+/** Columns 4c to 4c + 3 of a row of b. */
 fn bAt(head: u32, row: u32, c: u32) -> vec4f { return dy[head * sizes.resultHeads + row * sizes.resultRows + c]; }
+/** Columns 4c to 4c + 3 of a row of x. */
 fn xAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+/** Columns 4c to 4c + 3 of a row of y. */
 fn yAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
-/** lse and delta of a row where it is a query's, else zeros. */
+/** lse and delta of a row of the own side if it is a query, else zeros. */
 fn ownStats(head: u32, row: u32) -> vec2f {
   let n = sizes.sharedHeads * sizes.groupSize * sizes.queries;
   return vec2f(stats[head * sizes.queries + row], stats[n + head * sizes.queries + row]);
 }
+/** lse and delta of a row of the other side if it is a query, else zeros. */
 fn otherStats(head: u32, row: u32) -> vec2f { return vec2f(); }
+/** Stores columns 4c to 4c + 3 of a row of da. */
 fn writeA(head: u32, row: u32, c: u32, x: vec4f) { dq[head * sizes.queryHeads + row * sizes.queryRows + c] = x; }
+/** Stores columns 4c to 4c + 3 of a row of db. */
 fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}
-/** Whether rows at these positions, the own and another, are a pair. */
+/**
+ * Whether two rows, at position i on the own side and j on the other side, are a pair: a query and a key that it sees.
+ */
 fn pairs(i: u32, j: u32) -> bool { return j <= i; }
-/** The range of positions that may pair with position i of the own side. */
+/** The first position that may pair with position i on the own side. */
 fn firstOf(i: u32) -> u32 { return 0u; }
+/** The last position that may pair with position i on the own side. */
 fn lastOf(i: u32) -> u32 { return i; }
 // --- end of parameters
 
+/** Entries of the other side in a block: four for each lane. */
 const BLOCK = 4u * LANES;
-/** The columns of a row that a lane owns. */
+/** The columns of a row of da that a lane adds up. */
 alias ColumnsA = array<vec4f, CHUNKS>;
+/** The columns of a row of db that a lane adds up. */
 alias ColumnsB = array<vec4f, PARTS>;
-/** Scaled rows of a, and rows of b: columns 4c … of row r at c · TILE + r. */
+// Workgroup memory:
+//   stagedA[c · TILE + r]    columns 4c to 4c + 3 of row r of a, scaled.
+//   stagedB[c · TILE + r]    columns 4c to 4c + 3 of row r of b.
+//   weights[r · LANES + l]   p of row r and the four entries of lane l, in this block.
+//   changes[r · LANES + l]   the gradients of these four scores: p · (b · y − delta).
 var<workgroup> stagedA: array<vec4f, STAGED>;
 var<workgroup> stagedB: array<vec4f, STAGED_V>;
-/**
- * Of a block, four rows of the other side together: weights, and what they change by; those of lane l for row r at r ·
- * LANES + l.
- */
 var<workgroup> weights: array<vec4f, TILE * LANES>;
 var<workgroup> changes: array<vec4f, TILE * LANES>;
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return ownStart(b) * ownGroup() / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -90,7 +117,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first row of the other side from `begin` to `end` whose position is at least this; else `end`. */
+/** The first row of the other side in [begin, end) at or past `position`; `end` if there is none. */
 fn otherFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -120,7 +147,8 @@ fn main(
   let filled = min(TILE, entries - entry);
   let firstPosition = ownPosition(first + entry / ownGroup());
   let lastPosition = ownPosition(first + (entry + filled - 1u) / ownGroup());
-  // Entries of the other side that are a pair with some row of the tile. No position is the largest number.
+  // The entries of the other side that may pair with some row of the tile. Positions are below 2^32 − 1, so `+ 1u` does
+  // not overflow.
   let firstOther = otherStart(b);
   let lastOther = otherStart(b + 1u);
   let firstRow = otherFrom(firstOther, lastOther, firstOf(firstPosition));
@@ -148,7 +176,8 @@ fn main(
     for (var p = 0u; p < PARTS; p++) { addedB[r][p] = vec4f(); }
   }
 
-  // Blocks lie alike in every tile.
+  // Blocks start at multiples of BLOCK from the sequence's first entry in every tile, so a row has the same bits in
+  // each.
   for (var block = begin - (begin - firstOther * otherGroup()) % BLOCK; block < end; block += BLOCK) {
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));
@@ -196,23 +225,23 @@ fn main(
     }
     workgroupBarrier();
 
-    // The columns a lane owns; beyond the last entry weights are zeros.
+    // Adds the columns that the lane owns. Past the last entry, weights are 0.
     let count = (min(block + BLOCK, end) - block + 3u) / 4u;
     for (var j = 0u; j < count; j++) {
       let e = min(vec4u(block + 4u * j) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
       let heads = vec4u(otherHead) + e % otherGroup();
-      let rows = e / otherGroup();
+      let otherRows = e / otherGroup();
       for (var p = 0u; p < CHUNKS; p++) {
         let c = min(p * LANES + lane, quarters() - 1u);
-        let x = mat4x4f(xAt(heads.x, rows.x, c), xAt(heads.y, rows.y, c), xAt(heads.z, rows.z, c),
-          xAt(heads.w, rows.w, c));
+        let x = mat4x4f(xAt(heads.x, otherRows.x, c), xAt(heads.y, otherRows.y, c), xAt(heads.z, otherRows.z, c),
+          xAt(heads.w, otherRows.w, c));
         for (var r = 0u; r < TILE; r++) { addedA[r][p] += x * changes[r * LANES + j]; }
       }
       if (BOTH > 0u) {
         for (var p = 0u; p < PARTS; p++) {
           let c = min(p * LANES + lane, quartersV() - 1u);
-          let y = mat4x4f(yAt(heads.x, rows.x, c), yAt(heads.y, rows.y, c), yAt(heads.z, rows.z, c),
-            yAt(heads.w, rows.w, c));
+          let y = mat4x4f(yAt(heads.x, otherRows.x, c), yAt(heads.y, otherRows.y, c), yAt(heads.z, otherRows.z, c),
+            yAt(heads.w, otherRows.w, c));
           for (var r = 0u; r < TILE; r++) { addedB[r][p] += y * weights[r * LANES + j]; }
         }
       }

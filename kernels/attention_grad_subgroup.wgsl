@@ -1,12 +1,13 @@
-// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g,
-// j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are
-// q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv.
-// Method: as attention_subgroup.wgsl. A workgroup is one subgroup and owns a tile of rows, which goes through the rows
-// of the other side that share a pair with it in blocks: lanes own four of these while they score, and vectors of
-// columns while they add; what is owned and what pairs weigh is passed round by shuffles. Weights come from the kept
-// logarithms of their sums (Dao et al. 2022, arXiv 2205.14135). A tile is two halves, for compilers that unroll loops
-// only up to some size.
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// Attention's gradient on one side, the queries or the keys: the own side. With p(i, j) = exp(scale · a[h, i] · x[g, j]
+// − lse): da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g, j], and db[h, i] = Σ over j of
+// p(i, j) · y[g, j]. lse is the log-sum-exp of the query's scores; delta is the query's result · dy. If the own side is
+// the queries, a, b are q, dy and x, y are k, v: da is dq. If the own side is the keys, a, b are k, v and x, y are q,
+// dy: da is dk, and db is dv.
+// Method: as attention_subgroup.wgsl. A workgroup is one subgroup. It takes a tile of rows through the rows on the
+// other side that pair with some row of the tile, in blocks. To score, a lane owns four other rows; to add, it owns
+// vectors of columns. Shuffles broadcast the tile's rows, weights and gradients of scores. Weights come from the stored
+// log-sum-exp (Dao et al. 2022, arXiv 2205.14135). A tile is two halves, for compilers with a limit on unrolling.
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 enable subgroups;
 
 // --- parameters
@@ -23,60 +24,83 @@ struct Sizes {
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
 @group(0) @binding(6) var<storage, read> stats: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** Rows of half a tile. */
 const HALF = 8u;
-/** `vec4f` columns of a and b in a lane. */
+/** `vec4f` columns of a that a lane holds. */
 const CHUNKS = 2u;
+/** `vec4f` columns of b that a lane holds. */
 const PARTS = 2u;
-/** Whether db is wanted. */
+/** 1 if db is computed, else 0. */
 const BOTH = 0u;
-/** Key heads; entries per row on the own and on the other side: the group size for queries, 1 for keys. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Entries per row of the own side: query heads per key head if the own side is the queries, else 1. */
 fn ownGroup() -> u32 { return sizes.groupSize; }
+/** Entries per row of the other side. */
 fn otherGroup() -> u32 { return 1u; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of a and b. */
+/** `vec4f` columns of a and x. */
 fn quarters() -> u32 { return sizes.quarters; }
+/** `vec4f` columns of b and y. */
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
+/** The first row of sequence b on the own side. `ownStart(batch())` is the number of rows. */
 fn ownStart(b: u32) -> u32 { return rows[b]; }
+/** The first row of sequence b on the other side. `otherStart(batch())` is the number of rows. */
 fn otherStart(b: u32) -> u32 { return rows[batch() + 1u + b]; }
+/** A row's position on the own side. */
 fn ownPosition(row: u32) -> u32 { return rows[2u * batch() + 2u + row]; }
+/** A row's position on the other side. */
 fn otherPosition(row: u32) -> u32 { return rows[2u * batch() + 2u + sizes.queries + row]; }
-/** Four columns of a row of a head. */
+/** Columns 4c to 4c + 3 of a row of a. */
 fn aAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+/** Columns 4c to 4c + 3 of a row of b. */
 fn bAt(head: u32, row: u32, c: u32) -> vec4f { return dy[head * sizes.resultHeads + row * sizes.resultRows + c]; }
+/** Columns 4c to 4c + 3 of a row of x. */
 fn xAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+/** Columns 4c to 4c + 3 of a row of y. */
 fn yAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
-/** lse and delta of a row where it is a query's, else zeros. */
+/** lse and delta of a row of the own side if it is a query, else zeros. */
 fn ownStats(head: u32, row: u32) -> vec2f {
   let n = sizes.sharedHeads * sizes.groupSize * sizes.queries;
   return vec2f(stats[head * sizes.queries + row], stats[n + head * sizes.queries + row]);
 }
+/** lse and delta of a row of the other side if it is a query, else zeros. */
 fn otherStats(head: u32, row: u32) -> vec2f { return vec2f(); }
+/** Stores columns 4c to 4c + 3 of a row of da. */
 fn writeA(head: u32, row: u32, c: u32, x: vec4f) { dq[head * sizes.queryHeads + row * sizes.queryRows + c] = x; }
+/** Stores columns 4c to 4c + 3 of a row of db. */
 fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}
-/** Whether rows at these positions, the own and another, are a pair. */
+/**
+ * Whether two rows, at position i on the own side and j on the other side, are a pair: a query and a key that it sees.
+ */
 fn pairs(i: u32, j: u32) -> bool { return j <= i; }
-/** The range of positions that may pair with position i of the own side. */
+/** The first position that may pair with position i on the own side. */
 fn firstOf(i: u32) -> u32 { return 0u; }
+/** The last position that may pair with position i on the own side. */
 fn lastOf(i: u32) -> u32 { return i; }
 // --- end of parameters
 
 const TILE = 2u * HALF;
+/** Entries of the other side in a block: four for each lane. */
 const BLOCK = 4u * WIDTH;
 /**
- * Of four rows of the other side, for each own row of a half: products of a and x, then weights; products of b and y,
- * then what those weights change by.
+ * For each row of a half, a number for each of the lane's four entries. `scores`: a · x, then weights. `changes`: b ·
+ * y, then gradients of scores.
  */
 alias Fours = array<vec4f, HALF>;
-/** The columns of a row that a lane owns. */
+/** The columns that a lane owns, of a row of a, x or da. */
 alias ColumnsA = array<vec4f, CHUNKS>;
+/** The columns that a lane owns, of a row of b, y or db. */
 alias ColumnsB = array<vec4f, PARTS>;
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return ownStart(b) * ownGroup() / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -87,7 +111,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first row of the other side from `begin` to `end` whose position is at least this; else `end`. */
+/** The first row of the other side in [begin, end) at or past `position`; `end` if there is none. */
 fn otherFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -98,7 +122,7 @@ fn otherFrom(begin: u32, end: u32, position: u32) -> u32 {
   return low;
 }
 
-/** One chunk of the rows of a half. */
+/** The lane's `chunk`-th `vec4f` of each row of a in a half. */
 fn chunkOfA(own: ptr<function, array<ColumnsA, TILE>>, half: u32, chunk: u32) -> Fours {
   var x: Fours;
   for (var r = 0u; r < HALF; r++) {
@@ -107,6 +131,7 @@ fn chunkOfA(own: ptr<function, array<ColumnsA, TILE>>, half: u32, chunk: u32) ->
   }
   return x;
 }
+/** The lane's `chunk`-th `vec4f` of each row of b in a half. */
 fn chunkOfB(own: ptr<function, array<ColumnsB, TILE>>, half: u32, chunk: u32) -> Fours {
   var x: Fours;
   for (var r = 0u; r < HALF; r++) {
@@ -116,7 +141,10 @@ fn chunkOfB(own: ptr<function, array<ColumnsB, TILE>>, half: u32, chunk: u32) ->
   return x;
 }
 
-/** Adds the products of the columns that lane j holds of each own row. */
+/**
+ * Adds the products of the four columns that lane j holds of each row. `others`: these columns of the lane's four
+ * entries, transposed.
+ */
 fn multiply(sums: ptr<function, Fours>, chunk: ptr<function, Fours>, j: u32, others: mat4x4f) {
   for (var r = 0u; r < HALF; r++) {
     let x = subgroupShuffle((*chunk)[r], j);
@@ -125,7 +153,10 @@ fn multiply(sums: ptr<function, Fours>, chunk: ptr<function, Fours>, j: u32, oth
   }
 }
 
-/** Makes weights of scores, and of the other products what they change by; nothing of what is no pair. */
+/**
+ * Turns products a · x into weights, and products b · y into gradients of scores. `hide` then clears entries that are
+ * not pairs.
+ */
 fn weigh(
   scores: ptr<function, Fours>,
   changes: ptr<function, Fours>,
@@ -142,6 +173,10 @@ fn weigh(
   }
 }
 
+/**
+ * Clears weights and gradients of entries that do not pair with the row. `present`: whether each of the four entries
+ * exists; `place`: their positions.
+ */
 fn hide(
   scores: ptr<function, Fours>,
   changes: ptr<function, Fours>,
@@ -158,7 +193,7 @@ fn hide(
   }
 }
 
-/** Adds four rows of the other side by the weights that lane j holds. */
+/** Adds four rows of x to da. The factors are the gradients of scores that lane j holds. */
 fn addA(
   added: ptr<function, array<ColumnsA, HALF>>,
   weights: ptr<function, Fours>,
@@ -176,6 +211,7 @@ fn addA(
     }
   }
 }
+/** Adds four rows of y to db. The factors are the weights that lane j holds. */
 fn addB(
   added: ptr<function, array<ColumnsB, HALF>>,
   weights: ptr<function, Fours>,
@@ -194,6 +230,7 @@ fn addB(
   }
 }
 
+/** The columns that the lane owns of an entry of x. */
 fn columnsA(head: u32, entry: u32, lane: u32) -> ColumnsA {
   var x: ColumnsA;
   for (var p = 0u; p < CHUNKS; p++) {
@@ -201,6 +238,7 @@ fn columnsA(head: u32, entry: u32, lane: u32) -> ColumnsA {
   }
   return x;
 }
+/** The columns that the lane owns of an entry of y. */
 fn columnsB(head: u32, entry: u32, lane: u32) -> ColumnsB {
   var x: ColumnsB;
   for (var p = 0u; p < PARTS; p++) {
@@ -228,8 +266,8 @@ fn main(
   let filled = min(TILE, entries - entry);
   let firstPosition = ownPosition(first + entry / ownGroup());
   let lastPosition = ownPosition(first + (entry + filled - 1u) / ownGroup());
-  // Entries of the other side that are a pair with some row of the tile, and those that are one with every row. No
-  // position is the largest number.
+  // `begin` to `end`: entries of the other side that may pair with some row of the tile. `seenBegin` to `seenEnd`:
+  // entries that pair with every row. Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let firstOther = otherStart(b);
   let lastOther = otherStart(b + 1u);
   let firstRow = otherFrom(firstOther, lastOther, firstOf(firstPosition));
@@ -244,7 +282,7 @@ fn main(
   var ownB: array<ColumnsB, TILE>;
   var ownStat: array<vec2f, TILE>;
   var positions: array<u32, TILE>;
-  // Rolled, for its bound is no constant: so the loads are few in the text.
+  // The bound is not a constant, so compilers do not unroll the loop, and the text has each load once.
   for (var r = 0u; r < filled; r++) {
     let head = ownHead + (entry + r) % ownGroup();
     let row = first + (entry + r) / ownGroup();
@@ -258,7 +296,8 @@ fn main(
   var addedB0: array<ColumnsB, HALF>;
   var addedB1: array<ColumnsB, HALF>;
 
-  // Blocks lie alike in every tile.
+  // Blocks start at multiples of BLOCK from the sequence's first entry in every tile, so a row has the same bits in
+  // each.
   for (var block = begin - (begin - firstOther * otherGroup()) % BLOCK; block < end; block += BLOCK) {
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));
@@ -313,7 +352,7 @@ fn main(
       hide(&scores1, &changes1, &positions, 1u, own < vec4u(end), place);
     }
 
-    // The columns a lane owns; beyond the last entry weights are zeros.
+    // Adds the columns that the lane owns. Past the last entry, weights are 0.
     let count = (blockEnd - block + 3u) / 4u;
     for (var j = 0u; j < count; j++) {
       let e = min(vec4u(block + 4u * j) + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));

@@ -1,16 +1,14 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none: products of f16 by f16 with sums in f32, on matrix units.
-// Method: as attention.wgsl, which see, goes through blocks of keys with the largest score so far (Dao et al. 2022,
-// arXiv 2205.14135). Each subgroup owns M queries of the tile, which stay in registers as matrices, and so do their
-// sums of values. A matrix can only be scaled as a whole, so sums go through workgroup memory to be scaled: not
-// before a score exceeds that on which a query's weights rest by more than MARGIN, and then for that query alone.
-// Scores go through workgroup memory too, where the lanes of a subgroup share a query, and weights come to lie over
-// them. Queries, keys, values and weights are rounded to f16; scores, their largest, the sums of weights and those of
-// values are f32. In workgroup memory eight columns of a row of queries or keys are a vector, and eight keys of a
-// column of values, so that units load 16 bytes at a time; rows are padded by a vector, so that those of a matrix lie
-// in different banks. Blocks of keys that no query of the tile sees are not visited; of a block that is, a value that
-// is infinite or NaN reaches the queries of the tile that do not see its key too.
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// sequence; 0 if the query sees no key. Products of f16 by f16 with sums in f32, on matrix units.
+// Method: online softmax over blocks of keys, as in attention.wgsl (Dao et al. 2022, arXiv 2205.14135). Each subgroup
+// owns M queries of the tile; the queries and their sums of values stay in registers as matrices. Scores go through
+// workgroup memory, where the lanes of a subgroup share a query; weights overwrite scores. A matrix can only be scaled
+// as a whole. To scale single rows, sums of values go through workgroup memory too: only if a score exceeds the query's
+// base by more than MARGIN, and then for that query alone. A base is the score that the weights of a query are relative
+// to. Queries, keys, values and weights are rounded to f16; scores, bases and all sums are f32. Blocks of keys that no
+// query of the tile sees are not visited. If a visited block has an infinite or NaN value, it also reaches queries that
+// do not see its key.
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 enable f16;
 enable subgroups;
@@ -18,9 +16,8 @@ enable chromium_experimental_subgroup_matrix;
 
 // --- parameters
 struct Sizes {
-  sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32,
-  queryHeads: u32, queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32,
-    resultRows: u32,
+  sharedHeads: u32, groupSize: u32, batch: u32, quarters: u32, quartersV: u32, scale: f32, queryHeads: u32,
+  queryRows: u32, keyHeads: u32, keyRows: u32, valueHeads: u32, valueRows: u32, resultHeads: u32, resultRows: u32,
 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -31,51 +28,53 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
-/** Invocations of a subgroup. */
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
-const M = 8u;
-const N = 8u;
-const K = 8u;
+/** A matrix unit multiplies M × K by K × N. */
+const M = 8u; const N = 8u; const K = 8u;
 /** Subgroups of a workgroup. */
 const SUBGROUPS = 4u;
-/** Keys of a block: whole matrices, across and down. */
+/** Keys of a block: a multiple of N and of K. */
 const BLOCK = 32u;
-/** Columns of q and k, and of v, filled up to whole matrices. */
+/** Columns of q and k, padded to whole matrices. */
 const COLUMNS = 64u;
+/** Columns of v, padded to whole matrices. */
 const COLUMNS_V = 64u;
-/** Whether q and k have fewer columns. */
+/** 1 if q and k have fewer than COLUMNS columns, else 0. */
 const PADDED = 0u;
-/** Key heads, and query heads per key head. */
+// Declarations that attention.wgsl explains:
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn groupSize() -> u32 { return sizes.groupSize; }
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of q and k, and of v. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
 fn keyAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
 fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which the keys lie that a query at this position may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
 fn startK(b: u32) -> u32 { return startsK[b]; }
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** The nearest f16. */
 fn halves(x: vec4f) -> vec4<f16> { return vec4<f16>(x); }
-/** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
+// Workgroup memory `tiles`, in vectors of eight halves or four sums, so that units load 16 bytes at a time. Strides
+// have an extra vector, so that the rows of a matrix are in different banks.
+//   from           stride        rows: contents of a vector. Lifetime.
+//   0              STRIDE        TILE queries: eight columns. Until `queries` is loaded.
+//   0              STRIDE        BLOCK keys: eight columns. For a block.
+//   FIRST_VALUES   STRIDE_V      COLUMNS_V columns of v: eight keys. For a block.
+//   FIRST_SUMS     STRIDE_SUMS   TILE queries' scores: four keys. Until weights overwrite them.
+//   FIRST_SUMS     STRIDE_SUMS   TILE queries' sums of values: four of BLOCK columns. While they are scaled or stored.
+//   FIRST_WEIGHTS  STRIDE_W      TILE queries' weights: eight keys. For a block.
 const FIRST_SUMS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
-/** Weights lie where scores lay. */
 const FIRST_WEIGHTS = FIRST_SUMS;
 const STRIDE_W = STRIDE_SUMS;
-/** Queries; then keys and values, and sums as vectors of four. */
 var<workgroup> tiles: array<vec4<u32>, max(TILE * STRIDE, FIRST_SUMS + TILE * STRIDE_SUMS)>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
 fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }
@@ -86,58 +85,63 @@ fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[FIRST_SUMS + at]); }
 fn setSums(at: u32, x: vec4f) { tiles[FIRST_SUMS + at] = bitcast<vec4<u32>>(x); }
 // --- end of parameters
 
-const TILE = SUBGROUPS * M;
-const LANES = SUBGROUPS * WIDTH;
+const TILE = SUBGROUPS * M; const LANES = SUBGROUPS * WIDTH;
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
-/** Scores are powers of two: by how much one may exceed that on which weights rest, which f16 then holds. */
+/** Scores are exponents of 2. A weight is 2^(score − base), at most 2^11, which f16 holds. */
 const MARGIN = 11.0;
 const LOG2_E = 1.4426950408889634;
 alias Left = subgroup_matrix_left<f16, K, M>;
 alias Right = subgroup_matrix_right<f16, N, K>;
 alias Sum = subgroup_matrix_result<f32, N, M>;
-
-/** Lanes that share a query, side by side in a subgroup; queries of a lane. */
+/** Lanes that share a query: neighbours in a subgroup. */
 const SHARING = max(WIDTH / M, 1u);
+/** Queries of a lane. */
 const EACH = M * SHARING / WIDTH;
-/** Eights of keys of a block; a lane owns so many of a query. */
+/** Groups of eight keys in a block. */
 const EIGHTS = BLOCK / 8u;
+/** Groups of eight keys that a lane owns per query. */
 const PARTS = (EIGHTS + SHARING - 1u) / SHARING;
 
-/** In vectors of eight halves or four sums: rows of queries and keys, columns of values, rows of sums. */
 const STRIDE = COLUMNS / 8u + 1u;
 const STRIDE_V = EIGHTS + 1u;
 const STRIDE_SUMS = BLOCK / 4u + 1u;
 const FIRST_VALUES = BLOCK * STRIDE;
-/** Sums of values go through the memory of a block's scores, so many matrices of a row at a time. */
+/** Matrices of a row of sums that are scaled or stored at a time, in the memory of scores. */
 const ACROSS = BLOCK / N;
+/** The number of times that this takes. */
 const CHUNKS = (COLUMNS_V + BLOCK - 1u) / BLOCK;
-/** What lanes bring of queries and keys in eights of columns, and of values in eights of keys by four columns. */
+/** Loads of a tile's queries: each is eight columns of a query. */
 const QUERY_PLACES = TILE * (COLUMNS / 8u);
+/** Loads of a block's keys: each is eight columns of a key. */
 const KEY_PLACES = BLOCK * (COLUMNS / 8u);
+/** Loads of a block's values: each is four columns of eight keys. */
 const VALUE_PLACES = EIGHTS * (COLUMNS_V / 4u);
-const QUERIES_EACH = (QUERY_PLACES + LANES - 1u) / LANES;
-const KEYS_EACH = (KEY_PLACES + LANES - 1u) / LANES;
-const PLACES_EACH = (BLOCK / 4u + LANES - 1u) / LANES;
-const VALUES_EACH = (VALUE_PLACES + LANES - 1u) / LANES;
+/** Loads of a lane, of each kind; PLACES_EACH: of four keys' positions. */
+const QUERIES_EACH = (QUERY_PLACES + LANES - 1u) / LANES; const KEYS_EACH = (KEY_PLACES + LANES - 1u) / LANES;
+const PLACES_EACH = (BLOCK / 4u + LANES - 1u) / LANES; const VALUES_EACH = (VALUE_PLACES + LANES - 1u) / LANES;
 /** Positions of the keys of a block. */
 var<workgroup> places: array<vec4u, BLOCK / 4u>;
-/** For each subgroup the last block in which a score exceeded the margin, counted from 1. */
+/** For each subgroup, the first key of the last block in which a score exceeded the margin, plus 1. */
 var<workgroup> grown: array<u32, SUBGROUPS>;
-
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
 
-/** Four columns of a query or a key; zeros beyond the last column. */
+/** c, or the last `vec4f` column if c is past it. */
 fn inside(c: u32) -> u32 { return select(min(c, quarters() - 1u), c, PADDED == 0u); }
+/** x, or zeros if column c is past the last. */
 fn filledUp(x: vec4f, c: u32) -> vec4f { return select(vec4f(), x, PADDED == 0u || c < quarters()); }
+/** Columns 4c to 4c + 3 of a query, padded with zeros. */
 fn queryPart(head: u32, row: u32, c: u32) -> vec4f { return filledUp(queryAt(head, row, inside(c)), c); }
+/** Columns 4c to 4c + 3 of a key, padded with zeros. */
 fn keyPart(head: u32, row: u32, c: u32) -> vec4f { return filledUp(keyAt(head, row, inside(c)), c); }
 
-/** What a lane brings of a block: positions, keys, values. */
+/** The lane's loads of a block. */
 struct Brought {
   places: array<vec4u, PLACES_EACH>,
   keys: array<array<vec4f, 2>, KEYS_EACH>, values: array<array<vec4f, 8>, VALUES_EACH>,
 }
+/** Loads a block. Keys past `last` repeat it. */
 fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
   var own: Brought;
   for (var p = 0u; p < KEYS_EACH; p++) {
@@ -158,12 +162,12 @@ fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
   return own;
 }
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
 
+/** The sequence of a tile. */
 fn sequenceOf(tile: u32) -> u32 {
-  var low = 0u;
-  var high = batch();
+  var low = 0u; var high = batch();
   while (high - low > 1u) {
     let middle = (low + high) / 2u;
     if (tilesBefore(middle) <= tile) { low = middle; } else { high = middle; }
@@ -171,7 +175,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** Of four positions the first keys from `begin` to `end` that have at least these; else `end`. */
+/** For each of four positions, the first key in [begin, end) at or past it; `end` if there is none. */
 fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
   var low = vec4u(begin);
   var left = end - begin;
@@ -186,11 +190,12 @@ fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
   return low;
 }
 
+/** Whether a query at position i of sequence b sees a key. */
 fn seesAny(b: u32, i: u32) -> bool {
   let first = keysFrom(startK(b), startK(b + 1u), vec4u(firstSeen(i))).x;
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
-/** Which of four keys of a block a query sees. */
+/** Whether a query at position i sees each of the four keys of the block from its j-th on. */
 fn seesFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
   let at = places[j / 4u];
   return (vec4u(block + j) + vec4u(0u, 1u, 2u, 3u) < vec4u(end)) &
@@ -198,17 +203,13 @@ fn seesFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
 }
 
 @compute @workgroup_size(LANES)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-  @builtin(subgroup_id) subgroup: u32,
-  @builtin(subgroup_invocation_id) member: u32,
-) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32,
+        @builtin(subgroup_invocation_id) member: u32) {
   let n = group.x + group.y * groups.x;
   let tiles = groups.x * groups.y / sharedHeads();
   let head = n / tiles;
-  // The last first, which see the most keys where none is ahead.
+  // Last tiles first: with a causal mask they see the most keys.
   let tile = tiles - 1u - n % tiles;
   let b = sequenceOf(tile);
   let firstQuery = startQ(b);
@@ -218,14 +219,15 @@ fn main(
   let filled = min(TILE, entries - entry);
   let firstPosition = positionQ(firstQuery + entry / groupSize());
   let lastPosition = positionQ(firstQuery + (entry + filled - 1u) / groupSize());
-  // The keys that some query of the tile may see, and those that every query sees. No position is the largest number.
+  // `begin` to `end`: the keys that some query of the tile may see. `seenBegin` to `seenEnd`: the keys that every query
+  // sees. Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let stretches = keysFrom(startK(b), startK(b + 1u), vec4u(
     firstSeen(firstPosition), lastSeen(lastPosition) + 1u, firstSeen(lastPosition), lastSeen(firstPosition) + 1u));
   let begin = stretches.x;
   let end = max(begin, stretches.y);
   let seenBegin = clamp(stretches.z, begin, end);
   let seenEnd = clamp(stretches.w, seenBegin, end);
-  // Of a tile's last query what lies beyond.
+  // Entries past the tile's last query repeat it.
   for (var p = 0u; p < QUERIES_EACH; p++) {
     let i = lane + p * LANES;
     if (QUERY_PLACES % LANES != 0u && i >= QUERY_PLACES) { continue; }
@@ -241,7 +243,7 @@ fn main(
   var queries: array<Left, COLUMNS / K>;
   for (var c = 0u; c < COLUMNS / K; c++) { queries[c] = leftAt(subgroup * M * STRIDE + c * (K / 8u), STRIDE); }
   workgroupBarrier();
-  // The queries that a lane shares, EACH of them.
+  // The first of the lane's EACH queries.
   let firstRow = subgroup * M + member / SHARING * EACH;
   let share = member % SHARING;
   let factor = scale() * LOG2_E;
@@ -255,9 +257,10 @@ fn main(
   }
   var added: array<Sum, COLUMNS_V / N>;
   for (var c = 0u; c < COLUMNS_V / N; c++) { added[c] = Sum(); }
-  // Blocks lie alike in every tile. What lies beyond the last key is the last, of no weight.
+  // Blocks start at multiples of BLOCK from the sequence's first key in every tile, so a row has the same bits in each.
+  // Keys past the last repeat it, with weight 0.
   let last = max(end, 1u) - 1u;
-  // Its end behind it: the compiler then takes what stays the same out of the loop.
+  // The exit test is at the loop's end, so that the compiler hoists invariants.
   var block = begin - (begin - startK(b)) % BLOCK;
   if (begin < end) { var next = bring(head, block, last, lane); loop {
     let allSeen = block >= seenBegin && block + BLOCK <= seenEnd;
@@ -291,7 +294,7 @@ fn main(
       putSums(subgroup * M * STRIDE_SUMS + j * (N / 4u), score);
     }
     workgroupBarrier();
-    // Weights relative to the largest score when it last grew by more than the margin.
+    // Weights are relative to the query's base: its largest score when this last grew by more than MARGIN.
     var own: array<array<array<vec4f, 2>, PARTS>, EACH>;
     var shrink: array<f32, EACH>;
     var grows = false;
@@ -342,7 +345,7 @@ fn main(
     for (var r = 0u; r < EACH; r++) {
       for (var p = 0u; p < PARTS; p++) {
         let e = p * SHARING + share;
-        // Of a query that sees no key yet, weights are zero too.
+        // If a query has seen no key, the base stays above LOWEST, so that its weights are 0.
         let base = max(best[r], 0.5 * LOWEST);
         let weight = array<vec4f, 2>(exp2(own[r][p][0] - base), exp2(own[r][p][1] - base));
         let sum = weight[0] + weight[1];
@@ -361,16 +364,13 @@ fn main(
       }
     }
     workgroupBarrier();
-    continuing {
-      block += BLOCK;
-      break if block >= end;
-    }
+    continuing { block += BLOCK; break if block >= end; }
   } }
   var inverse: array<f32, EACH>;
   for (var r = 0u; r < EACH; r++) {
     var whole = total[r];
     for (var d = 1u; d < SHARING; d *= 2u) { whole += subgroupShuffleXor(whole, d); }
-    // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+    // `best` is LOWEST in two cases. If no key is seen, the result is 0. If all scores are −∞, it is NaN.
     let none = best[r] == LOWEST && !seesAny(b, positions[r]);
     inverse[r] = select(1.0 / whole, 0.0, none);
     let e = entry + firstRow + r;

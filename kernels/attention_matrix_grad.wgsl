@@ -1,14 +1,11 @@
-// Rows of one side of attention's gradient: da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g,
-// j], and db[h, i] = Σ over j of p(i, j) · y[g, j], with p = exp(scale · a[h, i] · x[g, j] − lse). For queries a, b are
-// q, dy and x, y are k, v: da is dq. For keys a, b are k, v and x, y are q, dy: da is dk, and db is dv. Products of f16
-// by f16 with sums in f32, on matrix units.
-// Method: as attention_grad.wgsl, but each subgroup owns M rows of the tile, which stay in registers as matrices where
-// those have room. Scores, and products of b and y, go through workgroup memory, where the lanes of a subgroup share a
-// row, and weights and changes come to lie over them; what these add stays in registers, for here nothing is scaled.
-// Operands, weights and changes are rounded to f16, scores and all sums are f32. In workgroup memory eight columns of a
-// row are a vector; x, and y where db is wanted, lie turned too, eight rows of a column a vector: so units load 16
-// bytes at a time. Rows are padded by a vector, so that those of a matrix lie in different banks.
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// da[h, i] = scale · Σ over j of p(i, j) · (b[h, i] · y[g, j] − delta) · x[g, j], and db[h, i] = Σ over j of p(i, j) ·
+// y[g, j]: the gradient of attention that attention_grad.wgsl explains, for queries or for keys.
+// Method: as attention_grad.wgsl, on matrix units: products of f16 by f16 with sums in f32. Each subgroup owns M rows
+// of the tile; if registers have room (HELD), these rows stay there as matrices. Scores, and products of b and y, go
+// through workgroup memory, where the lanes of a subgroup share a row. Weights and changes, the gradients of scores,
+// overwrite them. Sums stay in registers, because nothing is scaled. Operands, weights and changes are rounded to f16;
+// scores and all sums are f32.
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -26,28 +23,27 @@ struct Sizes {
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
 @group(0) @binding(6) var<storage, read> stats: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
-/** Invocations of a subgroup. */
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
-const M = 8u;
-const N = 8u;
-const K = 8u;
+/** A matrix unit multiplies M × K by K × N. */
+const M = 8u; const N = 8u; const K = 8u;
 /** Subgroups of a workgroup. */
 const SUBGROUPS = 2u;
-/** Rows of the other side in a block: whole matrices, across and down. */
+/** Entries of the other side in a block: a multiple of N and of K. */
 const BLOCK = 16u;
-/** Columns of a, and of b, filled up to whole matrices. */
+/** Columns of a and x, padded to whole matrices. */
 const COLUMNS = 64u;
+/** Columns of b and y, padded to whole matrices. */
 const COLUMNS_V = 64u;
-/** Whether db is wanted, for which the own side is the keys; else it is the queries. */
+/** 1 if the own side is the keys: then db is computed. 0 if it is the queries. */
 const BOTH = 0u;
-/** Whether registers have room for the own rows; else they stay in workgroup memory. */
+/** 1 if registers have room for the matrices of the own rows; 0 if they stay in workgroup memory. */
 const HELD = 1u;
-/** Key heads; entries per row on the own and on the other side: the group size for queries, 1 for keys. */
+// Declarations that attention_grad.wgsl explains:
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
 fn ownGroup() -> u32 { return sizes.groupSize; }
 fn otherGroup() -> u32 { return 1u; }
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of a and b. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
@@ -55,12 +51,10 @@ fn ownStart(b: u32) -> u32 { return rows[b]; }
 fn otherStart(b: u32) -> u32 { return rows[batch() + 1u + b]; }
 fn ownPosition(row: u32) -> u32 { return rows[2u * batch() + 2u + row]; }
 fn otherPosition(row: u32) -> u32 { return rows[2u * batch() + 2u + sizes.queries + row]; }
-/** Four columns of a row of a head. */
 fn aAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.heads + row * sizes.rows + c]; }
 fn bAt(head: u32, row: u32, c: u32) -> vec4f { return dy[head * sizes.headsV + row * sizes.rowsV + c]; }
 fn xAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.heads + row * sizes.rows + c]; }
 fn yAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.headsV + row * sizes.rowsV + c]; }
-/** lse and delta of a row where it is a query's, else zeros. */
 fn ownStats(head: u32, row: u32) -> vec2f {
   let n = sizes.sharedHeads * sizes.groupSize * sizes.queries;
   return vec2f(stats[head * sizes.queries + row], stats[n + head * sizes.queries + row]);
@@ -70,15 +64,23 @@ fn writeA(head: u32, row: u32, c: u32, x: vec4f) { dq[head * sizes.heads + row *
 fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}
 /** The nearest f16. */
 fn halves(x: vec4f) -> vec4<f16> { return vec4<f16>(x); }
-/** Whether rows at these positions, the own and another, are a pair. */
 fn pairs(i: u32, j: u32) -> bool { return j <= i; }
-/** The range of positions that may pair with position i of the own side. */
 fn firstOf(i: u32) -> u32 { return 0u; }
 fn lastOf(i: u32) -> u32 { return i; }
-/** Weights and changes lie where scores and products lay. */
+// Workgroup memory `tiles`, in vectors of eight halves or four sums, so that units load 16 bytes at a time. Strides
+// have an extra vector, so that the rows of a matrix are in different banks.
+//   from             stride        rows: contents of a vector. Lifetime.
+//   FIRST_A          STRIDE        TILE rows of a: eight columns. If HELD, at 0, until x and y overwrite them.
+//   FIRST_B          STRIDE_V      TILE rows of b: eight columns. After the rows of a.
+//   0                STRIDE        BLOCK entries of x: eight columns. For a block.
+//   FIRST_Y          STRIDE_V      BLOCK entries of y: eight columns. For a block.
+//   FIRST_TURNED     STRIDE_T      COLUMNS columns of x: eight entries. For a block.
+//   FIRST_TURNED_Y   STRIDE_T      COLUMNS_V columns of y, if BOTH: eight entries. For a block.
+//   FIRST_BEHIND     STRIDE_SUMS   TILE rows of scores, then of products: four entries. Until weights overwrite them.
+//   FIRST_WEIGHTS    STRIDE_W      TILE rows of weights, then of changes: eight entries. For a block.
+//   FIRST_BEHIND     STRIDE_SUMS   at the end, TILE rows of da or db: four of BLOCK columns, while they are stored.
 const FIRST_WEIGHTS = FIRST_BEHIND;
 const STRIDE_W = STRIDE_SUMS;
-/** Rows of both sides. From FIRST_BEHIND on: sums as vectors of four, then weights and changes. */
 var<workgroup> tiles: array<vec4<u32>, CELLS>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
 fn leftAt(at: u32, stride: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, stride); }
@@ -87,72 +89,72 @@ fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, FIRST_BEHIN
 fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[FIRST_BEHIND + at]); }
 // --- end of parameters
 
-const TILE = SUBGROUPS * M;
-const LANES = SUBGROUPS * WIDTH;
+const TILE = SUBGROUPS * M; const LANES = SUBGROUPS * WIDTH;
 const LOG2_E = 1.4426950408889634;
 alias Left = subgroup_matrix_left<f16, K, M>;
 alias Right = subgroup_matrix_right<f16, N, K>;
 alias Sum = subgroup_matrix_result<f32, N, M>;
-/** Lanes that share a row, side by side in a subgroup; rows of a lane. */
+/** Lanes that share a row: neighbours in a subgroup. */
 const SHARING = max(WIDTH / M, 1u);
+/** Rows of a lane. */
 const EACH = M * SHARING / WIDTH;
-/** Eights of rows of a block; a lane owns so many of a row of its own. */
+/** Groups of eight entries in a block. */
 const EIGHTS = BLOCK / 8u;
+/** Groups of eight entries that a lane owns per row. */
 const PARTS = (EIGHTS + SHARING - 1u) / SHARING;
-/** In vectors of eight halves or four sums: rows of a and x, of b and y, columns of x and y, rows of sums. */
-const STRIDE = COLUMNS / 8u + 1u;
-const STRIDE_V = COLUMNS_V / 8u + 1u;
-const STRIDE_T = EIGHTS + 1u;
+const STRIDE = COLUMNS / 8u + 1u; const STRIDE_V = COLUMNS_V / 8u + 1u; const STRIDE_T = EIGHTS + 1u;
 const STRIDE_SUMS = BLOCK / 4u + 1u;
-/** Behind x lie y, x turned, y turned where db is wanted, scores and products. */
-const FIRST_Y = BLOCK * STRIDE;
-const FIRST_TURNED = FIRST_Y + BLOCK * STRIDE_V;
+const FIRST_Y = BLOCK * STRIDE; const FIRST_TURNED = FIRST_Y + BLOCK * STRIDE_V;
 const FIRST_TURNED_Y = FIRST_TURNED + COLUMNS * STRIDE_T;
 const FIRST_BEHIND = FIRST_TURNED_Y + BOTH * COLUMNS_V * STRIDE_T;
-/** Rows of a and b: at the beginning where registers take them, else behind all others. */
-const END = FIRST_WEIGHTS + 2u * TILE * STRIDE_W;
-const FIRST_A = (1u - HELD) * END;
-const FIRST_B = FIRST_A + TILE * STRIDE;
-const CELLS = max(END, FIRST_B + TILE * STRIDE_V);
-/** What lanes bring: of a and b eight columns of a row, of x and then of y four columns of eight rows. */
+const END = FIRST_WEIGHTS + 2u * TILE * STRIDE_W; const FIRST_A = (1u - HELD) * END;
+const FIRST_B = FIRST_A + TILE * STRIDE; const CELLS = max(END, FIRST_B + TILE * STRIDE_V);
+/** Loads of the tile's rows of a: each is eight columns of a row. */
 const PLACES_A = TILE * (COLUMNS / 8u);
+/** Loads of the tile's rows of b: each is eight columns of a row. */
 const PLACES_B = TILE * (COLUMNS_V / 8u);
+/** Loads of a block's entries of x: each is four columns of eight entries. */
 const PLACES_X = EIGHTS * (COLUMNS / 4u);
+/** Loads of a block's entries of x, and then of y. */
 const PLACES = PLACES_X + EIGHTS * (COLUMNS_V / 4u);
-const EACH_OTHER = (PLACES + LANES - 1u) / LANES;
-const ROWS_EACH = (BLOCK + LANES - 1u) / LANES;
-/** Matrices of db in registers: one where it is not wanted. */
+/** Loads of a lane of each block; ROWS_EACH: of entries' positions. */
+const EACH_OTHER = (PLACES + LANES - 1u) / LANES; const ROWS_EACH = (BLOCK + LANES - 1u) / LANES;
+/** Matrices of db in registers: one, unused, if db is not computed. */
 const MATRICES_B = max(BOTH * (COLUMNS_V / N), 1u);
-/** What is stored goes through the memory of a block's scores, so many matrices of a row at a time. */
+/** Matrices of a row of sums that are stored at a time, in the memory of scores. */
 const ACROSS = BLOCK / N;
+/** The number of times that this takes: for da, and CHUNKS_B for db. */
 const CHUNKS = (COLUMNS + BLOCK - 1u) / BLOCK;
 const CHUNKS_B = (BOTH * COLUMNS_V + BLOCK - 1u) / BLOCK;
-/** Of the rows of a block: positions; lse, as a power of two, and delta where they are queries. */
+/** Positions of the entries of a block. */
 var<workgroup> places: array<array<u32, 4>, BLOCK / 4u>;
+/** [entry / 4][0: lse · log2 e, 1: delta][entry % 4] of a block, if the entries are queries. */
 var<workgroup> keptOther: array<array<array<f32, 4>, 2>, BLOCK / 4u>;
 fn vectorOf(x: array<f32, 4>) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
+/** x in f16, or zeros if a column is past the last. */
 fn inside(x: vec4f, isInside: bool) -> vec4<f16> { return halves(select(vec4f(), x, isInside)); }
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
-/** Which eight rows of a block and which four columns the i-th place is, of x, then of y. */
+/** Load i of a block: which eight entries, and which four columns. Loads of x come first. */
 fn placeOf(i: u32) -> vec2u {
   let y = i - PLACES_X;
   let ofY = vec2u(y / (COLUMNS_V / 4u), y % (COLUMNS_V / 4u));
   return select(ofY, vec2u(i / (COLUMNS / 4u), i % (COLUMNS / 4u)), i < PLACES_X);
 }
+/** Columns 4c to 4c + 3 of entry e of x. */
 fn xOf(head: u32, e: u32, c: u32) -> vec4f { return xAt(head + e % otherGroup(), e / otherGroup(), c); }
+/** Columns 4c to 4c + 3 of entry e of y. */
 fn yOf(head: u32, e: u32, c: u32) -> vec4f { return yAt(head + e % otherGroup(), e / otherGroup(), c); }
-/** What a lane brings of a block: rows of x or y, positions, and what is kept of queries. */
+/** The lane's loads of a block: x or y, positions, lse and delta. */
 struct Brought {
-  rows: array<array<vec4f, 8>, EACH_OTHER>,
-  places: array<u32, ROWS_EACH>, kept: array<vec2f, ROWS_EACH>,
+  rows: array<array<vec4f, 8>, EACH_OTHER>, places: array<u32, ROWS_EACH>, kept: array<vec2f, ROWS_EACH>,
 }
+/** Loads a block. Indices past the last entry and column are clamped. */
 fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
   var own: Brought;
   for (var p = 0u; p < EACH_OTHER; p++) {
     let at = placeOf(lane + p * LANES);
     let row = block + 8u * at.x;
-    // Beyond the last row and column the last.
     if (lane + p * LANES < PLACES_X) {
       for (var j = 0u; j < 8u; j++) { own.rows[p][j] = xOf(head, min(row + j, last), min(at.y, quarters() - 1u)); }
     } else {
@@ -166,20 +168,20 @@ fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
   }
   return own;
 }
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return ownStart(b) * ownGroup() / TILE + b; }
-
+/** The sequence of a tile. */
 fn sequenceOf(tile: u32) -> u32 {
-  var low = 0u;
-  var high = batch();
+  var low = 0u; var high = batch();
   while (high - low > 1u) {
     let middle = (low + high) / 2u;
     if (tilesBefore(middle) <= tile) { low = middle; } else { high = middle; }
   }
   return low;
 }
-
-/** Of four positions the first rows of the other side from `begin` to `end` that have at least these; else `end`. */
+/**
+ * For each of four positions, the first row of the other side in [begin, end) at or past it; `end` if there is none.
+ */
 fn othersFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
   var low = vec4u(begin);
   var left = end - begin;
@@ -194,24 +196,19 @@ fn othersFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
   return low;
 }
 
-/** Which of four rows of a block are a pair with an own one at this position. */
+/** Whether a row at position i pairs with each of the four entries of the block from its j-th on. */
 fn pairsFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
   let at = places[j / 4u];
   return (vec4u(block + j) + vec4u(0u, 1u, 2u, 3u) < vec4u(end)) &
     vec4<bool>(pairs(i, at[0]), pairs(i, at[1]), pairs(i, at[2]), pairs(i, at[3]));
 }
-
 @compute @workgroup_size(LANES)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-  @builtin(subgroup_id) subgroup: u32,
-  @builtin(subgroup_invocation_id) member: u32,
-) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+        @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32,
+        @builtin(subgroup_invocation_id) member: u32) {
   let n = group.x + group.y * groups.x;
   let tiles = groups.x * groups.y / sharedHeads();
-  // First those with the most pairs where no key is ahead: the last queries, and the first keys.
+  // Tiles with the most pairs first: with a causal mask the last queries, or the first keys.
   let tile = select(n % tiles, tiles - 1u - n % tiles, BOTH == 0u);
   let b = sequenceOf(tile);
   let first = ownStart(b);
@@ -223,14 +220,14 @@ fn main(
   let filled = min(TILE, entries - entry);
   let firstPosition = ownPosition(first + entry / ownGroup());
   let lastPosition = ownPosition(first + (entry + filled - 1u) / ownGroup());
-  // Entries of the other side that may be a pair with some row of the tile, and those that are one with every row. No
-  // position is the largest number.
+  // `begin` to `end`: entries of the other side that may pair with some row of the tile. `paired`: entries that pair
+  // with every row. Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let stretches = otherGroup() * othersFrom(otherStart(b), otherStart(b + 1u), vec4u(
     firstOf(firstPosition), lastOf(lastPosition) + 1u, firstOf(lastPosition), lastOf(firstPosition) + 1u));
   let begin = stretches.x;
   let end = max(begin, stretches.y);
   let paired = clamp(stretches.zw, vec2u(begin), vec2u(end));
-  // Rows beyond the last are as it.
+  // Rows past the tile's last entry repeat it.
   for (var p = 0u; p < (PLACES_A + LANES - 1u) / LANES; p++) {
     let i = lane + p * LANES;
     let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
@@ -257,7 +254,7 @@ fn main(
   for (var c = 0u; c < COLUMNS / K; c++) { ownA[c] = leftAt(firstA + c * (K / 8u), STRIDE); }
   for (var c = 0u; c < COLUMNS_V / K; c++) { ownB[c] = leftAt(firstB + c * (K / 8u), STRIDE_V); }
   workgroupBarrier();
-  // The rows that a lane shares, EACH of them.
+  // The first of the lane's EACH rows.
   let firstRow = subgroup * M + member / SHARING * EACH;
   let share = member % SHARING;
   let factor = scale() * LOG2_E;
@@ -272,7 +269,8 @@ fn main(
   var addedB: array<Sum, MATRICES_B>;
   for (var c = 0u; c < COLUMNS / N; c++) { addedA[c] = Sum(); }
   for (var c = 0u; c < MATRICES_B; c++) { addedB[c] = Sum(); }
-  // Blocks lie alike in every tile. What lies beyond the last row is the last, of no weight.
+  // Blocks start at multiples of BLOCK from the sequence's first entry in every tile, so a row has the same bits in
+  // each. Entries past the last repeat it, with weight 0.
   let last = max(end, 1u) - 1u;
   var block = begin - (begin - otherStart(b) * otherGroup()) % BLOCK;
   if (begin < end) { var next = bring(otherHead, block, last, lane); loop {
@@ -282,7 +280,8 @@ fn main(
       let owns = PLACES % LANES == 0u || i < PLACES;
       let ofX = i < PLACES_X;
       let at = placeOf(i);
-      // The neighbour has the other four of eight columns: each stores four of the eight rows, by whole vectors.
+      // Lanes 2i and 2i + 1 hold columns 0-3 and 4-7 of the same eight entries. They exchange halves, so that each
+      // writes four entries of eight columns, in whole vectors.
       let isOdd = i % 2u == 1u;
       var x: array<vec4<f16>, 8>;
       for (var j = 0u; j < 8u; j++) { x[j] = halves(next.rows[p][j]); }
@@ -326,7 +325,8 @@ fn main(
       putSums((TILE + subgroup * M) * STRIDE_SUMS + j * (N / 4u), product);
     }
     workgroupBarrier();
-    // What is beyond the last row, or no pair, weighs nothing.
+    // [row][part][0: weight, 1: change][half of eight entries]. Entries past the last, and entries that do not pair,
+    // get 0.
     var made: array<array<array<array<vec4<f16>, 2>, 2>, PARTS>, EACH>;
     for (var r = 0u; r < EACH; r++) {
       for (var p = 0u; p < PARTS; p++) {

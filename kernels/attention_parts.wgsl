@@ -1,8 +1,8 @@
-// y[h, i] = Σ over p of exp(most[p]) · x[p] / Σ over p of exp(most[p]) · total[p]: attention of query i, whose keys
-// were divided into parts p. Each left its weighted values x, relative to its largest score, `most`, and the sum of its
-// weights (Dao, Haziza, Massa and Sizov 2023, Flash-Decoding).
-// Method: an invocation adds four columns of all parts, four parts at once, relative to the largest score so far. A
-// part without keys has the lowest score and weighs nothing. Of a single part nothing is rounded.
+// y[h, i] = Σ over p of exp(most[p]) · x[p] / Σ over p of exp(most[p]) · total[p]: attention of query i from the parts
+// p into which its keys were divided (Dao, Haziza, Massa and Sizov 2023, Flash-Decoding). For each part, `most` is the
+// largest score, `total` the sum of weights relative to it, and x the sum of weighted values.
+// Method: online softmax over the parts. An invocation adds up four columns of all parts, four parts at once, relative
+// to the largest score so far. With a single part the result has the part's bits.
 // Grid: one invocation for each four columns of each head of each query; heads of a query are neighbours.
 
 // --- parameters
@@ -11,18 +11,25 @@ struct Sizes { batch: u32, heads: u32, parts: u32, resultHeads: u32, resultRows:
 @group(0) @binding(1) var<storage, read> parts: array<vec4f>;
 @group(0) @binding(2) var<storage, read> startsQ: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-/** Fours of columns of v. */
+/** `vec4f` columns of v. */
 const QUARTERS_V = 16u;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
+/** Query heads. */
 fn heads() -> u32 { return sizes.heads; }
+/**
+ * Parts of each query. A part of a head of a query is QUARTERS_V vectors of x, then a vector with `most` and `total`.
+ */
 fn partCount() -> u32 { return sizes.parts; }
-/** First rows of a sequence's queries (entry `batch()` is the number of rows). */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
 // --- end of parameters
 
 /** Parts whose loads are in flight together. */
 const TOGETHER = 4u;
+/** The largest score of a part without keys. */
 const LOWEST = -3.4028234e38;
 
 @compute @workgroup_size(64)
@@ -56,7 +63,7 @@ fn main(
     added *= shrink;
     for (var i = 0u; i < TOGETHER; i++) {
       let own = select(exp(sums[i].x - most), 1.0, sums[i].x == most);
-      // Nothing of a part without keys, whose values nobody wrote, nor of one beyond the last.
+      // Parts without keys, whose values are unwritten, and indices past the last part get weight 0.
       let none = (at + i >= count) | ((sums[i].x == LOWEST) & (sums[i].y == 0.0));
       let weight = select(own, 0.0, none);
       sum = fma(weight, sums[i].y, sum);

@@ -1,13 +1,14 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none.
-// Method: for few queries on a GPU. A group of ACROSS lanes shares a key: each lane has loads of 16 bytes of it, and
-// shuffles within the group add up the score. A group takes KEYS keys at once, every GROUPS-th of the sequence, and
-// keeps its own largest score, sum and weighted values (Milakov and Gimelshein 2018, arXiv 1805.02867), which meet in
-// workgroup memory once at the end. Loads of keys and of values are in flight together, and so are the places of the
-// next ones. Sums go in another order than in tiles of queries.
-// Grid: one workgroup for each part of each query of each head; many keys are divided into parts, which
-// attention_parts.wgsl adds up. Heads of a query are neighbours, for they read the same rows of a cache. The grid has
-// room for more queries than there may be, and they are spread evenly over it.
+// sequence; 0 if the query sees no key.
+// Method: online softmax (Milakov and Gimelshein 2018, arXiv 1805.02867), for few queries on a GPU. A group of ACROSS
+// lanes shares a key: each lane loads every ACROSS-th `vec4f` of it, and shuffles within the group add up the score. A
+// group takes KEYS keys at once; the groups take the keys in turn. Each group keeps its own largest score, sum of
+// weights and weighted values, which are added up in workgroup memory at the end. The loads of keys and of values are
+// in flight together, and so are the indices of the next ones. Sums have another order than in tiles of queries, so a
+// row has other bits.
+// Grid: one workgroup for each part of the keys of each query of each head. attention_parts.wgsl adds up the parts of a
+// query with many keys. Heads of a query are neighbours, because they read the same rows of a cache. If the grid has
+// more slots than queries, the queries are spread evenly over the slots.
 enable subgroups;
 
 // --- parameters
@@ -25,60 +26,85 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+/** Lanes of a workgroup. */
 const LANES = 256u;
-/** Lanes of a group, at most a subgroup's; `vec4f` columns of q and v in a lane; keys in flight together. */
+/** Lanes of a group, at most a subgroup's. */
 const ACROSS = 8u;
+/** `vec4f` columns of q that a lane holds. */
 const CHUNKS = 2u;
+/** `vec4f` columns of v that a lane holds. */
 const PARTS = 2u;
+/** Keys of a group that are in flight together. */
 const KEYS = 2u;
-/** `vec4f` columns of q and k, and of v. */
+/** `vec4f` columns of q and k. */
 const QUARTERS = 16u;
+/** `vec4f` columns of v. */
 const QUARTERS_V = 16u;
-/** Key heads, and query heads per key head. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Query heads per key head. */
 fn groupSize() -> u32 { return sizes.groupSize; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of q; zeros past the last column. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
-/** The offset of a row of keys or values, and the `vec4f` at column c after an offset. */
+/** The index in k of a row's first `vec4f`. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
+/** Columns 4c to 4c + 3 of the row of k that begins at `begin`; zeros past the last column. */
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
+/** The index in v of a row's first `vec4f`. */
 fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
+/** Columns 4c to 4c + 3 of the row of v that begins at `begin`; zeros past the last column. */
 fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
-/** The most parts of a query, and the keys of one: of a query that sees `begin` to `end`. */
+/** The most parts into which the keys of a query are divided. */
 fn partCount() -> u32 { return 1u; }
+/** The keys of one part of a query that sees keys `begin` to `end`: the first, and the first after the last. */
 fn keysOf(part: u32, begin: u32, end: u32) -> vec2u { return vec2u(begin, end); }
-/** Positions between which the keys lie that a query at this position may see. */
+/** The first key position that a query at position i may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
+/** The last key position that a query at position i may see. */
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b in k. `startK(batch())` is the number of rows. */
 fn startK(b: u32) -> u32 { return startsK[b]; }
+/** The position of a query. */
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+/** The position of a key. */
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
-/** Stores four columns of weighted values; weights are relative to the largest score, `most`, and add up to `total`. */
+/**
+ * Stores four columns of weighted values. Weights are relative to `most`, the largest score, and `total` is their sum.
+ */
 fn finish(head: u32, place: u32, c: u32, x: vec4f, most: f32, total: f32) {
   if (c == 0u) { keep(head, place, most + log(total)); }
   write(head, place, c, x * (1.0 / total));
 }
 // --- end of parameters
 
+/** Groups of lanes in a workgroup. */
 const GROUPS = LANES / ACROSS;
+/** Keys that all groups take at once. */
 const STEP = GROUPS * KEYS;
-/** Groups that are added at once, in the end. */
+/** Groups whose results are loaded together at the end. */
 const SPAN = min(8u, GROUPS);
+/** The score of a key past the last. */
 const LOWEST = -3.4028234e38;
-/** The stretch in which a search goes on. */
+/** The stretch in which the search of `keyFrom` continues. */
 var<workgroup> stretch: vec2u;
-/** Of each group the largest score and the sum, and of each lane its columns. */
+// Workgroup memory at the end:
+//   largest[g]              the largest score of group g.
+//   totals[g]               the sum of weights of group g.
+//   values[g · ACROSS + l]  the p-th columns of lane l of group g, for one p after the other.
 var<workgroup> largest: array<f32, GROUPS>;
 var<workgroup> totals: array<f32, GROUPS>;
 var<workgroup> values: array<vec4f, LANES>;
 
+/** The sequence of a query's row, by binary search. */
 fn sequenceOf(row: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -89,7 +115,10 @@ fn sequenceOf(row: u32) -> u32 {
   return low;
 }
 
-/** The first key from `begin` to `end` whose position is at least this; else `end`. All lanes look at once. */
+/**
+ * The first key in [begin, end) at or past `position`; `end` if there is none. A LANES-ary search: each lane tests one
+ * key, and the lane at the boundary stores the stretch in which the search continues.
+ */
 fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -97,7 +126,7 @@ fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
     let each = (high - low + LANES - 1u) / LANES;
     let at = min(low + lane * each, high);
     let next = min(at + each, high);
-    // Both are loaded, whatever the first is.
+    // Both loads are issued together.
     let own = positionK(min(at, high - 1u));
     let behind = positionK(min(next, high - 1u));
     let before = (at < high) & (own < position);
@@ -124,8 +153,8 @@ fn main(
   let slot = n / heads / partCount();
   let slots = groups.x * groups.y / heads / partCount();
   let rows = startQ(batch());
-  // Row r has the first slot s with s · rows / slots = r; of so many slots that the product needs more than 32 bits,
-  // slot r.
+  // Row r runs in the first slot s with ⌊s · rows / slots⌋ = r. If there are more than 65535 slots, the product may not
+  // fit 32 bits, and row r runs in slot r.
   let spread = slots <= 0xffffu;
   let row = select(slot, slot * rows / slots, spread);
   if (row >= rows || (spread && slot * rows % slots >= rows)) { return; }
@@ -137,7 +166,8 @@ fn main(
   for (var p = 0u; p < CHUNKS; p++) {
     query[p] = queryAt(head, row, min(p * ACROSS + own, QUARTERS - 1u)) * scale();
   }
-  // Positions ascend, so the keys that the query sees are a stretch. No position is the largest number.
+  // Positions ascend, so the keys that the query sees are contiguous. Positions are below 2^32 − 1, so `+ 1u` does not
+  // overflow.
   let firstKey = startK(b);
   let seenEnd = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
   var seenBegin = firstKey;
@@ -146,11 +176,13 @@ fn main(
   let begin = mine.x;
   let end = mine.y;
   let place = row * partCount() + keyPart;
+  // A part without keys leaves the lowest score and the sum 0. Part 0 always runs, so that the result is stored.
   if (keyPart > 0u && begin >= end) {
     if (lane == 0u) { finish(head, place, 0u, vec4f(), LOWEST, 0.0); }
     return;
   }
 
+  // The indices of the group's next keys and values.
   let team = lane / ACROSS;
   var places: array<vec2u, KEYS>;
   for (var i = 0u; i < KEYS; i++) {
@@ -192,7 +224,7 @@ fn main(
       scores[i] = select(LOWEST, score, block + i * GROUPS + team < end);
     }
 
-    // Weights relative to the group's largest score so far.
+    // Weights, relative to the group's largest score so far.
     var most = best;
     for (var i = 0u; i < KEYS; i++) { most = max(most, scores[i]); }
     let shrink = select(exp(best - most), 1.0, best == most);
@@ -202,14 +234,14 @@ fn main(
     for (var i = 0u; i < KEYS; i++) {
       let weight = select(0.0, exp(scores[i] - most), block + i * GROUPS + team < end);
       sum += weight;
-      // Nothing of a value that weighs nothing, be it infinite or NaN.
+      // If the weight is 0, the value counts as 0: 0 · NaN would be NaN.
       for (var p = 0u; p < PARTS; p++) {
         added[p] = fma(vec4f(weight), select(rowsV[i][p], vec4f(), weight == 0.0), added[p]);
       }
     }
   }
 
-  // Groups meet: relative to the largest score of all.
+  // Adds up the groups, relative to the largest score of all.
   if (own == 0u) { largest[team] = best; }
   workgroupBarrier();
   var most = LOWEST;
@@ -232,7 +264,7 @@ fn main(
           x += values[(at + i) * ACROSS + lane];
         }
       }
-      // Where all scores are −∞, quotients are NaN.
+      // If no key is seen, the result is 0. If all scores are −∞, it is NaN.
       let none = begin >= end;
       finish(head, place, c, x, select(most, 0.0, none), select(total, 1.0, none));
     }

@@ -1,12 +1,13 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none.
-// Method: as attention_query.wgsl, without subgroups. Four lanes share four keys: each lane scores all four by every
-// fourth load of 16 bytes. The parts pass through workgroup memory, once a block of as many keys as there are lanes;
-// then a group of ACROSS lanes, which own the columns of values, takes as many keys of the block. It keeps its own
-// largest score, sum and weighted values (Milakov and Gimelshein 2018, arXiv 1805.02867), which meet once at the end.
-// Grid: one workgroup for each part of each query of each head; many keys are divided into parts, which
-// attention_parts.wgsl adds up. Heads of a query are neighbours, for they read the same rows of a cache. The grid has
-// room for more queries than there may be, and they are spread evenly over it.
+// sequence; 0 if the query sees no key.
+// Method: as attention_query.wgsl, without subgroups. Blocks have as many keys as LANES. Four lanes score four keys
+// together: each takes every fourth `vec4f` of the columns, and their partial scores are added up in workgroup memory.
+// Then each group of ACROSS lanes adds the values of ACROSS keys of the block; a lane owns columns. A group keeps its
+// own largest score, sum of weights and weighted values (Milakov and Gimelshein 2018, arXiv 1805.02867), which are
+// added up at the end.
+// Grid: one workgroup for each part of the keys of each query of each head. attention_parts.wgsl adds up the parts of a
+// query with many keys. Heads of a query are neighbours, because they read the same rows of a cache. If the grid has
+// more slots than queries, the queries are spread evenly over the slots.
 
 // --- parameters
 struct Sizes {
@@ -23,66 +24,88 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+/** Lanes of a workgroup. */
 const LANES = 256u;
-/** Lanes of a group, at least four; `vec4f` columns of v in a lane. */
+/** Lanes of a group: at least four. */
 const ACROSS = 16u;
+/** `vec4f` columns of v that a lane holds. */
 const PARTS = 1u;
-/** `vec4f` columns of q and k, and of v. */
+/** `vec4f` columns of q and k. */
 const QUARTERS = 16u;
+/** `vec4f` columns of v. */
 const QUARTERS_V = 16u;
-/** Key heads, and query heads per key head. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Query heads per key head. */
 fn groupSize() -> u32 { return sizes.groupSize; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of q; zeros past the last column. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
-/** The offset of a row of keys or values, and the `vec4f` at column c after an offset. */
+/** The index in k of a row's first `vec4f`. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
+/** Columns 4c to 4c + 3 of the row of k that begins at `begin`; zeros past the last column. */
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
+/** The index in v of a row's first `vec4f`. */
 fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
+/** Columns 4c to 4c + 3 of the row of v that begins at `begin`; zeros past the last column. */
 fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
-/** The most parts of a query, and the keys of one: of a query that sees `begin` to `end`. */
+/** The most parts into which the keys of a query are divided. */
 fn partCount() -> u32 { return 1u; }
+/** The keys of one part of a query that sees keys `begin` to `end`: the first, and the first after the last. */
 fn keysOf(part: u32, begin: u32, end: u32) -> vec2u { return vec2u(begin, end); }
-/** Positions between which the keys lie that a query at this position may see. */
+/** The first key position that a query at position i may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
+/** The last key position that a query at position i may see. */
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b in k. `startK(batch())` is the number of rows. */
 fn startK(b: u32) -> u32 { return startsK[b]; }
+/** The position of a query. */
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+/** The position of a key. */
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
-/** Stores four columns of weighted values; weights are relative to the largest score, `most`, and add up to `total`. */
+/**
+ * Stores four columns of weighted values. Weights are relative to `most`, the largest score, and `total` is their sum.
+ */
 fn finish(head: u32, place: u32, c: u32, x: vec4f, most: f32, total: f32) {
   if (c == 0u) { keep(head, place, most + log(total)); }
   write(head, place, c, x * (1.0 / total));
 }
 // --- end of parameters
 
+/** Groups of lanes in a workgroup. */
 const GROUPS = LANES / ACROSS;
-/** Lanes that share a key, and fours of keys in a block. */
+/** Lanes that score four keys together. */
 const SHARE = 4u;
+/** Fours of keys in a block. */
 const FOURS = LANES / SHARE;
+/** `vec4f` columns of q that a lane holds. */
 const CHUNKS = (QUARTERS + SHARE - 1u) / SHARE;
+/** Fours of keys of a block whose values a group adds. */
 const FOURS_EACH = ACROSS / 4u;
-/** Groups that are added at once, in the end. */
+/** Groups whose results are loaded together at the end. */
 const SPAN = min(8u, GROUPS);
+/** The score of a key past the last. */
 const LOWEST = -3.4028234e38;
-/** The stretch in which a search goes on. */
+/** The stretch in which the search of `keyFrom` continues. */
 var<workgroup> stretch: vec2u;
-/** Of each group the largest score and the sum. */
+// Workgroup memory:
+//   largest[g]                 at the end, the largest score of group g.
+//   totals[g]                  at the end, the sum of weights of group g.
+//   scratch[q · FOURS + f]     the partial scores of the f-th four keys of the block, by the lane with `quarter` q.
+//   scratch[g · ACROSS + l]    at the end, the p-th columns of lane l of group g, for one p after the other.
 var<workgroup> largest: array<f32, GROUPS>;
 var<workgroup> totals: array<f32, GROUPS>;
-/**
- * Of each four keys of a block what each of the lanes that share them adds to their scores; in the end of each lane its
- * columns.
- */
-var<workgroup> parts: array<vec4f, LANES>;
+var<workgroup> scratch: array<vec4f, LANES>;
 
+/** The sequence of a query's row, by binary search. */
 fn sequenceOf(row: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -93,7 +116,10 @@ fn sequenceOf(row: u32) -> u32 {
   return low;
 }
 
-/** The first key from `begin` to `end` whose position is at least this; else `end`. All lanes look at once. */
+/**
+ * The first key in [begin, end) at or past `position`; `end` if there is none. A LANES-ary search: each lane tests one
+ * key, and the lane at the boundary stores the stretch in which the search continues.
+ */
 fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -101,7 +127,7 @@ fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
     let each = (high - low + LANES - 1u) / LANES;
     let at = min(low + lane * each, high);
     let next = min(at + each, high);
-    // Both are loaded, whatever the first is.
+    // Both loads are issued together.
     let own = positionK(min(at, high - 1u));
     let behind = positionK(min(next, high - 1u));
     let before = (at < high) & (own < position);
@@ -115,7 +141,7 @@ fn keyFrom(begin: u32, end: u32, position: u32, lane: u32) -> u32 {
   return low;
 }
 
-/** A weighted value and others; nothing of one that weighs nothing, be it infinite or NaN. */
+/** others + weight · v. If the weight is 0, v counts as 0: 0 · NaN would be NaN. */
 fn share(weight: f32, v: vec4f, others: vec4f) -> vec4f {
   return fma(vec4f(weight), select(v, vec4f(), weight == 0.0), others);
 }
@@ -133,20 +159,21 @@ fn main(
   let slot = n / heads / partCount();
   let slots = groups.x * groups.y / heads / partCount();
   let rows = startQ(batch());
-  // Row r has the first slot s with s · rows / slots = r; of so many slots that the product needs more than 32 bits,
-  // slot r.
+  // Row r runs in the first slot s with ⌊s · rows / slots⌋ = r. If there are more than 65535 slots, the product may not
+  // fit 32 bits, and row r runs in slot r.
   let spread = slots <= 0xffffu;
   let row = select(slot, slot * rows / slots, spread);
   if (row >= rows || (spread && slot * rows % slots >= rows)) { return; }
   let keyHead = head / groupSize();
   let b = sequenceOf(row);
   let position = positionQ(row);
-  let part = lane % SHARE;
+  let quarter = lane % SHARE;
   var query: array<vec4f, CHUNKS>;
   for (var p = 0u; p < CHUNKS; p++) {
-    query[p] = queryAt(head, row, min(p * SHARE + part, QUARTERS - 1u)) * scale();
+    query[p] = queryAt(head, row, min(p * SHARE + quarter, QUARTERS - 1u)) * scale();
   }
-  // Positions ascend, so the keys that the query sees are a stretch. No position is the largest number.
+  // Positions ascend, so the keys that the query sees are contiguous. Positions are below 2^32 − 1, so `+ 1u` does not
+  // overflow.
   let firstKey = startK(b);
   let seenEnd = keyFrom(firstKey, startK(b + 1u), lastSeen(position) + 1u, lane);
   var seenBegin = firstKey;
@@ -155,6 +182,7 @@ fn main(
   let begin = mine.x;
   let end = mine.y;
   let place = row * partCount() + keyPart;
+  // A part without keys leaves the lowest score and the sum 0. Part 0 always runs, so that the result is stored.
   if (keyPart > 0u && begin >= end) {
     if (lane == 0u) { finish(head, place, 0u, vec4f(), LOWEST, 0.0); }
     return;
@@ -178,26 +206,26 @@ fn main(
       let at3 = keyBegin(keyHead, min(first + 3u, last));
       var dots = vec4f();
       for (var p = 0u; p < CHUNKS; p++) {
-        let c = min(p * SHARE + part, QUARTERS - 1u);
+        let c = min(p * SHARE + quarter, QUARTERS - 1u);
         let x = query[p];
         let keys = transpose(mat4x4f(keyBehind(at0, c), keyBehind(at1, c), keyBehind(at2, c), keyBehind(at3, c)));
         let more = fma(vec4f(x.w), keys[3], fma(vec4f(x.z), keys[2], fma(vec4f(x.y), keys[1],
           fma(vec4f(x.x), keys[0], dots))));
-        dots = select(dots, more, p * SHARE + part < QUARTERS);
+        dots = select(dots, more, p * SHARE + quarter < QUARTERS);
       }
-      parts[part * FOURS + four] = dots;
+      scratch[quarter * FOURS + four] = dots;
     }
     workgroupBarrier();
 
-    // Weights of the group's keys relative to its largest score so far, and their values.
+    // Weights of the group's keys, relative to its largest score so far, and the keys' values.
     let taken = block + team * ACROSS;
     if (taken < end) {
       var scores: array<vec4f, FOURS_EACH>;
       var most = best;
       for (var i = 0u; i < FOURS_EACH; i++) {
         let at = team * FOURS_EACH + i;
-        let score = (parts[at] + parts[FOURS + at]) +
-          (parts[2u * FOURS + at] + parts[3u * FOURS + at]);
+        let score = (scratch[at] + scratch[FOURS + at]) +
+          (scratch[2u * FOURS + at] + scratch[3u * FOURS + at]);
         let key = vec4u(taken + 4u * i) + vec4u(0u, 1u, 2u, 3u);
         scores[i] = select(vec4f(LOWEST), score, key < vec4u(end));
         most = max(most, max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w)));
@@ -228,7 +256,7 @@ fn main(
     workgroupBarrier();
   }
 
-  // Groups meet: relative to the largest score of all.
+  // Adds up the groups, relative to the largest score of all.
   if (own == 0u) { largest[team] = best; }
   workgroupBarrier();
   var most = LOWEST;
@@ -239,7 +267,7 @@ fn main(
   if (own == 0u) { totals[team] = sum * shrink; }
   for (var p = 0u; p < PARTS; p++) {
     if (p > 0u) { workgroupBarrier(); }
-    parts[lane] = added[p] * shrink;
+    scratch[lane] = added[p] * shrink;
     workgroupBarrier();
     let c = p * ACROSS + lane;
     if (lane < ACROSS && c < QUARTERS_V) {
@@ -248,10 +276,10 @@ fn main(
       for (var at = 0u; at < GROUPS; at += SPAN) {
         for (var i = 0u; i < SPAN; i++) {
           total += totals[at + i];
-          x += parts[(at + i) * ACROSS + lane];
+          x += scratch[(at + i) * ACROSS + lane];
         }
       }
-      // Where all scores are −∞, quotients are NaN.
+      // If no key is seen, the result is 0. If all scores are −∞, it is NaN.
       let none = begin >= end;
       finish(head, place, c, x, select(most, 0.0, none), select(total, 1.0, none));
     }

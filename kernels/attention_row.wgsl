@@ -1,12 +1,12 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none.
-// Method: as attention_subgroup.wgsl, to the bit, for one query at a time: lanes own four keys of a block while they
-// score and vectors of columns while they add values; the query, the places of values and weights are spread over the
-// lanes and passed round by shuffles. Keys are not shared by queries, so it is for few of them; its text is short, with
-// loops over keys and columns rolled, so it is compiled in a tenth of the time.
-// Grid: one workgroup, which is one subgroup, for each query of each head. Heads of a query are neighbours, for they
-// read the same rows of a cache. The grid has room for more queries than there may be, and they are spread evenly over
-// it: a software device gives each of its threads a stretch of workgroups.
+// sequence; 0 if the query sees no key.
+// Method: as attention_subgroup.wgsl, to the bit, for one query at a time. To score, a lane owns four keys of a block;
+// to add values, it owns vectors of columns. The query, the weights, and the indices of values are spread over the
+// lanes; shuffles broadcast them. Queries do not share loads of keys, so this kernel is for few queries. Its loops over
+// keys and columns stay rolled, so its text is short and compiles in a tenth of the time.
+// Grid: a workgroup, which is one subgroup, for each query and head. Heads of a query are neighbours, because they read
+// the same rows of a cache. If the grid has more slots than queries, the queries are spread evenly over the slots: a
+// software device gives each thread one contiguous range of workgroups.
 enable subgroups;
 
 // --- parameters
@@ -24,44 +24,61 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
-/** `vec4f` columns of q and v in a lane. */
+/** `vec4f` columns of q that a lane holds. */
 const CHUNKS = 2u;
+/** `vec4f` columns of v that a lane holds. */
 const PARTS = 2u;
-/** Key heads, and query heads per key head. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Query heads per key head. */
 fn groupSize() -> u32 { return sizes.groupSize; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of q and k, and of v. */
+/** `vec4f` columns of q and k. */
 fn quarters() -> u32 { return sizes.quarters; }
+/** `vec4f` columns of v. */
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of q; zeros past the last column. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
-/** The offset of a row of keys or values, and the `vec4f` at column c after an offset. */
+/** The index in k of a row's first `vec4f`. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
+/** Columns 4c to 4c + 3 of the row of k that begins at `begin`; zeros past the last column. */
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
+/** The index in v of a row's first `vec4f`. */
 fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
+/** Columns 4c to 4c + 3 of the row of v that begins at `begin`; zeros past the last column. */
 fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+/** Whether a query at position i sees a key at position j. */
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which the keys lie that a query at this position may see. */
+/** The first key position that a query at position i may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
+/** The last key position that a query at position i may see. */
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b in k. `startK(batch())` is the number of rows. */
 fn startK(b: u32) -> u32 { return startsK[b]; }
+/** The position of a query. */
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+/** The position of a key. */
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
+/** Keys of a block: four for each lane. */
 const BLOCK = 4u * WIDTH;
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
-/** The columns of a row that a lane owns. */
+/** The columns of a row of y that a lane adds up. */
 alias Columns = array<vec4f, PARTS>;
 
+/** The sequence of a query's row, by binary search. */
 fn sequenceOf(row: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -84,27 +101,28 @@ fn main(
   let slot = n / heads;
   let slots = groups.x * groups.y / heads;
   let rows = startQ(batch());
-  // Row r has the first slot s with s · rows / slots = r; of so many slots that the product needs more than 32 bits,
-  // slot r.
+  // Row r runs in the first slot s with ⌊s · rows / slots⌋ = r. If there are more than 65535 slots, the product may not
+  // fit 32 bits, and row r runs in slot r.
   let spread = slots <= 0xffffu;
   let row = select(slot, slot * rows / slots, spread);
   if (row >= rows || (spread && slot * rows % slots >= rows)) { return; }
-  let keys = head / groupSize();
+  let keyHead = head / groupSize();
   let b = sequenceOf(row);
   let firstKey = startK(b);
   let lastKey = startK(b + 1u);
   let position = positionQ(row);
 
-  // The keys that the query may see: from the first whose position is at least `firstSeen` to the first beyond
-  // `lastSeen`. No position is the largest number.
+  // The keys that the query may see: `begin` is the first at or past `firstSeen`, `end` the first past `lastSeen`, both
+  // by binary search. Positions are below 2^32 − 1, so `+ 1u` does not overflow. The bound of the loop is always 2; it
+  // is not a constant, so that the loop stays rolled.
   var ends = vec2u();
   for (var side = 0u; side < min(2u, rows + 1u); side++) {
-    let wanted = select(firstSeen(position), lastSeen(position) + 1u, side == 1u);
+    let goal = select(firstSeen(position), lastSeen(position) + 1u, side == 1u);
     var low = firstKey;
     var high = lastKey;
     while (low < high) {
       let middle = (low + high) / 2u;
-      if (positionK(middle) < wanted) { low = middle + 1u; } else { high = middle; }
+      if (positionK(middle) < goal) { low = middle + 1u; } else { high = middle; }
     }
     ends[side] = low;
   }
@@ -122,15 +140,15 @@ fn main(
   var added: Columns;
 
   for (var block = begin - (begin - firstKey) % BLOCK; block < end; block += BLOCK) {
-    // Scores of four keys a lane, two at a time, which share the columns of the query; where a key begins is found
-    // once.
+    // The scores of the lane's four keys, two at a time: two keys share the columns of the query. Where a key begins is
+    // computed once.
     let own = block + 4u * lane;
     let last = end - 1u;
     let four = min(vec4u(own) + vec4u(0u, 1u, 2u, 3u), vec4u(last));
     var dots = vec4f();
     for (var i = 0u; i < min(4u, end - block); i += 2u) {
       let two = select(four.xy, four.zw, i == 2u);
-      let begins = vec2u(keyBegin(keys, two.x), keyBegin(keys, two.y));
+      let begins = vec2u(keyBegin(keyHead, two.x), keyBegin(keyHead, two.y));
       var dot = vec2f();
       for (var c = 0u; c < quarters(); c++) {
         var chunk = query[0];
@@ -151,7 +169,7 @@ fn main(
       }
     }
 
-    // Weights relative to the largest score so far.
+    // Weights, relative to the query's largest score so far.
     let most = max(best, subgroupMax(max(max(score.x, score.y), max(score.z, score.w))));
     let shrink = select(exp(best - most), 1.0, best == most);
     best = most;
@@ -159,9 +177,10 @@ fn main(
     sum = fma(sum, shrink, (weight.x + weight.y) + (weight.z + weight.w));
     for (var p = 0u; p < PARTS; p++) { added[p] *= shrink; }
 
-    // Values of the columns a lane owns, of two keys at a time; nothing of one that is not seen, be it infinite or NaN.
+    // Adds values: the columns that the lane owns, of two keys at a time. If a weight is 0, the value counts as 0: 0 ·
+    // NaN would be NaN.
     let places = vec4u(
-      valueBegin(keys, four.x), valueBegin(keys, four.y), valueBegin(keys, four.z), valueBegin(keys, four.w)
+      valueBegin(keyHead, four.x), valueBegin(keyHead, four.y), valueBegin(keyHead, four.z), valueBegin(keyHead, four.w)
     );
     for (var key = 0u; key < min(BLOCK, end - block); key += 2u) {
       let second = key % 4u == 2u;
@@ -176,7 +195,7 @@ fn main(
     }
   }
 
-  // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+  // `best` is LOWEST in two cases. If no key is seen, the result is 0. If all scores are −∞, it is NaN.
   let total = subgroupAdd(sum);
   let seen = subgroupAny(any);
   let none = best == LOWEST && !seen;

@@ -1,12 +1,12 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none.
-// Method: as attention.wgsl, but a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Lanes
-// own four keys of a block while they score and vectors of columns while they add values; queries and weights are
-// spread over the lanes and passed round by shuffles. Each key and value that is loaded serves all queries of the tile.
-// A tile is two halves of HALF queries: a compiler that unrolls loops only up to some size keeps a half in registers,
-// where one loop over twice as many queries would leave them in memory. Blocks lie alike in every tile, and a block
-// that a query does not see changes no bit of its row.
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// sequence; 0 if the query sees no key.
+// Method: as attention.wgsl, but a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. To
+// score, a lane owns four keys of a block; to add values, it owns vectors of columns. Queries and weights are spread
+// over the lanes; shuffles broadcast them. Each key and value that is loaded serves all queries of the tile. A tile is
+// two halves of HALF queries: a compiler with a limit on unrolling keeps a half in registers; a loop over all queries
+// would stay rolled and leave them in memory. Blocks start at multiples of BLOCK from the sequence's first key in every
+// tile, and a block that a query does not see changes no bit of its row, so a row has the same bits in every tile.
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 enable subgroups;
 
 // --- parameters
@@ -24,49 +24,67 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** Queries of half a tile. */
 const HALF = 8u;
-/** `vec4f` columns of q and v in a lane. */
+/** `vec4f` columns of q that a lane holds. */
 const CHUNKS = 2u;
+/** `vec4f` columns of v that a lane holds. */
 const PARTS = 2u;
-/** Key heads, and query heads per key head. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Query heads per key head. */
 fn groupSize() -> u32 { return sizes.groupSize; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** `vec4f` columns of q and k, and of v. */
+/** `vec4f` columns of q and k. */
 fn quarters() -> u32 { return sizes.quarters; }
+/** `vec4f` columns of v. */
 fn quartersV() -> u32 { return sizes.quartersV; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of q; zeros past the last column. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
+/** Columns 4c to 4c + 3 of a row of k; zeros past the last column. */
 fn keyAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.keyHeads + row * sizes.keyRows + c]; }
+/** Columns 4c to 4c + 3 of a row of v; zeros past the last column. */
 fn valueAt(head: u32, row: u32, c: u32) -> vec4f { return v[head * sizes.valueHeads + row * sizes.valueRows + c]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+/** Whether a query at position i sees a key at position j. */
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which the keys lie that a query at this position may see. */
+/** The first key position that a query at position i may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
+/** The last key position that a query at position i may see. */
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b in k. `startK(batch())` is the number of rows. */
 fn startK(b: u32) -> u32 { return startsK[b]; }
+/** The position of a query. */
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+/** The position of a key. */
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
 const TILE = 2u * HALF;
+/** Keys of a block: four for each lane. */
 const BLOCK = 4u * WIDTH;
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
-/** Four keys' scores, or weights, for each query of a half. */
+/** For each query of a half, a number for each of the lane's four keys: scores, then weights. */
 alias Scores = array<vec4f, HALF>;
-/** The columns of a row that a lane owns. */
+/** The columns of a row of v or y that a lane owns. */
 alias Columns = array<vec4f, PARTS>;
+/** The columns that a lane holds of each query of the tile. */
 alias Queries = array<array<vec4f, CHUNKS>, TILE>;
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -77,7 +95,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first key from `begin` to `end` whose position is at least this; else `end`. */
+/** The first key in [begin, end) at or past `position`; `end` if there is none. */
 fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -88,12 +106,13 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   return low;
 }
 
+/** Whether a query at position i of sequence b sees a key. */
 fn seesAny(b: u32, i: u32) -> bool {
   let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
   return first < startK(b + 1u) && sees(i, positionK(first));
 }
 
-/** One chunk of the queries of a half. */
+/** The lane's `chunk`-th `vec4f` of each query in a half. */
 fn chunkOf(queries: ptr<function, Queries>, half: u32, chunk: u32) -> Scores {
   var x: Scores;
   for (var r = 0u; r < HALF; r++) {
@@ -103,7 +122,10 @@ fn chunkOf(queries: ptr<function, Queries>, half: u32, chunk: u32) -> Scores {
   return x;
 }
 
-/** Adds the products of the columns that lane j holds of each query. */
+/**
+ * Adds q · k over the four columns that lane j holds of each query. `keys`: these columns of the lane's four keys,
+ * transposed.
+ */
 fn multiply(scores: ptr<function, Scores>, chunk: ptr<function, Scores>, j: u32, keys: mat4x4f) {
   for (var r = 0u; r < HALF; r++) {
     let x = subgroupShuffle((*chunk)[r], j);
@@ -112,6 +134,10 @@ fn multiply(scores: ptr<function, Scores>, chunk: ptr<function, Scores>, j: u32,
   }
 }
 
+/**
+ * Sets scores of keys that a query does not see to LOWEST. `present`: whether each of the four keys exists; `place`:
+ * their positions.
+ */
 fn hide(
   scores: ptr<function, Scores>,
   positions: ptr<function, array<u32, TILE>>,
@@ -126,7 +152,7 @@ fn hide(
   }
 }
 
-/** Makes scores weights relative to the largest score so far. */
+/** Turns scores into weights, relative to the query's largest score so far, and scales the sums down to it. */
 fn weigh(
   scores: ptr<function, Scores>,
   best: ptr<function, array<f32, HALF>>,
@@ -145,13 +171,14 @@ fn weigh(
   }
 }
 
+/** The columns that the lane owns of a value. */
 fn valuesOf(head: u32, row: u32, lane: u32) -> Columns {
   var x: Columns;
   for (var p = 0u; p < PARTS; p++) { x[p] = valueAt(head, row, min(p * WIDTH + lane, quartersV() - 1u)); }
   return x;
 }
 
-/** Adds the values of four keys that all queries see, whose weights lane j holds. */
+/** Adds the values of the four keys that lane j owns. All queries see them. */
 fn addFour(
   added: ptr<function, array<Columns, HALF>>,
   weights: ptr<function, Scores>,
@@ -170,7 +197,9 @@ fn addFour(
   }
 }
 
-/** Adds the value of the i-th of them; nothing of one that is not seen, be it infinite or NaN. */
+/**
+ * Adds the value of the i-th of lane j's four keys. If the weight is 0, the value counts as 0: 0 · NaN would be NaN.
+ */
 fn addOne(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, i: u32, value: Columns) {
   for (var r = 0u; r < HALF; r++) {
     let w = subgroupShuffle((*weights)[r], j)[i];
@@ -198,7 +227,8 @@ fn main(
   let filled = min(TILE, entries - entry);
   let firstPosition = positionQ(firstQuery + entry / groupSize());
   let lastPosition = positionQ(firstQuery + (entry + filled - 1u) / groupSize());
-  // The keys that some query of the tile may see, and those that every query sees. No position is the largest number.
+  // `begin` to `end`: the keys that some query of the tile may see. `seenBegin` to `seenEnd`: the keys that every query
+  // sees. Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let begin = keyFrom(startK(b), startK(b + 1u), firstSeen(firstPosition));
   let end = keyFrom(begin, startK(b + 1u), lastSeen(lastPosition) + 1u);
   let seenBegin = keyFrom(begin, end, firstSeen(lastPosition));
@@ -206,13 +236,13 @@ fn main(
 
   var queries: Queries;
   var positions: array<u32, TILE>;
-  var blind: array<u32, TILE>;
-  // Rolled, for its bound is no constant: so the loads are few in the text.
+  var seesNone: array<u32, TILE>;
+  // The bound is not a constant, so compilers do not unroll the loop, and the text has each load once.
   for (var r = 0u; r < filled; r++) {
     let e = entry + r;
     let row = firstQuery + e / groupSize();
     positions[r] = positionQ(row);
-    if (seenBegin >= seenEnd) { blind[r] = u32(!seesAny(b, positions[r])); }
+    if (seenBegin >= seenEnd) { seesNone[r] = u32(!seesAny(b, positions[r])); }
     for (var p = 0u; p < CHUNKS; p++) {
       queries[r][p] = queryAt(head * groupSize() + e % groupSize(), row,
         min(p * WIDTH + lane, quarters() - 1u)) * scale();
@@ -230,7 +260,7 @@ fn main(
   }
 
   for (var block = begin - (begin - startK(b)) % BLOCK; block < end; block += BLOCK) {
-    // Scores of four keys a lane.
+    // The scores of the lane's four keys.
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));
     var scores0: Scores;
@@ -259,7 +289,7 @@ fn main(
     weigh(&scores0, &best0, &sums0, &added0);
     weigh(&scores1, &best1, &sums1, &added1);
 
-    // Values of the columns a lane owns.
+    // Adds values: the columns that the lane owns.
     let count = (blockEnd - block + 3u) / 4u;
     for (var j = 0u; j < count; j++) {
       let key = block + 4u * j;
@@ -288,8 +318,8 @@ fn main(
     let total = subgroupAdd(sum);
     let e = entry + r;
     if (r < filled) {
-      // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
-      let none = best == LOWEST && blind[r] == 1u;
+      // `best` is LOWEST in two cases. If no key is seen, the result is 0. If all scores are −∞, it is NaN.
+      let none = best == LOWEST && seesNone[r] == 1u;
       let inverse = select(1.0 / total, 0.0, none);
       if (lane == 0u) {
         keep(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), select(best + log(total), 0.0, none));

@@ -1,12 +1,12 @@
 // y[h, i] = Σ over j of softmax over j (scale · q[h, i] · k[g, j]) · v[g, j], j over the keys that query i sees in its
-// sequence; zeros where it sees none.
-// Method: for many queries on a GPU without matrix units. A lane owns a query, with its largest score so far, its sum
-// and its weighted values in registers (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv
-// 2205.14135); a key and a value are the same for all lanes of a subgroup, so that they are read once for it, and no
-// lane waits for another. SLICES of such lanes share out the keys of a tile, KEYS in turn, and meet at the end in
-// workgroup memory, which holds the queries until then. Positions ascend, so the keys that a tile sees are a stretch;
-// no others are visited.
-// Grid: one workgroup for each tile and head of keys; tiles begin anew with each sequence.
+// sequence; 0 if the query sees no key.
+// Method: online softmax (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135), for many
+// queries on a GPU without matrix units. A lane owns a query: the query's largest score so far, sum of weights and
+// weighted values stay in registers. All lanes of a subgroup read the same key and value, so the subgroup loads them
+// once, and no lane waits for another. SLICES lanes share a query: the slices take the keys of a tile in turn, KEYS at
+// once. At the end, the slices are added up in workgroup memory, which held the queries until then. Positions ascend,
+// so the keys that a tile sees are contiguous; no other keys are visited.
+// Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 enable subgroups;
 
 // --- parameters
@@ -24,53 +24,73 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(7) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
-/** So many for each query of a tile. */
+/** Lanes of a workgroup: SLICES for each query of a tile. */
 const LANES = 256u;
 /** Keys that a slice takes at once. */
 const KEYS = 8u;
-/** 1 where no subgroup is wider than a tile, and so has one slice; else 0. */
+/** 1 if no subgroup is wider than a tile, so that each subgroup has one slice; else 0. */
 const NARROW = 0u;
-/** `vec4f` columns of q and k, and of v. */
+/** `vec4f` columns of q and k. */
 const QUARTERS = 16u;
+/** `vec4f` columns of v. */
 const QUARTERS_V = 16u;
-/** Key heads, and query heads per key head. */
+/** Key heads. */
 fn sharedHeads() -> u32 { return sizes.sharedHeads; }
+/** Query heads per key head. */
 fn groupSize() -> u32 { return sizes.groupSize; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
 fn scale() -> f32 { return sizes.scale; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of q; zeros past the last column. */
 fn queryAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.queryHeads + row * sizes.queryRows + c]; }
-/** The offset of a row of keys or values, and the `vec4f` at column c after an offset. */
+/** The index in k of a row's first `vec4f`. */
 fn keyBegin(head: u32, row: u32) -> u32 { return head * sizes.keyHeads + row * sizes.keyRows; }
+/** Columns 4c to 4c + 3 of the row of k that begins at `begin`; zeros past the last column. */
 fn keyBehind(begin: u32, c: u32) -> vec4f { return k[begin + c]; }
+/** The index in v of a row's first `vec4f`. */
 fn valueBegin(head: u32, row: u32) -> u32 { return head * sizes.valueHeads + row * sizes.valueRows; }
+/** Columns 4c to 4c + 3 of the row of v that begins at `begin`; zeros past the last column. */
 fn valueBehind(begin: u32, c: u32) -> vec4f { return v[begin + c]; }
+/** Stores columns 4c to 4c + 3 of a row of y. */
 fn write(head: u32, row: u32, c: u32, x: vec4f) { y[head * sizes.resultHeads + row * sizes.resultRows + c] = x; }
+/** Whether a query at position i sees a key at position j. */
 fn sees(i: u32, j: u32) -> bool { return j <= i; }
-/** Positions between which the keys lie that a query at this position may see. */
+/** The first key position that a query at position i may see. */
 fn firstSeen(i: u32) -> u32 { return 0u; }
+/** The last key position that a query at position i may see. */
 fn lastSeen(i: u32) -> u32 { return i; }
-/** First rows of a sequence's queries and keys (entry `batch()` is the number of rows). Positions of rows. */
+/** The first row of sequence b in q. `startQ(batch())` is the number of rows. */
 fn startQ(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b in k. `startK(batch())` is the number of rows. */
 fn startK(b: u32) -> u32 { return startsK[b]; }
+/** The position of a query. */
 fn positionQ(row: u32) -> u32 { return positionsQ[row]; }
+/** The position of a key. */
 fn positionK(row: u32) -> u32 { return positionsK[row]; }
 /** Stores the log-sum-exp of a query's scores; 0 if the query sees no key. */
 fn keep(head: u32, row: u32, lse: f32) {}
 // --- end of parameters
 
+/** Queries of a tile. */
 const TILE = 64u;
+/** Lanes that share a query. */
 const SLICES = LANES / TILE;
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
-/** Scaled queries: columns 4c … of query r at c · TILE + r. Behind the keys, what slices hand over. */
+// Workgroup memory `staged`, one use after the other:
+//   c · TILE + r   columns 4c to 4c + 3 of query r, scaled, while keys are visited.
+//   s · TILE + r   the largest score and the sum of weights of slice s of query r.
+//   c · TILE + r   the weighted values of slice s of query r, for one s after the other.
+//   c · TILE + r   columns 4c to 4c + 3 of the result of query r.
 var<workgroup> staged: array<vec4f, max(TILE * max(QUARTERS, QUARTERS_V), LANES)>;
 
-/** What sums that rest on a score come to if they rest on a larger one. */
+/** The factor by which sums relative to the score `before` become relative to the score `now`. */
 fn grown(before: f32, now: f32) -> f32 { return select(exp(before - now), 1.0, before == now); }
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return startQ(b) * groupSize() / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -81,7 +101,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first key from `begin` to `end` whose position is at least this; else `end`. */
+/** The first key in [begin, end) at or past `position`; `end` if there is none. */
 fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -92,7 +112,10 @@ fn keyFrom(begin: u32, end: u32, position: u32) -> u32 {
   return low;
 }
 
-/** The same for four positions, whose loads are on their way together. What lies behind is as large. */
+/**
+ * For each of four positions, the first key in [begin, end) at or past it; `end` if there is none. The loads of the
+ * four searches are in flight together.
+ */
 fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
   var low = vec4u(begin);
   var left = end - begin;
@@ -107,6 +130,7 @@ fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
   return low;
 }
 
+/** Whether a query at position i of sequence b sees a key. */
 fn seesAny(b: u32, i: u32) -> bool {
   let first = keyFrom(startK(b), startK(b + 1u), firstSeen(i));
   return first < startK(b + 1u) && sees(i, positionK(first));
@@ -119,14 +143,15 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_size) width: u32,
 ) {
-  // The slice of a subgroup, and known to the compiler to be one; a subgroup wider than a tile goes through several.
+  // The slice of a subgroup. `subgroupBroadcastFirst` lets the compiler know that all lanes have the same. A subgroup
+  // wider than a tile goes through slices `slice` to `behind` − 1.
   let slice = subgroupBroadcastFirst(lane / TILE);
   let behind = min(slice + max(width / TILE, 1u), SLICES);
   let own = lane % TILE;
   let n = group.x + group.y * groups.x;
   let tiles = groups.x * groups.y / sharedHeads();
   let head = n / tiles;
-  // The last first, which see the most keys where none is ahead.
+  // Last tiles first: with a causal mask they see the most keys.
   let tile = tiles - 1u - n % tiles;
   let b = sequenceOf(tile);
   let firstQuery = startQ(b);
@@ -136,7 +161,8 @@ fn main(
   let filled = min(TILE, entries - entry);
   let firstPosition = positionQ(firstQuery + entry / groupSize());
   let lastPosition = positionQ(firstQuery + (entry + filled - 1u) / groupSize());
-  // The keys that some query of the tile may see, and those that every query sees. No position is the largest number.
+  // `begin` to `end`: the keys that some query of the tile may see. `seenBegin` to `seenEnd`: the keys that every query
+  // sees. Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let stretches = keysFrom(startK(b), startK(b + 1u), vec4u(
     firstSeen(firstPosition), lastSeen(lastPosition) + 1u, firstSeen(lastPosition), lastSeen(firstPosition) + 1u));
   let begin = stretches.x;
@@ -156,7 +182,8 @@ fn main(
   for (var c = 0u; c < QUARTERS_V; c++) { added[c] = vec4f(); }
   workgroupBarrier();
 
-  // Blocks lie alike in every tile, so a row has the same bits in each. What lies beyond the last key is the last.
+  // Blocks start at multiples of KEYS · SLICES from the sequence's first key in every tile, so a row has the same bits
+  // in each. Keys past the last repeat it.
   let last = max(end, 1u) - 1u;
   let first = begin - (begin - startK(b)) % (KEYS * SLICES);
   var s = slice;
@@ -199,7 +226,7 @@ fn main(
           for (var j = 0u; j < KEYS; j++) { added[c] = fma(vec4f(weight[j]), valueBehind(at[j], c), added[c]); }
         }
       } else {
-        // Nothing of a value that is not seen, be it infinite or NaN.
+        // Values with weight 0 are skipped: 0 · NaN would be NaN.
         for (var j = 0u; j < KEYS; j++) {
           if (weight[j] != 0.0) {
             for (var c = 0u; c < QUARTERS_V; c++) {
@@ -221,7 +248,7 @@ fn main(
     for (var c = 0u; c < QUARTERS_V; c++) { added[c] = vec4f(); }
   }
 
-  // Slices meet: their largest scores and sums, and then their values, one slice's after another's.
+  // Adds up the slices: their largest scores and sums, then their values, one slice after the other.
   workgroupBarrier();
   staged[lane] = vec4f(best, total, 0.0, 0.0);
   workgroupBarrier();
@@ -239,7 +266,7 @@ fn main(
   }
   workgroupBarrier();
   if (mine == 0u) {
-    // Nothing above the lowest: no key is seen, or the scores of all are −∞, whose quotients are NaN.
+    // `most` is LOWEST in two cases. If no key is seen, the result is 0. If all scores are −∞, it is NaN.
     let none = most == LOWEST && !seesAny(b, position);
     let inverse = select(1.0 / whole, 0.0, none);
     if (own < filled) {

@@ -1,7 +1,7 @@
-// dx[n, c] = (exp(x[n, c] − m[n]) / sum[n] − 1 where class c is target[n]) · dloss[n] for some of the classes, by the m
-// and sum of all (class_sums.wgsl); 0 where the target is ignored (negative).
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each element is read by the invocation that writes it, so
-// that dx may be the memory of x.
+// dx[n, c] = (exp(x[n, c] − m[n]) / sum[n] − 1 if c is target[n]) · dloss[n], for some of the classes, with m and sum
+// of all classes from class_sums.wgsl; 0 if the target is ignored (negative).
+// Method: LANES of a workgroup's INVOCATIONS share a row. The invocation that writes an element reads it, so that dx
+// may be the memory of x.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -15,10 +15,13 @@ struct Sizes { rows: u32, classes: u32, first: u32, all: u32 }
 const INVOCATIONS = 64u;
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
-/** The classes in x, the number of the first, and the number of all classes. */
+/** Classes in x. */
 fn classes() -> u32 { return sizes.classes; }
+/** The number of the first class in x. */
 fn firstClass() -> u32 { return sizes.first; }
+/** The number of all classes. */
 fn allClasses() -> u32 { return sizes.all; }
+/** Whether a target is ignored. */
 fn ignored(bits: u32) -> bool { return false; }
 /** Element i of x. */
 fn value(i: u32) -> f32 { return x[i]; }
@@ -37,7 +40,7 @@ fn main(
   let m = sums[3u * n];
   let inverse = select(1.0 / sums[3u * n + 1u], 0.0, ignored(goal));
   let factor = select(dloss[n], 0.0, ignored(goal));
-  // Of a target in no class of x it wraps, or lies beyond.
+  // If the target is not a class of x, `held` wraps around or is past the last class, so that no c is equal to it.
   let held = min(goal, allClasses() - 1u) - firstClass();
   let start = n * classes();
   for (var c = invocation % LANES; c < classes(); c += LANES) {

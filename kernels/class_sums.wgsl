@@ -1,7 +1,7 @@
-// y[n] = (m, Σ over c of exp(x[n, c] − m), x[n, target[n]]), m = max x[n, ·], over the classes of x and those that
-// `before` has seen.
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running
-// m, so that the row is read once.
+// y[n] = (m, Σ over c of exp(x[n, c] − m), x[n, target[n]]), m = max x[n, ·], over the classes in x and the classes in
+// `before`.
+// Method: LANES of a workgroup's INVOCATIONS share a row. Each takes its classes in blocks of 8 with a running m, so
+// that the row is read once.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -10,20 +10,29 @@ struct Sizes { rows: u32, classes: u32, first: u32, total: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Invocations of a workgroup. */
 const INVOCATIONS = 64u;
+/** Invocations that share a row. */
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
+/** Classes in x. */
 fn classes() -> u32 { return sizes.classes; }
+/** The number of the first class in x. */
 fn firstClass() -> u32 { return sizes.first; }
+/** The number of all classes. */
 fn allClasses() -> u32 { return sizes.total; }
+/** The result for earlier classes; here there are none. */
 fn before(n: u32) -> vec3f { return vec3f(LOWEST, 0.0, 0.0); }
 // --- end of parameters
 
+/** Elements that a lane takes at once. */
 const BLOCK = 8u;
+/** The maximum before the first element. */
 const LOWEST = -3.4028234e38;
-/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+/** Each lane's maximum m so far, and Σ exp(x − m). */
 var<workgroup> parts: array<vec2f, INVOCATIONS>;
 
+/** Combines two pairs of m and Σ exp(x − m). */
 fn merged(a: vec2f, b: vec2f) -> vec2f {
   let m = max(a.x, b.x);
   return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));
@@ -72,7 +81,7 @@ fn main(
     let all = merged(old.xy, parts[invocation]);
     y[3u * n] = all.x;
     y[3u * n + 1u] = all.y;
-    // Of a target in no class of x it wraps, or lies beyond.
+    // If the target is not a class of x, `at` wraps around or is past the last class.
     let at = min(targets[n], allClasses() - 1u) - firstClass();
     if (at < classes()) { y[3u * n + 2u] = x[start + at]; }
     else { y[3u * n + 2u] = old.z; }

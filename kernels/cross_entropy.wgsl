@@ -1,7 +1,7 @@
-// y[n] = log Σ over c of exp(x[n, c] − m) + m − x[n, target[n]], m = max x[n, ·]; 0 where the target is ignored
+// y[n] = log Σ over c of exp(x[n, c] − m) + m − x[n, target[n]], m = max x[n, ·]; 0 if the target is ignored
 // (negative).
-// Method: of a workgroup's INVOCATIONS, LANES share a row. Each goes through its classes in blocks of 8 with a running
-// m, so that the row is read once.
+// Method: LANES of a workgroup's INVOCATIONS share a row. Each takes its classes in blocks of 8 with a running m, so
+// that the row is read once.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -10,18 +10,24 @@ struct Sizes { rows: u32, classes: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Invocations of a workgroup. */
 const INVOCATIONS = 64u;
+/** Invocations that share a row. */
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn classes() -> u32 { return sizes.classes; }
+/** Whether a target is ignored. */
 fn ignored(bits: u32) -> bool { return false; }
 // --- end of parameters
 
+/** Elements that a lane takes at once. */
 const BLOCK = 8u;
+/** The maximum before the first element. */
 const LOWEST = -3.4028234e38;
-/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+/** Each lane's maximum m so far, and Σ exp(x − m). */
 var<workgroup> parts: array<vec2f, INVOCATIONS>;
 
+/** Combines two pairs of m and Σ exp(x − m). */
 fn merged(a: vec2f, b: vec2f) -> vec2f {
   let m = max(a.x, b.x);
   return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));

@@ -1,7 +1,7 @@
-// dx[n, c] = (exp(x[n, c] − m) / Σ over c of exp(x[n, c] − m) − 1 where c is target[n]) · dloss[n], m = max x[n, ·]; 0
-// where the target is ignored (negative).
-// Method: as cross_entropy.wgsl for m and the sum; then the row once more, each element read by the invocation that
-// writes it, so that dx may be the memory of x.
+// dx[n, c] = (exp(x[n, c] − m) / Σ over c of exp(x[n, c] − m) − 1 if c is target[n]) · dloss[n], m = max x[n, ·]; 0 if
+// the target is ignored (negative).
+// Method: m and the sum as in cross_entropy.wgsl, then a second pass over the row. The invocation that writes an
+// element reads it in this pass, so that dx may be the memory of x.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -11,21 +11,27 @@ struct Sizes { rows: u32, classes: u32 }
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read> dloss: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+/** Invocations of a workgroup. */
 const INVOCATIONS = 64u;
+/** Invocations that share a row. */
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn classes() -> u32 { return sizes.classes; }
+/** Whether a target is ignored. */
 fn ignored(bits: u32) -> bool { return false; }
 /** Element i of x. */
 fn value(i: u32) -> f32 { return x[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
+/** Elements that a lane takes at once. */
 const BLOCK = 8u;
+/** The maximum before the first element. */
 const LOWEST = -3.4028234e38;
-/** Of what each lane has seen: the largest value m, and Σ exp(x − m). */
+/** Each lane's maximum m so far, and Σ exp(x − m). */
 var<workgroup> parts: array<vec2f, INVOCATIONS>;
 
+/** Combines two pairs of m and Σ exp(x − m). */
 fn merged(a: vec2f, b: vec2f) -> vec2f {
   let m = max(a.x, b.x);
   return vec2f(m, a.y * exp(a.x - m) + b.y * exp(b.x - m));

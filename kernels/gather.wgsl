@@ -1,6 +1,6 @@
-// y[i, c] = values[min(indices[i], last), c]: rows of a table by index, in words of one or four elements; an empty
+// y[i, c] = values[min(indices[i], last row), c]: rows of a table by index, in words of one or four elements. An empty
 // table gives zeros.
-// Method: values move as they lie, or from one form to the other where table and result lie in memory in two.
+// Method: words move unchanged, or from one encoding to another if table and result are stored differently.
 // Grid: one invocation for EACH words of y.
 
 // --- parameters
@@ -10,11 +10,15 @@ struct Sizes { rows: u32, width: u32, table: u32 }
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 alias Word = u32;
+/** Word `at` of the table, in the encoding of y. */
 fn wordAt(at: u32) -> Word { return values[at]; }
 const LANES = 64u;
 const EACH = 1u;
+/** Indices. */
 fn rowCount() -> u32 { return sizes.rows; }
+/** Words of a row. */
 fn width() -> u32 { return sizes.width; }
+/** Rows of the table. */
 fn tableRows() -> u32 { return sizes.table; }
 // --- end of parameters
 

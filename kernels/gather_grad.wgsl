@@ -1,8 +1,8 @@
-// y[min(indices[n], last row), c] = Σ over the list that n heads (see gather_links.wgsl) of dy[·, c]: the gradient of a
-// table from those of the rows looked up in it.
-// Method: where an index heads a list, an invocation follows it for COLUMNS neighbouring columns, in blocks of 32 that
-// are added up. y begins as zeros, so rows that nobody looked up cost nothing else.
-// Grid: one invocation for EACH times COLUMNS elements of dy.
+// y[min(indices[n], last row), c] = Σ of dy[·, c] over the list that begins with n (gather_links.wgsl): the gradient of
+// a table from the gradients of rows looked up in it.
+// Method: if heads[n] is 1, an invocation follows the list of n for COLUMNS neighbouring columns, in blocks of 32 whose
+// sums are added up. y is all zeros before, so rows that no index looks up cost nothing else.
+// Grid: one invocation for each EACH · COLUMNS elements of dy.
 
 // --- parameters
 struct Sizes { count: u32, rows: u32, width: u32 }
@@ -14,16 +14,20 @@ struct Sizes { count: u32, rows: u32, width: u32 }
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 const LANES = 64u;
 const EACH = 1u;
-/** 4 if the width is a multiple of 4, else 1. */
+/** Columns of an invocation: 4 if the width is a multiple of 4, else 1. */
 const COLUMNS = 1u;
+/** Indices. */
 fn count() -> u32 { return sizes.count; }
+/** Rows of the table. */
 fn tableRows() -> u32 { return sizes.rows; }
+/** Columns of a row. */
 fn width() -> u32 { return sizes.width; }
-/** Element i of dy, which a prologue may compute. */
+/** Element i of dy. A prologue may compute it. */
 fn value(i: u32) -> f32 { return dy[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters
 
+/** COLUMNS elements of dy from `at` on. */
 fn columnsFrom(at: u32) -> vec4f {
   if (COLUMNS == 1u) { return vec4f(value(at), 0.0, 0.0, 0.0); }
   return vec4f(value(at), value(at + 1u), value(at + 2u), value(at + 3u));

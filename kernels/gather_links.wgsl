@@ -1,8 +1,8 @@
-// The lists of the n that look up each row min(indices[n], last row): heads[n] is 1 where n is the first of its list,
-// else 0; next[n] is the one after n plus one, 0 where there is none.
-// Method: the indices that chose a row become a list in their order, so that what is summed along it has the same bits
-// in every run. An invocation looks back for an earlier n of its row, without which it is the first, and ahead for the
-// next: no atomics, and what neighbours read at once is near.
+// For each row, the list of the n that look it up; n looks up row min(indices[n], last row). heads[n] = 1 if n is the
+// first of its list, else 0. next[n] = the next n of the list, plus 1; 0 at its end.
+// Method: lists keep the order of n, so a sum along one has the same bits in every run. An invocation searches
+// backwards for an earlier n with the same row; if there is none, n is the first. Then it searches forwards for the
+// next n. There are no atomics, and neighbours read neighbouring indices.
 // Grid: one invocation for each index.
 
 // --- parameters
@@ -11,10 +11,13 @@ struct Sizes { count: u32, rows: u32 }
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
 @group(0) @binding(2) var<storage, read_write> heads: array<u32>;
 @group(0) @binding(3) var<storage, read_write> next: array<u32>;
+/** Indices. */
 fn count() -> u32 { return sizes.count; }
+/** Rows of the table. */
 fn tableRows() -> u32 { return sizes.rows; }
 // --- end of parameters
 
+/** The row that n looks up: the last row, if its index is larger. */
 fn rowOf(n: u32) -> u32 { return min(indices[n], tableRows() - 1u); }
 
 @compute @workgroup_size(64)

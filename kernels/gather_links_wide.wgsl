@@ -1,8 +1,8 @@
-// The lists of the n that look up each row min(indices[n], last row): heads[n] is 1 where n is the first of its list,
-// else 0; next[n] is the one after n plus one, 0 where there is none.
-// Method: for GPUs, the same lists as gather_links.wgsl makes. 64 neighbouring n search together, by stretches of 256
-// indices that they bring to workgroup memory: back for an earlier n of the row, and ahead for the next, until each has
-// found its own or the indices end.
+// For each row, the list of the n that look it up; n looks up row min(indices[n], last row). heads[n] = 1 if n is the
+// first of its list, else 0. next[n] = the next n of the list, plus 1; 0 at its end.
+// Method: the same lists as in gather_links.wgsl, for GPUs. 64 neighbouring n search together, in stretches of 256
+// indices that they load into workgroup memory: backwards for an earlier n with the same row, and forwards for the next
+// n. They stop when all have found theirs, or at the last index.
 // Grid: one workgroup for each 64 indices.
 
 // --- parameters
@@ -11,24 +11,31 @@ struct Sizes { count: u32, rows: u32 }
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
 @group(0) @binding(2) var<storage, read_write> heads: array<u32>;
 @group(0) @binding(3) var<storage, read_write> next: array<u32>;
+/** Indices. */
 fn count() -> u32 { return sizes.count; }
+/** Rows of the table. */
 fn tableRows() -> u32 { return sizes.rows; }
 // --- end of parameters
 
 const LANES = 64u;
+/** Indices of a stretch. */
 const STRETCH = 4u * LANES;
-/** No index, and no row. */
+/** Not an index, and not a row. */
 const NONE = 0xffffffffu;
+/** The rows that a stretch looks up. */
 var<workgroup> rows: array<vec4u, LANES>;
-/** Whether an invocation still searches. */
+/** 1 if an invocation still searches, else 0. */
 var<workgroup> searching: u32;
 
+/** The row that n looks up: the last row, if its index is larger. NONE past the last n. */
 fn rowOf(n: u32) -> u32 {
   if (n >= count()) { return NONE; }
   return min(indices[n], tableRows() - 1u);
 }
 
-/** Brings the rows of a stretch; returns whether any invocation wants them. */
+/**
+ * Loads the rows of a stretch. `wanted`: whether this invocation still searches. Returns whether any invocation does.
+ */
 fn bring(first: u32, lane: u32, wanted: bool) -> bool {
   if (lane == 0u) { searching = 0u; }
   workgroupBarrier();

@@ -1,8 +1,9 @@
-// What is computed row by row around a choice of entries, in one dispatch: the k best entries, entries taken and added,
-// maxima, sums and softmax over the last axis, and what is computed element by element between them.
-// Method: the values of a row lie in CELLS cells of workgroup memory, each a word. LANES invocations share a row and go
-// through its steps, which `compute` lists. A value may consist of several lists (groups of entries): `width` of the
-// lanes share each. The k best are found one after the other, each the best behind the one before, then put in order.
+// Operators around a choice of entries, row by row, in one dispatch: the k best entries, entries taken and added,
+// maxima, sums and softmax over the last axis, and elementwise operators between them.
+// Method: the values of a row are CELLS words of workgroup memory (cells). LANES invocations share a row and run its
+// steps, which `compute` lists. A value may consist of several lists (groups of entries); then `width` of the lanes
+// share each list. The k best entries are found one after the other: each is the best one that ranks after the one
+// before. Then they are sorted by index.
 // Grid: one workgroup for each ROWS rows.
 
 // --- parameters
@@ -11,13 +12,18 @@ struct Sizes { rows: u32 }
 @group(0) @binding(1) var<storage, read> score: array<f32>;
 @group(0) @binding(2) var<storage, read_write> index: array<u32>;
 @group(0) @binding(3) var<storage, read_write> gate: array<f32>;
+/** Invocations of a workgroup. */
 const INVOCATIONS = 64u;
+/** Invocations that share a row. */
 const LANES = 64u;
+/** Rows of a workgroup. */
 const ROWS = 1u;
+/** Cells of a row. */
 const CELLS = 22u;
 fn rowCount() -> u32 { return sizes.rows; }
-/** The larger of two numbers, NaN if one is. */
+/** The larger of two numbers; NaN if one is NaN. */
 fn larger(a: f32, b: f32) -> f32 { return max(a, b); }
+/** The smaller of two numbers; NaN if one is NaN. */
 fn smaller(a: f32, b: f32) -> f32 { return min(a, b); }
 /** The steps: here softmax over 8 scores, the 2 best, and their gates. */
 fn compute(o: Own) {
@@ -33,29 +39,39 @@ fn compute(o: Own) {
 }
 // --- end of parameters
 
-/** An invocation: its row, which of the workgroup's it is, its lane among those that share it. */
+/**
+ * An invocation: its row, the row's index in the workgroup, its lane among the row's lanes, its index in the workgroup,
+ * and whether the row exists.
+ */
 struct Own { row: u32, slot: u32, lane: u32, invocation: u32, exists: bool }
 
+/** The maximum before the first element. */
 const LOWEST = -3.4028234e38;
 
+// The ways to combine two words.
 const SUM = 0u;
 const SUM_OF_WORDS = 1u;
 const LARGEST = 2u;
 const SMALLEST = 3u;
 
+/** Cell c of row r of the workgroup: c · ROWS + r. */
 var<workgroup> cells: array<u32, CELLS * ROWS>;
-/** What each invocation has found, for the others that share its list. */
+/** Each invocation's result, for the lanes that share its list. */
 var<workgroup> parts: array<vec2u, INVOCATIONS>;
 
+/** A cell of the row. */
 fn word(o: Own, cell: u32) -> u32 { return cells[cell * ROWS + o.slot]; }
+/** A cell of the row, as a number. */
 fn number(o: Own, cell: u32) -> f32 { return bitcast<f32>(word(o, cell)); }
+/** Stores a cell of the row. */
 fn keep(o: Own, cell: u32, value: u32) { cells[cell * ROWS + o.slot] = value; }
 
-/** Where lanes share a row, each waits here for the others. */
+/** If lanes share a row, each waits here for the others. */
 fn meet() {
   if (LANES > 1u) { workgroupBarrier(); }
 }
 
+/** a and b, combined as `kind` says. */
 fn combined(kind: u32, a: u32, b: u32) -> u32 {
   if (kind == SUM_OF_WORDS) { return a + b; }
   let x = bitcast<f32>(a);
@@ -65,13 +81,13 @@ fn combined(kind: u32, a: u32, b: u32) -> u32 {
   return bitcast<u32>(smaller(x, y));
 }
 
-/** What combining begins with: 0, or an infinity. */
+/** The identity of `combined`: 0, or an infinity. */
 fn beginning(kind: u32) -> u32 {
   if (kind == LARGEST) { return 0xff800000u; }
   return select(0u, 0x7f800000u, kind == SMALLEST);
 }
 
-/** What the lanes that share a list have found, combined. */
+/** Combines the results of the lanes that share a list. */
 fn together(o: Own, kind: u32, found: u32, width: u32) -> u32 {
   parts[o.invocation].x = found;
   for (var half = width / 2u; half > 0u; half /= 2u) {
@@ -86,7 +102,7 @@ fn together(o: Own, kind: u32, found: u32, width: u32) -> u32 {
   return all;
 }
 
-/** Cells to + list: the n cells of each list from x on, combined in blocks of 32. */
+/** Cell to + l: the n cells of list l from x on, combined in blocks of 32. */
 fn reduce(o: Own, kind: u32, x: u32, to: u32, lists: u32, n: u32, width: u32) {
   for (var first = 0u; first < lists; first += LANES / width) {
     let list = first + o.lane / width;
@@ -104,7 +120,7 @@ fn reduce(o: Own, kind: u32, x: u32, to: u32, lists: u32, n: u32, width: u32) {
   meet();
 }
 
-/** Softmax of each list. */
+/** The cells from `to` on: the softmax of each list from x on. */
 fn softmax(o: Own, x: u32, to: u32, lists: u32, n: u32, width: u32) {
   for (var first = 0u; first < lists; first += LANES / width) {
     let list = first + o.lane / width;
@@ -128,7 +144,7 @@ fn softmax(o: Own, x: u32, to: u32, lists: u32, n: u32, width: u32) {
   meet();
 }
 
-/** Integer keys with the order of scores: NaN lowest, −0 as 0. */
+/** An integer key in the order of the scores: NaN lowest, −0 as 0. */
 fn keyOf(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0u; }
@@ -136,10 +152,13 @@ fn keyOf(bits: u32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
-/** Whether a (key and entry) ranks before b: of equal keys the lower entry does. */
+/** Whether a ranks before b, as pairs of key and entry: the larger key, or of equal keys the lower entry. */
 fn before(a: vec2u, b: vec2u) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
 
-/** The k best entries of each list, ascending; `ranked` has room for as many in the order of their rank. */
+/**
+ * The cells from `to` on: the k best entries of each list, ascending. `ranked`: cells for these entries in order of
+ * rank.
+ */
 fn best(o: Own, x: u32, ranked: u32, to: u32, lists: u32, n: u32, k: u32, width: u32) {
   for (var first = 0u; first < lists; first += LANES / width) {
     let list = first + o.lane / width;
@@ -177,7 +196,9 @@ fn best(o: Own, x: u32, ranked: u32, to: u32, lists: u32, n: u32, k: u32, width:
   meet();
 }
 
-/** The entries whose cell is not 0, ascending; then n, as often as one is 0. */
+/**
+ * The cells from `to` on, for each list: the entries whose cell is not 0, ascending; then n, once for each other entry.
+ */
 fn those(o: Own, x: u32, to: u32, lists: u32, n: u32) {
   for (var i = o.lane; i < lists * n; i += LANES) {
     let e = i % n;
@@ -195,7 +216,7 @@ fn those(o: Own, x: u32, to: u32, lists: u32, n: u32) {
   meet();
 }
 
-/** The k cells of each list's entries, 0 where an index is no entry. */
+/** The cells from `to` on: the cells of each list's k entries; 0 if an index is not an entry. */
 fn taken(o: Own, x: u32, entries: u32, to: u32, lists: u32, n: u32, k: u32) {
   for (var i = o.lane; i < lists * k; i += LANES) {
     let e = word(o, entries + i);
@@ -206,7 +227,7 @@ fn taken(o: Own, x: u32, entries: u32, to: u32, lists: u32, n: u32, k: u32) {
   meet();
 }
 
-/** The n cells of each list, with those of its k entries added to. */
+/** The cells from `to` on: the n cells of each list, combined with `update` at each of its k entries. */
 fn added(o: Own, kind: u32, x: u32, entries: u32, update: u32, to: u32, lists: u32, n: u32, k: u32) {
   for (var i = o.lane; i < lists * n; i += LANES) {
     var value = word(o, x + i);
@@ -229,6 +250,6 @@ fn main(
   if (first >= rowCount()) { return; }
   let slot = invocation / LANES;
   let row = first + slot;
-  // Beyond the last row the steps go through it once more, and nothing is stored.
+  // Past the last row, the steps compute the last row again and store nothing.
   compute(Own(min(row, rowCount() - 1u), slot, invocation % LANES, invocation, row < rowCount()));
 }

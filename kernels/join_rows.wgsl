@@ -1,6 +1,5 @@
-// index[n] = ahead[b] + n − starts[b] with b the sequence of packed row n: where the rows of one part go on a joined
-// axis.
-// Method: `ahead` holds, for each sequence, the joined row at which this part begins; binary search for the sequence.
+// index[n] = ahead[b] + n − starts[b], b the sequence of packed row n: the joined axis's row for each row of a part.
+// Method: `ahead` holds, for each sequence, the joined row at which this part begins. Binary search finds the sequence.
 // Grid: one invocation for each row of the part.
 
 // --- parameters
@@ -9,9 +8,11 @@ struct Sizes { batch: u32 }
 @group(0) @binding(1) var<storage, read> starts: array<u32>;
 @group(0) @binding(2) var<storage, read> ahead: array<u32>;
 @group(0) @binding(3) var<storage, read_write> index: array<u32>;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
 // --- end of parameters
 
+/** The sequence of a packed row, by binary search. */
 fn sequenceOf(n: u32) -> u32 {
   var low = 0u;
   var high = batch();

@@ -1,7 +1,7 @@
 // seen[b, token / 32] gains the bit token % 32 for every token of the rows first(b) … first(b + 1) − 1: which tokens
 // each sequence has seen.
-// Method: bits of one word may come from several rows at once, so words are changed atomically; the order makes no
-// difference.
+// Method: bits of one word may come from several rows at once, so words are changed by atomics. The order of changes
+// makes no difference.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -11,9 +11,11 @@ struct Sizes { sequences: u32, words: u32 }
 @group(0) @binding(2) var<storage, read> starts: array<u32>;
 @group(0) @binding(3) var<storage, read_write> seen: array<atomic<u32>>;
 const LANES = 64u;
+/** Sequences. */
 fn sequences() -> u32 { return sizes.sequences; }
+/** Words of a sequence in `seen`. */
 fn words() -> u32 { return sizes.words; }
-/** The first row of a sequence; after the last sequence, the number of rows. */
+/** The first row of sequence b. `first(sequences())` is the number of rows. */
 fn first(b: u32) -> u32 { return starts[b]; }
 // --- end of parameters
 

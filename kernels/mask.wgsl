@@ -1,5 +1,5 @@
-// y[b, o, t, c] = x[b, o, t, c] where t is below the count of sequence b, else `fill`.
-// Method: values move as 32-bit words; `fill` is a pattern of bits.
+// y[b, o, t, c] = x[b, o, t, c] if t is below the count of sequence b, else `fill`.
+// Method: values move as 32-bit words; `fill` is a bit pattern.
 // Grid: one invocation for each element of y.
 
 // --- parameters

@@ -1,7 +1,8 @@
-// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j]; strides say how b lies, so plain and transposed are one kernel.
-// Method: an invocation owns 4 rows × 8 columns in registers: 12 loads for 32 multiply-adds. Rows and columns beyond
-// the edge read the last one and are not stored. k runs in blocks of 64 whose sums are added up, which keeps rounding
-// small.
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j]. Strides give the layout of b, so one kernel serves plain and
+// transposed b.
+// Method: an invocation owns 4 rows × 8 columns in registers: 12 loads for 32 multiply-adds. Rows and columns past the
+// edge repeat the last one and are not stored. k is split into blocks of 64, and the sum of each block is added to the
+// total, which keeps rounding small.
 // Grid: one invocation for each tile, in the order of `tileAt`.
 
 // --- parameters
@@ -14,15 +15,19 @@ fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
+/** The distance in b from one k to the next. */
 fn depthStride() -> u32 { return sizes.depthStride; }
+/** The distance in b from one column to the next. */
 fn columnStride() -> u32 { return sizes.columnStride; }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
+/** The index of the first element of a batch's matrix of b. */
 fn baseB(batch: u32) -> u32 { return batch * sizes.depth * sizes.columns; }
-/** Rows of a batch that an invocation computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid, batch by batch. Batches have equal shares; a tile past its batch's
- * last row is empty. Neighbours run along a row of b if its elements are contiguous; otherwise neighbours share their
+ * Tile n of the grid's `tiles` tiles, batch by batch. Batches have equal shares of the tiles. A tile past its batch's
+ * last row is empty. If rows of b are contiguous, neighbouring tiles are neighbours along a row; else they share their
  * columns of b.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -30,16 +35,17 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n / across % down * height, select(0u, rowCount(), batch < batchCount()), n % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
+/** Column k's data for all rows of a; here none. */
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
+/** Element k of a row of a. */
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** What b holds at a place. */
+/** Element `at` of b. */
 fn loadB(at: u32) -> f32 { return b[at]; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
@@ -51,6 +57,7 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 }
 // --- end of parameters
 
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
 
 @compute @workgroup_size(64)

@@ -1,10 +1,11 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64, or row-major.
-// Method: as matmul_tiled.wgsl, but 256 invocations share a tile of 128 rows and one panel of 64 columns in two sides
-// of 128, which take the blocks of k in turns. An invocation sums its side's block for 8 rows × 8 columns in registers:
-// that reads half a byte of workgroup memory for each operation, where 8 × 4 read three quarters. Then it gives sums of
-// four columns to the invocation in its place on the other side, and adds those of both blocks, in order, to the four
-// columns that it keeps: a result has the same bits as in matmul_tiled.wgsl.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panels.
+// Method: as matmul_tiled.wgsl, but 256 invocations share a tile of 128 rows and one panel of 64 columns. They form two
+// sides of 128 invocations, and the sides take the blocks of k in turn. An invocation sums its side's block for 8 rows
+// × 8 columns in registers: it reads half a byte of workgroup memory for each operation, and would read three quarters
+// with 8 × 4. Then it gives the sums of four columns to the invocation at its place on the other side. To the four
+// columns that it keeps, it adds the sums of both blocks, in their order. So a result has the same bits as in
+// matmul_tiled.wgsl.
+// Grid: one workgroup for each tile, in the order of `tileAt`; neighbours share their panels.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -12,22 +13,22 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
-/** How many k are brought at a time for each side: a block is a multiple of it. */
+/** Values of k that each side loads at a time. STEP divides BLOCK. */
 const STEP = 8u;
-/** Whether every batch sums over a depth that is a multiple of two blocks. */
+/** 1 if every batch's depth is a multiple of two blocks, else 0. */
 const WHOLE = 0u;
-/** k runs in blocks of so many, whose sums are added up. */
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
-/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides BLOCK and the depth. */
 const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -35,40 +36,46 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** Where the first load of the n-th vector of columns of a matrix of b is, and how far it is to its next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 {
   let panels = (columnCount() + 63u) / 64u;
   return (matrix * panels + n / 16u) * (depth() / K_PER_LOAD) * 16u + n % 16u;
 }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return 16u; }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
+/** Elements k to k + 3 of a row of a; zeros from `end` on. */
 fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
   var x = vec4f();
   for (var i = 0u; i < 4u; i++) { x[i] = select(0.0, a[r.at + min(k + i, end - 1u)], k + i < end); }
   return x;
 }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** One load of b. */
 alias Loaded = vec4f;
+/** Load `at` of b. */
 fn loadB(at: u32) -> Loaded { return b[at]; }
+/** The four columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, whose first load is at a place of b. */
+/** Adds a block's sum, scaled if b is quantized, to the total. `at`: the index of the block's first load of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
-/** The sums over each row that are wanted beside the product, and how many. */
+/** Sums over each row of the result, stored with it. */
 alias Sums = f32;
+/** The number of sums in `Sums`; 0 if there are none. */
 const ROW_SUMS = 0u;
-/** What is loaded before four sums of a row are stored, of any row and columns of the product. */
+/** The operands of `finish`, loaded before the first store. */
 struct Taken { unused: u32 }
+/** Loads the operands of `finish` for four sums. Row and column must exist: callers clamp both. */
 fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }
-/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+/** Stores four sums of a row, from `column` on. Returns their contribution to `Sums`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var i = 0u; i < 4u; i++) {
@@ -80,26 +87,31 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
-/** Invocations of a side: 16 below one another, and 8 side by side. */
+/** Invocations of a side: 16 down and 8 across. */
 const SIDE = 128u;
 /** Rows of an invocation. */
 const ROWS = 8u;
-/** Fours of k along a row of a, of which an invocation brings so many. */
+/** Groups of four k in STEP values of a row of a. */
 const ALONG = STEP / 4u;
+/** Groups that an invocation loads. */
 const EACH = 16u * ROWS * ALONG / SIDE;
 /** Rows whose sums the sides exchange at a time. */
 const AT_ONCE = STEP / 4u;
 
-/** Four elements of workgroup memory. Not `vec4f`: a store of a component may write the others, which other lanes store. */
+/**
+ * Four elements of workgroup memory. Not `vec4f`: a store of a component may write all four, and another lane may store
+ * at the same time.
+ */
 alias Four = array<f32, 4>;
 fn vectorOf(x: Four) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
-/**
- * For each side, rows of a, turned, so that four of an invocation lie side by side. A column more than 32 keeps the
- * writes of neighbours in different banks. After a block, what the other side gives.
- */
+// Workgroup memory:
+//   tileA[side][k][r / 4][r % 4]   row r of a at the k-th of STEP values: four rows are a vector. A 33rd vector keeps
+//                                  the writes of neighbours in different banks.
+//   tileA[side][…]                 after a block, the sums that the other side gives, AT_ONCE rows at a time.
+//   tileB[side][k][v]              the v-th four columns of the panel at the k-th of STEP values.
+//   parts[…]                       at the end, contributions to the sums over a row, by half the invocations at a time.
 var<workgroup> tileA: array<array<array<Four, 33>, STEP>, 2>;
 var<workgroup> tileB: array<array<array<vec4f, 16>, STEP>, 2>;
-/** What each of half the invocations adds to the sums over a row. */
 var<workgroup> parts: array<Sums, 127u * min(ROW_SUMS, 1u) + 1u>;
 
 @compute @workgroup_size(256)
@@ -117,33 +129,33 @@ fn main(
   let side = lane / SIDE;
   let member = lane % SIDE;
   let own = vec2u(member / 8u, member % 8u);
-  // The vector of columns that the invocation keeps; that which it gives away is eight from it.
+  // The four columns that the invocation keeps. It gives away `kept ^ 8`.
   let kept = own.y + 8u * side;
   let matrix = matrixB(batch);
   let lastVector = (columnCount() + 3u) / 4u - 1u;
-  // Of b, one load each for those that make STEP values of k: all where a load has one.
+  // Each invocation loads one vector of b. If a load has several k, only invocations with k below STEP load.
   let kB = member / 16u * K_PER_LOAD;
   let loadsB = K_PER_LOAD == 1u || kB < STEP;
   let atB = vectorB(matrix, min(tile.place * 16u + member % 16u, lastVector));
 
-  // Fours of k of a, neighbours along k.
+  // Each load of a has four k of a row; neighbouring lanes load neighbouring k.
   let last = tile.end - 1u;
   let kA = member % ALONG * 4u;
   var rows: array<RowA, EACH>;
   for (var p = 0u; p < EACH; p++) { rows[p] = rowA(batch, min(row + (member + p * SIDE) / ALONG, last)); }
 
   var sum: array<vec4f, ROWS>;
-  // Of a block: what the invocation keeps, and what it gives away.
+  // The sums of a block: the four columns that the invocation keeps, and the four that it gives away.
   var part: array<array<vec4f, 2>, ROWS>;
   for (var i = 0u; i < ROWS; i++) { sum[i] = vec4f(); part[i] = array<vec4f, 2>(); }
   if (reached > 0u) {
-    // Both sides go on alike, the second a block ahead.
+    // Both sides run the same steps; the second is one block ahead.
     let ahead = side * BLOCK;
     var nextA: array<vec4f, EACH>;
     var nextB: Loaded;
     for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], ahead + kA, reached); }
     if (loadsB) { nextB = loadB(atB + min(ahead + kB, reached - 1u) / K_PER_LOAD * strideB()); }
-    // Pairs of blocks of k, and steps of a block.
+    // A turn of the outer loop takes two blocks of k, one on each side. A turn of the inner loop takes STEP values.
     var k = 0u;
     loop {
       let block = k;
@@ -159,7 +171,7 @@ fn main(
           }
         }
         workgroupBarrier();
-        // Behind a block lies that of the other side.
+        // The other side computes the next block, so this side skips it.
         let next = k + STEP + select(0u, BLOCK, (k + STEP) % BLOCK == 0u);
         if (next < reached) {
           for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], next + ahead + kA, reached); }
@@ -191,12 +203,12 @@ fn main(
         }
         workgroupBarrier();
         for (var i = 0u; i < AT_ONCE; i++) {
-          let given = vectorOf(tileA[side][4u * i + member / 32u][member % 32u]);
-          let made = part[r + i][0];
-          sum[r + i] = addBlock(sum[r + i], select(given, made, side == 0u), first);
+          let received = vectorOf(tileA[side][4u * i + member / 32u][member % 32u]);
+          let computed = part[r + i][0];
+          sum[r + i] = addBlock(sum[r + i], select(received, computed, side == 0u), first);
           if (block + BLOCK < reached) {
             let second = first + BLOCK / K_PER_LOAD * strideB();
-            sum[r + i] = addBlock(sum[r + i], select(made, given, side == 0u), second);
+            sum[r + i] = addBlock(sum[r + i], select(computed, received, side == 0u), second);
           }
           part[r + i] = array<vec4f, 2>();
         }
@@ -206,7 +218,7 @@ fn main(
     }
   }
 
-  // What stores need besides is loaded for all rows at once.
+  // The operands of the epilogue are loaded for all rows at once.
   let column = tile.place * 64u + kept * 4u;
   var taken: array<Taken, ROWS>;
   for (var r = 0u; r < ROWS; r++) {

@@ -1,13 +1,13 @@
-// y[b, i, j] = Σ over k of f16(a[b, i, k]) · f16(b[b, k, j]), the sums in f32: on matrix units.
-// Method: subgroups share a tile of ROWS × COLUMNS, DOWN of them below one another and ACROSS side by side; each owns
-// matrices of M × N in registers. DEPTH of k at a time, both operands are rounded to f16 and brought to workgroup
-// memory, from which the units load them: eight k of a row of a, or of a column of b, are a vector there, so that a
-// load is one of 16 bytes. Rows and columns there are padded by a vector, so that those of a matrix lie in different
-// banks. All that a lane brings is in flight at once, and loops are unrolled for it. A matrix of sums belongs to no
-// invocation: when the tiles are done, sums go through their memory, one row of matrices of each subgroup at a time,
-// before `finish` takes four of a row; what that needs besides is loaded for all of a lane at once. What lies beyond
-// the depth is zero. Sums over a row go from lane to lane, those of a panel side by side in a subgroup.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
+// y[b, i, j] = Σ over k of f16(a[b, i, k]) · f16(b[b, k, j]), with sums in f32, on matrix units.
+// Method: subgroups share a tile of ROWS × COLUMNS, DOWN of them down and ACROSS across. Each subgroup owns matrices of
+// M × N in registers. A step takes DEPTH values of k: both operands are rounded to f16 and stored in workgroup memory,
+// from which the units load them. A vector there is eight consecutive k of a row of a or of a column of b, so that a
+// load has 16 bytes. Rows and columns are padded by a vector, so that the rows of a matrix are in different banks. All
+// loads of a lane are in flight at once; loops are unrolled for that. Values past the depth are 0. A matrix of sums
+// belongs to no invocation. After the last step, sums go through workgroup memory, one row of matrices of each subgroup
+// at a time, and `finish` takes four of a row; its operands are loaded for all sums of a lane at once. Shuffles add up
+// the sums over a row, because the lanes of a panel are neighbours in a subgroup.
+// Grid: one workgroup for each tile, in the order of `tileAt`; neighbours share columns.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -18,34 +18,43 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
-/** Invocations of a subgroup. */
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** A matrix unit multiplies M × K by K × N. */
 const M = 8u;
 const N = 8u;
 const K = 8u;
+/** Rows of a tile. */
 const ROWS = 32u;
+/** Columns of a tile. */
 const COLUMNS = 32u;
+/** Values of k in a step. */
 const DEPTH = 32u;
+/** Subgroups of a tile, down. */
 const DOWN = 2u;
+/** Subgroups of a tile, across. */
 const ACROSS = 2u;
-/** Values of k per load of b, with four columns each; the depth is a multiple of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides the depth. */
 const K_PER_LOAD = 1u;
-/** 1 where values of b are scaled, else 0. */
+/** 1 if b is quantized: its values are scaled. Else 0. */
 const SCALED = 0u;
-/** Columns that a sum over a row is made of, where there are such: they divide COLUMNS, and fill a subgroup or less. */
+/**
+ * Columns of a panel: `keep` stores sums over its columns of a row. PANEL divides COLUMNS, and its lanes fill a
+ * subgroup or less.
+ */
 const PANEL = 32u;
-/** Whether every batch sums over a depth that is a multiple of DEPTH. */
+/** 1 if every batch's depth is a multiple of DEPTH, else 0. */
 const WHOLE = 0u;
-/** Whether registers have room for what the next step needs. */
+/** 1 if registers have room for the loads of the next step, else 0. */
 const AHEAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -53,41 +62,47 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 {
   return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u;
 }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return 8u; }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
+/** Elements k to k + 3 of a row of a; zeros from `end` on. */
 fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
   var x = vec4f();
   for (var i = 0u; i < 4u; i++) { x[i] = select(0.0, a[r.at + min(k + i, end - 1u)], k + i < end); }
   return x;
 }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** One load of b. */
 alias Loaded = vec4f;
+/** Load `at` of b. */
 fn loadB(at: u32) -> Loaded { return b[at]; }
+/** The four columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, of which a load is at a place of b, with the scales of integers. */
+/** Adds a block's sum, scaled if b is quantized, to the total. `at`: the index of a load of b in the block. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 /** The nearest f16. */
 fn halves(v: vec4f) -> vec4<f16> { return vec4<f16>(v); }
 fn rounded(v: f32) -> f32 { return v; }
-/** The sums over each row that are wanted beside the product, and how many. */
+/** Sums over each row of the result, stored with it. */
 alias Sums = f32;
+/** The number of sums in `Sums`; 0 if there are none. */
 const ROW_SUMS = 0u;
-/** What is loaded before four sums of a row are stored, of any row and columns of the product. */
+/** The operands of `finish`, loaded before the first store. */
 struct Taken { unused: u32 }
+/** Loads the operands of `finish` for four sums. Row and column must exist: callers clamp both. */
 fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }
-/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+/** Stores four sums of a row, from `column` on. Returns their contribution to `Sums`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
@@ -95,7 +110,11 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
 }
 /** Stores the sums over a row's columns in one panel. */
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
-/** Both tiles, as vectors of eight halves. Later, the same memory holds sums as vectors of four. */
+// Workgroup memory `tiles`, in vectors of eight halves or four sums:
+//   from      stride        rows: contents of a vector. Lifetime.
+//   0         STRIDE        ROWS rows of a: eight k. For a step.
+//   FIRST_B   STRIDE        COLUMNS columns of b: eight k. For a step.
+//   0         STRIDE_SUMS   at the end, M rows of sums of each row of subgroups: four columns.
 var<workgroup> tiles: array<vec4<u32>, max((ROWS + COLUMNS) * STRIDE, DOWN * M * STRIDE_SUMS)>;
 fn put(at: u32, x: vec4<u32>) { tiles[at] = x; }
 fn leftAt(at: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&tiles, at, STRIDE); }
@@ -104,47 +123,58 @@ fn putSums(at: u32, x: Sum) { subgroupMatrixStore<row_major>(&tiles, at, x, STRI
 fn sumsAt(at: u32) -> vec4f { return bitcast<vec4f>(tiles[at]); }
 // --- end of parameters
 
+/** Lanes of a workgroup. */
 const LANES = WIDTH * DOWN * ACROSS;
-/** Matrices of sums that a subgroup owns. */
+/** Matrices of sums that a subgroup owns, down. */
 const OWN_DOWN = ROWS / (M * DOWN);
+/** Matrices of sums that a subgroup owns, across. */
 const OWN_ACROSS = COLUMNS / (N * ACROSS);
 alias Left = subgroup_matrix_left<f16, K, M>;
 alias Right = subgroup_matrix_right<f16, N, K>;
 alias Sum = subgroup_matrix_result<f32, N, M>;
 
-/** Eights of k along a row of a tile. */
+/** Groups of eight k in a step. */
 const EIGHTS = DEPTH / 8u;
-/** Lanes side by side along a row of a, of which each brings so many eights of so many rows. */
+/** Lanes along a row of a. */
 const ALONG = min(EIGHTS, LANES);
+/** Groups of eight k that a lane loads per row of a. */
 const ALONG_EACH = (EIGHTS + ALONG - 1u) / ALONG;
+/** Rows of a that the lanes load at once. */
 const ROWS_AT_ONCE = LANES / ALONG;
+/** Rows of a that a lane loads. */
 const ROWS_EACH = (ROWS + ROWS_AT_ONCE - 1u) / ROWS_AT_ONCE;
+/** Whether the loads of a are shared out over the lanes without a remainder. */
 const FITS_A = ALONG * ROWS_AT_ONCE == LANES && ALONG * ALONG_EACH == EIGHTS && ROWS % ROWS_AT_ONCE == 0u;
-/** Eights of k by four columns, of which each lane brings so many of b; fours of k, where eights leave lanes idle. */
+/** Values of k in a piece of b, each with four columns: 8, or 4 if 8 would leave lanes idle. */
 const EIGHT = select(8u, 4u, EIGHTS * (COLUMNS / 4u) < LANES && K_PER_LOAD <= 4u);
+/** Pieces of b in a step. */
 const PLACES = DEPTH / EIGHT * (COLUMNS / 4u);
+/** Pieces of b that a lane loads. */
 const PLACES_EACH = (PLACES + LANES - 1u) / LANES;
+/** Whether the pieces are shared out over the lanes without a remainder. */
 const FITS_B = PLACES % LANES == 0u;
-/** Places along k. */
+/** Pieces along k. */
 const ALONG_B = DEPTH / EIGHT;
 
 const STRIDE = EIGHTS + 1u;
 const FIRST_B = ROWS * STRIDE;
 const STRIDE_SUMS = COLUMNS / 4u + 1u;
-/** Fours of sums in one matrix row of each subgroup. */
+/** `vec4f` of sums in a row of matrices, over all subgroups. */
 const FOURS = DOWN * M * (COLUMNS / 4u);
+/** `vec4f` of sums that a lane finishes, per row of matrices. */
 const TURNS = (FOURS + LANES - 1u) / LANES;
 
 /** Eight halves as a vector of workgroup memory. */
 fn eight(x: vec4<f16>, y: vec4<f16>) -> vec4<u32> { return vec4<u32>(bitcast<vec2u>(x), bitcast<vec2u>(y)); }
 
-/** What a lane brings of a step: of a, in eights of k, and of b, with the scales of integers. */
+/** The lane's loads of a step: a in groups of eight k, and pieces of b with their scales. */
 struct Brought {
   a: array<array<array<vec4f, 2>, ROWS_EACH>, ALONG_EACH>,
   b: array<array<Loaded, EIGHT / K_PER_LOAD>, PLACES_EACH>,
   scales: array<array<vec4f, EIGHT / K_PER_LOAD>, PLACES_EACH>,
 }
 
+/** Loads the step that begins at k = `begin`. */
 fn bring(
   rows: ptr<function, array<RowA, ROWS_EACH>>, columns: ptr<function, array<u32, PLACES_EACH>>, begin: u32,
   reached: u32, lane: u32,
@@ -162,6 +192,7 @@ fn bring(
       let k = begin + EIGHT * (n % ALONG_B) + j * K_PER_LOAD;
       let at = (*columns)[p] + select(min(k, reached - 1u), k, WHOLE > 0u) / K_PER_LOAD * strideB();
       own.b[p][j] = loadB(at);
+      // For the sum 1, `addBlock` returns the scales.
       if (SCALED > 0u) { own.scales[p][j] = addBlock(vec4f(), vec4f(1.0), at); }
     }
   }
@@ -200,7 +231,7 @@ fn main(
   for (var i = 0u; i < OWN_DOWN; i++) {
     for (var j = 0u; j < OWN_ACROSS; j++) { total[i][j] = Sum(); }
   }
-  // At least once, and with its end behind it: the compiler then takes what stays the same out of the loop.
+  // The loop runs at least once. The exit test is at the loop's end, so that the compiler hoists invariants.
   var begin = 0u;
   var next: Brought;
   if (AHEAD > 0u) { next = bring(&rows, &columns, begin, reached, lane); }
@@ -228,7 +259,8 @@ fn main(
       }
       let owns = FITS_B || n < PLACES;
       let at = FIRST_B + n / ALONG_B * 4u * STRIDE + n % ALONG_B * EIGHT / 8u;
-      // Of four k in a lane its neighbour has the next four: each stores two columns, by whole vectors.
+      // If EIGHT is 4, lanes 2i and 2i + 1 hold k 0-3 and 4-7 of the same four columns. They exchange halves, so that
+      // each writes two columns of eight k, in whole vectors.
       let isOdd = n % 2u == 1u;
       for (var c = 0u; c < select(0u, 2u, EIGHT == 4u); c++) {
         let low = bitcast<vec2u>(vec4<f16>(x[0][c], x[1][c], x[2][c], x[3][c]));
@@ -244,7 +276,7 @@ fn main(
       }
     }
     workgroupBarrier();
-    // What the next step needs arrives meanwhile.
+    // The loads of the next step arrive while the units multiply.
     if (AHEAD > 0u && begin + DEPTH < reached) {
       next = bring(&rows, &columns, begin + DEPTH, reached, lane);
     }

@@ -1,8 +1,8 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
-// Method: as matmul_subgroup.wgsl, but pack_rows.wgsl packed a before: a load by all lanes gives four k of as many rows
-// as there are lanes, and a shuffle from a fixed lane hands them round. So loads of a cost little, and tiles of many
-// rows by few columns share those of b.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
+// Method: as matmul_subgroup.wgsl, but pack_rows.wgsl packed a before. One load by all lanes returns four k for WIDTH
+// rows, and a shuffle from a fixed lane broadcasts a value. So loads of a cost little, and tiles of many rows by few
+// columns share loads of b.
+// Grid: one workgroup for each tile, in the order of `tileAt`; neighbours share columns.
 enable subgroups;
 
 // --- parameters
@@ -11,21 +11,24 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var packed: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** Rows of a tile. */
 const ROWS = 16u;
+/** `vec4f` of columns that a lane owns. */
 const VECTORS = 4u;
-/** k runs in blocks of so many, whose sums are added up. */
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
-/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides BLOCK and the depth. */
 const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -33,31 +36,36 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 {
   return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u;
 }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return 8u; }
 /** Texels of a row, padding included. */
 fn packedDepth() -> u32 { return (depth() + 7u) / 8u * 2u; }
-/** The number of a tile's first panel: panels begin where a batch does. */
+/** The index of a tile's first panel. Each batch starts a new panel. */
 fn packedPanel(tile: Tile) -> u32 { return tile.first / WIDTH + tile.batch; }
+/** The place of a texel in the texture. */
 fn packedAt(at: u32) -> vec2u { return vec2u(at % 8192u, at / 8192u); }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** One load of b. */
 alias Loaded = vec4f;
+/** Load `at` of b. */
 fn loadB(at: u32) -> Loaded { return b[at]; }
+/** The four columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, whose first load is at a place of b. */
+/** Adds a block's sum, scaled if b is quantized, to the total. `at`: the index of the block's first load of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
-/** The sums over each row that are wanted beside the product, and how many. */
+/** Sums over each row of the result, stored with it. */
 alias Sums = f32;
+/** The number of sums in `Sums`; 0 if there are none. */
 const ROW_SUMS = 0u;
-/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+/** Stores four sums of a row, from `column` on. Returns their contribution to `Sums`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
@@ -67,23 +75,25 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
-/** Values of k at once: sums lie in memory, so every visit costs. */
+/** Values of k per update of the sums. Sums are in memory, so every update costs. */
 const STEP = max(4u, K_PER_LOAD);
-/** Panels of rows. */
+/** Panels of WIDTH rows in a tile. */
 const PANELS = ROWS / WIDTH;
-/** Rows of which Mesa unrolls the loop. */
+/** Rows per call of `accumulate`: Mesa unrolls loops up to that size. */
 const UNROLLED = select(1u, select(2u, 4u, VECTORS * STEP <= 4u), VECTORS * STEP <= 8u);
-/** Columns that a vector of each lane makes. */
+/** Columns of one `vec4f` from each lane. */
 const PANEL = 4u * WIDTH;
+/** `vec4f` of sums that a lane owns. */
 const TILE = ROWS * VECTORS;
 
+/** The sums of the lane: row r, vector c at r · VECTORS + c. */
 alias Products = array<vec4f, TILE>;
-/** Of each panel, four k of a lane's row, and the next four. */
+/** For each panel, four k of the lane's row, then the next four. */
 alias Values = array<vec4f, PANELS * (STEP / 4u)>;
-/** Of each k in turn, the vectors of the columns. */
+/** For each of STEP values of k, the lane's vectors of b. */
 alias Columns = array<vec4f, VECTORS * STEP>;
 
-/** Adds what STEP values of k give to the sums of UNROLLED rows from `first` on. */
+/** Adds STEP values of k to the sums of UNROLLED rows from `first` on. */
 fn accumulate(
   part: ptr<function, Products>,
   first: u32,
@@ -103,7 +113,10 @@ fn accumulate(
   }
 }
 
-/** Those of four rows. Functions, for Mesa unrolls no loop that would become so long. */
+/**
+ * Adds STEP values of k to the sums of four rows from `first` on. Separate calls, because Mesa does not unroll such a
+ * long loop.
+ */
 fn accumulateFour(
   part: ptr<function, Products>,
   first: u32,
@@ -130,7 +143,7 @@ fn main(
   let row = tile.first;
   let panel = tile.place * VECTORS;
   let count = reach(batch);
-  // The tile's own rows: fewer than ROWS at the end of a batch.
+  // The rows of the tile: fewer than ROWS at the end of a batch.
   let height = min(tile.end - row, ROWS);
 
   let texels = packedPanel(tile) * packedDepth() * WIDTH + lane;
@@ -161,12 +174,13 @@ fn main(
         for (var c = 0u; c < VECTORS; c++) {
           let loaded = loadB(atB[c] + at);
           for (var j = 0u; j < K_PER_LOAD; j++) {
-            // Beyond the last k both factors are zero. Packed integers are finite, floats may be infinite or NaN.
+            // Past the last k, a is 0, and b is set to 0 because a float may be infinite or NaN. Packed integers are
+            // finite.
             columns[(i + j) * VECTORS + c] = select(columnsB(loaded, j), vec4f(), K_PER_LOAD == 1u && beyond);
           }
         }
       }
-      // Of a tile with few rows, as the last often is, the others are not computed.
+      // If a tile has few rows, the missing rows are not computed. A batch's last tile often has few.
       accumulateFour(&part, 0u, &values, &columns);
       if (height > 4u) {
         accumulateFour(&part, 4u, &values, &columns);
@@ -192,7 +206,7 @@ fn main(
     }
   }
 
-  // Rolled, for the bounds are no constants: `finish` may be long.
+  // The bounds are not constants, so compilers do not unroll the loops. `finish` may be long.
   let bottom = min(row + ROWS, tile.end);
   let right = min(panel + VECTORS, panels);
   for (var r = row; r < bottom; r++) {

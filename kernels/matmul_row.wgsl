@@ -1,11 +1,10 @@
-// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], of few rows or few columns.
-// Method: a workgroup makes ROWS rows × VECTORS vectors of four columns; the lanes of a vector share out the blocks
-// of k. In each round the workgroup brings CHUNK values of each row of a to workgroup memory; then a lane sums
-// whole blocks, each k after the other, with many loads of b on their way before the first is used, and leaves the sums
-// in workgroup memory, where one lane for each row and column adds them up in the blocks' order, as matmul.wgsl does: a
-// row has the same bits whatever the tile.
-// All that the first round and the epilogue need is loaded at the beginning, without a branch between. Lanes that have
-// no block compute the last one again. Where the depth is a number, so are the lengths of all loops.
+// y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], for few rows or few columns.
+// Method: a workgroup computes ROWS rows × VECTORS vectors of four columns. The lanes of a vector share out the blocks
+// of k. In each round the workgroup stores CHUNK values of each row of a in workgroup memory. Then a lane sums whole
+// blocks, one k after the other, with many loads of b in flight, and stores their sums in workgroup memory. A lane for
+// each row and column adds these up in the blocks' order, like matmul.wgsl, so a row has the same bits in every tile.
+// All loads for the first round and the epilogue are issued at the beginning, without a branch between them. Lanes that
+// have no block compute the last one again. If the depth is a constant, so are the lengths of all loops.
 // Grid: one workgroup for each tile of ROWS rows and 4 · VECTORS columns, in the order of `tileAt`.
 
 // --- parameters
@@ -14,27 +13,30 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Lanes of a workgroup. */
 const LANES = 64u;
+/** Rows of a tile. */
 const ROWS = 1u;
+/** Vectors of four columns of a tile. */
 const VECTORS = 4u;
-/** Columns of a row that a lane finishes: one, or a pair. */
+/** Columns of a row that a lane finishes: one, or two. */
 const EACH = 1u;
-/** k of a round; a multiple of BLOCK. */
+/** Values of k in a round; a multiple of BLOCK. */
 const CHUNK = 1024u;
-/** k runs in blocks of so many, whose sums are added up. */
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
-/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides BLOCK and the depth. */
 const K_PER_LOAD = 1u;
-/** 1 where a block's sum is scaled when it is added, else 0. */
+/** 1 if a block's sum is scaled when it is added, else 0. */
 const SCALED = 0u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -42,99 +44,123 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return sizes.columns / 4u; }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
+/** Column k's data for all rows of a; here none. */
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
-/** What a[row, k] needs besides: what is loaded for it. `valueA` is called when the row's sum is there. */
+/** The load of an element of a. */
 struct TakenA { value: f32 }
+/** Loads element k of a row of a. */
 fn takeA(r: RowA, k: u32) -> TakenA { return TakenA(a[r.at + k]); }
+/** Element k of a row, from its load. Called once the row's sum is known. */
 fn valueA(r: RowA, c: ColA, t: TakenA, k: u32) -> f32 { return t.value; }
-/** 1 where b's first loads of a round are on their way before a is brought, which takes registers; else 0. */
+/** 1 if b's first loads of a round are issued before a is loaded, which costs registers; else 0. */
 const AHEAD = 1u;
-/** 1 where the host knows the rows, so that every tile of the grid has some; else 0. */
+/** 1 if the host knows the number of rows, so that every tile of the grid has rows; else 0. */
 const SURE = 1u;
-/** Where it is not 0, so many lanes share the sum over a row of `valueX`, `ownSum`, which `valueA` needs. */
+/** Lanes that share `ownSum`, the sum over a row of `valueX`, which `valueA` needs; 0 if it needs no sum. */
 const SUMMED = 0u;
-/** The row of what is summed, by the product's. */
+/** The row of x to sum for a row of the product. */
 fn summedRow(row: u32) -> u32 { return row; }
+/** Data of a row: its index. */
 alias RowX = u32;
 fn rowX(row: u32) -> RowX { return row; }
+/** Column k's data for all rows of x; here none. */
 alias ColX = u32;
 fn colX(k: u32) -> ColX { return k; }
+/** The summand of element k in a row of x. */
 fn valueX(r: RowX, c: ColX, k: u32) -> f32 { return 0.0; }
 /** Columns of a vector that a lane sums: all four, or one. */
 const WIDTH = 4u;
-/** What b holds at a place, of four columns or of column c alone, and of it the columns for the i-th k. */
+/** One load of b: four columns, or one. */
 alias Loaded = vec4f;
+/** Load `at` of b: four columns. */
 fn loadB(at: u32) -> vec4f { return b[at]; }
+/** Load `at` of b: four columns, or column c alone. */
 fn loadedB(at: u32, c: u32) -> Loaded { return loadB(at); }
+/** The columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** What is loaded of the scales of a block whose first load is at a place of b, and the scales. */
+/** The load of a block's scales. */
 alias Scale = u32;
+/** Loads the scales of the block with the first load `at` of b. */
 fn scaleB(at: u32) -> Scale { return 0u; }
+/** The scales. */
 fn scaleOf(s: Scale) -> vec4f { return vec4f(1.0); }
 fn rounded(v: f32) -> f32 { return v; }
-/** What is loaded to store sums of a row with, from `column` on, or from the last column that there is. */
+/** The operands of `finish`, loaded at the beginning. */
 struct Taken { unused: u32 }
+/** Loads the operands of `finish` for a row, from `column` on. Row and column must exist: callers clamp both. */
 fn take(batch: u32, row: u32, column: u32) -> Taken { return Taken(0u); }
-/** Computes from the first EACH of these sums of a row, from `column` on, what the lane then `stores`, if it does. */
+/** Computes results from the first EACH sums of a row, from `column` on. Stores them if `stores`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken, stores: bool) {
   if (stores && column < columnCount()) { y[(batch * rowCount() + row) * columnCount() + column] = rounded(x[0]); }
 }
 // --- end of parameters
 
-/** Lanes of the columns that one lane sums. */
+/** Lanes that share out the blocks of the same columns. */
 const SLICES = LANES * WIDTH / (4u * VECTORS);
+/** The tile's vectors of sums. */
 const TILE = ROWS * VECTORS;
+/** Blocks of a round. */
 const BLOCKS = CHUNK / BLOCK;
-/** How often a lane brings values of a, and sums a block, in a round. What breaks at once is no loop for a compiler. */
+/**
+ * Times that a lane loads values of a in a round. If it is 1, the loop ends with `break`: then compilers make no loop.
+ */
 const BRINGS = CHUNK / (BROUGHT * LANES);
+/** Blocks that a lane sums in a round. If it is 1, the loop ends with `break`: then compilers make no loop. */
 const TURNS = (BLOCKS + SLICES - 1u) / SLICES;
 /**
- * Of k, whose loads of b are all on their way before the first is used: 32, but 16 where a load gives one k of four
- * columns, and where the rows are so many that compilers would not unroll the loop.
+ * Values of k whose loads of b are all in flight before the first is used: 32. But 16 if a load has one k of four
+ * columns, or if there are four rows or more, because compilers would not unroll the loop.
  */
 const RUN = 16u * (1u + min(K_PER_LOAD - 1u, 1u) * (1u - ROWS / 4u) + (4u - WIDTH) / 3u);
+/** Loads of b in a run. */
 const LOADS = RUN / K_PER_LOAD;
-/** The same behind the last whole block. */
+/** Values of k in flight together after the last whole run. */
 const TAIL = 4u;
-/** Values of each row of a that a lane brings at once. */
+/** Values of each row of a that a lane loads at once. */
 const BROUGHT = min(16u / ROWS, max(CHUNK / LANES, 1u));
-/** Blocks whose sums are read at once. */
+/** Blocks whose sums are loaded together; in `sumRow`, values in flight. */
 const AT_ONCE = 8u;
 
-/** Values of a, row by row for each k, with a few more, so that lanes that read their blocks meet different banks. */
+// Workgroup memory, with t = row · VECTORS + vector:
+//   staged[block][k][row]   an element of a. A few more k keep lanes that read different blocks in different banks.
+//   parts[block][t][c]      the block's sum for column c of vector t.
+//   scales[block][v][c]     the scale of the block for column c of vector v, if SCALED.
+//   sums[t][c]              the sum of all blocks, if a lane finishes two columns.
+//   summing[p]              the partial sums of `sumRow`.
 var<workgroup> staged: array<array<array<f32, ROWS>, BLOCK + 4u / ROWS>, BLOCKS>;
-/** The sum of each block, and what it is scaled by. */
 var<workgroup> parts: array<array<array<f32, 4>, TILE>, BLOCKS>;
 var<workgroup> scales: array<array<vec4f, VECTORS>, SCALED * (BLOCKS - 1u) + 1u>;
-/** The sums of all blocks, by rows and columns, where a lane finishes a pair. */
 var<workgroup> sums: array<array<f32, 4>, TILE>;
 
-/** Parts of the sum over a row, and lanes that add up others first. */
+/** Partial sums of a row of x. */
 const PARTS = max(SUMMED, 1u);
 var<workgroup> summing: array<f32, PARTS>;
+/** Lanes that first add up the partial sums, every MEETING-th. */
 const MEETING = 16u;
+/** The sum over the row of x. */
 var<private> ownSum: f32;
 
-/** Sums over a row in the order of row_sums_wide.wgsl, whose lanes these are. */
+/** Computes `ownSum` in the order of row_sums_wide.wgsl: a partial sum here is a lane there. */
 fn sumRow(lane: u32, x: RowX) {
   for (var turn = 0u; turn < (PARTS + LANES - 1u) / LANES; turn++) {
     let part = min(turn * LANES + lane, PARTS - 1u);
     var total = 0.0;
     for (var start = 0u; start < depth(); start += 32u * PARTS) {
-      // Values of the block that every part has.
+      // Each partial sum has `whole` values of the block. In the last block, some have one more, `last`.
       let whole = min(32u, (depth() - start) / PARTS);
       var sum = 0.0;
       var i = 0u;
@@ -164,13 +190,14 @@ fn sumRow(lane: u32, x: RowX) {
 }
 fn summedAt(x: RowX, k: u32) -> f32 { return valueX(x, colX(k), k); }
 
-/** A row of the tile, or the last that it has: one that is sure to have its row need not wait for their number. */
+/** Row r of the tile, clamped to its last row. If SURE and ROWS is 1, it does not wait for the number of rows. */
 fn rowOf(tile: Tile, r: u32) -> u32 {
   return select(min(tile.first + r, tile.end - 1u), tile.first, SURE > 0u && ROWS == 1u);
 }
 
-/** Values of each row of a from k on, LANES apart. */
+/** BROUGHT values of each row of a, LANES apart. */
 struct Brought { columns: array<ColA, BROUGHT>, values: array<array<TakenA, BROUGHT>, ROWS> }
+/** Loads values of each row of a from k = `first` on; indices past the last k are clamped. */
 fn bring(rows: array<RowA, ROWS>, first: u32, count: u32) -> Brought {
   var x: Brought;
   for (var i = 0u; i < BROUGHT; i++) {
@@ -197,7 +224,7 @@ fn main(
   let c = lane * WIDTH % 4u;
   let slice = lane * WIDTH / (4u * VECTORS);
   let atB = vectorB(matrixB(batch), min(tile.place * VECTORS + own, vectors - 1u));
-  // Loads of the next run of b.
+  // The loads of the next run of b.
   var ahead: array<Loaded, LOADS>;
   let firstBlock = min(slice, (min(CHUNK, count) + BLOCK - 1u) / BLOCK - 1u);
   let begin = atB + firstBlock * (BLOCK / K_PER_LOAD) * strideB();
@@ -206,7 +233,7 @@ fn main(
   if (AHEAD > 0u) { scale = scaleB(begin); }
   var rows: array<RowA, ROWS>;
   for (var r = 0u; r < ROWS; r++) { rows[r] = rowA(batch, rowOf(tile, r)); }
-  // The row and column of the tile that a lane adds up and finishes.
+  // The row and vector of the tile for which the lane adds up one column and finishes it.
   let summed = min(lane / 4u, TILE - 1u);
   let row = tile.first + select(summed / VECTORS, 0u, ROWS == 1u);
   let vector = tile.place * VECTORS + summed % VECTORS;
@@ -239,7 +266,7 @@ fn main(
       if (AHEAD == 0u) { for (var i = 0u; i < LOADS; i++) { ahead[i] = loadedB(at + i * strideB(), c); } }
       var part: array<vec4f, ROWS>;
       for (var r = 0u; r < ROWS; r++) { part[r] = vec4f(); }
-      // Only where a load gives one k may the last block be shorter.
+      // The last block can be shorter only if a load has one k.
       let inside = select(BLOCK, min(BLOCK, reached - block * BLOCK), K_PER_LOAD == 1u && count % BLOCK != 0u);
       var k = 0u;
       for (; k + RUN <= inside; k += RUN) {
@@ -310,7 +337,7 @@ fn main(
     if (depth() <= CHUNK) { break; }
   }
 
-  // A lane finishes as few columns as it can, so that what it reads for that is on its way at once.
+  // A lane finishes as few columns as possible, so that all loads for the epilogue are in flight together.
   var all = vec4f(sum);
   if (EACH > 1u) {
     if (lane < 4u * TILE) { sums[summed][lane % 4u] = sum; }

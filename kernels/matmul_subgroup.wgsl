@@ -1,9 +1,10 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
 // Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. A lane owns ROWS rows ×
-// VECTORS vectors of four columns in registers. A lane loads the value of a for its own row, and where rows are few,
-// for its own k; a shuffle from a fixed lane hands it round. A sum is visited once for STEP of k. k runs in blocks
-// whose sums are added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share columns.
+// VECTORS vectors of four columns in registers. Lanes load a, a row each; if there are fewer rows than lanes, lanes
+// also divide k. Shuffles from fixed lanes broadcast the values. Each sum is updated once per STEP values of k. k is
+// split into blocks whose sums are added up, one k after the other, as in matmul.wgsl: a row has the same bits in every
+// tile.
+// Grid: one workgroup for each tile, in the order of `tileAt`; neighbours share columns.
 enable subgroups;
 
 // --- parameters
@@ -12,21 +13,24 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** Rows of a tile. */
 const ROWS = 16u;
+/** `vec4f` of columns that a lane owns. */
 const VECTORS = 2u;
-/** k runs in blocks of so many, whose sums are added up. */
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
-/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides BLOCK and the depth. */
 const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -34,34 +38,40 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 {
   return (matrix * ((sizes.columns + 31u) / 32u) + n / 8u) * sizes.depth * 8u + n % 8u;
 }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return 8u; }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
+/** Column k's data for all rows of a; here none. */
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
+/** Element k of a row of a. */
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** One load of b. */
 alias Loaded = vec4f;
+/** Load `at` of b. */
 fn loadB(at: u32) -> Loaded { return b[at]; }
+/** The four columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, whose first load is at a place of b. */
+/** Adds a block's sum, scaled if b is quantized, to the total. `at`: the index of the block's first load of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
-/** The sums over each row that are wanted beside the product, and how many. */
+/** Sums over each row of the result, stored with it. */
 alias Sums = f32;
+/** The number of sums in `Sums`; 0 if there are none. */
 const ROW_SUMS = 0u;
-/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+/** Stores four sums of a row, from `column` on. Returns their contribution to `Sums`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }
@@ -72,33 +82,36 @@ fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
 /**
- * Lanes over which rows are laid. Where a load of b gives several k, other lanes have the same rows at the next k: of
- * few rows, a load of a then gives several k too. Where it does not, b takes most of the time, and this gains nothing.
+ * The number of lanes with different rows. If a load of b has several k and rows are few, the other lanes load the same
+ * rows at the next k, so that a load of a has several k too. If a load of b has one k, loads of b take most of the
+ * time, and this would gain nothing.
  */
 const LANES = select(WIDTH, min(WIDTH, 1u << (32u - countLeadingZeros(ROWS - 1u))), K_PER_LOAD > 1u);
-/** Rows of the tile, LANES at a time. */
+/** Groups of LANES rows in the tile. */
 const GROUPS = (ROWS + LANES - 1u) / LANES;
-/** Values of k that one load of a gives. */
+/** Values of k in one load of a by all lanes. */
 const K_PER_VALUE = WIDTH / LANES;
 /**
- * Values of k at once: sums lie in memory, so every visit costs; more make a loop that outgrows the processor's cache
- * of instructions. One makes the text of a few rows by one vector, which stands in for larger ones, half as long, and
- * so what it takes to compile it; of one row, by which tokens are generated, it would take 5% longer to run.
+ * Values of k per update of the sums. Sums are in memory, so every update costs; with more values, the loop outgrows
+ * the processor's instruction cache. STEP = 1 halves the shader text for one-vector tiles of few rows, and so its
+ * compile time; stand-ins for larger kernels use it. For one row, as in generation, STEP = 1 would run 5% slower.
  */
 const STEP = max(max(K_PER_VALUE, K_PER_LOAD), select(1u, 2u, ROWS == 1u || VECTORS > 1u));
-/** Columns that a vector of each lane makes. */
+/** Columns of one `vec4f` from each lane. */
 const PANEL = 4u * WIDTH;
+/** `vec4f` of sums that a lane owns. */
 const TILE = ROWS * VECTORS;
 
+/** The sums of the lane: row r, vector c at r · VECTORS + c. */
 alias Products = array<vec4f, TILE>;
-/** Values of the rows, group by group; K_PER_VALUE of k in each. */
+/** The lane's loads of a: for each K_PER_VALUE values of k, one for each group of rows. */
 alias Values = array<f32, GROUPS * (STEP / K_PER_VALUE)>;
-/** Of each k in turn, the vectors of the columns. */
+/** For each of STEP values of k, the lane's vectors of b. */
 alias Columns = array<vec4f, VECTORS * STEP>;
 
 /**
- * Adds what STEP values of k give to the sums of four rows from `first` on. A function, for Mesa unrolls no loop that
- * would become as long as all rows.
+ * Adds STEP values of k to the sums of four rows from `first` on. A function of four rows, because Mesa does not unroll
+ * a loop over all rows.
  */
 fn accumulate(
   part: ptr<function, Products>,
@@ -134,7 +147,7 @@ fn main(
   let row = tile.first;
   let panel = tile.place * VECTORS;
   let count = reach(batch);
-  // The tile's own rows: fewer than ROWS at the end of a batch.
+  // The rows of the tile: fewer than ROWS at the end of a batch.
   let height = min(tile.end - row, ROWS);
 
   var rows: array<RowA, GROUPS>;
@@ -152,12 +165,12 @@ fn main(
       for (var c = 0u; c < VECTORS; c++) { part[r * VECTORS + c] = vec4f(); }
     }
     for (var k = begin; k < end; k += STEP) {
-      // Beyond the last k both factors are zero, which adds nothing.
+      // Past the last k both factors are 0, which adds nothing.
       var values: Values;
-      // A row's values side by side: where rows share a set of the cache, the next group drives their lines out.
+      // Loads of a row are adjacent: if rows map to one cache set, the next group evicts their lines.
       for (var g = 0u; g < GROUPS; g++) {
         for (var i = 0u; i < STEP; i += K_PER_VALUE) {
-          // A load costs as much as there are lanes that take part.
+          // The cost of a load grows with the number of active lanes.
           if (K_PER_VALUE > 1u || g * LANES + lane < height) {
             let own = k + i + lane / LANES;
             let beyond = STEP > 1u && own >= end;
@@ -173,12 +186,13 @@ fn main(
         for (var c = 0u; c < VECTORS; c++) {
           let loaded = loadB(atB[c] + at);
           for (var j = 0u; j < K_PER_LOAD; j++) {
-            // Packed integers are finite, and a is 0 beyond the end; floats there may be infinite or NaN.
+            // Past the last k, a is 0, and b is set to 0 because a float may be infinite or NaN. Packed integers are
+            // finite.
             columns[(i + j) * VECTORS + c] = select(columnsB(loaded, j), vec4f(), K_PER_LOAD == 1u && beyond);
           }
         }
       }
-      // Of a tile with few rows, as the last often is, the others are not computed.
+      // If a tile has few rows, the missing rows are not computed. A batch's last tile often has few.
       accumulate(&part, 0u, &values, &columns);
       if (ROWS > 4u && (ROWS <= 8u || height > 4u)) {
         accumulate(&part, 4u, &values, &columns);
@@ -202,7 +216,7 @@ fn main(
     }
   }
 
-  // Rolled, for the bounds are no constants: `finish` may be long.
+  // The bounds are not constants, so compilers do not unroll the loops. `finish` may be long.
   let bottom = min(row + ROWS, tile.end);
   let right = min(panel + VECTORS, panels);
   for (var r = row; r < bottom; r++) {

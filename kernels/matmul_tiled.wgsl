@@ -1,11 +1,11 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the columns of b packed in panels of 64, or row-major.
-// Method: 256 invocations share a tile of 64 or 128 rows and one or two panels of 64 columns, of which each owns 4
-// or 8 rows × 4 columns of each panel in registers. STEP of k at a time, both operands are brought to workgroup
-// memory, from which every value is read sixteen times: what a GPU, whose memory is far behind its arithmetic,
-// wants (Volkov and Demmel 2008). The next STEP are read into registers before the multiplies, so that they arrive
-// meanwhile, a by fours of k where it lies so. What lies beyond the depth is zero, so that a step has no end but
-// its own. k runs in blocks whose sums are added up, each k after the other, as in matmul.wgsl.
-// Grid: one workgroup for each tile, in the order of `tileAt`, in which neighbours share their panels.
+// Method: 256 invocations share a tile of 64 or 128 rows and one or two panels of 64 columns. Each owns 4 or 8 rows × 4
+// columns of each panel in registers. STEP values of k of both operands at a time are stored in workgroup memory, from
+// which every value is read sixteen times, because a GPU's memory is much slower than its arithmetic (Volkov and Demmel
+// 2008). The next STEP values are loaded into registers before the multiplies, so that they arrive meanwhile; a in
+// vectors of four k if its layout allows. Values past the depth are 0, so all steps have the same length. k is split
+// into blocks whose sums are added up, one k after the other, as in matmul.wgsl.
+// Grid: one workgroup for each tile, in the order of `tileAt`; neighbours share their panels.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -17,22 +17,22 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 const ROWS = 4u;
 /** Panels of a tile. */
 const VECTORS = 1u;
-/** How many k are brought at a time. */
+/** Values of k that are loaded at a time. */
 const STEP = 16u;
-/** Whether every batch sums over a depth that is a multiple of STEP. */
+/** 1 if every batch's depth is a multiple of STEP, else 0. */
 const WHOLE = 0u;
-/** k runs in blocks of so many, whose sums are added up. */
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
-/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides BLOCK and the depth. */
 const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -40,40 +40,46 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** Where the first load of the n-th vector of columns of a matrix of b is, and how far it is to its next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 {
   let panels = (columnCount() + 63u) / 64u;
   return (matrix * panels + n / 16u) * (depth() / K_PER_LOAD) * 16u + n % 16u;
 }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return 16u; }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** Four values of a row of a from k on; zeros from `end` on, of which the last may be among the four. */
+/** Elements k to k + 3 of a row of a; zeros from `end` on. */
 fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
   var x = vec4f();
   for (var i = 0u; i < 4u; i++) { x[i] = select(0.0, a[r.at + min(k + i, end - 1u)], k + i < end); }
   return x;
 }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** One load of b. */
 alias Loaded = vec4f;
+/** Load `at` of b. */
 fn loadB(at: u32) -> Loaded { return b[at]; }
+/** The four columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, whose first load is at a place of b. */
+/** Adds a block's sum, scaled if b is quantized, to the total. `at`: the index of the block's first load of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
-/** The sums over each row that are wanted beside the product, and how many. */
+/** Sums over each row of the result, stored with it. */
 alias Sums = f32;
+/** The number of sums in `Sums`; 0 if there are none. */
 const ROW_SUMS = 0u;
-/** What is loaded before four sums of a row are stored, of any row and columns of the product. */
+/** The operands of `finish`, loaded before the first store. */
 struct Taken { unused: u32 }
+/** Loads the operands of `finish` for four sums. Row and column must exist: callers clamp both. */
 fn take(batch: u32, row: u32, column: u32, x: vec4f) -> Taken { return Taken(0u); }
-/** Stores four sums of a row, from `column` on; returns what they add to the sums over the row. */
+/** Stores four sums of a row, from `column` on. Returns their contribution to `Sums`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var i = 0u; i < 4u; i++) {
@@ -85,23 +91,28 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f, taken: Taken) -> Sums {
 fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {}
 // --- end of parameters
 
+/** Groups of four rows of an invocation. */
 const FOURS = ROWS / 4u;
-/** Vectors of a tile's columns. */
+/** Vectors of four columns in a tile. */
 const WIDE = 16u * VECTORS;
-/** Fours of k along a row of a, of which an invocation brings so many. */
+/** Groups of four k in STEP values of a row of a. */
 const ALONG = STEP / 4u;
+/** Groups that an invocation loads. */
 const EACH = 16u * ROWS * ALONG / 256u;
 
-/** Four elements of workgroup memory. Not `vec4f`: a store of a component may write the others, which other lanes store. */
+/**
+ * Four elements of workgroup memory. Not `vec4f`: a store of a component may write all four, and another lane may store
+ * at the same time.
+ */
 alias Four = array<f32, 4>;
 fn vectorOf(x: Four) -> vec4f { return vec4f(x[0], x[1], x[2], x[3]); }
-/**
- * Rows of a, turned, so that four of an invocation lie side by side. A column more than 16 keeps the writes of
- * neighbours in different banks.
- */
+// Workgroup memory:
+//   tileA[k][r / 4][r % 4]   row r of a at the k-th of STEP values: four rows are a vector. An extra vector keeps the
+//                            writes of neighbours in different banks.
+//   tileB[k][v]              the v-th four columns of the tile at the k-th of STEP values.
+//   parts[lane]              at the end, the lane's contribution to the sums over a row.
 var<workgroup> tileA: array<array<Four, 16u * FOURS + 1u>, STEP>;
 var<workgroup> tileB: array<array<vec4f, WIDE>, STEP>;
-/** What each invocation adds to the sums over a row. */
 var<workgroup> parts: array<Sums, 255u * min(ROW_SUMS, 1u) + 1u>;
 
 @compute @workgroup_size(256)
@@ -121,12 +132,12 @@ fn main(
   let own = vec2u(lane / 16u, lane % 16u);
   let matrix = matrixB(batch);
   let lastVector = (columnCount() + 3u) / 4u - 1u;
-  // Of b, one load each for those that make STEP values of k.
+  // A load of b has K_PER_LOAD values of k. Only lanes with k below STEP load.
   let kB = lane / WIDE * K_PER_LOAD;
   let loadsB = kB < STEP;
   let atB = vectorB(matrix, min(firstPanel * 16u + lane % WIDE, lastVector));
 
-  // Fours of k of a, neighbours along k.
+  // Each load of a has four k of a row; neighbouring lanes load neighbouring k.
   let last = tile.end - 1u;
   let kA = lane % ALONG * 4u;
   var rows: array<RowA, EACH>;
@@ -142,7 +153,8 @@ fn main(
     var nextB: Loaded;
     for (var p = 0u; p < EACH; p++) { nextA[p] = fourA(rows[p], kA, reached); }
     if (loadsB) { nextB = loadB(atB + min(kB, reached - 1u) / K_PER_LOAD * strideB()); }
-    // One loop over steps, in which each block's last adds it up: a compiler puts it in order as a whole.
+    // One loop over all steps, where the last step of a block adds its sum to the total: a compiler schedules it as a
+    // whole.
     var k = 0u;
     loop {
       for (var p = 0u; p < EACH; p++) {
@@ -190,7 +202,7 @@ fn main(
     }
   }
 
-  // What stores need besides is loaded for all rows at once.
+  // The operands of the epilogue are loaded for all rows at once.
   for (var v = 0u; v < VECTORS; v++) {
     let panel = firstPanel + v;
     let column = panel * 64u + own.y * 4u;

@@ -1,9 +1,9 @@
 // y[b, i, j] = Σ over k of a[b, i, k] · b[b, k, j], the rows of b read four columns at once.
-// Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers; the eight invocations of a row
-// of the workgroup read 32 columns side by side, 8 of its rows the same ones. k runs in blocks whose sums are
-// added up, each k after the other, as in matmul.wgsl: a row has the same bits whatever the tile.
-// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, in the order of `tileAt`, in which
-// neighbours share columns.
+// Method: an invocation owns ROWS rows × VECTORS vectors of four columns in registers. Eight neighbours share their
+// rows and read 32 adjacent columns; the eight groups of neighbours in a workgroup read the same columns. k is split
+// into blocks whose sums are added up, one k after the other, as in matmul.wgsl: a row has the same bits in every tile.
+// Grid: one workgroup for each tile of 8 · ROWS rows and 32 · VECTORS columns, in the order of `tileAt`; neighbours
+// share columns.
 
 // --- parameters
 struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
@@ -11,20 +11,22 @@ struct Sizes { batches: u32, rows: u32, columns: u32, depth: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+/** Rows of an invocation. */
 const ROWS = 4u;
+/** Vectors of four columns of an invocation. */
 const VECTORS = 2u;
-/** k runs in blocks of so many, whose sums are added up. */
+/** k is split into blocks of BLOCK; the sum of each block is added to the total. */
 const BLOCK = 64u;
-/** Values of k per load of b, with four columns each; blocks and the depth are multiples of this. */
+/** Values of k in one load of b, each with four columns. K_PER_LOAD divides BLOCK and the depth. */
 const K_PER_LOAD = 1u;
 fn batchCount() -> u32 { return sizes.batches; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn columnCount() -> u32 { return sizes.columns; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a workgroup computes, from `first` to before `end`, and its place among `across` columns. */
+/** A tile: rows `first` to `end` − 1 of a batch, and the tile's index among the `across` tiles side by side. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
 /**
- * Tile n of `tiles`, the tiles that fit the grid: batch by batch, down the rows first. Batches have equal shares; a
+ * Tile n of the grid's `tiles` tiles: batch by batch, down the rows first. Batches have equal shares of the tiles. A
  * tile past its batch's last row is empty.
  */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
@@ -32,26 +34,31 @@ fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let batch = n / (across * down);
   return Tile(batch, n % down * height, select(0u, rowCount(), batch < batchCount()), n / down % across);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
+/** The index of the first element of a batch's matrix of a. */
 fn baseA(batch: u32) -> u32 { return batch * sizes.rows * sizes.depth; }
-/** Which matrix of b a batch reads. */
+/** The index of the matrix of b that a batch reads. */
 fn matrixB(batch: u32) -> u32 { return batch; }
-/** In loads: where a matrix has its n-th four columns, for k = 0, and how far it is to the next. */
+/** The index of the load that has the n-th four columns of a matrix at k = 0. */
 fn vectorB(matrix: u32, n: u32) -> u32 { return matrix * sizes.depth * (sizes.columns / 4u) + n; }
+/** The distance, in loads, from one load of four columns to the next along k. */
 fn strideB() -> u32 { return sizes.columns / 4u; }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
+/** Column k's data for all rows of a; here none. */
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
+/** Element k of a row of a. */
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
-/** What b holds at a place, and of it the columns for the i-th k. */
+/** One load of b. */
 alias Loaded = vec4f;
+/** Load `at` of b. */
 fn loadB(at: u32) -> Loaded { return b[at]; }
+/** The four columns for the i-th k of a load. */
 fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
-/** Adds to a sum that of a block, whose first load is at a place of b. */
+/** Adds a block's sum, scaled if b is quantized, to the total. `at`: the index of the block's first load of b. */
 fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }
 fn rounded(v: f32) -> f32 { return v; }
 /** Stores four sums of a row, from `column` on. */
@@ -63,6 +70,7 @@ fn finish(batch: u32, row: u32, column: u32, x: vec4f) {
 }
 // --- end of parameters
 
+/** `vec4f` of sums that an invocation owns. */
 const TILE = ROWS * VECTORS;
 
 @compute @workgroup_size(64)

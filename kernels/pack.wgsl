@@ -1,5 +1,5 @@
 // y[o, n, c] = x[b, o, n − starts[b], c] with b the sequence of packed row n: the inverse of unpack.
-// Method: binary search for the sequence; values move as 32-bit words.
+// Method: binary search finds the sequence. Values move as 32-bit words.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -14,6 +14,7 @@ fn longest() -> u32 { return sizes.longest; }
 fn inner() -> u32 { return sizes.inner; }
 // --- end of parameters
 
+/** The sequence of a packed row, by binary search. */
 fn sequenceOf(n: u32) -> u32 {
   var low = 0u;
   var high = batch();

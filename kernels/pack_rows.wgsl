@@ -1,36 +1,41 @@
-// packed[panel, k, r] = a[the panel's first row + r, k]: a of a product as matmul_packed.wgsl reads it.
-// Method: an invocation makes the texels of a row, each of which holds four k; those of a workgroup, one of each row of
-// a panel, lie side by side. k is padded with zeros.
-// Grid: a workgroup for each panel of WIDTH rows and CHUNK of k.
+// packed[panel, k, r] = a[the panel's first row + r, k]: operand a of a product, in the layout for matmul_packed.wgsl.
+// Method: an invocation writes the texels of one row; a texel has four k. The rows of a panel are the lanes of a
+// workgroup, so lanes write neighbouring texels. k is padded with zeros.
+// Grid: one workgroup for each panel of WIDTH rows and CHUNK values of k.
 
 // --- parameters
 struct Sizes { rows: u32, depth: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var packed: texture_storage_2d<rgba32float, write>;
+/** Rows of a panel. */
 const WIDTH = 8u;
+/** Values of k that a workgroup packs. */
 const CHUNK = 256u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn depth() -> u32 { return sizes.depth; }
-/** Rows of a batch that a panel has, from `first` to before `end`, and its chunk. */
+/** A panel: the rows of a batch from `first` on, before `end`. `place`: the panel's chunk of k. */
 struct Tile { batch: u32, first: u32, end: u32, place: u32 }
+/** Tile n of the grid's `tiles` tiles, down the rows first. */
 fn tileAt(n: u32, tiles: u32, across: u32, height: u32) -> Tile {
   let down = tiles / across;
   return Tile(0u, n % down * height, rowCount(), n / down);
 }
-/** How many k a batch sums over. */
+/** The depth that a batch sums over. */
 fn reach(batch: u32) -> u32 { return depth(); }
-/** A row of a, by its offset. */
+/** A row of a: its first element's index. */
 struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(row * depth()); }
-/** What column k of a needs whatever the row: nothing. */
+/** Column k's data for all rows of a; here none. */
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }
+/** Element k of a row of a. */
 fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return a[r.at + k]; }
 /** Texels of a row, padding included. */
 fn packedDepth() -> u32 { return (depth() + 7u) / 8u * 2u; }
-/** The number of a tile's first panel: panels begin where a batch does. */
+/** The index of a tile's first panel. Each batch starts a new panel. */
 fn packedPanel(tile: Tile) -> u32 { return tile.first / WIDTH + tile.batch; }
+/** The place of a texel in the texture. */
 fn packedAt(at: u32) -> vec2u { return vec2u(at % 8192u, at / 8192u); }
 // --- end of parameters
 

@@ -1,6 +1,6 @@
-// keys[n] = of packed row n the position and the row of the pool: row i of a sequence lies in the pool at
-// pages[sequence, i / PAGE] · PAGE + i % PAGE. Rows beyond those that the sequence has: no position, row 0.
-// Method: binary search for the last sequence that starts at or before n.
+// keys[n] = (position, pool row) of packed row n. Row i of a sequence is row pages[sequence, i / PAGE] · PAGE + i %
+// PAGE of the pool. Rows past the sequence's count get position UNUSED and row 0.
+// Method: binary search finds the last sequence that starts at or before n.
 // Grid: one invocation for each packed row.
 
 // --- parameters
@@ -10,17 +10,19 @@ struct Sizes { batch: u32, pages: u32 }
 @group(0) @binding(2) var<storage, read> counts: array<u32>;
 @group(0) @binding(3) var<storage, read> pages: array<u32>;
 @group(0) @binding(4) var<storage, read_write> keys: array<u32>;
+/** Rows of a page. */
 const PAGE = 16u;
 fn batch() -> u32 { return sizes.batch; }
 /** Pages of a sequence in the table. */
 fn pagesEach() -> u32 { return sizes.pages; }
-/** The position of row i of a sequence, which is `row` of the pool. */
+/** The position of row i of a sequence; `row` is its row of the pool. */
 fn positionAt(i: u32, row: u32) -> u32 { return i; }
 // --- end of parameters
 
-/** The position of a row that holds nothing. */
+/** The position of an unused row. */
 const UNUSED = 0xffffffffu;
 
+/** The sequence of a packed row, by binary search. */
 fn sequenceOf(n: u32) -> u32 {
   var low = 0u;
   var high = batch();

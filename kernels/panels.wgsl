@@ -1,6 +1,6 @@
-// y = the matrices of x in panels of so many columns (`PanelLayout`): of each k in turn the values of a panel's
-// columns.
-// Method: values move one by one, from any order and any width.
+// y = the matrices of x, rearranged into panels of COLUMNS columns (`PanelLayout`): for each k, the values of the
+// panel's columns.
+// Method: values move one by one, from any layout of x and any width.
 // Grid: one invocation for EACH elements of x.
 
 // --- parameters
@@ -12,15 +12,19 @@ struct Sizes { matrices: u32, depth: u32, width: u32, first: u32, panels: u32 }
 const COLUMNS = 32u;
 const LANES = 64u;
 const EACH = 1u;
+/** Matrices of x. */
 fn matrixCount() -> u32 { return sizes.matrices; }
+/** Values of k in a matrix. */
 fn depth() -> u32 { return sizes.depth; }
-/** Columns of x, the number of the first one in y, and panels of a matrix of y. */
+/** Columns of x. */
 fn width() -> u32 { return sizes.width; }
+/** The number that x's first column has in y. */
 fn first() -> u32 { return sizes.first; }
+/** Panels per matrix of y. */
 fn panelCount() -> u32 { return sizes.panels; }
-/** k and column of an element within a matrix. */
+/** k and column of element i of a matrix of x. */
 fn entryOf(i: u32) -> vec2u { return vec2u(i % depth(), i / depth()); }
-/** Where a column stands among all. */
+/** The place of a column among all columns of y. */
 fn placeOf(column: u32) -> u32 { return column; }
 // --- end of parameters
 

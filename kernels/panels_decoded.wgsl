@@ -1,5 +1,5 @@
-// y = a weight that lies in blocks in x, decoded, in panels of so many columns (`PanelLayout`).
-// Method: RUN values of the weight that lie side by side move at once, from any order to any order.
+// y = a weight stored in blocks, x, decoded and rearranged into panels of columns (`PanelLayout`).
+// Method: RUN values that are neighbours in the weight move together, from any layout to any layout.
 // Grid: one invocation for EACH runs.
 
 // --- parameters
@@ -9,13 +9,17 @@ struct Sizes { runs: u32, depth: u32, width: u32, panels: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 const LANES = 64u;
 const EACH = 1u;
+/** Runs of the weight. */
 fn runCount() -> u32 { return sizes.runs; }
-/** Elements of a run, and how far one lies from the next in x and in y. */
+/** Values of a run. */
 const RUN = 1u;
+/** The distance in x from one value of a run to the next. */
 const STEP_X = 1u;
+/** The distance in y from one value of a run to the next. */
 const STEP_Y = 1u;
-/** Where element i lies in x and in y. */
+/** The place of element i in x. */
 fn placeX(i: u32) -> u32 { return i; }
+/** The index of element i in y. */
 fn placeY(i: u32) -> u32 {
   let entry = i % (sizes.depth * sizes.width);
   let matrix = i / (sizes.depth * sizes.width);

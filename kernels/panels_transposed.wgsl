@@ -1,7 +1,7 @@
-// y = the matrices of x, each of `width` columns that lie one after the other, in panels of so many columns
+// y = the matrices of x, stored column by column (`width` columns), rearranged into panels of COLUMNS columns
 // (`PanelLayout`).
-// Method: an invocation turns a square of four columns and four k: four vectors are read, and four written.
-// Grid: one invocation for EACH squares, along the columns first, so that neighbours write side by side.
+// Method: an invocation transposes a square of four columns and four k: it reads four vectors and writes four.
+// Grid: one invocation for each EACH squares, across the columns first, so that neighbours write neighbouring vectors.
 
 // --- parameters
 struct Sizes { matrices: u32, depth: u32, width: u32, first: u32, panels: u32 }
@@ -12,13 +12,17 @@ struct Sizes { matrices: u32, depth: u32, width: u32, first: u32, panels: u32 }
 const COLUMNS = 32u;
 const LANES = 64u;
 const EACH = 1u;
+/** Matrices of x. */
 fn matrixCount() -> u32 { return sizes.matrices; }
+/** Values of k in a matrix; a multiple of four. */
 fn depth() -> u32 { return sizes.depth; }
-/** Columns of x, the first place they take in y, and panels of a matrix of y; all multiples of four. */
+/** Columns of x; a multiple of four. */
 fn width() -> u32 { return sizes.width; }
+/** The first place of x's columns in y; a multiple of four. */
 fn first() -> u32 { return sizes.first; }
+/** Panels per matrix of y. */
 fn panelCount() -> u32 { return sizes.panels; }
-/** The column that stands at a place. */
+/** The column of x at a place. */
 fn columnAt(place: u32) -> u32 { return place; }
 // --- end of parameters
 
@@ -37,7 +41,7 @@ fn main(
     let place = square % across * 4u;
     let k = square / across % down;
     let start = matrix * width() * down + k;
-    let turned = transpose(mat4x4f(
+    let transposed = transpose(mat4x4f(
       x[start + columnAt(place) * down],
       x[start + columnAt(place + 1u) * down],
       x[start + columnAt(place + 2u) * down],
@@ -45,6 +49,6 @@ fn main(
     ));
     let at = first() + place;
     let to = ((matrix * panelCount() + at / COLUMNS) * depth() + 4u * k) * (COLUMNS / 4u) + at % COLUMNS / 4u;
-    for (var i = 0u; i < 4u; i++) { y[to + i * (COLUMNS / 4u)] = turned[i]; }
+    for (var i = 0u; i < 4u; i++) { y[to + i * (COLUMNS / 4u)] = transposed[i]; }
   }
 }

@@ -1,8 +1,8 @@
-// y[o, offset + r] = what stands at r of row o in parts that lie side by side: a concatenation, or some parts of one.
-// Method: each part is [outer, its own width], where a width is the concatenated dimension with all behind it. Values
-// move as 32-bit words.
-// Grid: one invocation for EACH elements; one dispatch for as many parts as may be bound, each writing columns of its
-// own.
+// y[o, offset + r] = element r of row o of several parts side by side: a concatenation, or some parts of one.
+// Method: a part is [outer, width of the part]. A width is the product of the concatenated dimension and all later
+// ones. Values move as 32-bit words.
+// Grid: one invocation for EACH elements. A dispatch binds as many parts as possible; each part writes different
+// columns.
 
 // --- parameters
 struct Sizes { outer: u32, width: u32, stride: u32, offset: u32 }
@@ -11,11 +11,15 @@ struct Sizes { outer: u32, width: u32, stride: u32, offset: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 const LANES = 64u;
 const EACH = 1u;
+/** Rows. */
 fn outer() -> u32 { return sizes.outer; }
-/** Of the parts together. */
+/** The widths of the parts together. */
 fn width() -> u32 { return sizes.width; }
+/** The distance from one row of y to the next. */
 fn stride() -> u32 { return sizes.stride; }
+/** The column of y at which the parts begin. */
 fn offset() -> u32 { return sizes.offset; }
+/** Element `at` of a row of the parts side by side. */
 fn partAt(row: u32, at: u32) -> u32 { return x0[row * width() + at]; }
 // --- end of parameters
 

@@ -1,5 +1,5 @@
 // x[o, index[m], c] = merge(x[o, index[m], c], u[o, m, c]): rows of an update go to the chosen rows, in place.
-// Method: indices are distinct, so no two invocations meet; rows that are not chosen are not touched.
+// Method: indices are distinct, so no two invocations write the same element. Rows that are not chosen do not change.
 // Grid: one invocation for EACH elements of u.
 
 // --- parameters
@@ -12,11 +12,14 @@ alias Value = f32;
 const LANES = 64u;
 const EACH = 1u;
 fn outer() -> u32 { return sizes.outer; }
+/** Rows of x. */
 fn rowsFrom() -> u32 { return sizes.source; }
+/** Rows of u. */
 fn rowsTo() -> u32 { return sizes.to; }
 fn inner() -> u32 { return sizes.inner; }
-/** Element i of u, which a prologue may compute. */
+/** Element i of u. A prologue may compute it. */
 fn value(i: u32) -> Value { return u[i]; }
+/** The new value of an element of x. */
 fn merge(old: Value, update: Value) -> Value { return old + update; }
 // --- end of parameters
 
@@ -28,7 +31,7 @@ fn main(
 ) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
   let end = min(first + LANES * EACH, outer() * rowsTo() * inner());
-  // Element i of u is u[o, m, c]. Its place is kept along, for divisions are slow.
+  // Element i of u is u[o, m, c]. The loop updates o, m and c with i, because divisions are slow.
   var c = (first + lane) % inner();
   let row = (first + lane) / inner();
   var m = row % rowsTo();

@@ -1,6 +1,6 @@
-// y[o, e] = x[o, e] + update[o, j] where index[o, j] = e, and x[o, e] where no index is e.
-// Method: each element of the result looks for itself among the few indices of its row, so that nothing is cleared or
-// copied before; the indices of a row are distinct.
+// y[o, e] = x[o, e] + update[o, j] if index[o, j] = e, and x[o, e] if no index is e.
+// Method: each element of the result searches the few indices of its row, so that nothing is cleared or copied before.
+// The indices of a row are distinct.
 // Grid: one invocation for EACH elements of y.
 
 // --- parameters
@@ -13,10 +13,13 @@ struct Sizes { count: u32, among: u32, chosen: u32 }
 alias Value = f32;
 const LANES = 64u;
 const EACH = 1u;
+/** Elements of y. */
 fn count() -> u32 { return sizes.count; }
+/** Entries per row of y. */
 fn among() -> u32 { return sizes.among; }
+/** Indices of a row. */
 fn chosen() -> u32 { return sizes.chosen; }
-/** Element i of x, which a prologue may compute. */
+/** Element i of x. A prologue may compute it. */
 fn value(i: u32) -> Value { return x[i]; }
 fn added(a: Value, b: Value) -> Value { return a + b; }
 // --- end of parameters

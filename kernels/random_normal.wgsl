@@ -1,8 +1,8 @@
 // y[i] = √(−2 ln u) · cos(2π v), u and v from the upper 24 bits of two words of philox(position(i), channel(i), stream,
 // 0; seed, "modc").
-// Method: counter-based random words (Salmon et al. 2011), Box and Muller 1958. WGSL promises little of `log` near 1
-// and of `cos`, so both are polynomials here: ln m = 2 artanh((m − 1) / (m + 1)), and quarter turns taken off v
-// exactly.
+// Method: counter-based random words (Salmon et al. 2011), Box and Muller 1958. WGSL guarantees little accuracy for
+// `log` near 1 and for `cos`, so both are polynomials here: ln m = 2 artanh((m − 1) / (m + 1)), and the cosine after
+// quarter turns are taken off v exactly.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -13,11 +13,13 @@ struct Sizes { count: u32, width: u32, stream: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 fn count() -> u32 { return sizes.count; }
 fn stream() -> u32 { return sizes.stream; }
+/** The channel of element i. */
 fn channel(i: u32) -> u32 { return i % sizes.width; }
+/** The position of element i. */
 fn position(i: u32) -> u32 { return positions[i / sizes.width]; }
 // --- end of parameters
 
-/** ln u for u in [2^−24, 1], relative to u near 1 too. */
+/** ln u for u in [2^−24, 1], with a small relative error near 1 too. */
 fn logarithm(u: f32) -> f32 {
   let bits = bitcast<u32>(u) - 0x3f3504f3u;
   let exponent = i32(bits) >> 23u;
@@ -51,7 +53,7 @@ fn multiplyHigh(a: u32, b: u32) -> u32 {
   return ah * bh + (middle >> 16u) + (lower >> 16u);
 }
 
-/** Philox4x32 with 10 rounds. */
+/** Philox4x32 with 10 rounds: four random words of a counter. */
 fn philox(start: vec4u, seeds: vec2u) -> vec4u {
   var c = start;
   var k = seeds;

@@ -1,6 +1,5 @@
-// y[i] = x0 / 2^24 with x0 the upper 24 bits of the first word of philox(position(i), channel(i), stream, 0; seed,
-// "modc").
-// Method: counter-based random words (Salmon et al. 2011); they depend on seed, position, channel and stream alone.
+// y[i] = x / 2^24, x the upper 24 bits of the first word of philox(position(i), channel(i), stream, 0; seed, "modc").
+// Method: counter-based random words (Salmon et al. 2011). They depend on seed, position, channel and stream alone.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -11,7 +10,9 @@ struct Sizes { count: u32, width: u32, stream: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 fn count() -> u32 { return sizes.count; }
 fn stream() -> u32 { return sizes.stream; }
+/** The channel of element i. */
 fn channel(i: u32) -> u32 { return i % sizes.width; }
+/** The position of element i. */
 fn position(i: u32) -> u32 { return positions[i / sizes.width]; }
 // --- end of parameters
 
@@ -26,7 +27,7 @@ fn multiplyHigh(a: u32, b: u32) -> u32 {
   return ah * bh + (middle >> 16u) + (lower >> 16u);
 }
 
-/** Philox4x32 with 10 rounds. */
+/** Philox4x32 with 10 rounds: four random words of a counter. */
 fn philox(start: vec4u, seeds: vec2u) -> vec4u {
   var c = start;
   var k = seeds;

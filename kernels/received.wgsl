@@ -1,7 +1,7 @@
 // y[h, j] = Σ over i of exp(scale · q[h, i] · k[g, j] − lse[h, i]), i over the queries that see key j in its sequence:
-// how much attention the key gets from each head.
-// Method: as score_sums.wgsl, for tiles of keys that go through the queries in blocks.
-// Grid: one workgroup for each tile of keys and head of queries; tiles begin anew with each sequence.
+// the attention that the key receives from each head.
+// Method: as score_sums.wgsl. The own side is the keys: a tile of keys goes through the queries in blocks.
+// Grid: one workgroup for each tile of keys and query head; each sequence starts a new tile.
 
 // --- parameters
 struct Sizes {
@@ -17,39 +17,57 @@ struct Sizes {
 @group(0) @binding(6) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(7) var<storage, read> lse: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
+/** Lanes of a workgroup. */
 const LANES = 8u;
-/** Keys of a tile; `vec4f` of its staged keys. */
+/** Keys of a tile. */
 const TILE = 8u;
+/** `vec4f` of the tile's keys in workgroup memory. */
 const STAGED = 128u;
+/** Query heads. */
 fn heads() -> u32 { return sizes.heads; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
+/** `vec4f` columns of q and k. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn scale() -> f32 { return sizes.scale; }
-/** The heads of both sides for a head of queries. */
+/** The head of the own side for a query head. */
 fn ownHead(h: u32) -> u32 { return h / sizes.groupSize; }
+/** The head of the other side for a query head. */
 fn otherHead(h: u32) -> u32 { return h; }
+/** The first row of sequence b on the own side. `ownStart(batch())` is the number of rows. */
 fn ownStart(b: u32) -> u32 { return startsK[b]; }
+/** The first row of sequence b on the other side. `otherStart(batch())` is the number of rows. */
 fn otherStart(b: u32) -> u32 { return startsQ[b]; }
+/** A row's position on the own side. */
 fn ownPosition(row: u32) -> u32 { return positionsK[row]; }
+/** A row's position on the other side. */
 fn otherPosition(row: u32) -> u32 { return positionsQ[row]; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of the own side; zeros past the last column. */
 fn ownAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.ownHeads + row * sizes.ownRows + c]; }
+/** Columns 4c to 4c + 3 of a row of the other side; zeros past the last column. */
 fn otherAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.otherHeads + row * sizes.otherRows + c]; }
-/** Whether rows at these positions, the own and another, are a pair, and between which positions those lie. */
+/**
+ * Whether two rows, at position i on the own side and j on the other side, are a pair: a query and a key that it sees.
+ */
 fn pairs(i: u32, j: u32) -> bool { return i <= j; }
+/** The first position that may pair with position i on the own side. */
 fn firstOf(i: u32) -> u32 { return i; }
+/** The last position that may pair with position i on the own side. */
 fn lastOf(i: u32) -> u32 { return 0xfffffffeu; }
 // --- end of parameters
 
+/** Rows of the other side in a block: four for each lane. */
 const BLOCK = 4u * LANES;
-/** Scaled keys: columns 4c … of key r at c · TILE + r. */
+// Workgroup memory:
+//   staged[c · TILE + r]   columns 4c to 4c + 3 of key r, scaled.
+//   parts[r · LANES + l]   at the end, lane l's sum for key r.
 var<workgroup> staged: array<vec4f, STAGED>;
-/** Of each lane and key the sum of shares. */
 var<workgroup> parts: array<f32, TILE * LANES>;
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return ownStart(b) / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -60,7 +78,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first row of the other side from `begin` to `end` whose position is at least this; else `end`. */
+/** The first row of the other side in [begin, end) at or past `position`; `end` if there is none. */
 fn otherFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -87,7 +105,7 @@ fn main(
   let entry = (tile - tilesBefore(b)) * TILE;
   if (h >= heads() || entry >= rows) { return; }
   let last = min(entry + TILE, rows) - 1u;
-  // No position is the largest number.
+  // Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let begin = otherFrom(otherStart(b), otherStart(b + 1u), firstOf(ownPosition(first + entry)));
   let end = otherFrom(begin, otherStart(b + 1u), lastOf(ownPosition(first + last)) + 1u);
 
@@ -102,7 +120,7 @@ fn main(
   }
   workgroupBarrier();
 
-  // Blocks lie alike in every tile, so a row has the same bits in each.
+  // Blocks start at multiples of BLOCK from the sequence's first row in every tile, so a row has the same bits in each.
   for (var block = begin - (begin - otherStart(b)) % BLOCK; block < end; block += BLOCK) {
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));
@@ -118,13 +136,13 @@ fn main(
       }
     }
     let at0 = otherHead(h) * otherStart(batch());
-    let sumsOf = vec4f(lse[at0 + at.x], lse[at0 + at.y], lse[at0 + at.z], lse[at0 + at.w]);
+    let logSums = vec4f(lse[at0 + at.x], lse[at0 + at.y], lse[at0 + at.z], lse[at0 + at.w]);
     let place = vec4u(otherPosition(at.x), otherPosition(at.y), otherPosition(at.z), otherPosition(at.w));
     for (var r = 0u; r < TILE; r++) {
       let i = positions[r];
       let seen = (own < vec4u(end)) & vec4<bool>(pairs(i, place.x), pairs(i, place.y), pairs(i, place.z),
         pairs(i, place.w));
-      let part = select(vec4f(), exp(scores[r] - sumsOf), seen);
+      let part = select(vec4f(), exp(scores[r] - logSums), seen);
       sums[r] += (part.x + part.y) + (part.z + part.w);
     }
   }

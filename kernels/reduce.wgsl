@@ -1,6 +1,6 @@
-// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: short reductions.
-// Method: an invocation goes through its elements in blocks of 32, so that rounding grows with the number of blocks,
-// not of elements.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1, for short reductions.
+// Method: an invocation takes elements in blocks of 32, so rounding grows with the number of blocks, not with the
+// number of elements.
 // Grid: one invocation for each element of y.
 
 // --- parameters
@@ -8,13 +8,19 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+/** The type of elements. */
 alias Value = f32;
-/** Element i of x, which a prologue may compute. */
+/** Element i of x. A prologue may compute it. */
 fn value(i: u32) -> Value { return x[i]; }
+/** Elements of y. */
 fn outputs() -> u32 { return sizes.outputs; }
+/** Elements of x for each element of y. */
 fn extent() -> u32 { return sizes.extent; }
+/** The index in x of output o's first element. */
 fn base(o: u32) -> u32 { return o * sizes.extent; }
+/** The distance from an output's first element to its r-th. */
 fn step(r: u32) -> u32 { return r; }
+/** The identity of `combine`. */
 fn identity() -> Value { return 0.0; }
 fn combine(a: Value, b: Value) -> Value { return a + b; }
 fn rounded(v: Value) -> Value { return v; }

@@ -1,8 +1,8 @@
-// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: long reductions, or of an extent known only
-// when running.
-// Method: LANES invocations share ACROSS outputs: one, or neighbours where these lie side by side and the elements of
-// one do not. Each goes through its elements in blocks of 32, and 32 of those, so that rounding does not grow with
-// their number; then halves meet halves in a tree.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1, for long reductions, or if the extent is known
+// only at run time.
+// Method: LANES invocations share ACROSS outputs: one; or neighbours, if outputs are contiguous and the elements of an
+// output are not. Each combines its elements in blocks of 32, and 32 blocks in a larger one, so that rounding does not
+// grow with their number. Then a tree reduction over the invocations of an output.
 // Grid: one workgroup for each ACROSS elements of y.
 
 // --- parameters
@@ -11,19 +11,27 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 const LANES = 256u;
+/** Outputs of a workgroup. */
 const ACROSS = 1u;
+/** The type of elements. */
 alias Value = f32;
-/** Element i of x, which a prologue may compute. */
+/** Element i of x. A prologue may compute it. */
 fn value(i: u32) -> Value { return x[i]; }
+/** Elements of y. */
 fn outputs() -> u32 { return sizes.outputs; }
+/** Elements of x for each element of y. */
 fn extent() -> u32 { return sizes.extent; }
+/** The index in x of output o's first element. */
 fn base(o: u32) -> u32 { return o * sizes.extent; }
+/** The distance from an output's first element to its r-th. */
 fn step(r: u32) -> u32 { return r; }
+/** The identity of `combine`. */
 fn identity() -> Value { return 0.0; }
 fn combine(a: Value, b: Value) -> Value { return a + b; }
 fn rounded(v: Value) -> Value { return v; }
 // --- end of parameters
 
+/** Each invocation's result. */
 var<workgroup> parts: array<Value, LANES>;
 
 @compute @workgroup_size(LANES)

@@ -1,7 +1,8 @@
-// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: long reductions on GPUs.
-// Method: 256 invocations share ACROSS outputs: one, or neighbours where these are side by side and the elements of one
-// are not. Each has AT_ONCE elements in flight, and goes through its elements in blocks of 32, and 32 of those, so that
-// rounding does not grow with their number; then halves meet halves in a tree.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1, for long reductions on GPUs.
+// Method: 256 invocations share ACROSS outputs: one; or neighbours, if outputs are contiguous and the elements of an
+// output are not. Each has AT_ONCE elements in flight. It combines its elements in blocks of 32, and 32 blocks in a
+// larger one, so that rounding does not grow with their number. Then a tree reduction over the invocations of an
+// output.
 // Grid: one workgroup for each ACROSS elements of y.
 
 // --- parameters
@@ -9,14 +10,21 @@ struct Sizes { outputs: u32, extent: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+/** Outputs of a workgroup. */
 const ACROSS = 1u;
+/** The type of elements. */
 alias Value = f32;
-/** Element i of x, which a prologue may compute. */
+/** Element i of x. A prologue may compute it. */
 fn value(i: u32) -> Value { return x[i]; }
+/** Elements of y. */
 fn outputs() -> u32 { return sizes.outputs; }
+/** Elements of x for each element of y. */
 fn extent() -> u32 { return sizes.extent; }
+/** The index in x of output o's first element. */
 fn base(o: u32) -> u32 { return o * sizes.extent; }
+/** The distance from an output's first element to its r-th. */
 fn step(r: u32) -> u32 { return r; }
+/** The identity of `combine`. */
 fn identity() -> Value { return 0.0; }
 fn combine(a: Value, b: Value) -> Value { return a + b; }
 fn rounded(v: Value) -> Value { return v; }
@@ -25,11 +33,14 @@ fn rounded(v: Value) -> Value { return v; }
 const LANES = 256u;
 /** Invocations that share an output. */
 const SHARING = LANES / ACROSS;
+/** Elements that an invocation has in flight. */
 const AT_ONCE = 8u;
+/** Elements of a block, over all invocations of an output. */
 const BLOCK = 32u * SHARING;
+/** Each invocation's result. */
 var<workgroup> parts: array<Value, LANES>;
 
-/** The elements of a lane from `first` on, before `end`. */
+/** Combines the elements of an invocation from `first` on, before `end`. */
 fn block(start: u32, first: u32, end: u32) -> Value {
   var part = identity();
   for (var r = first; r < end; r += AT_ONCE * SHARING) {

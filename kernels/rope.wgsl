@@ -1,6 +1,6 @@
 // y[o, n, j] = x[o, n, j] · cos − x[o, n, j + h] · sin and y[o, n, j + h] = x[o, n, j + h] · cos + x[o, n, j] · sin, h
 // = width / 2.
-// Method: cosines and sines of angle j stand in row positions[n] of the table, cosines first.
+// Method: row positions[n] of the table has the cosines of the h angles, then their sines.
 // Grid: one invocation for EACH pairs of elements.
 
 // --- parameters
@@ -15,11 +15,12 @@ const EACH = 1u;
 fn outer() -> u32 { return sizes.outer; }
 fn rowCount() -> u32 { return sizes.rows; }
 fn halfWidth() -> u32 { return sizes.half; }
-/** Element i of x, which a prologue may compute. */
+/** Element i of x. A prologue may compute it. */
 fn value(i: u32) -> f32 { return x[i]; }
 fn rounded(v: f32) -> f32 { return v; }
-/** Where a row of y begins, and how far apart its columns are. */
+/** The index of a row's first element in y. */
 fn placeOf(row: u32) -> u32 { return row * 2u * sizes.half; }
+/** The distance from one column of y to the next. */
 fn columns() -> u32 { return 1u; }
 // --- end of parameters
 
@@ -35,9 +36,9 @@ fn main(
   for (var i = first + lane; i < end; i += LANES) {
     let j = i % h;
     let row = i / h;
-    let turn = positions[row % rowCount()] * 2u * h + j;
-    let c = angles[turn];
-    let s = angles[turn + h];
+    let angle = positions[row % rowCount()] * 2u * h + j;
+    let c = angles[angle];
+    let s = angles[angle + h];
     let at = row * 2u * h + j;
     let a = value(at);
     let b = value(at + h);

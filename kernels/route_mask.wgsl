@@ -1,4 +1,4 @@
-// y[index[m]] = 1: the rows of a route; the rest was cleared before.
+// y[index[m]] = 1: marks the rows of a route. All of y is 0 before.
 // Method: as the formula reads.
 // Grid: one invocation for each row of the route.
 

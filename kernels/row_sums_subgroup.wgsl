@@ -1,6 +1,7 @@
-// One to four sums over each row at once: Σ over k of value(row, k), k = 0 … depth − 1; x is read once.
-// Method: a workgroup is one subgroup, whose lanes share ROWS rows, side by side along k, so that what a column needs
-// is fetched once for all of them. A lane sums its columns in blocks of 32, and the subgroup adds up its lanes.
+// One to four sums over each row at once: Σ over k of valueX(row, k), k = 0 … depth − 1. x is read once.
+// Method: a workgroup is one subgroup. Its lanes share ROWS rows, neighbours along k, so that data of a column are
+// loaded once for all of these rows. A lane sums its columns in blocks of 32, and a subgroup operation adds up the
+// lanes.
 // Grid: one workgroup for each ROWS rows.
 enable subgroups;
 
@@ -11,22 +12,26 @@ struct Sizes { rows: u32, depth: u32 }
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y0: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y1: array<f32>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** Rows of a workgroup. */
 const ROWS = 4u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn depth() -> u32 { return sizes.depth; }
-/** What one row needs: where it starts. */
+/** Data of a row: its first element's index. */
 struct RowX { at: u32 }
 fn rowX(row: u32) -> RowX { return RowX(row * depth()); }
-/** What column k needs whatever the row: its weight. */
+/** Column k's data for all rows: its weight. */
 struct ColX { weight: f32 }
 fn colX(k: u32) -> ColX { return ColX(w[k]); }
-/** What column k of a row adds to each sum: here to a score and to the sum of squares. */
+/** The sums over a row: here a score and the sum of squares. */
 alias Sums = vec2f;
+/** The summands of column k of a row, one for each sum. */
 fn valueX(r: RowX, c: ColX, k: u32) -> Sums {
   let v = x[r.at + k];
   return vec2f(v * c.weight, v * v);
 }
+/** Stores the sums over a row. */
 fn keep(row: u32, s: Sums) {
   y0[row] = s.x;
   y1[row] = s.y;

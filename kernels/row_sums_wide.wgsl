@@ -1,6 +1,6 @@
-// One to four sums over each row at once: Σ over k of value(row, k), k = 0 … depth − 1; x is read once.
-// Method: for GPUs. LANES invocations share a row, side by side along k; each has AT_ONCE values in flight, and sums
-// its columns in blocks of 32. Lanes meet in two steps, sixteen of them in the first.
+// One to four sums over each row at once: Σ over k of valueX(row, k), k = 0 … depth − 1. x is read once.
+// Method: for GPUs. LANES invocations share a row, neighbours along k. Each has AT_ONCE values in flight, and sums its
+// columns in blocks of 32. The lanes are added up in two steps: first every MEETING-th, then MEETING of these sums.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -10,34 +10,39 @@ struct Sizes { rows: u32, depth: u32 }
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y0: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y1: array<f32>;
-/** Sixteen or more. */
+/** Invocations that share a row: at least 16. */
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
 fn depth() -> u32 { return sizes.depth; }
-/** What one row needs: where it starts. */
+/** Data of a row: its first element's index. */
 struct RowX { at: u32 }
 fn rowX(row: u32) -> RowX { return RowX(row * depth()); }
-/** What column k needs whatever the row: its weight. */
+/** Column k's data for all rows: its weight. */
 struct ColX { weight: f32 }
 fn colX(k: u32) -> ColX { return ColX(w[k]); }
-/** What column k of a row adds to each sum: here to a score and to the sum of squares. */
+/** The sums over a row: here a score and the sum of squares. */
 alias Sums = vec2f;
+/** The summands of column k of a row, one for each sum. */
 fn valueX(r: RowX, c: ColX, k: u32) -> Sums {
   let v = x[r.at + k];
   return vec2f(v * c.weight, v * v);
 }
+/** Stores the sums over a row. */
 fn keep(row: u32, s: Sums) {
   y0[row] = s.x;
   y1[row] = s.y;
 }
 // --- end of parameters
 
+/** Invocations of a workgroup. */
 const INVOCATIONS = 256u;
+/** Values that a lane has in flight. */
 const AT_ONCE = 8u;
-/** Values of a block. */
+/** Values that a lane adds up in a block. */
 const BLOCK = 32u;
-/** Lanes of a row that add up others first. */
+/** Lanes of a row that first add up the sums of other lanes, every MEETING-th. */
 const MEETING = 16u;
+/** The sums of each invocation. */
 var<workgroup> parts: array<Sums, INVOCATIONS>;
 
 @compute @workgroup_size(INVOCATIONS)

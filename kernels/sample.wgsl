@@ -1,12 +1,14 @@
-// tokens[b] = the token at w / 2^32 of the mass that the filters keep, in the order of tokens; logProbabilities[b] = ln
-// softmax(logits as they came)[tokens[b]]. w is the first word of philox(position, 0, 0, "samp"; seed of the sequence).
-// Before: bias, repetition penalty, temperature, top-k, top-p, min-p.
-// Method: logits become integer keys of the same order (NaN highest, −0 as 0); every filter keeps the keys from some
-// bound on. Nothing is sorted. One pass finds the largest, and a bound that enough tokens reach for top-k (the least of
-// the largest of groups of lanes); a second collects those in workgroup memory, and the bounds of top-k and top-p are
-// found among them by histograms of 8 bits. What does not fit there is gone through in memory instead. Weights are
-// added as whole numbers in units of 2^-40, so that no order makes a difference. The token is found in narrower and
-// narrower stretches. Temperature 0 ends after the first pass.
+// tokens[b] = the token at w / 2^32 of the mass (the sum of weights) of the tokens that the filters keep, in token
+// order. logProbabilities[b] = ln softmax(logits before adjustments)[tokens[b]]. w is the first word of
+// philox(position, 0, 0, "samp"; seed of the sequence). Adjustments are bias and repetition penalty; then come
+// temperature, top-k, top-p and min-p.
+// Method: logits become integer keys of the same order (NaN highest, −0 as 0). Each filter keeps the keys from some
+// bound on, so nothing is sorted. The first pass finds the largest key, and a bound that enough tokens reach for top-k:
+// lanes form groups, and the bound is the smallest of the groups' largest keys. The second pass collects the tokens
+// that reach it in workgroup memory. Histograms of 8 bits find the bounds of top-k and top-p among them. If the tokens
+// do not fit there, the histograms go through the logits in memory. Weights are added as integers in units of 2^-40, so
+// that the order makes no difference. The token is found in stretches of tokens that become narrower. With temperature
+// 0, only the first pass runs.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -20,6 +22,7 @@ struct Sizes { sequences: u32, vocabulary: u32, words: u32 }
 @group(0) @binding(6) var<storage, read> seen: array<u32>;
 @group(0) @binding(7) var<storage, read_write> tokens: array<u32>;
 @group(0) @binding(8) var<storage, read_write> logProbabilities: array<u32>;
+/** Lanes of a workgroup. */
 const LANES = 256u;
 fn sequences() -> u32 { return sizes.sequences; }
 fn vocabulary() -> u32 { return sizes.vocabulary; }
@@ -33,31 +36,35 @@ fn biased(b: u32) -> f32 { return settings[b * 7u + 5u]; }
 fn logProbability(b: u32) -> f32 { return settings[b * 7u + 6u]; }
 // --- end of parameters
 
-/** As many tokens as are held in workgroup memory. */
+/** The most tokens in `held`. */
 const HELD = 1024u;
-/** Of LANES values the first so many lanes take so many each, then one lane the rest. */
+/** LANES values are combined in two steps: SQUARE lanes take every SQUARE-th value; one lane combines these. */
 const SQUARE = 16u;
+/** The key of NaN, and a token that does not exist. */
 const NONE = 0xffffffffu;
 const NAN_BITS = 0x7fc00000u;
 
-/** A histogram of 64-bit masses, and sums over lanes: low word first. */
+// Workgroup memory:
+//   low[bin], high[bin]   a histogram of 64-bit masses.
+//   sums[lane]            a 64-bit sum of the lane, low word first; or its largest key and the token.
+//   held[i]               key and token of the collected tokens, in no order.
+//   reached, holding      the number of collected tokens, while and after they are collected.
+//   found                 the result of `locate`.
 var<workgroup> low: array<atomic<u32>, LANES>;
 var<workgroup> high: array<atomic<u32>, LANES>;
 var<workgroup> sums: array<vec2u, LANES>;
-/** Key and token of those near the largest, in no order. */
 var<workgroup> held: array<vec2u, HELD>;
 var<workgroup> reached: atomic<u32>;
 var<workgroup> holding: u32;
-/** The bin in which a goal lies, and how far in. */
 var<workgroup> found: vec3u;
 
-/** Of the sequence: where its logits and its set begin, and what adjusts them. */
+/** The sequence's first indices in `logits` and `seen`, and the adjustments of its logits. */
 struct Row { logits: u32, words: u32, biased: bool, penalty: f32 }
-/** What makes a weight of a key: the largest logit, 1 / temperature, and the least exponent that min-p keeps. */
+/** Turns a key into a weight: the largest logit, 1 / temperature, and the least exponent that min-p keeps. */
 struct Scale { largest: f32, inverse: f32, shortfall: f32 }
 fn isFinite(bits: u32) -> bool { return (bits & 0x7f800000u) != 0x7f800000u; }
 
-/** Larger for larger values, NaN highest, −0 as 0. */
+/** An integer key in the order of the logits: NaN highest, −0 as 0. */
 fn keyOf(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return NONE; }
@@ -66,13 +73,14 @@ fn keyOf(bits: u32) -> u32 {
 }
 fn bitsOf(key: u32) -> u32 { return key ^ select(0xffffffffu, 0x80000000u, key >= 0x80000000u); }
 
-/** The bits of a sum; infinities and NaN by the rules, for arithmetic may assume that there are none. */
+/** The bits of a + b. Infinities and NaN are handled by their bits: arithmetic may assume that there are none. */
 fn sumOf(a: u32, b: u32) -> u32 {
   if (isFinite(a) && isFinite(b)) { return bitcast<u32>(bitcast<f32>(a) + bitcast<f32>(b)); }
   if ((a & 0x7fffffffu) > 0x7f800000u || isFinite(b)) { return a; }
   if (isFinite(a) || a == b) { return b; }
   return NAN_BITS;
 }
+/** The key of a logit without adjustments. */
 fn plainKey(row: Row, token: u32) -> u32 { return keyOf(logits[row.logits + token]); }
 
 /** The key of a logit with bias and repetition penalty. */
@@ -87,6 +95,7 @@ fn adjustedKey(row: Row, token: u32) -> u32 {
   }
   return keyOf(bits);
 }
+// 64-bit integers, low word first.
 fn plus(a: vec2u, b: vec2u) -> vec2u { let sum = a.x + b.x; return vec2u(sum, a.y + b.y + u32(sum < a.x)); }
 fn minus(a: vec2u, b: vec2u) -> vec2u { return vec2u(a.x - b.x, a.y - b.y - u32(a.x < b.x)); }
 fn below(a: vec2u, b: vec2u) -> bool { return a.y < b.y || (a.y == b.y && a.x < b.x); }
@@ -99,7 +108,6 @@ fn multiplyHigh(a: u32, b: u32) -> u32 {
   let lower = al * bh + (middle & 0xffffu);
   return ah * bh + (middle >> 16u) + (lower >> 16u);
 }
-
 /** mass · word / 2^32, rounded down. */
 fn shareOf(mass: vec2u, word: u32) -> vec2u {
   return plus(vec2u(multiplyHigh(mass.x, word), 0u), vec2u(mass.y * word, multiplyHigh(mass.y, word)));
@@ -116,27 +124,28 @@ fn philox(start: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }
-
-/** A weight from 0 to 1 in units of 2^-40, exactly but for what is smaller. */
+/** A weight from 0 to 1 in units of 2^-40, rounded down. */
 fn massOf(weight: f32) -> vec2u {
   let scaled = weight * 256.0;
   let whole = u32(scaled);
   return vec2u(u32((scaled - f32(whole)) * 4294967296.0), whole);
 }
-
-/** (x − largest) / temperature of a key that is no larger, held at where a weight is nothing. */
+/** (x − largest) / temperature for a key of at most the largest logit; at least −200, where the weight is 0. */
 fn exponentOf(key: u32, scale: Scale) -> f32 {
   let bits = bitsOf(key);
   if (!isFinite(bits)) { return -200.0; }
   return max((bitcast<f32>(bits) - scale.largest) * scale.inverse, -200.0);
 }
+/** The weight of a key. */
 fn weigh(key: u32, scale: Scale) -> vec2u { return massOf(exp(exponentOf(key, scale))); }
+/** Whether the filters keep a key: it is at least `bound`, and min-p keeps it. */
 fn passes(key: u32, bound: u32, scale: Scale) -> bool {
   return key >= bound && exponentOf(key, scale) >= scale.shortfall;
 }
+/** The larger key; of equal keys, the first token. */
 fn better(a: vec2u, b: vec2u) -> vec2u { return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y)); }
 
-/** Of every lane's key and token the largest key, of equals the first token. */
+/** The largest key of all lanes with its token; of equal keys, the first token. */
 fn bestOf(lane: u32, own: vec2u) -> vec2u {
   sums[lane] = own;
   workgroupBarrier();
@@ -149,8 +158,7 @@ fn bestOf(lane: u32, own: vec2u) -> vec2u {
   if (lane == 0u) { for (var i = 1u; i < SQUARE; i++) { sums[0] = better(sums[0], sums[i]); } }
   return workgroupUniformLoad(&sums[0]);
 }
-
-/** The least of the largest keys of so many groups of lanes, a multiple of SQUARE: that many tokens reach it. */
+/** The smallest of `groups` groups' largest keys: that many tokens reach it. `groups` is a multiple of SQUARE. */
 fn boundOf(lane: u32, own: u32, groups: u32) -> u32 {
   sums[lane].x = own;
   workgroupBarrier();
@@ -165,7 +173,7 @@ fn boundOf(lane: u32, own: u32, groups: u32) -> u32 {
   if (lane == 0u) { for (var i = 1u; i < SQUARE; i++) { sums[0].x = min(sums[0].x, sums[i].x); } }
   return workgroupUniformLoad(&sums[0]).x;
 }
-
+/** The sum over the lanes. */
 fn totalOf(lane: u32, own: vec2u) -> vec2u {
   sums[lane] = own;
   workgroupBarrier();
@@ -178,20 +186,18 @@ fn totalOf(lane: u32, own: vec2u) -> vec2u {
   if (lane == 0u) { for (var i = 1u; i < SQUARE; i++) { sums[0] = plus(sums[0], sums[i]); } }
   return workgroupUniformLoad(&sums[0]);
 }
-
+/** Adds a mass to a bin. */
 fn add(bin: u32, mass: vec2u) {
   let before = atomicAdd(&low[bin], mass.x);
   let carried = mass.y + u32(before + mass.x < before);
   if (carried > 0u) { atomicAdd(&high[bin], carried); }
 }
-
 /** The sum of all bins. */
 fn binned(lane: u32) -> vec2u {
   workgroupBarrier();
   return totalOf(lane, vec2u(atomicLoad(&low[lane]), atomicLoad(&high[lane])));
 }
-
-/** The bin in which the goal lies, and how far in (two words): by rows of bins, then within a row. Empties the bins. */
+/** The bin in which the running sum of the bins passes the goal, and the rest of the goal there. Empties the bins. */
 fn locate(lane: u32, goal: vec2u) -> vec3u {
   workgroupBarrier();
   if (lane < SQUARE) {
@@ -219,10 +225,9 @@ fn locate(lane: u32, goal: vec2u) -> vec3u {
   workgroupBarrier();
   return at;
 }
-
-/** Key and token of entry i: of those held, or of all. */
+/** Key and token of entry i: of the held tokens if `few`, else of all tokens. */
 fn entry(row: Row, few: bool, i: u32) -> vec2u { if (few) { return held[i]; } return vec2u(adjustedKey(row, i), i); }
-/** The key among those from `bound` on at which the mass of larger keys, or their number, goes past the goal. */
+/** Among keys from `bound` on, largest first: the one at which their mass (`byMass`) or number passes the goal. */
 fn keyAt(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, byMass: bool, goal: vec2u) -> u32 {
   var key = 0u;
   var rest = goal;
@@ -242,7 +247,6 @@ fn keyAt(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, b
   }
   return key;
 }
-
 /** The mass of the keys from `bound` on. */
 fn massFrom(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale) -> vec2u {
   var mass = vec2u();
@@ -252,16 +256,14 @@ fn massFrom(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale
   }
   return totalOf(lane, mass);
 }
-
-/** Of a mass and the share that top-p keeps: the last unit of what the larger keys may weigh. */
+/** The largest integer below share · mass, or 0. Top-p keeps the largest keys until their mass passes it. */
 fn lastOf(mass: vec2u, share: f32) -> vec2u {
   let word = u32(max(share, 0.0) * 4294967296.0);
   let whole = shareOf(mass, word);
   if (mass.x * word != 0u || (whole.x | whole.y) == 0u) { return whole; }
   return minus(whole, vec2u(1u, 0u));
 }
-
-/** The token at word / 2^32 of the mass of those that pass, in the order of tokens. */
+/** Draws the token at word / 2^32 of the mass of all tokens that pass, in token order. */
 fn draw(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, word: u32) -> u32 {
   var first = 0u;
   var end = vocabulary();
@@ -294,8 +296,7 @@ fn draw(lane: u32, row: Row, few: bool, count: u32, bound: u32, scale: Scale, wo
   }
   return first;
 }
-
-/** Holds the tokens from `bound` on that min-p keeps too, if that is asked; returns how many there are. */
+/** Collects in `held` the tokens that reach `bound` and that min-p keeps. Returns how many; maybe more than HELD. */
 fn collect(lane: u32, row: Row, bound: u32, scale: Scale) -> u32 {
   for (var token = lane; token < vocabulary(); token += LANES) {
     let key = adjustedKey(row, token);
@@ -309,7 +310,7 @@ fn collect(lane: u32, row: Row, bound: u32, scale: Scale) -> u32 {
   return workgroupUniformLoad(&holding);
 }
 
-/** Draws a token of the sequence; `own` is the largest key that the lane has seen. */
+/** Draws a token of the sequence. `own`: the largest key that the lane has seen. */
 fn drawFiltered(lane: u32, b: u32, row: Row, own: u32, largest: f32, word: u32) -> u32 {
   let all = vocabulary();
   let k = u32(clamp(topK(b), 0.0, 16777216.0));
@@ -321,14 +322,14 @@ fn drawFiltered(lane: u32, b: u32, row: Row, own: u32, largest: f32, word: u32) 
   if (byShare) { scale.shortfall = min(log(minP(b)), 0.0); }
   if (!byCount && !byMass && !byShare) { return draw(lane, row, false, all, 0u, scale, word); }
 
-  // Few tokens are all held. Else those that top-k needs, or that top-p is likely to.
+  // If the vocabulary fits, all tokens are held. Else the tokens that top-k needs, or that top-p probably needs.
   var least = 0u;
   if (all > HELD && select(byMass, k <= 128u, byCount)) {
     least = boundOf(lane, own, select(128u, 64u, byCount && k <= 64u));
   }
   var few = false;
   var count = all;
-  // Without a bound, and more than are held: nothing to collect.
+  // If there is no bound and the vocabulary does not fit, nothing is collected.
   if (all <= HELD || least > 0u || (!byCount && !byMass)) {
     let narrow = Scale(largest, inverse, select(scale.shortfall, -1e38, byCount || byMass));
     count = collect(lane, row, least, narrow);
@@ -358,7 +359,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = Row(b * vocabulary(), b * words(), biased(b) > 0.0, repetitionPenalty(b));
   let adjusts = row.biased || row.penalty != 1.0;
 
-  // A lane without tokens loses to any other.
+  // A lane without tokens loses to every other lane.
   var own = vec2u(0u, NONE);
   var plain = 0u;
   for (var token = lane; token < vocabulary(); token += LANES) {

@@ -1,8 +1,8 @@
-// tokens[b] = the first of the largest logits of sequence b; logProbabilities[b] = 0, or NaN where that logit is no
-// number.
-// Method: what sample.wgsl does where every sequence is to have its likeliest token, its logits as they come, and no
-// log-probability is asked for. Integer keys of the same order (NaN highest, −0 as 0). LANES invocations share a
-// sequence; each keeps the first of its largest, and the first of them meets those of the others: a tree of barriers
+// tokens[b] = the first of the largest logits of sequence b; logProbabilities[b] = 0, or NaN if that logit is not
+// finite.
+// Method: sample.wgsl for the case that every sequence gets its likeliest token, from logits without adjustments, and
+// no log-probability is asked for. Integer keys have the order of the logits (NaN highest, −0 as 0). LANES invocations
+// share a sequence; each keeps its first largest logit, and the first lane combines these results: a tree of barriers
 // takes longer to compile.
 // Grid: one workgroup for each sequence.
 
@@ -19,10 +19,10 @@ fn vocabulary() -> u32 { return sizes.vocabulary; }
 
 const NAN_BITS = 0x7fc00000u;
 
-/** The largest key that each lane has seen, and where. */
+/** Each lane's largest key, and the token. */
 var<workgroup> parts: array<vec2u, LANES>;
 
-/** Larger for larger values, NaN highest, −0 as 0. */
+/** An integer key in the order of the logits: NaN highest, −0 as 0. */
 fn keyOf(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) { return 0xffffffffu; }
@@ -30,6 +30,7 @@ fn keyOf(bits: u32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
+/** The larger key; of equal keys, the first token. */
 fn better(a: vec2u, b: vec2u) -> vec2u {
   return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
 }
@@ -42,7 +43,7 @@ fn main(
 ) {
   let b = group.x + group.y * groups.x;
   if (b >= sequences()) { return; }
-  // A lane without tokens loses to any other.
+  // A lane without tokens loses to every other lane.
   var best = vec2u(0u, 0xffffffffu);
   for (var token = lane; token < vocabulary(); token += LANES) {
     best = better(best, vec2u(keyOf(logits[b * vocabulary() + token]), token));

@@ -1,8 +1,9 @@
-// tokens[b] = the first of the largest logits of sequence b; logProbabilities[b] = 0, or NaN where that logit is no
-// number.
-// Method: what sample.wgsl does where every sequence is to have its likeliest token, its logits as they come, and no
-// log-probability is asked for, on GPUs. Integer keys of the same order (NaN highest, −0 as 0). LANES invocations share
-// a sequence, with AT_ONCE logits in flight each; each keeps the first of its largest, and these meet in two steps.
+// tokens[b] = the first of the largest logits of sequence b; logProbabilities[b] = 0, or NaN if that logit is not
+// finite.
+// Method: sample.wgsl for the case that every sequence gets its likeliest token, from logits without adjustments, and
+// no log-probability is asked for; for GPUs. Integer keys have the order of the logits (NaN highest, −0 as 0). LANES
+// invocations share a sequence, with AT_ONCE logits in flight each. Each keeps its first largest logit, and these are
+// combined in two steps.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -16,21 +17,23 @@ fn vocabulary() -> u32 { return sizes.vocabulary; }
 // --- end of parameters
 
 const LANES = 256u;
+/** Logits that a lane has in flight. */
 const AT_ONCE = 8u;
-/** Lanes that meet others first. */
+/** Lanes that first combine the results of other lanes, every MEETING-th. */
 const MEETING = 16u;
 const NAN_BITS = 0x7fc00000u;
 
-/** The largest key that each lane has seen, and where. */
+/** Each lane's largest key, and the token. */
 var<workgroup> parts: array<vec2u, LANES>;
 
-/** Larger for larger values, NaN highest, −0 as 0. */
+/** An integer key in the order of the logits: NaN highest, −0 as 0. */
 fn keyOf(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   let key = select(bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u), 0x80000000u, magnitude == 0u);
   return select(key, 0xffffffffu, magnitude > 0x7f800000u);
 }
 
+/** The larger key; of equal keys, the first token. */
 fn better(a: vec2u, b: vec2u) -> vec2u {
   return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
 }
@@ -43,7 +46,7 @@ fn main(
 ) {
   let b = group.x + group.y * groups.x;
   if (b >= sequences()) { return; }
-  // A lane without tokens loses to any other.
+  // A lane without tokens loses to every other lane.
   var best = vec2u(0u, 0xffffffffu);
   for (var first = lane; first < vocabulary(); first += AT_ONCE * LANES) {
     var bits: array<u32, AT_ONCE>;

@@ -1,10 +1,11 @@
-// tokens[b] = the token at w / 2^32 of the mass that the filters keep, in the order of tokens; logProbabilities[b] = ln
-// softmax(logits as they came)[tokens[b]]. w is the first word of philox(position, 0, 0, "samp"; seed of the sequence).
-// Before: bias, repetition penalty, temperature, top-k, top-p, min-p.
-// Method: what sample.wgsl does, and the same tokens, for GPUs: each lane has AT_ONCE logits in flight, side by side
-// with other lanes', and the bin in which a goal lies is found by sums of SPAN bins, of every lane at once. Where a
-// whole vocabulary is drawn from, the first bins are of sixteen stretches, each shared by SPAN bins, so that lanes do
-// not meet in one.
+// tokens[b] = the token at w / 2^32 of the mass (the sum of weights) of the tokens that the filters keep, in token
+// order. logProbabilities[b] = ln softmax(logits before adjustments)[tokens[b]]. w is the first word of
+// philox(position, 0, 0, "samp"; seed of the sequence). Adjustments are bias and repetition penalty; then come
+// temperature, top-k, top-p and min-p.
+// Method: the same tokens as in sample.wgsl, for GPUs. Each lane has AT_ONCE logits in flight, and neighbouring lanes
+// load neighbouring logits. All lanes together find the bin of a goal, by sums over lines of SPAN bins. If the token is
+// drawn from a large vocabulary, bins are lines at first: sixteen stretches of tokens, each with SPAN bins, so that
+// lanes do not collide in one bin.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -18,7 +19,7 @@ struct Sizes { sequences: u32, vocabulary: u32, words: u32 }
 @group(0) @binding(6) var<storage, read> seen: array<u32>;
 @group(0) @binding(7) var<storage, read_write> tokens: array<u32>;
 @group(0) @binding(8) var<storage, read_write> logProbabilities: array<u32>;
-/** A multiple of BINS, at most HELD. */
+/** Lanes of a workgroup: a multiple of BINS, at most HELD. */
 const LANES = 256u;
 fn sequences() -> u32 { return sizes.sequences; }
 fn vocabulary() -> u32 { return sizes.vocabulary; }
@@ -32,33 +33,36 @@ fn biased(b: u32) -> f32 { return settings[b * 7u + 5u]; }
 fn logProbability(b: u32) -> f32 { return settings[b * 7u + 6u]; }
 // --- end of parameters
 
-/** Of a histogram of 8 bits; lines of SPAN bins are added up first. */
+/** BINS: bins of an 8-bit histogram. SPAN: bins of a line. */
 const BINS = 256u; const SPAN = 16u;
 /** Logits that a lane has in flight. */
 const AT_ONCE = 8u;
-/** As many tokens as are held in workgroup memory; lanes that meet others first. */
+/** HELD: the most tokens in `held`. MEETING: lanes that combine results first. */
 const HELD = 1024u; const MEETING = 32u;
+/** The key of NaN, and a token that does not exist. */
 const NONE = 0xffffffffu; const NAN_BITS = 0x7fc00000u;
 /** Less than any exponent. */
 const LEAST = -1e38;
 
-/** A histogram of 64-bit masses, and sums over bins and lines of bins: low word first. */
+// Workgroup memory:
+//   low[bin], high[bin]       a histogram of 64-bit masses. `sums` is a copy, with the low word first.
+//   lines[line], whole        the sum of a line of bins, and of all bins.
+//   held[i]                   key and token of the collected tokens, in no order; before, a number of each lane.
+//   reached, most, found      the number of collected tokens, the largest `other` of `bestOf`, and a function's result.
 var<workgroup> low: array<atomic<u32>, BINS>; var<workgroup> high: array<atomic<u32>, BINS>;
 var<workgroup> sums: array<array<vec2u, SPAN>, BINS / SPAN>;
 var<workgroup> lines: array<vec2u, SPAN>;
-/** Key and token of those near the largest, in no order. */
 var<workgroup> held: array<vec2u, HELD>;
 var<workgroup> reached: atomic<u32>; var<workgroup> most: atomic<u32>;
-/** The mass of all bins, the bin in which a goal lies, and how far in; and what lanes found together. */
 var<workgroup> whole: vec2u; var<workgroup> found: vec3u;
 
-/** Of the sequence: where its logits and its set begin, and what adjusts them. */
+/** The sequence's first indices in `logits` and `seen`, and the adjustments of its logits. */
 struct Row { logits: u32, words: u32, biased: bool, penalty: f32 }
-/** What makes a weight of a key: the largest logit, 1 / temperature, and the least exponent that min-p keeps. */
+/** Turns a key into a weight: the largest logit, 1 / temperature, and the least exponent that min-p keeps. */
 struct Scale { largest: f32, inverse: f32, shortfall: f32 }
 fn isFinite(bits: u32) -> bool { return (bits & 0x7f800000u) != 0x7f800000u; }
 
-/** Larger for larger values, NaN highest, −0 as 0. */
+/** An integer key in the order of the logits: NaN highest, −0 as 0. */
 fn keyOf(bits: u32) -> u32 {
   let magnitude = bits & 0x7fffffffu;
   let key = select(bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u), 0x80000000u, magnitude == 0u);
@@ -66,13 +70,14 @@ fn keyOf(bits: u32) -> u32 {
 }
 fn bitsOf(key: u32) -> u32 { return key ^ select(0xffffffffu, 0x80000000u, key >= 0x80000000u); }
 
-/** The bits of a sum; infinities and NaN by the rules, for arithmetic may assume that there are none. */
+/** The bits of a + b. Infinities and NaN are handled by their bits: arithmetic may assume that there are none. */
 fn sumOf(a: u32, b: u32) -> u32 {
   let sum = bitcast<u32>(bitcast<f32>(a) + bitcast<f32>(b));
   let known = (a & 0x7fffffffu) > 0x7f800000u || isFinite(b);
   let other = select(select(NAN_BITS, b, isFinite(a) || a == b), a, known);
   return select(other, sum, isFinite(a) && isFinite(b));
 }
+// 64-bit integers, low word first.
 fn plus(a: vec2u, b: vec2u) -> vec2u { let sum = a.x + b.x; return vec2u(sum, a.y + b.y + u32(sum < a.x)); }
 fn minus(a: vec2u, b: vec2u) -> vec2u { return vec2u(a.x - b.x, a.y - b.y - u32(a.x < b.x)); }
 fn below(a: vec2u, b: vec2u) -> bool { return a.y < b.y || (a.y == b.y && a.x < b.x); }
@@ -83,7 +88,6 @@ fn multiplyHigh(a: u32, b: u32) -> u32 {
   let middle = ah * bl + ((al * bl) >> 16u);
   return ah * bh + (middle >> 16u) + ((al * bh + (middle & 0xffffu)) >> 16u);
 }
-
 /** mass · word / 2^32, rounded down. */
 fn shareOf(mass: vec2u, word: u32) -> vec2u {
   return plus(vec2u(multiplyHigh(mass.x, word), 0u), vec2u(mass.y * word, multiplyHigh(mass.y, word)));
@@ -100,24 +104,23 @@ fn philox(start: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }
-
-/** A weight from 0 to 1 in units of 2^-40, exactly but for what is smaller. */
+/** A weight from 0 to 1 in units of 2^-40, rounded down. */
 fn massOf(weight: f32) -> vec2u {
   let scaled = weight * 256.0;
   let whole = u32(scaled);
   return vec2u(u32((scaled - f32(whole)) * 4294967296.0), whole);
 }
-
-/** (x − largest) / temperature of a key that is no larger, held at where a weight is nothing. */
+/** (x − largest) / temperature for a key of at most the largest logit; at least −200, where the weight is 0. */
 fn exponentOf(key: u32, scale: Scale) -> f32 {
   let bits = bitsOf(key);
   if (!isFinite(bits)) { return -200.0; }
   return max((bitcast<f32>(bits) - scale.largest) * scale.inverse, -200.0);
 }
+/** The larger key; of equal keys, the first token. */
 fn better(a: vec2u, b: vec2u) -> vec2u { return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y)); }
 
 alias Words = array<u32, AT_ONCE>;
-/** Logits of a lane's tokens from `first` on, LANES apart, and what adjusts them; beyond the end the last again. */
+/** Logits of the lane's tokens from `first` on, LANES apart, and data for adjustments. Past the end: the last. */
 struct Loaded { bits: Words, bias: Words, seen: Words }
 fn loadFrom(row: Row, first: u32, end: u32) -> Loaded {
   var loaded: Loaded;
@@ -130,8 +133,7 @@ fn loadFrom(row: Row, first: u32, end: u32) -> Loaded {
   }
   return loaded;
 }
-
-/** Their keys with bias and repetition penalty; beyond the end 0, which is less than any. */
+/** Keys of these tokens, with bias and repetition penalty. Past the end 0, which is less than any key. */
 fn keysOf(row: Row, loaded: Loaded, first: u32, end: u32) -> Words {
   var keys: Words;
   for (var i = 0u; i < AT_ONCE; i++) {
@@ -144,8 +146,7 @@ fn keysOf(row: Row, loaded: Loaded, first: u32, end: u32) -> Words {
   }
   return keys;
 }
-
-/** Key, 0 beyond the end, and token of the lane's next entries of those held, or of all tokens. */
+/** Key and token of the lane's next entries: held tokens if `few`, else all tokens. Past the end, the key is 0. */
 fn entriesFrom(row: Row, few: bool, first: u32, end: u32) -> array<vec2u, AT_ONCE> {
   var some: array<vec2u, AT_ONCE>;
   if (few) {
@@ -158,8 +159,7 @@ fn entriesFrom(row: Row, few: bool, first: u32, end: u32) -> array<vec2u, AT_ONC
   for (var i = 0u; i < AT_ONCE; i++) { some[i] = vec2u(keys[i], first + i * LANES); }
   return some;
 }
-
-/** Of every lane's key and token the largest key, of equals the first token; and the largest of another number. */
+/** The largest key of all lanes with its token, of equal keys the first token; and the largest `other`. */
 fn bestOf(lane: u32, own: vec2u, other: u32) -> vec3u {
   held[lane] = own;
   if (other > 0u) { atomicMax(&most, other); }
@@ -177,8 +177,7 @@ fn bestOf(lane: u32, own: vec2u, other: u32) -> vec3u {
   }
   return workgroupUniformLoad(&found);
 }
-
-/** The least of the largest keys of so many groups of lanes, a multiple of SPAN: that many tokens reach it. */
+/** The smallest of `groups` groups' largest keys: that many tokens reach it. `groups` is a multiple of SPAN. */
 fn boundOf(lane: u32, own: u32, groups: u32) -> u32 {
   held[lane].x = own;
   workgroupBarrier();
@@ -196,17 +195,16 @@ fn boundOf(lane: u32, own: u32, groups: u32) -> u32 {
   }
   return workgroupUniformLoad(&found).x;
 }
-
+/** Adds a mass to a bin. */
 fn add(bin: u32, mass: vec2u) {
   let before = atomicAdd(&low[bin], mass.x);
   let carried = mass.y + u32(before + mass.x < before);
   if (carried > 0u) { atomicAdd(&high[bin], carried); }
 }
-
-/** A goal: a mass, or a share of all that the bins hold; and whether a bin is one of SPAN of the same stretch. */
+/** A mass, or if `isShare` the share word / 2^32 of the mass of all bins. `byLine`: a line's bins are one bin. */
 struct Goal { mass: vec2u, word: u32, isShare: bool, byLine: bool }
 
-/** The bin, or line of bins, in which the goal lies, and how far in (two words). Empties the bins. */
+/** The bin (the line, if `byLine`) in which the running sum passes the goal, and the rest there. Empties the bins. */
 fn locate(lane: u32, goal: Goal) -> vec3u {
   workgroupBarrier();
   var own = vec2u(); var sum = vec2u();
@@ -216,7 +214,7 @@ fn locate(lane: u32, goal: Goal) -> vec3u {
     atomicStore(&low[lane], 0u); atomicStore(&high[lane], 0u);
   }
   workgroupBarrier();
-  // The sum of its line up to the bin: of the last of a line, the whole.
+  // `sum`: the sum of the line's bins up to this one. For the last bin of a line, this is the line's sum.
   if (lane < BINS) {
     for (var i = 0u; i < SPAN; i++) { sum = plus(sum, select(vec2u(), sums[lane / SPAN][i], i <= lane % SPAN)); }
     if (lane % SPAN == SPAN - 1u) { lines[lane / SPAN] = sum; }
@@ -230,15 +228,14 @@ fn locate(lane: u32, goal: Goal) -> vec3u {
   if (goal.byLine) { begin = before; }
   var mass = goal.mass;
   if (goal.isShare) { mass = shareOf(all, goal.word); }
-  // Of a line its last bin knows the whole.
+  // If `byLine`, the lane of a line's last bin compares, because it has the line's sum.
   let asks = lane < BINS && (!goal.byLine || lane % SPAN == SPAN - 1u);
   if (asks && !below(mass, begin) && (below(mass, end) || lane == BINS - 1u)) {
     found = vec3u(select(lane, lane / SPAN, goal.byLine), minus(mass, begin));
   }
   return workgroupUniformLoad(&found);
 }
-
-/** Of a mass and the share that top-p keeps: the last unit of what the larger keys may weigh. */
+/** The largest integer below share · mass, or 0. Top-p keeps the largest keys until their mass passes it. */
 fn lastOf(mass: vec2u, share: f32) -> vec2u {
   let word = u32(max(share, 0.0) * 4294967296.0);
   let whole = shareOf(mass, word);
@@ -246,15 +243,15 @@ fn lastOf(mass: vec2u, share: f32) -> vec2u {
   return minus(whole, vec2u(1u, 0u));
 }
 
-/** Which entries a round adds up: see `main`. */
+/** The entries that a round adds up, and their bins. */
 struct Round {
-  /** Keys from `bound` on that have the bits `key` where `known` has ones, of tokens from `first` to before `end`. */
+  /** Tokens `first` to `end` − 1, with keys from `bound` on. At the ones of `known`, a key has the bits of `key`. */
   bound: u32, known: u32, key: u32, first: u32, end: u32,
-  /** Bins are by the 8 bits of the key from `shift` on, largest first, or by stretches of 2^shift tokens. */
+  /** If `byKey`, bins are the 8 bits of the key from bit `shift` on, largest first; else stretches of 2^shift tokens. */
   shift: u32, byKey: bool,
 }
 
-/** Holds, counts or weighs entries of those held, or of all tokens. */
+/** Collects, counts or weighs the entries of a round: the held tokens if `few`, else all tokens. */
 fn runRound(lane: u32, row: Row, few: bool, count: u32, stage: u32, round: Round, scale: Scale, byLine: bool) {
   let behind = select(round.end, count, few);
   for (var at = select(round.first, 0u, few) + lane; at < behind; at += AT_ONCE * LANES) {
@@ -279,7 +276,11 @@ fn runRound(lane: u32, row: Row, few: bool, count: u32, stage: u32, round: Round
   }
 }
 
-/** What rounds are for, in their order; some are left out. */
+/**
+ * Stages, in their order; some are skipped. COLLECT: tokens for `held`. BY_COUNT: the bound of top-k. ALL_MASS,
+ * HELD_MASS: the mass of all tokens, of held tokens. BY_MASS: the bound of top-p. DRAW: the token. LOG: the mass for
+ * the log-probability.
+ */
 const COLLECT = 0u; const BY_COUNT = 1u; const ALL_MASS = 2u; const HELD_MASS = 3u; const BY_MASS = 4u; const DRAW = 5u;
 const LOG = 6u;
 
@@ -297,7 +298,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let likelihood = logProbability(b) > 0.0;
   let word = philox(vec4u(positions[b], 0u, 0u, 0x73616d70u), vec2u(seeds[2u * b], seeds[2u * b + 1u])).x;
 
-  // A lane without tokens loses to any other.
+  // A lane without tokens loses to every other lane.
   var own = vec2u(0u, NONE); var plain = 0u;
   for (var first = lane; first < all; first += AT_ONCE * LANES) {
     let loaded = loadFrom(row, first, all);
@@ -312,7 +313,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let noSum = !isFinite(highest);
   var chosen = best.y;
 
-  // Few tokens are all held. Else those that top-k needs, or that top-p is likely to: from this bound on.
+  // If the vocabulary fits, all tokens are held. Else, from the bound `least` on, the tokens that top-k needs, or that
+  // top-p probably needs.
   var least = 0u;
   var stage = LOG;
   var scale = Scale(bitcast<f32>(highest), 1.0, LEAST);
@@ -322,7 +324,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (all > HELD && select(byMass, k <= 128u, byCount)) {
       least = boundOf(lane, own.x, select(128u, 64u, byCount && k <= 64u));
     }
-    // Without a bound, and more than are held: nothing to collect.
+    // If there is no bound and the vocabulary does not fit, nothing is collected.
     stage = select(select(DRAW, ALL_MASS, byMass), BY_COUNT, byCount);
     if (all <= HELD || least > 0u || (byShare && !byCount && !byMass)) { stage = COLLECT; }
   }
@@ -332,7 +334,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   while (stage < LOG || (stage == LOG && likelihood && !noSum)) {
     if (stage == DRAW) {
       scale.shortfall = shortfall;
-      // By tokens, in stretches that are powers of two long.
+      // Bins are stretches of tokens of the same length, a power of two.
       goal.isShare = goal.isShare || round.byKey;
       round.byKey = false;
       goal.byLine = !few && round.end - round.first > AT_ONCE * LANES;
@@ -340,13 +342,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       round.shift = select(firstLeadingBit(shortest) + 1u, 0u, shortest == 0u);
     } else if (stage == LOG) {
       goal.byLine = false;
-      // Of the logits as they came.
+      // The logits without adjustments.
       row.biased = false; row.penalty = 1.0;
       scale = Scale(bitcast<f32>(highest), 1.0, LEAST);
       round = Round(0u, 0u, 0u, 0u, all, 24u, true);
       few = false;
     }
-    // All that are to be weighed may be held: those of top-k, or all there are.
+    // Whether the held tokens suffice for this stage: they are the tokens of top-k, or all tokens.
     let holds = few && (stage != ALL_MASS || byCount || least == 0u);
     runRound(lane, row, holds, count, stage, round, scale, goal.byLine);
     if (stage == COLLECT) {

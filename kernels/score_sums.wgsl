@@ -1,9 +1,9 @@
-// lse[h, i] = log Σ over j of exp(scale · q[h, i] · k[g, j]), j over the keys that query i sees in its sequence; the
-// largest number where it sees none.
-// Method: as attention.wgsl without its values. A tile of queries of one head goes through the keys in blocks. A lane
-// owns four keys of a block and keeps the largest of its scores and a sum relative to it; the lanes' sums are added in
-// the end (Milakov and Gimelshein 2018, arXiv 1805.02867).
-// Grid: one workgroup for each tile and head of queries; tiles begin anew with each sequence.
+// lse[h, i] = log Σ over j of exp(scale · q[h, i] · k[g, j]), j over the keys that query i sees in its sequence;
+// HIGHEST if the query sees no key.
+// Method: as attention.wgsl, without values. The own side is the queries: a tile of queries of one head goes through
+// the keys in blocks. A lane owns four keys of a block, and keeps the largest of its scores and a sum relative to it.
+// The sums of the lanes are added up at the end (Milakov and Gimelshein 2018, arXiv 1805.02867).
+// Grid: one workgroup for each tile and query head; each sequence starts a new tile.
 
 // --- parameters
 struct Sizes {
@@ -18,42 +18,63 @@ struct Sizes {
 @group(0) @binding(5) var<storage, read> positionsQ: array<u32>;
 @group(0) @binding(6) var<storage, read> positionsK: array<u32>;
 @group(0) @binding(7) var<storage, read_write> lse: array<f32>;
+/** Lanes of a workgroup. */
 const LANES = 8u;
-/** Queries of a tile; `vec4f` of its staged queries. */
+/** Queries of a tile. */
 const TILE = 8u;
+/** `vec4f` of the tile's queries in workgroup memory. */
 const STAGED = 128u;
+/** Query heads. */
 fn heads() -> u32 { return sizes.heads; }
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
+/** `vec4f` columns of q and k. */
 fn quarters() -> u32 { return sizes.quarters; }
 fn scale() -> f32 { return sizes.scale; }
-/** The heads of both sides for a head of queries. */
+/** The head of the own side for a query head. */
 fn ownHead(h: u32) -> u32 { return h; }
+/** The head of the other side for a query head. */
 fn otherHead(h: u32) -> u32 { return h / sizes.groupSize; }
+/** The first row of sequence b on the own side. `ownStart(batch())` is the number of rows. */
 fn ownStart(b: u32) -> u32 { return startsQ[b]; }
+/** The first row of sequence b on the other side. `otherStart(batch())` is the number of rows. */
 fn otherStart(b: u32) -> u32 { return startsK[b]; }
+/** A row's position on the own side. */
 fn ownPosition(row: u32) -> u32 { return positionsQ[row]; }
+/** A row's position on the other side. */
 fn otherPosition(row: u32) -> u32 { return positionsK[row]; }
-/** Four columns of a row of a head; zeros beyond the last. */
+/** Columns 4c to 4c + 3 of a row of the own side; zeros past the last column. */
 fn ownAt(head: u32, row: u32, c: u32) -> vec4f { return q[head * sizes.ownHeads + row * sizes.ownRows + c]; }
+/** Columns 4c to 4c + 3 of a row of the other side; zeros past the last column. */
 fn otherAt(head: u32, row: u32, c: u32) -> vec4f { return k[head * sizes.otherHeads + row * sizes.otherRows + c]; }
-/** Whether rows at these positions, the own and another, are a pair, and between which positions those lie. */
+/**
+ * Whether two rows, at position i on the own side and j on the other side, are a pair: a query and a key that it sees.
+ */
 fn pairs(i: u32, j: u32) -> bool { return j <= i; }
+/** The first position that may pair with position i on the own side. */
 fn firstOf(i: u32) -> u32 { return 0u; }
+/** The last position that may pair with position i on the own side. */
 fn lastOf(i: u32) -> u32 { return i; }
 // --- end of parameters
 
+/** Rows of the other side in a block: four for each lane. */
 const BLOCK = 4u * LANES;
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
+/** The largest f32. */
 const HIGHEST = 3.4028234e38;
-/** Scaled queries: columns 4c … of query r at c · TILE + r. */
+// Workgroup memory:
+//   staged[c · TILE + r]     columns 4c to 4c + 3 of query r, scaled.
+//   largest[r · LANES + l]   at the end, lane l's largest score of query r.
+//   parts[r · LANES + l]     at the end, lane l's sum for query r, relative to its largest score.
 var<workgroup> staged: array<vec4f, STAGED>;
-/** Of each lane and query the largest score and the sum relative to it. */
 var<workgroup> largest: array<f32, TILE * LANES>;
 var<workgroup> parts: array<f32, TILE * LANES>;
 
-/** Tiles of the sequences before b, or a few more: by this a tile finds its sequence. */
+/** An upper bound on the tiles of the sequences before b. It grows with b, so binary search finds a tile's sequence. */
 fn tilesBefore(b: u32) -> u32 { return ownStart(b) / TILE + b; }
 
+/** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
   var low = 0u;
   var high = batch();
@@ -64,7 +85,7 @@ fn sequenceOf(tile: u32) -> u32 {
   return low;
 }
 
-/** The first row of the other side from `begin` to `end` whose position is at least this; else `end`. */
+/** The first row of the other side in [begin, end) at or past `position`; `end` if there is none. */
 fn otherFrom(begin: u32, end: u32, position: u32) -> u32 {
   var low = begin;
   var high = end;
@@ -91,7 +112,7 @@ fn main(
   let entry = (tile - tilesBefore(b)) * TILE;
   if (h >= heads() || entry >= rows) { return; }
   let last = min(entry + TILE, rows) - 1u;
-  // No position is the largest number.
+  // Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let begin = otherFrom(otherStart(b), otherStart(b + 1u), firstOf(ownPosition(first + entry)));
   let end = otherFrom(begin, otherStart(b + 1u), lastOf(ownPosition(first + last)) + 1u);
 
@@ -108,7 +129,7 @@ fn main(
   }
   workgroupBarrier();
 
-  // Blocks lie alike in every tile, so a row has the same bits in each.
+  // Blocks start at multiples of BLOCK from the sequence's first row in every tile, so a row has the same bits in each.
   for (var block = begin - (begin - otherStart(b)) % BLOCK; block < end; block += BLOCK) {
     let own = vec4u(block + 4u * lane) + vec4u(0u, 1u, 2u, 3u);
     let at = min(own, vec4u(end - 1u));

@@ -1,6 +1,6 @@
-// y[n] = the sequence of packed row n, or its place in that sequence.
-// Method: binary search for the last sequence that starts at or before n; empty ones share a start with the next and
-// lose.
+// y[n] = the sequence of packed row n, or the row's index in that sequence.
+// Method: binary search finds the last sequence that starts at or before n. An empty sequence has the same start as the
+// next one, and the last of them is found.
 // Grid: one invocation for each packed row.
 
 // --- parameters
@@ -9,9 +9,11 @@ struct Sizes { batch: u32 }
 @group(0) @binding(1) var<storage, read> starts: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 fn batch() -> u32 { return sizes.batch; }
+/** The result for packed row n of a sequence. */
 fn value(n: u32, sequence: u32) -> u32 { return n - starts[sequence]; }
 // --- end of parameters
 
+/** The sequence of a packed row, by binary search. */
 fn sequenceOf(n: u32) -> u32 {
   var low = 0u;
   var high = batch();

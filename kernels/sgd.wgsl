@@ -1,8 +1,9 @@
 // g' = factor · g + decay · w; m ← μ · m + g'; w ← w − rate · m, or with Nesterov's momentum − rate · (g' + μ · m): a
 // step of gradient descent.
-// Method: as the formula reads, which is PyTorch's order; weights and moments stay where they are, and as they are
-// where the factor is not finite (told by its bits: WGSL may assume that nothing is NaN).
-// Grid: one workgroup for each LANES · EACH weights, EACH to an invocation, which share what they read of the settings.
+// Method: as the formula reads, in PyTorch's order of operations. Weights and moments are updated in place. If the
+// factor is not finite, nothing changes. Its bits are tested, because WGSL may assume that nothing is NaN.
+// Grid: one workgroup for each LANES · EACH weights. An invocation updates EACH weights, so that it reads the settings
+// once.
 
 // --- parameters
 struct Sizes { count: u32, momentum: f32 }
@@ -11,15 +12,19 @@ struct Sizes { count: u32, momentum: f32 }
 @group(0) @binding(2) var<storage, read> settings: array<f32>;
 @group(0) @binding(3) var<storage, read_write> w: array<f32>;
 @group(0) @binding(4) var<storage, read_write> m: array<f32>;
+/** Lanes of a workgroup. */
 const LANES = 64u;
+/** Weights of a lane. */
 const EACH = 8u;
+/** Weights. */
 fn count() -> u32 { return sizes.count; }
+/** μ. */
 fn momentum() -> f32 { return sizes.momentum; }
-/** Element i of g, which a prologue may compute. */
+/** Element i of g. A prologue may compute it. */
 fn value(i: u32) -> f32 { return g[i]; }
-/** Learning rate, decay, factor on g. */
+/** Setting i: learning rate, decay, factor. */
 fn setting(i: u32) -> f32 { return settings[i]; }
-/** What a weight moves along, from its gradient and its moment. */
+/** The direction of a step, from gradient g' and moment m: the weight changes by −rate times it. */
 fn direction(gradient: f32, moment: f32) -> f32 { return moment; }
 // --- end of parameters
 

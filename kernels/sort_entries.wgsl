@@ -1,8 +1,10 @@
-// Entries in a stable order by group: entries[p] is the entry at place p, rows[p] its row, groups[p] its group, and
-// place[entries[p]] = p; starts[g] is the first place of group g, starts[groupCount()] that of entries of no group.
-// Method: counting. A workgroup goes through all entries for its group: each lane counts those of earlier groups and
-// of its own in a stretch, a scan over the lanes says where each begins, and each lane goes through its stretch again.
-// Grid: one workgroup for each group, and one for the entries of none.
+// Entries sorted by group, in a stable order. For each place p: entries[p] is the entry, rows[p] its row, groups[p] its
+// group, and place[entries[p]] = p. starts[g] is the first place of group g; starts[groupCount()] is the first place of
+// entries without a group.
+// Method: a counting sort. A workgroup goes through all entries for its group. Each lane counts, in one stretch, the
+// entries of earlier groups and of the workgroup's group. A prefix sum over the lanes gives each lane's first place,
+// and each lane goes through its stretch again.
+// Grid: a workgroup for each group, and a workgroup for entries without a group.
 
 // --- parameters
 struct Sizes { entries: u32, each: u32, groups: u32, listed: u32 }
@@ -17,14 +19,16 @@ const LANES = 64u;
 fn entryCount() -> u32 { return sizes.entries; }
 /** Entries of a row. */
 fn each() -> u32 { return sizes.each; }
+/** Groups. */
 fn groupCount() -> u32 { return sizes.groups; }
-/** So many places are listed; entries beyond have no group. */
+/** Places in `entries`, `rows` and `groups`. Entries at later places have no group. */
 fn listed() -> u32 { return sizes.listed; }
 // --- end of parameters
 
-/** Entries of earlier groups, and of this one, in the stretches up to each lane's. */
+/** Prefix sums over the lanes: x entries of earlier groups, y entries of this group. */
 var<workgroup> counts: array<vec2u, LANES>;
 
+/** The group of an entry; `groupCount()` if it has none. */
 fn groupOf(entry: u32) -> u32 { return min(group[entry], groupCount()); }
 
 @compute @workgroup_size(LANES)

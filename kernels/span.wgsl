@@ -1,6 +1,6 @@
-// The rows of a slice of each sequence: index[starts[b] + j] = parent[b] + first + j, and the starts of the axis they
-// make.
-// Method: `spans` holds, for each count, the first token of the slice and the one after the last.
+// The rows of a slice of each sequence: index[starts[b] + j] = parent[b] + first + j. Also writes `starts`, the new
+// axis's starts.
+// Method: `spans` holds, for each count of tokens, the first token of the slice and the one after its last.
 // Grid: one workgroup for each sequence.
 
 // --- parameters
@@ -14,8 +14,10 @@ fn batch() -> u32 { return sizes.batch; }
 // --- end of parameters
 
 const LANES = 64u;
+/** The tokens of slices of earlier sequences, by lane. */
 var<workgroup> scan: array<u32, LANES>;
 
+/** The slice of sequence b. */
 fn spanOf(b: u32) -> vec2u {
   let n = parent[b + 1u] - parent[b];
   return vec2u(spans[2u * n], spans[2u * n + 1u]);

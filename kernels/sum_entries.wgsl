@@ -1,5 +1,5 @@
-// sum[n, c] = x[n, c] + Σ over j of y[place[n, j], c]: what the entries of a row come to, added to the row. Places that
-// are none are left out, or end the sum.
+// sum[n, c] = x[n, c] + Σ over j of y[place[n, j], c]: the results of a row's entries, added to the row. A place may be
+// a gap, which is left out, or an end, at which the sum stops.
 // Method: as the formula reads, in the order of j.
 // Grid: one invocation for EACH elements of the sum.
 
@@ -16,11 +16,13 @@ fn rowCount() -> u32 { return sizes.rows; }
 /** Entries of a row. */
 fn each() -> u32 { return sizes.each; }
 fn width() -> u32 { return sizes.width; }
-/** Whether the sum ends at a place; whether a place is left out. */
+/** Whether the sum ends at a place. */
 fn isEnd(at: u32) -> bool { return false; }
+/** Whether a place is left out. */
 fn isGap(at: u32) -> bool { return false; }
+/** Element i of y. */
 fn valueAt(i: u32) -> f32 { return y[i]; }
-/** What the sum of the entries is added to. */
+/** The element that the sum is added to. */
 fn baseAt(i: u32) -> f32 { return x[i]; }
 fn rounded(v: f32) -> f32 { return v; }
 // --- end of parameters

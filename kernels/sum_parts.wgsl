@@ -1,4 +1,4 @@
-// y[i, j] = Σ over s of parts[s, i, j]: the sums of a product whose depth was divided, which `finish` takes.
+// y[i, j] = Σ over s of parts[s, i, j]: adds up the parts of a product whose depth was split (split-K), for `finish`.
 // Method: each invocation adds four neighbouring columns, in the order of the parts.
 // Grid: one invocation for each four columns of each row.
 
@@ -7,14 +7,15 @@ struct Sizes { rows: u32, columns: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> parts: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+/** Parts into which k was split. */
 const PARTS = 4u;
 fn rowCount() -> u32 { return sizes.rows; }
 /** A multiple of four. */
 fn columnCount() -> u32 { return sizes.columns; }
 fn rounded(v: f32) -> f32 { return v; }
-/** The sums over each row that are wanted beside the product: none here. */
+/** Sums over each row of the result, stored with it; here none. */
 alias Sums = f32;
-/** Stores four sums of a row, from `column` on. */
+/** Stores four sums of a row, from `column` on. Returns their contribution to `Sums`. */
 fn finish(batch: u32, row: u32, column: u32, x: vec4f) -> Sums {
   let at = (batch * rowCount() + row) * columnCount() + column;
   for (var c = column; c < min(column + 4u, columnCount()); c++) { y[at + c - column] = rounded(x[c - column]); }

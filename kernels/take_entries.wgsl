@@ -1,5 +1,5 @@
-// y[o, j] = x[o, index[o, j]], and 0 where the index is no entry.
-// Method: values move as they lie.
+// y[o, j] = x[o, index[o, j]]; 0 if the index is not an entry.
+// Method: values move as 32-bit words.
 // Grid: one invocation for EACH elements of y.
 
 // --- parameters
@@ -10,8 +10,11 @@ struct Sizes { count: u32, among: u32, chosen: u32 }
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 const LANES = 64u;
 const EACH = 1u;
+/** Elements of y. */
 fn count() -> u32 { return sizes.count; }
+/** Entries per row of x. */
 fn among() -> u32 { return sizes.among; }
+/** Indices of a row. */
 fn chosen() -> u32 { return sizes.chosen; }
 // --- end of parameters
 

@@ -1,6 +1,6 @@
-// index[o, ·]: the entries e with chosen[o, e], ascending; then the number of entries, as often as one is not chosen.
-// Method: each entry writes one element of the result, in a place that it counts: a chosen one behind those chosen
-// before it, any other behind all that are chosen and the others before it.
+// index[o, ·] = the entries e with chosen[o, e], ascending; then the number of entries, once for each other entry.
+// Method: each entry writes one element of the result and counts its place: a chosen entry comes after earlier chosen
+// entries; any other entry comes after all chosen entries and earlier others.
 // Grid: one invocation for EACH entries.
 
 // --- parameters
@@ -10,7 +10,9 @@ struct Sizes { count: u32, among: u32 }
 @group(0) @binding(2) var<storage, read_write> index: array<u32>;
 const LANES = 64u;
 const EACH = 1u;
+/** Entries of all rows. */
 fn count() -> u32 { return sizes.count; }
+/** Entries of a row. */
 fn among() -> u32 { return sizes.among; }
 // --- end of parameters
 

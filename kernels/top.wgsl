@@ -1,9 +1,9 @@
-// The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
+// The k best rows of each sequence, ascending: index[kept[b] + j]. Also `positions`, their indices in the sequence.
 // Method: scores become integer keys of the same order (NaN lowest, −0 as 0). Four passes of 8 bits find the key of
-// rank k by histograms; rows above it are chosen, and of those equal to it the earlier. Each lane then counts and
-// writes a stretch of its own, one after the other, so the result is in order without a sort.
-// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table,
-// or top_starts).
+// rank k by histograms. Rows with larger keys are chosen, and the earliest of the rows with that key. Then each lane
+// counts and writes the chosen rows of one stretch. The stretches are in order, so the result needs no sort.
+// Grid: one workgroup for each sequence. `kept`, the starts of the axis of chosen rows, is known before: from the
+// host's table, or from top_starts.wgsl.
 
 // --- parameters
 struct Sizes { batch: u32 }
@@ -14,23 +14,29 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read_write> index: array<u32>;
 @group(0) @binding(5) var<storage, read_write> positions: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+/** Lanes of a workgroup. */
 const LANES = 256u;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** The score of a row, which may be computed from others. */
+/** The score of row i. A prologue may compute it. */
 fn value(i: u32) -> f32 { return score[i]; }
-/** The starts of the axis the rows make, where they came from the host: a result like the others. */
+/** Stores the starts of the axis of chosen rows as a result, if they come from the host. */
 fn publish(b: u32) {
   if (b == 0u) { starts[0] = 0u; }
   starts[b + 1u] = kept[b + 1u];
 }
 // --- end of parameters
 
+/** Rows by a digit of their keys. */
 var<workgroup> histogram: array<atomic<u32>, 256>;
+/** Prefix sums over the lanes: x rows above the key of rank k, y rows with this key. */
 var<workgroup> scan: array<vec2u, LANES>;
-/** The bits of the key of rank k found so far, and how many rows with them are still to be chosen. */
+/** The known digits of the key of rank k. */
 var<workgroup> threshold: u32;
+/** Rows to choose among the rows with these digits. */
 var<workgroup> wanted: u32;
 
+/** An integer key in the order of the scores: NaN lowest, −0 as 0. */
 fn keyOf(row: u32) -> u32 {
   let bits = bitcast<u32>(value(row));
   let magnitude = bits & 0x7fffffffu;

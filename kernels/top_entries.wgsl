@@ -1,7 +1,9 @@
-// index[o, ·]: the k best of the entries score[o, ·], ascending; of equal scores the lower index, NaN last.
+// index[o, ·] = the k best of the entries score[o, ·], ascending; of equal scores the lower index is better, NaN is
+// last.
 // Method: scores become integer keys of the same order (NaN lowest, −0 as 0). LANES invocations share a row; each
-// counts for its entries how many are better. The k-th best is the bound of its row, and the place of a chosen entry is
-// how many before it reach the bound: counting only, so nothing is sorted and the result is in order.
+// counts, for each of its entries, the entries that are better. The k-th best entry is the bound of its row. The place
+// of a chosen entry is the number of earlier entries that reach the bound. Nothing is sorted, and the result is in
+// order.
 // Grid: one workgroup for each INVOCATIONS / LANES rows.
 
 // --- parameters
@@ -9,16 +11,21 @@ struct Sizes { rows: u32, among: u32, chosen: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
 @group(0) @binding(1) var<storage, read> score: array<u32>;
 @group(0) @binding(2) var<storage, read_write> index: array<u32>;
+/** Invocations of a workgroup. */
 const INVOCATIONS = 64u;
+/** Invocations that share a row. */
 const LANES = 64u;
 fn rowCount() -> u32 { return sizes.rows; }
+/** Entries of a row. */
 fn among() -> u32 { return sizes.among; }
+/** k. */
 fn chosen() -> u32 { return sizes.chosen; }
 // --- end of parameters
 
-/** Of each row the key of the k-th best entry, and the entry. */
+/** For each row of the workgroup, the k-th best entry: its key and its index. */
 var<workgroup> bounds: array<vec2u, INVOCATIONS>;
 
+/** An integer key in the order of the scores: NaN lowest, −0 as 0. */
 fn keyAt(at: u32) -> u32 {
   let bits = score[at];
   let magnitude = bits & 0x7fffffffu;
@@ -27,7 +34,7 @@ fn keyAt(at: u32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
-/** Whether entry e with a key is as good as the bound or better. */
+/** Whether entry e is the bound or better. */
 fn reaches(key: u32, e: u32, bound: vec2u) -> bool {
   return key > bound.x || (key == bound.x && e <= bound.y);
 }
@@ -43,7 +50,7 @@ fn main(
   let own = invocation / LANES;
   let o = first + own;
   let lane = invocation % LANES;
-  // A lane beyond the rows goes through none.
+  // Lanes past the last row have no entries.
   let end = select(0u, among(), o < rowCount());
   let start = o * among();
   for (var e = lane; e < end; e += LANES) {

@@ -1,11 +1,10 @@
-// The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
-// Method: for GPUs. Scores become integer keys of the same order (NaN lowest, −0 as 0). Each lane keeps KEYS keys of a
-// stretch of its own, loaded at once, and loads those beyond anew, as many at once. Four passes of 8 bits find the key
-// of rank k by histograms: a lane for each digit, which adds up those above by sixteens. Rows above that key are
-// chosen, and of those equal to it the earlier; counts before each lane are added up likewise, so the result is in
-// order without a sort.
-// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table,
-// or top_starts).
+// The k best rows of each sequence, ascending: index[kept[b] + j]. Also `positions`, their indices in the sequence.
+// Method: as top.wgsl, for GPUs. Each lane keeps KEYS keys of its range, loaded at once; it loads keys past these again
+// in each pass, KEYS at once. Four passes of 8 bits find the key of rank k by histograms. A lane for each digit adds up
+// the counts of larger digits, in two steps of sixteen. Rows with larger keys are chosen, and the earliest of the rows
+// with that key. The same two steps count the rows that earlier lanes choose, so the result is in order without a sort.
+// Grid: one workgroup for each sequence. `kept`, the starts of the axis of chosen rows, is known before: from the
+// host's table, or from top_starts.wgsl.
 
 // --- parameters
 struct Sizes { batch: u32 }
@@ -16,29 +15,37 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read_write> index: array<u32>;
 @group(0) @binding(5) var<storage, read_write> positions: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+/** Keys that a lane keeps, and loads at once. */
 const KEYS = 8u;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** The score of a row, which may be computed from others. */
+/** The score of row i. A prologue may compute it. */
 fn value(i: u32) -> f32 { return score[i]; }
-/** The starts of the axis the rows make, where they came from the host: a result like the others. */
+/** Stores the starts of the axis of chosen rows as a result, if they come from the host. */
 fn publish(b: u32) {
   if (b == 0u) { starts[0] = 0u; }
   starts[b + 1u] = kept[b + 1u];
 }
 // --- end of parameters
 
-/** One for each digit. A window is of SPAN of them, and there are as many windows side by side. */
+/** Lanes of a workgroup: one for each digit. */
 const LANES = 256u;
+/**
+ * Prefix sums take two steps: a lane adds the SPAN entries of `counts` that end at it, then SPAN such windows, SPAN
+ * lanes apart.
+ */
 const SPAN = 16u;
 alias Keys = array<u32, KEYS>;
 
-/** A number for each digit from the highest down, or for each lane, behind zeros. */
+// Workgroup memory; both arrays begin with zeros, for windows that reach before lane 0:
+//   counts[SPAN + n]     rows with digit 255 − n; later a count of lane n.
+//   windows[LANES + n]   the sum of the SPAN entries of `counts` that end at n.
+//   digit                x: the digit of the key of rank k; y: rows to choose among the rows with this digit.
 var<workgroup> counts: array<atomic<u32>, SPAN + LANES>;
-/** For each lane the sum of SPAN numbers up to its own, behind zeros. */
 var<workgroup> windows: array<u32, LANES + LANES>;
-/** The digit of the key of rank k, and how many rows with it are still to be chosen. */
 var<workgroup> digit: vec2u;
 
+/** An integer key in the order of the scores: NaN lowest, −0 as 0. */
 fn keyOf(row: u32) -> u32 {
   let bits = bitcast<u32>(value(row));
   let magnitude = bits & 0x7fffffffu;
@@ -46,7 +53,7 @@ fn keyOf(row: u32) -> u32 {
   return select(key, 0u, magnitude > 0x7f800000u);
 }
 
-/** Keys from this row on; beyond the end that of the last one. */
+/** The keys of KEYS rows from this one on. Past the end, the last row's key. */
 fn keysFrom(row: u32, end: u32) -> Keys {
   var keys: Keys;
   for (var i = 0u; i < KEYS; i++) { keys[i] = keyOf(min(row + i, end - 1u)); }
@@ -87,7 +94,7 @@ fn main(
       }
     }
     workgroupBarrier();
-    // Lane n has digit 255 − n: it adds up to its own first within a window, then windows that lie side by side.
+    // Lane n has digit 255 − n. Prefix sums over the lanes count the rows with its digit or a larger one.
     let own = atomicLoad(&counts[SPAN + lane]);
     var window = 0u;
     for (var i = 1u; i <= SPAN; i++) { window += atomicLoad(&counts[lane + i]); }
@@ -110,7 +117,7 @@ fn main(
       mine += select(vec2u(), vec2u(u32(keys[i] > threshold), u32(keys[i] == threshold)), row + i < to);
     }
   }
-  // Of the lanes before, how many rows are above, and how many equal.
+  // Prefix sums over the lanes: rows of earlier lanes above the threshold, then rows at the threshold.
   var ahead: array<u32, 2>;
   for (var n = 0u; n < 2u; n++) {
     let own = mine[n];

@@ -1,6 +1,6 @@
-// Of each column of score[row, e] the k best rows of each sequence: chosen[row, e] tells whether a row is one.
-// Method: as in top, a workgroup for each column of each sequence: histograms of integer keys find the key of rank k,
-// and each lane goes through a stretch of its own to tell which of the rows equal to it are the earlier.
+// chosen[row, e] = 1 if the row is among the k best rows of its sequence by column e of score[row, e], else 0.
+// Method: as top.wgsl, for each column of each sequence. Histograms of integer keys find the key of rank k. Each lane
+// goes through one stretch, and prefix sums show which rows with that key are the earliest.
 // Grid: one workgroup for each column of each sequence.
 
 // --- parameters
@@ -11,22 +11,28 @@ struct Sizes { batch: u32, among: u32 }
 @group(0) @binding(3) var<storage, read> kept: array<u32>;
 @group(0) @binding(4) var<storage, read_write> chosen: array<u32>;
 @group(0) @binding(5) var<storage, read_write> starts: array<u32>;
+/** Lanes of a workgroup. */
 const LANES = 256u;
 fn batch() -> u32 { return sizes.batch; }
+/** Columns of `score`. */
 fn among() -> u32 { return sizes.among; }
-/** The starts of the axis the rows make, where they came from the host: a result like the mask. */
+/** Stores the starts of the axis of chosen rows as a result, if they come from the host. */
 fn publish(b: u32) {
   if (b == 0u) { starts[0] = 0u; }
   starts[b + 1u] = kept[b + 1u];
 }
 // --- end of parameters
 
+/** Rows by a digit of their keys. */
 var<workgroup> histogram: array<atomic<u32>, 256>;
+/** Prefix sums over the lanes of the rows with the key of rank k. */
 var<workgroup> scan: array<u32, LANES>;
-/** The bits of the key of rank k found so far, and how many rows with them are still to be chosen. */
+/** The known digits of the key of rank k. */
 var<workgroup> threshold: u32;
+/** Rows to choose among the rows with these digits. */
 var<workgroup> wanted: u32;
 
+/** An integer key in the order of the scores: NaN lowest, −0 as 0. */
 fn keyOf(i: u32) -> u32 {
   let bits = bitcast<u32>(score[i]);
   let magnitude = bits & 0x7fffffffu;

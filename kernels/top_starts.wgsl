@@ -1,7 +1,7 @@
-// starts[b + 1] = Σ over s ≤ b of min(k(s), tokens(s)), k by the count of the sequence that decides it, from a table:
-// where only the device knows the counts.
-// Method: each lane adds up a stretch of sequences, the lanes' sums are scanned, and each lane goes through its stretch
-// again.
+// starts[b + 1] = Σ over s ≤ b of min(k(s), tokens(s)). k(s) is kTable at the count of sequence s on the axis that
+// decides k. For counts that only the device knows.
+// Method: each lane adds up a stretch of sequences, a prefix sum goes over the lanes, and each lane goes through its
+// stretch again.
 // Grid: one workgroup.
 
 // --- parameters
@@ -15,8 +15,10 @@ fn batch() -> u32 { return sizes.batch; }
 // --- end of parameters
 
 const LANES = 64u;
+/** Prefix sums over the lanes. */
 var<workgroup> scan: array<u32, LANES>;
 
+/** The number of rows chosen in sequence b. */
 fn chosenOf(b: u32) -> u32 {
   return min(kTable[counting[b + 1u] - counting[b]], parent[b + 1u] - parent[b]);
 }

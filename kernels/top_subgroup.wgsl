@@ -1,10 +1,10 @@
-// The k best rows of each sequence, ascending: index[firstOf(b) + j], and their places in the sequence.
-// Method: a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. Scores become integer keys
-// of the same order (NaN lowest, −0 as 0). The key of rank k is found two bits at a time from the highest: the largest
-// digit that k rows or more still reach; the search ends early where just k do. Rows above it are chosen, and of those
-// equal to it the earlier. Each lane counts and writes a stretch of its own, so the result is in order without a sort.
-// Grid: one workgroup for each sequence; where its rows begin and how many they are is known before (the host's table,
-// or top_starts).
+// The k best rows of each sequence, ascending: index[kept[b] + j]. Also `positions`, their indices in the sequence.
+// Method: as top.wgsl, but a workgroup is one subgroup, so there is neither workgroup memory nor a barrier. The search
+// for the key of rank k takes two bits at a time, from the highest: the largest digit that at least k rows reach. It
+// ends early if exactly k rows do. Rows with larger keys are chosen, and the earliest of the rows with that key. Each
+// lane counts and writes the chosen rows of one stretch, so the result is in order without a sort.
+// Grid: one workgroup for each sequence. `kept`, the starts of the axis of chosen rows, is known before: from the
+// host's table, or from top_starts.wgsl.
 enable subgroups;
 diagnostic(off, subgroup_uniformity);
 
@@ -17,17 +17,20 @@ struct Sizes { batch: u32 }
 @group(0) @binding(4) var<storage, read_write> index: array<u32>;
 @group(0) @binding(5) var<storage, read_write> positions: array<u32>;
 @group(0) @binding(6) var<storage, read_write> starts: array<u32>;
+/** Lanes of a subgroup. */
 const WIDTH = 8u;
+/** Sequences. */
 fn batch() -> u32 { return sizes.batch; }
-/** The score of a row, which may be computed from others. */
+/** The score of row i. A prologue may compute it. */
 fn value(i: u32) -> f32 { return score[i]; }
-/** The starts of the axis the rows make, where they came from the host: a result like the others. */
+/** Stores the starts of the axis of chosen rows as a result, if they come from the host. */
 fn publish(b: u32) {
   if (b == 0u) { starts[0] = 0u; }
   starts[b + 1u] = kept[b + 1u];
 }
 // --- end of parameters
 
+/** An integer key in the order of the scores: NaN lowest, −0 as 0. */
 fn keyOf(row: u32) -> u32 {
   let bits = bitcast<u32>(value(row));
   let magnitude = bits & 0x7fffffffu;
@@ -36,7 +39,7 @@ fn keyOf(row: u32) -> u32 {
   return bits ^ select(0x80000000u, 0xffffffffu, bits >= 0x80000000u);
 }
 
-/** How many rows have at least each of these keys. */
+/** For each of three keys, the number of rows with this key or a larger one. */
 fn reaching(first: u32, end: u32, lane: u32, keys: vec3u) -> vec3u {
   var found = vec3u();
   for (var row = first + lane; row < end; row += WIDTH) { found += vec3u(vec3u(keyOf(row)) >= keys); }
@@ -68,7 +71,7 @@ fn main(
     reached = select(select(select(reached, counts.x, digit == 1u), counts.y, digit == 2u), counts.z, digit == 3u);
   }
 
-  // Where just k rows reach the threshold, all of them are chosen.
+  // If exactly k rows reach the threshold, all of them are chosen.
   let stretch = (end - first + WIDTH - 1u) / WIDTH;
   let begin = min(first + lane * stretch, end);
   let to = min(begin + stretch, end);

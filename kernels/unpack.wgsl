@@ -1,4 +1,5 @@
-// y[b, o, t, c] = x[o, starts[b] + t, c] where t is below the count of sequence b, else 0: sequences side by side.
+// y[b, o, t, c] = x[o, starts[b] + t, c] if t is below the count of sequence b, else 0: from packed rows to one row of
+// y for each sequence.
 // Method: values move as 32-bit words.
 // Grid: one invocation for each element of y.
 

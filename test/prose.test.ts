@@ -20,7 +20,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "src/models": 1,
   "src/generation": 6,
   "src/tools": 6,
-  kernels: 7,
+  kernels: 0,
   grammar: 1,
   "playground/src": 1,
   docs: 2,
