@@ -17,6 +17,8 @@ export interface Setting {
   readonly lengths: readonly number[];
   /** Rows of a cache for each sequence, where there is one. */
   readonly room?: number;
+  /** Rows of a pool, where there is one. */
+  readonly pool?: number;
   readonly states?: ReadonlyMap<string, readonly number[]>;
 }
 
@@ -27,7 +29,7 @@ const TABLE = { shape: [64, 4], data: Array.from({ length: 256 }, (_, i) => Math
 /** Three runs on the device, with as many buffers as it has and with as many as any has. */
 export async function expectReference(
   g: Graph,
-  { lengths, room, states: first = new Map() }: Setting,
+  { lengths, room, pool, states: first = new Map() }: Setting,
   any: Target = ANY_DEVICE,
 ): Promise<void> {
   const device = await testDevice();
@@ -52,7 +54,7 @@ export async function expectReference(
         : [],
     ),
   );
-  const caches = room === undefined ? {} : { "T.capacity": room };
+  const caches = { ...(room !== undefined && { "T.capacity": room }), ...(pool !== undefined && { "T.pool": pool }) };
   const longest = Math.max(...lengths);
   for (const target of [device.target, any]) {
     const session = await load(emit(schedule(g, target)), device, (w) => weights.get(w.path)!.data, {
@@ -62,7 +64,11 @@ export async function expectReference(
       if (first.size > 0)
         await session.writeStates(new Map([...first].map(([name, data]) => [name, { data: Uint32Array.from(data) }])));
       let states: ReadonlyMap<string, Tensor> = new Map(
-        [...first].map(([name, data]) => [name, { dtype: "u32", shape: [data.length], data: Float64Array.from(data) }]),
+        [...first].map(([name, data]) => {
+          const width = Number(g.states.find((s) => s.name === name)!.type.shape[1] ?? 1);
+          const shape = width === 1 ? [data.length] : [data.length / width, width];
+          return [name, { dtype: "u32", shape, data: Float64Array.from(data) }];
+        }),
       );
       for (let run = 0; run < 3; run++) {
         const x = { shape: [lengths.length, longest, 4], data: wave(lengths.length * longest * 4, run) };

@@ -113,6 +113,24 @@ describe("what rides on a choice", () => {
       expectReference(graphOf(`${HEAD}\n${choice}\n${RIDERS}`, axes), setting),
     );
 
+  it.each(SETTINGS)("positions, places in pages and counts, %s", async (_size, { lengths }) => {
+    const [each, page] = [12, 4];
+    const pool = page * each * 7;
+    const g = graphOf(
+      `${INPUT_TABLE}\n${state("kc", '"B"', "u32")}\n${state("cp", '"T.pool"', "u32")}\n${state("pages", `"B",${each}`, "u32")}
+state "pages" u32[B, ${each}] = zeros next %pages\n%score = sum {"axes":[1],"keep":false}(%x)\n${above("score")}
+%kadded = counts(%kstarts)\n%kcounted = add(%kc, %kadded)\nstate "kc" u32[B] = zeros next %kcounted
+%kplace = paged_append {"axis":"K","page":${page}}(%kc, %kstarts, %pages)
+%pos = positions {"axis":"T"}(%starts)\n%kpos = take {"dim":0}(%pos, %kindex)
+%ncp = set {"dim":0}(%cp, %kplace, %kpos)\nstate "cp" u32[T.pool] = zeros next %ncp
+%kk = gather(%table, %kpos)\nresult "kk" = %kk [B, K, 4] packed K 0 1`,
+      { axes: "axis T.pool = free\naxis K = sequence above of T; expected = 1/2" },
+    );
+    // Pages are distinct, since 5 does not divide 84.
+    const pages = Array.from({ length: lengths.length * each }, (_, i) => (5 * i) % (each * 7));
+    await expectReference(g, { lengths, pool, states: new Map([["pages", pages]]) });
+  });
+
   it.each([8, 300])("not rows that move within what they are taken from: %i for each sequence", async (room) => {
     const g = graphOf(
       `${INPUT_TABLE}\n${CSTARTS}\n${state("cp", '"rows(T.capacity)"', "u32")}\n${state("none", '"B"', "u32")}\nstate "none" u32[B] = zeros next %none

@@ -131,7 +131,8 @@ function selectionKernel(
     ...outputs.map(
       (r) =>
         `${r.kind} ${printType(extents.equal.type(r.node.types[0]!))} ${readsOf(r).map(at).join()} ` +
-        (r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : ""),
+        (r.kind === "set" ? `${numberOf.get(r.index)} ${numberOf.get(r.rows)}` : "") +
+        (r.kind === "paged" ? `${r.node.attrs.page} ${printType(r.pages.types[0]!)}` : ""),
     ),
   ].join("\n");
   return {
@@ -212,6 +213,19 @@ class OutputText {
         return {
           once: "row",
           text: [`let v${n} = ${longer}${this.#read(output.counts)}[b] + at - first;`, `y${n}[at] = v${n};`],
+        };
+      }
+      case "paged": {
+        const [pages, each, { page }] = [this.#read(output.pages), `pages${n}`, output.node.attrs];
+        this.#kernel.count(each, output.pages.types[0]!.shape[1]!);
+        const own = `${pages}[b * ${each}() + min(i${n} / ${page}u, ${each}() - 1u)]`;
+        return {
+          once: "row",
+          text: [
+            `let i${n} = ${this.#read(output.counts)}[b] + at - first;`,
+            `let v${n} = ${own} * ${page}u + i${n} % ${page}u;`,
+            `y${n}[at] = v${n};`,
+          ],
         };
       }
       case "set":

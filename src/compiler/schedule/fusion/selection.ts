@@ -21,6 +21,8 @@ export type FusedOutput =
   | { readonly kind: "taken"; readonly node: Node<"take">; readonly x: Node }
   /** The index of a chosen row, appended to the earlier rows of its sequence. */
   | { readonly kind: "appended"; readonly node: Node<"append">; readonly counts: Node; readonly longer: Node | null }
+  /** The row of the pool for a chosen row, after the earlier rows of its sequence. */
+  | { readonly kind: "paged"; readonly node: Node<"paged_append">; readonly counts: Node; readonly pages: Node }
   /** The number of chosen rows of a sequence, plus the earlier rows. */
   | { readonly kind: "counted"; readonly node: Node<"counts"> | Node<"add">; readonly before: Node | null }
   /** A taken value, set at the index of the appended row. */
@@ -79,6 +81,8 @@ export function readsOf(output: FusedOutput): readonly Node[] {
       return [output.x];
     case "appended":
       return output.longer ? [output.counts, output.longer] : [output.counts];
+    case "paged":
+      return [output.counts, output.pages];
     case "counted":
       return output.before ? [output.before] : [];
     default:
@@ -108,9 +112,15 @@ function* candidates(node: Node<"above">, { consumers, isAssigned }: SelectionOp
   }
   const ofStarts = readersOf(1);
   const appended = ofStarts.filter(
-    (n): n is Node<"append"> => isOp(n, "append") && isPickOf(n.inputs[1], node, 1) && n.attrs.axis === node.attrs.axis,
+    (n): n is Node<"append"> | Node<"paged_append"> =>
+      (isOp(n, "append") || isOp(n, "paged_append")) &&
+      isPickOf(n.inputs[1], node, 1) &&
+      n.attrs.axis === node.attrs.axis,
   );
-  for (const n of appended) yield { kind: "appended", node: n, counts: n.inputs[0], longer: n.inputs[2] ?? null };
+  for (const n of appended)
+    yield isOp(n, "append")
+      ? { kind: "appended", node: n, counts: n.inputs[0], longer: n.inputs[2] ?? null }
+      : { kind: "paged", node: n, counts: n.inputs[0], pages: n.inputs[2] };
   for (const counts of ofStarts) {
     if (!isOp(counts, "counts")) continue;
     const [sum, ...more] = consumers.direct(counts);

@@ -73,6 +73,18 @@ ${cache("keys", "back")}\n${heads("vh", "v", 2, 4)}\n${cache("values", "vh")}`,
     SUBGROUPS,
     "axis K = sequence top of T; k = 2",
   ],
+  "a choice with rows in pages": [
+    `%score = sum {"axes":[1],"keep":false}(%x)\n%half = constant {"value":0.1,"dtype":"f32","shape":[]}()
+%above = above {"axis":"K"}(%score, %half, %starts)\n%index = pick {"result":0}(%above)\n%kstarts = pick {"result":1}(%above)\nstarts K = %kstarts
+%count = state {"name":"count","dtype":"u32","shape":["B"]}()\n%held = state {"name":"held","dtype":"u32","shape":["T.pool"]}()
+%table = state {"name":"table","dtype":"u32","shape":["B",12]}()\nstate "table" u32[B, 12] = zeros next %table
+%place = paged_append {"axis":"K","page":4}(%count, %kstarts, %table)\n%added = counts(%kstarts)\n%counted = add(%count, %added)
+%positions = positions {"axis":"T"}(%starts)\n%own = take {"dim":0}(%positions, %index)\n%nheld = set {"dim":0}(%held, %place, %own)
+state "count" u32[B] = zeros next %counted\nstate "held" u32[T.pool] = zeros next %nheld
+${result("own", "[B, K] packed K 0 1")}`,
+    { ...SUBGROUPS, limits: { ...DEFAULT_LIMITS, storageBuffersPerStage: 16 } },
+    "axis T.pool = free\naxis K = sequence above of T; expected = 1/2",
+  ],
   "gates of a choice": [
     `${product("p", "x", 8)}\n%s = softmax {"axis":1}(%p)\n%i = top_entries {"k":2,"choice":"C"}(%s)
 %t = take_entries(%s, %i)\n%m = sum {"axes":[1],"keep":true}(%t)\n%g = div(%t, %m)
