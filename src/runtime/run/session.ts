@@ -334,9 +334,7 @@ export class Session {
   #write({ seed, words, promises }: Call, resolved: Resolved, spare = true): void {
     this.#setting!.set(resolved, promises, seed, spare);
     this.program.inputs.forEach(({ slot }, i) => {
-      if (slot !== null && words[i]!.length > 0)
-        // the queue copies a caller's shared memory in the same way
-        this.device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), 0, words[i] as Float32Array<ArrayBuffer>);
+      if (slot !== null && words[i]!.length > 0) this.#tables.writeInput(slot, words[i]!);
     });
   }
 

@@ -1,5 +1,5 @@
 // Tables: data that the host computes from sizes, live parameters and the seed, and writes to the device when it
-// changes.
+// changes. Small inputs too are written when they change.
 import { bug } from "../../ground/base/invariant.js";
 import type { CountedTable, Program, ProgramTable } from "../program/program.js";
 import { type Axis, kTable, type RunSizes, type SequenceAxis, type Sizes } from "../../ground/size/axes.js";
@@ -7,6 +7,7 @@ import type { Rule, RuleKind } from "../../ground/size/count-rules.js";
 import { spanFunction } from "../../ground/size/counting.js";
 import { Counts } from "../../ground/size/counts.js";
 import { toNumber } from "../../ground/numerics/rational.js";
+import type { Words } from "../../ground/base/dtype.js";
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
 import type { Buffers } from "./buffers.js";
 import type { Device } from "../device/device.js";
@@ -15,7 +16,9 @@ import { sizeOfText } from "../../ground/size/parse-size.js";
 type RopeTable = Extract<ProgramTable, { kind: "rope" }>;
 type AxisCounts = Extract<ProgramTable, { readonly kind: CountedTable }>;
 type SizedTable = Exclude<ProgramTable, RopeTable | AxisCounts | { readonly kind: "seed" }>;
-type Data = Float32Array | Uint32Array | Int32Array;
+
+/** The most words of an input that are kept, to be compared with the next run's. */
+const MOST_KEPT = 1000;
 
 export class Tables {
   readonly #device: Device;
@@ -24,8 +27,8 @@ export class Tables {
   readonly #buffers: Buffers;
   /** Number of positions written in each rope table, by slot. */
   readonly #positions = new Map<number, number>();
-  /** The last-written counts or contents of each other table, by slot. */
-  readonly #written = new Map<number, Data | Counts>();
+  /** The last-written counts or contents of each other table, and of small inputs, by slot. */
+  readonly #written = new Map<number, Words | Counts>();
   #seed: number | null = null;
 
   constructor(device: Device, program: Pick<Program, "tables">, axes: readonly Axis[], buffers: Buffers) {
@@ -65,11 +68,17 @@ export class Tables {
         }
       }
   }
-  #changes(slot: number, data: Data | Counts): boolean {
+
+  /** Writes an input, whose words never change. No kernel writes to its buffer. */
+  writeInput(slot: number, words: Words): void {
+    if (this.#changes(slot, words)) this.#put(slot, 0, words);
+    if (words.length > MOST_KEPT) this.#written.delete(slot);
+  }
+
+  #changes(slot: number, data: Words | Counts): boolean {
     const before = this.#written.get(slot);
-    if (before !== undefined && sameContents(before, data)) return false;
     this.#written.set(slot, data);
-    return true;
+    return !(before && sameContents(before, data));
   }
 
   writeSeed(seed: number): void {
@@ -91,8 +100,8 @@ export class Tables {
     this.#positions.set(table.slot, to);
   }
 
-  #put(slot: number, offset: number, data: Data): void {
-    // made here, unshared
+  #put(slot: number, offset: number, data: Words): void {
+    // made here or by `packInput`, unshared
     this.#device.gpu.queue.writeBuffer(this.#buffers.buffer(slot), offset, data as Float32Array<ArrayBuffer>);
   }
 }
@@ -110,15 +119,14 @@ export function countedData(kind: CountedTable, counts: Counts): Uint32Array {
   return rows;
 }
 
-function sameContents(a: Data | Counts, b: Data | Counts): boolean {
-  if (a instanceof Counts || b instanceof Counts) return a instanceof Counts && b instanceof Counts && a.equals(b);
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
+/** `b`: counts if `a` is, since a slot always has the same table or input. */
+const sameContents = (a: Words | Counts, b: Words | Counts): boolean =>
+  a instanceof Counts
+    ? a.equals(b as Counts)
+    : a.length === (b as Words).length && a.every((value, i) => Object.is(value, (b as Words)[i]));
 
 /** The contents of a table for these sizes. */
-export function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Data {
+export function tableData(table: SizedTable, axes: readonly Axis[], run: RunSizes, sizes: Sizes): Words {
   switch (table.kind) {
     case "k":
       return kTable(axes, ruleOf(axes, table.axis, "top"), run, sizes);
@@ -147,7 +155,7 @@ function spanTable(rule: Rule<"span">, sizes: Sizes): Uint32Array {
   return table;
 }
 
-function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes): Data {
+function sizeValue(table: Extract<ProgramTable, { kind: "size" }>, sizes: Sizes): Words {
   const value = sizes.number(sizeOfText(table.size));
   switch (table.dtype) {
     case "f32":
