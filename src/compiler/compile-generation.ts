@@ -79,10 +79,13 @@ export function generationModel(source: string, options: CompileGenerationOption
   const file = { file: options.file ?? "model.mod", text: source };
   const { model, diagnostics, sources } = checkAs(file, { ...options, program: "step" });
   if (!model) return { forTarget: null, graphs: null, model: null, diagnostics, sources };
-  const { generation, optimized } = graphsOf(model, { generation: options });
+  const { generation, optimized, lowered } = graphsOf(model, { generation: options });
   const made = generation();
   const verify = { verify: options.verify ?? false };
   const step = once(() => optimized("step", verify));
+  const withoutSlots = once(() =>
+    graphsOf(model, { lowered: lowered(), generation: { ...options, slots: false } }).optimized("step", verify),
+  );
   const graphs: GenerationGraphs = {
     ...made,
     prompt: optimized("prompt", verify),
@@ -94,22 +97,31 @@ export function generationModel(source: string, options: CompileGenerationOption
     const program = (graph: Graph): Program =>
       programFor({ graph, model, sources }, target, tunings, options.precision);
     const draftOf = (name: DraftName) => (): Program => program(optimized(name, verify));
-    return generationOf(made, model, program(graphs.prompt), () => program(graphs.step), draftOf);
+    return generationOf(made, model, program(graphs.prompt), {
+      step: () => program(graphs.step),
+      withoutSlots: () => program(withoutSlots()),
+      draftOf,
+    });
   };
   return { forTarget, graphs, model, diagnostics, sources };
 }
 
 type DraftName = "draft" | "verify-draft";
 
-/** `makeStep` is called when the program is first read: the first token does not wait for it. */
+/** Each is called when the program is first read: the first token does not wait for it. */
+interface LaterPrograms {
+  readonly step: () => Program;
+  readonly withoutSlots: () => Program;
+  readonly draftOf: (name: DraftName) => () => Program;
+}
+
 function generationOf(
   made: GenerationGraphs,
   { routes, observes }: Pick<Model, "routes" | "observes">,
   prompt: Program,
-  makeStep: () => Program,
-  draftOf: (name: DraftName) => () => Program,
+  later: LaterPrograms,
 ): Generation {
-  const step = once(makeStep);
+  const step = once(later.step);
   const { axes } = made.prompt;
   const [root] = made.axes;
   const names = routeNames(made.axes, routes);
@@ -143,7 +155,7 @@ function generationOf(
       return { path: layers[i]!, axis, bytes: own.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
     }),
     ...(made.loopCaches === "last" && { loopCaches: made.loopCaches }),
-    ...(made.caches === "pages" && { pages: pagedOf(made, draftOf) }),
+    ...(made.caches === "pages" && { pages: pagedOf(made, prompt, later) }),
     ...(made.choices.length > 0 && {
       choices: made.choices.map((choice) => {
         const { value } = observes.find(({ path }) => path === choice.path)!; // each comes from one
@@ -156,10 +168,16 @@ function generationOf(
 /** The pools and slots of a generation whose caches lie in pages. */
 function pagedOf(
   { prompt: { states, inputs, outputs }, axes, draft }: GenerationGraphs,
-  draftOf: (name: DraftName) => () => Program,
+  prompt: Program,
+  { withoutSlots, draftOf }: LaterPrograms,
 ): PagedGeneration {
   const [step, verify] = [once(draftOf("draft")), once(draftOf("verify-draft"))];
+  const hasSlots = inputs.some((i) => i.name === SLOTS_INPUT);
+  const first = once(() => (hasSlots ? inFirstSlot(withoutSlots(), prompt) : null));
   return {
+    get first() {
+      return first();
+    },
     draft: draft && {
       get step() {
         return step();
@@ -170,7 +188,7 @@ function pagedOf(
       tokens: TOKENS,
     },
     page: PAGE,
-    slots: inputs.some((i) => i.name === SLOTS_INPUT) ? { axis: SLOTS, input: SLOTS_INPUT } : null,
+    slots: hasSlots ? { axis: SLOTS, input: SLOTS_INPUT } : null,
     token: TOKEN_STATE,
     seen: SAMPLING_STATES.seen,
     allLogits: ALL_LOGITS,
@@ -191,6 +209,16 @@ function pagedOf(
     }),
   };
 }
+
+/**
+ * A program without slots, with the states of a program that has them: its own states are their first rows, in which
+ * the values of slot 0 are.
+ */
+const inFirstSlot = (program: Program, { axes, states }: Program): Program => ({
+  ...program,
+  axes: [...program.axes, ...axes.filter(({ name }) => name === SLOTS)],
+  states: program.states.map((own) => ({ ...own, shape: states.find(({ name }) => name === own.name)!.shape })),
+});
 
 /** Of all tokens none; of a route the name the model has for it, else its call. */
 function routeNames([, ...chosen]: GenerationGraphs["axes"], routes: Model["routes"]): readonly string[] {

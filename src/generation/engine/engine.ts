@@ -1,6 +1,7 @@
 // The engine of many callers: requests join and leave at every step. It works in a loop, whoever reads its streams.
 import type { Device, WeightsInput } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
+import type { Program } from "../../runtime/program/program.js";
 import { PagedCaches } from "./caches/paged.js";
 import { Core, type Opened, type Ran } from "./core.js";
 import { draftsOf } from "./draft.js";
@@ -46,18 +47,14 @@ async function openOn(
   { limits, weights, options }: EngineParts,
 ): Promise<Opened<PagedCaches>> {
   const [generation] = checkEngine(given, options);
-  const caches = new PagedCaches(generation, limits.cacheMemory, limits.maxBatch);
-  const { draft } = generation.pages;
-  const others =
-    options.draft === "routes" && draft
-      ? ([
-          [draft.step, MOST_AHEAD],
-          [draft.verify, 1],
-        ] as const)
-      : [];
+  const { draft, first } = generation.pages;
+  const caches = new PagedCaches(generation, limits.cacheMemory, limits.maxBatch, first !== null);
+  const others: (readonly [Program, number])[] = [];
+  if (options.draft === "routes" && draft) others.push([draft.step, MOST_AHEAD], [draft.verify, 1]);
+  if (first) others.push([first, MOST_AHEAD]);
   const of = { chunk: limits.chunk, ahead: MOST_AHEAD, others };
   const place = await placeOn(generation, device, weights, caches, { ...options, ...of });
-  return { generation, caches, place };
+  return { generation, caches, place: first ? { ...place, first: place.others.at(-1) } : place };
 }
 
 /** Replacements of a device without an answered run between them: at the next loss requests fail. */

@@ -21,6 +21,8 @@ export interface Place {
   readonly step: Session;
   /** Of further programs, in their order. */
   readonly others: readonly Session[];
+  /** One of the others, in place of `step` for one sequence in slot 0. */
+  readonly first?: Session | undefined;
 }
 
 export interface PlaceOptions {

@@ -1,7 +1,8 @@
 // Submits runs of the programs for some sequences.
 import type { Generation } from "../../runtime/program/generation.js";
-import type { Results, RunOptions, Session } from "../../runtime/index.js";
+import type { Results, RunOptions } from "../../runtime/index.js";
 import type { Caches } from "./caches/caches.js";
+import type { Place } from "./place.js";
 import type { Wish } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
 
@@ -23,7 +24,7 @@ export interface Run {
 /** What runs need. */
 export interface Runner {
   readonly generation: Generation;
-  readonly place: { readonly prompt: Session; readonly step: Session };
+  readonly place: Pick<Place, "prompt" | "step" | "first">;
   readonly caches: Caches;
 }
 
@@ -34,10 +35,10 @@ export function submitRun(
   wishes: readonly Wish<Sequence>[],
 ): Run {
   const sequences = wishes.map(({ sequence }) => sequence);
-  const { rows, lengths, inputs, extents } = caches.inputs(wishes);
-  const chooses = wishes.map(({ sequence: s, tokens }) => kind === "step" || s.tokens.length === s.submitted + tokens);
-  const { live } = sequences[0]!.settled;
   const step = kind === "step";
+  const { rows, lengths, inputs, extents, first } = caches.inputs(wishes, step);
+  const chooses = wishes.map(({ sequence: s, tokens }) => step || s.tokens.length === s.submitted + tokens);
+  const { live } = sequences[0]!.settled;
   const { counts, pages, batchAxis, tokenAxis } = generation;
   const options: RunOptions = {
     outputs: [
@@ -55,7 +56,7 @@ export function submitRun(
     ...(live && { live }),
   };
   const own = step ? inputs : { ...inputs, [generation.input]: tokensOf(wishes, rows, lengths) };
-  const results = (step ? place.step : place.prompt).run(own, options);
+  const results = place[first ? "first" : kind]!.run(own, options);
   results.catch(() => {}); // reported by who waits for it
   for (const [i, { sequence, tokens }] of wishes.entries()) {
     sequence.inFlight += tokens;

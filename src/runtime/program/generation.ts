@@ -105,6 +105,11 @@ export interface PagedGeneration {
   readonly allLogits: string;
   /** One entry for each of the generation's `axes`. */
   readonly axes: readonly PagedAxis[];
+  /**
+   * `step` for a run of one sequence that is in slot 0: it has no input for slots, and fewer kernels. Null without
+   * slots.
+   */
+  readonly first: Program | null;
   /** The programs for drafting; null if the model has no routes to skip. */
   readonly draft: DraftPrograms | null;
 }

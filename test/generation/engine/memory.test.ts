@@ -29,7 +29,7 @@ it("pages of tokens that did not take a route are taken back, those that a run i
   sequence.inFlight = prompt.length;
   expect(memory.give([{ sequence, tokens: 1 }])).toBe("given");
   expect(pagesOf()).toEqual(axes.map(({ pool }) => (pool === null ? 0 : 4)));
-  // The chunk is answered: of its tokens one took the route. A step is in flight.
+  // The chunk is answered: one token took the route. A step is in flight.
   [sequence.inFlight, sequence.read] = [1, prompt.length];
   sequence.rows = axes.map((_, axis) => (axis === 0 ? prompt.length : 1));
   const before = memory.bytes.held;

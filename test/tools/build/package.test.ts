@@ -80,7 +80,10 @@ describe("a package", () => {
     const { files } = await packageOf(program, { programs: paged });
     const programs = await readPrograms(text(files.get("program.json")), async (name) => text(files.get(name)));
     const { pages, choices: _, ...generation } = paged.generation;
-    expect(programs).toEqual({ ...paged, generation: { ...generation, pages: { ...pages, draft: null } } });
+    expect(programs).toEqual({
+      ...paged,
+      generation: { ...generation, pages: { ...pages, draft: null, first: null } },
+    });
     expect(text(files.get("index.js"))).toContain('{ engine: () => import("./runtime/engine.js") }');
     expect(text(files.get("index.d.ts"))).toContain("at most 4 texts are generated together");
     const alone = await packageOf(program, { programs: { run: program, generation } });

@@ -32,6 +32,8 @@ export interface RunPlace {
   readonly lengths: readonly number[];
   readonly inputs: Readonly<Record<string, { readonly data: Uint32Array; readonly shape: readonly number[] }>>;
   readonly extents: Readonly<Record<string, number>>;
+  /** Whether the step is a run of `Place.first`. */
+  readonly first?: boolean;
 }
 
 /** What a run has read of a sequence: tokens, its row in the results, and its rows by axis after the run. */
@@ -60,8 +62,8 @@ export interface Caches {
   give(wishes: readonly Wish<Sequence>[]): Given;
   /** Makes the caches larger, with no run in flight; false if the device has no room: `limit` is lower then. */
   grow(session: Session, growth: Growth): Promise<boolean>;
-  /** Where the sequences of a run are, which have been given room. */
-  inputs(wishes: readonly Wish<Sequence>[]): RunPlace;
+  /** Where the sequences of a run are, which have been given room. `step`: the run is a step. */
+  inputs(wishes: readonly Wish<Sequence>[], step?: boolean): RunPlace;
   /** Takes note of a run's answer; returns whether the last token that it read took each axis, null: not known. */
   routes(sequence: Sequence, run: RunRows, results: Results): readonly boolean[] | null;
   /** After an answer: keeps what other sequences may share, and takes back room that was not needed. */

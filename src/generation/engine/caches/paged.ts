@@ -2,13 +2,13 @@
 // kept for prompts that begin alike. Each sequence has a slot, where the programs keep its values.
 import { bug } from "../../../ground/base/invariant.js";
 import { seenWords } from "../../../ground/numerics/sampling.js";
-import { LimitError, OutOfMemoryError, type Results, type Session } from "../../../runtime/index.js";
+import type { Results, Session } from "../../../runtime/index.js";
 import { bytesByAxis, cacheLimit, type PagedModel } from "../options.js";
 import type { Wish } from "../scheduler.js";
 import type { Sequence } from "../sequence.js";
 import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
 import { type Copy, copying } from "./copies.js";
-import { PagePool } from "./pool.js";
+import { hasRoom, PagePool } from "./pool.js";
 import { type Block, Prefixes, type PrefixRows } from "./prefixes.js";
 import { type CacheUse, UseRecord } from "./use.js";
 
@@ -51,6 +51,7 @@ export class PagedCaches implements Caches {
   readonly model: PagedModel;
   readonly #page: number;
   readonly #slots: number;
+  readonly #first: boolean;
   #freeSlots: number[];
   #limit: number;
   /** By axis; null without a pool. */
@@ -60,10 +61,12 @@ export class PagedCaches implements Caches {
   readonly #held = new Map<Sequence, Held>();
   readonly #record: UseRecord;
 
-  constructor(model: PagedModel, limit: number, slots: number) {
+  /** `first`: whether there is a program for steps of one sequence in slot 0. */
+  constructor(model: PagedModel, limit: number, slots: number, first = false) {
     this.model = model;
     this.#limit = limit;
     this.#slots = slots;
+    this.#first = first;
     this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
     const { page, axes } = model.pages;
     this.#page = page;
@@ -328,35 +331,40 @@ export class PagedCaches implements Caches {
     if (ended && sequence.read > 0) this.#record.add(sequence);
     held.pages.forEach((own, axis) => own.forEach((page) => this.#pools[axis]!.release(page)));
     this.#freeSlots.push(held.slot);
+    this.#freeSlots.sort((a, b) => b - a); // the lowest is taken next
     this.#held.delete(sequence);
     sequence.slot = null;
   }
 
-  inputs(wishes: readonly Wish<Sequence>[]): RunPlace {
+  inputs(wishes: readonly Wish<Sequence>[], step = false): RunPlace {
     const { pages: layout, axes, sequenceAxis, context } = this.model;
     const batch = wishes.length;
     const all = wishes.map(({ sequence }) => this.#held.get(sequence)!);
     const inputs: Record<string, RunPlace["inputs"][string]> = {};
     const { slots } = layout;
-    if (slots) inputs[slots.input] = { data: Uint32Array.from(all, ({ slot }) => slot), shape: [batch] };
+    // Another sequence may be read meanwhile: it is in another slot.
+    const first = this.#first && step && batch === 1 && all[0]!.slot === 0;
+    if (slots && !first) inputs[slots.input] = { data: Uint32Array.from(all, ({ slot }) => slot), shape: [batch] };
     const extents: Record<string, number> = { ...this.extents, [sequenceAxis]: 1 };
     const most = context === null ? Infinity : Math.ceil(context / this.#page);
+    let root = 1;
     layout.axes.forEach(({ pages: own }, axis) => {
-      const { capacity } = axes[axis]!;
+      const { capacity, expected } = axes[axis]!;
       if (capacity === null) return;
-      // Powers of two: then sizes change seldom.
       const needed = wishes.reduce((least, { sequence, tokens }, b) => {
         const rows = sequence.rows[axis]! + sequence.inFlight + tokens;
         return Math.max(least, all[b]!.pages[axis]!.length, Math.ceil(rows / this.#page));
       }, 1);
-      const each = Math.min(most, powerFrom(needed));
+      // Sizes change seldom: to powers of two, and at once for all axes on which rows are as many as expected.
+      const each = Math.min(most, powerFrom(Math.max(needed, axis === 0 ? 1 : root * expected)));
+      if (axis === 0) root = each;
       extents[capacity] = each * this.#page;
       if (!own) return;
       const data = new Uint32Array(batch * each);
       all.forEach(({ pages }, b) => data.set(pages[axis]!, b * each));
       inputs[own.input] = { data, shape: [batch, each] };
     });
-    return { rows: wishes.map((_, b) => b), lengths: wishes.map(({ tokens }) => tokens), inputs, extents };
+    return { rows: wishes.map((_, b) => b), lengths: wishes.map(({ tokens }) => tokens), inputs, extents, first };
   }
 
   get bytes(): { readonly allocated: number; readonly held: number } {
@@ -382,14 +390,3 @@ export class PagedCaches implements Caches {
 
 /** The smallest power of two that is at least n. */
 const powerFrom = (n: number): number => 2 ** Math.ceil(Math.log2(n));
-
-/** False if the device has no room for states that were to be made. */
-async function hasRoom(made: Promise<void>): Promise<boolean> {
-  try {
-    await made;
-    return true;
-  } catch (error) {
-    if (error instanceof LimitError || error instanceof OutOfMemoryError) return false;
-    throw error;
-  }
-}

@@ -1,4 +1,5 @@
 // The pages of one pool: which are free, and by how many texts each is held.
+import { LimitError, OutOfMemoryError } from "../../../runtime/index.js";
 import { bug } from "../../../ground/base/invariant.js";
 
 /** Pages of a pool that may grow. A page may be held more than once: by texts that share a prefix. */
@@ -45,5 +46,16 @@ export class PagePool {
     if (left < 0) bug(`page ${page} is released by more than hold it`);
     this.#free.push(page);
     return true;
+  }
+}
+
+/** False if the device has no room for states that were to be made. */
+export async function hasRoom(made: Promise<void>): Promise<boolean> {
+  try {
+    await made;
+    return true;
+  } catch (error) {
+    if (error instanceof LimitError || error instanceof OutOfMemoryError) return false;
+    throw error;
   }
 }
