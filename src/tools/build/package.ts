@@ -296,9 +296,9 @@ function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms 
   const texts = [
     `"run": ${printProgram(stored(run))}`,
     `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
-    // Packages generate without drafts: the draft programs would double their size.
+    // Packages generate without drafts and without a step for one sequence: these programs would double their size.
     ...(generation?.pages && maxBatch !== undefined
-      ? [`"pages": ${JSON.stringify({ ...generation.pages, draft: null })},\n"maxBatch": ${maxBatch}\n`]
+      ? [`"pages": ${JSON.stringify({ ...generation.pages, draft: null, first: null })},\n"maxBatch": ${maxBatch}\n`]
       : []),
   ];
   return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };
