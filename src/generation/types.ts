@@ -1,6 +1,7 @@
 // Options and results of generation.
 import type { TokenConstraint } from "./sampling/constrained.js";
 import type { SamplingOptions } from "./sampling/options.js";
+import type { Scored } from "./sampling/scores.js";
 import type { Generation } from "../runtime/program/generation.js";
 import type {
   Device,
@@ -37,6 +38,10 @@ export interface GeneratorOptions {
     | null;
   /** Called when a generation continues on a replacement device. */
   readonly onRecovered?: (event: Recovered) => void;
+  /** As in `EngineOptions`, for caches in pages. */
+  readonly maxBatch?: number;
+  readonly cacheMemory?: number;
+  readonly draft?: "off" | "routes";
 }
 
 export interface Recovered {
@@ -48,18 +53,43 @@ export interface Recovered {
   readonly milliseconds: number;
 }
 
-/** Reads further results of the runs of a generation. */
+/** Reads further results of the runs of some sequences. */
 export interface RowReader {
   /** Names of the results. */
   readonly outputs: readonly string[];
   /**
-   * Called with the results of each run. `ended`: for each sequence, 1 if its text had ended before, so that new rows
-   * are none of it. After the loss of a device the rows that were there come again, equal.
+   * Called with the results of each run, a row for each sequence. `ended`: for each sequence, 1 if the run added
+   * nothing to it: its text had ended, or the run was for others. After the loss of a device or of memory the rows that
+   * were there come again, equal.
    */
   add(results: Results, ended: ArrayLike<number>): void;
 }
 
-export interface GenerateOptions {
+/** Options of one sequence, or of several together. */
+export interface SequenceOptions {
+  /** Tokens that end a sequence. */
+  readonly ends?: readonly number[];
+  /**
+   * null: tokens have no scores, the default. n from 0 to 100: each generated token has its log-probability and the n
+   * most likely tokens in its place, from the unadjusted logits.
+   */
+  readonly logprobs?: number | null;
+  /** As `logprobs`, for each token of the prompt after the first. Needs caches in pages. */
+  readonly promptLogprobs?: number | null;
+  /** Whether to report which routes each token of the prompt took, as caches in pages know. Default false. */
+  readonly promptRoutes?: boolean;
+  /** Values of live parameters. Sequences with different values never share a run. */
+  readonly live?: Readonly<Record<string, LiveValue>>;
+  /** Whether to read which entries of the model's observed choices, such as experts, tokens have. Default false. */
+  readonly experts?: boolean;
+  /** Reads further results of the runs, such as `ExpertLog`. */
+  readonly observe?: RowReader;
+  /** Aborts: the iterator throws the signal's reason. Memory is freed after the runs in flight. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of prompts that are continued together. */
+export interface GenerateOptions extends SequenceOptions {
   /** Sampling options, shared or for each sequence. Default: the most likely token. */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
   /**
@@ -67,10 +97,6 @@ export interface GenerateOptions {
    * Required if the model has no maximum context.
    */
   readonly maxTokens?: number;
-  /** Tokens that end a sequence. */
-  readonly ends?: readonly number[];
-  /** Reads further results of the runs, such as `ExpertLog`. */
-  readonly observe?: RowReader;
   /**
    * Called for each token that does not end its text, in order; returning true makes it the last of its sequence. For
    * ends that single tokens do not show, such as stop strings.
@@ -78,8 +104,21 @@ export interface GenerateOptions {
   readonly until?: (sequence: number, token: number) => boolean;
   /** For each sequence a new constraint, which its text is held to. Each step then waits for the token before it. */
   readonly constraints?: readonly TokenConstraint[];
-  /** Aborts the generation: the iterator throws the signal's reason, and the device is left idle. */
-  readonly signal?: AbortSignal;
+  /** Called when a prompt has been read, before its first token. */
+  readonly onPrompt?: (read: PromptRead, sequence: number) => void;
+}
+
+/** One prompt, which an engine continues next to others. */
+export interface EngineRequest extends SequenceOptions {
+  /** At least one token. */
+  readonly prompt: ArrayLike<number>;
+  /** The most tokens to generate, from 0. At 0 the prompt is read, and nothing chosen. */
+  readonly maxTokens: number;
+  readonly sampling?: SamplingOptions;
+  /** Called for each token that does not end the text; returning true makes it the last. For stop strings. */
+  readonly until?: (token: number) => boolean;
+  /** A new constraint, which the text is held to. */
+  readonly constraint?: TokenConstraint;
 }
 
 /**
@@ -88,31 +127,56 @@ export interface GenerateOptions {
  */
 export type Finish = "end" | "stop" | "length" | "context";
 
-export interface GeneratedToken {
-  /** The index of its prompt. */
-  readonly sequence: number;
+/** A prompt that has been read. */
+export interface PromptRead {
+  readonly kind: "prompt";
+  readonly tokens: number;
+  /** How many of them were found in the caches. */
+  readonly cached: number;
+  /** For each token, null for the first. null without `promptLogprobs`. */
+  readonly scores: readonly (Scored | null)[] | null;
+  /** For each token and each route of the model, whether the token took it. null without `promptRoutes` or pages. */
+  readonly routes: readonly (readonly boolean[])[] | null;
+}
+
+/** A generated token of a sequence. */
+export interface SequenceToken {
   /** Its index among the generated tokens of its sequence. */
   readonly index: number;
   readonly token: number;
-  /**
-   * The natural logarithm of its probability if `logprobs` is set, else null. NaN in any case if the logits were not
-   * finite numbers.
-   */
-  readonly logprob: number | null;
   /**
    * The number of layers that computed the previous token, from which it was sampled; null if that was read together
    * with other prompt tokens.
    */
   readonly depth: number | null;
-  /** Whether the previous token took each route of the summary, the axis of all tokens first; null if `depth` is. */
+  /** Whether the previous token took each route of the model, the axis of all tokens first; null if `depth` is. */
   readonly routes: readonly boolean[] | null;
   /**
-   * For each of the generation's `choices`, the entries of the previous token, null where it did not take their route;
-   * null if `depth` is. Of a session with the option `experts`.
+   * For each of the generation's `choices`, the entries of the previous token, null if it did not take their route;
+   * null if `depth` is. With the option `experts`.
    */
   readonly experts?: readonly (readonly number[] | null)[] | null;
   /** Why the sequence ends with this token; null if it continues. */
   readonly finish: Finish | null;
+}
+
+export interface GeneratedToken extends SequenceToken {
+  /** The index of its prompt. */
+  readonly sequence: number;
+  /**
+   * The natural logarithm of its probability if `logprobs` of its sampling options is set, else null. NaN in any case
+   * if the logits were not finite numbers.
+   */
+  readonly logprob: number | null;
+  /** With the option `logprobs`. */
+  readonly score?: Scored;
+}
+
+/** A generated token of a request. */
+export interface EngineToken extends SequenceToken {
+  readonly kind: "token";
+  /** null without `logprobs`. */
+  readonly score: Scored | null;
 }
 
 /** The tokens on an axis at the end of a generation, over all sequences. */
@@ -154,8 +218,10 @@ export interface Summary {
    * token was read.
    */
   readonly flops: { readonly own: number; readonly dense: number } | null;
-  /** The entries of each choice that tokens have, of a session with the option `experts`. */
+  /** The entries of each choice that tokens have, with the option `experts`. */
   readonly experts?: readonly EntryUse[];
+  /** Tokens that were guessed, and how many of the guesses were right, with the option `draft`. */
+  readonly drafted?: { readonly guessed: number; readonly right: number };
 }
 
-export type { TokenConstraint, WeightsInput };
+export type { Scored, TokenConstraint, WeightsInput };

@@ -1,5 +1,5 @@
 // Runs a model on a prompt: compiles it for the page's device, loads its weights, and reports each token.
-import { chosenExperts } from "../../../src/generation/generate/chosen-experts.js";
+import { chosenExperts } from "../../../src/generation/engine/experts.js";
 import { countOf } from "../../../src/ground/base/collections.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import type { Diagnostic } from "../../../src/language/diagnostics/diagnostic.js";

@@ -13,7 +13,10 @@ export interface Limits {
   readonly ahead: number;
 }
 
-export function checkOptions(generation: Generation, { chunk: given, ahead = 8 }: GeneratorOptions): Limits {
+export function checkOptions(
+  generation: Generation,
+  { chunk: given, ahead = 8 }: Pick<GeneratorOptions, "chunk" | "ahead">,
+): Limits {
   const { context, loopCaches } = generation;
   const chunk = given ?? 256;
   if (loopCaches && given !== undefined)
@@ -26,13 +29,12 @@ export function checkOptions(generation: Generation, { chunk: given, ahead = 8 }
 }
 
 const LISTED_OPTIONS = ["sampling", "maxTokens", "ends", "signal"] satisfies readonly (keyof GenerateOptions)[];
-/** Valid options. The error message lists none of those for `generateText`, `ExpertLog` and `Constraints`. */
-const OPTIONS: ReadonlySet<string> = new Set<keyof GenerateOptions>([
+/** Valid options. The error message lists none of those for `generateText` and `Constraints`. */
+const OPTIONS: readonly string[] = [
   ...LISTED_OPTIONS,
   "until",
-  "observe",
   "constraints",
-]);
+] satisfies readonly (keyof GenerateOptions)[];
 
 /** Throws InputError unless the prompts are a list of texts or lists of tokens; callers may have no types. */
 export function expectPrompts<P extends string | ArrayLike<number>>(prompts: readonly P[]): readonly P[] {
@@ -69,18 +71,19 @@ const isIterable = (value: unknown): boolean =>
 
 /**
  * The maximum number of generated tokens for each prompt: the context must hold all tokens that are read, and the last
- * generated token is not read.
+ * generated token is not read. `more`: names of further options.
  */
 export function checkPrompts(
   generation: Generation,
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
+  more: readonly string[] = [],
 ): readonly number[] {
   expectPrompts(prompts);
   expectOptions(options);
   const { maxTokens, ends } = options;
   for (const name of Object.keys(options))
-    if (!OPTIONS.has(name))
+    if (![...OPTIONS, ...more].includes(name))
       throw new InputError(
         name,
         `there is no option ${name}`,

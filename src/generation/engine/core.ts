@@ -12,7 +12,7 @@ import { biasWrites, samplingWrites } from "./sampling-states.js";
 import { type DraftRules, nextPlan, type Paced, type Rules, type Wish } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
 import { editStates } from "./state-edits.js";
-import { layersOn } from "./use.js";
+import { layersOn } from "./summary.js";
 
 /** A generation on a device, with empty caches. */
 export interface Opened<C extends Caches = Caches> {

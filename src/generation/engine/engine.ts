@@ -1,26 +1,23 @@
 // The engine of many callers: requests join and leave at every step. It works in a loop, whoever reads its streams.
 import type { Device, WeightsInput } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
-import type { Program } from "../../runtime/program/program.js";
-import { PagedCaches } from "./caches/paged.js";
-import { Core, type Opened, type Ran } from "./core.js";
-import { draftsOf } from "./draft.js";
+import type { Caches } from "./caches/caches.js";
+import type { Core, Opened, Ran } from "./core.js";
 import { EngineClosedError, QueueFullError } from "./errors.js";
-import { checkEngine, type EngineLimits, type EngineOptions } from "./options.js";
+import { cacheUse, coreOf, openOn } from "./layout.js";
+import { type EngineLimits, type EngineOptions, limitsOf } from "./options.js";
 import { MOST_AHEAD, Pace } from "./pace.js";
-import { placeOn } from "./place.js";
 import { Recovery } from "./recovery.js";
 import { reporterOf, type Report } from "./report.js";
 import { settle } from "./request.js";
-import { makeRoom } from "./room.js";
-import { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequence.js";
 import { RequestStream } from "./stream.js";
+import { modelOf, useOf } from "./summary.js";
 import type { Engine, EngineModel, EngineRequest, EngineState, EngineStream } from "./types.js";
-import { modelOf, useOf } from "./use.js";
 
 /**
- * Loads a generation with caches in pages, and its weights, onto a device. Throws what `load` throws, and InputError
- * for an invalid option.
+ * Loads a generation and its weights onto a device. With caches in rows requests take turns. Throws what `load` throws,
+ * and InputError for an invalid option.
  */
 export async function createEngine(
   generation: Generation,
@@ -28,11 +25,10 @@ export async function createEngine(
   weights?: WeightsInput,
   options: EngineOptions = {},
 ): Promise<Engine> {
-  const [, limits] = checkEngine(generation, options);
   const { signal, weightsOf, ...others } = options;
-  const parts = { limits, weights, options: others };
-  const first = { ...others, ...(signal && { signal }), ...(weightsOf && { weightsOf }) };
-  return new RequestEngine({ ...parts, opened: await openOn(generation, device, { ...parts, options: first }) });
+  const parts = { limits: limitsOf(generation, options), weights, options: others };
+  const first = { ...(signal && { signal }), ...(weightsOf && { weightsOf }) };
+  return new RequestEngine({ ...parts, opened: await open(generation, device, parts, first) });
 }
 
 interface EngineParts {
@@ -41,29 +37,29 @@ interface EngineParts {
   readonly options: EngineOptions;
 }
 
-async function openOn(
-  given: Generation,
+const open = (
+  generation: Generation,
   device: Device,
   { limits, weights, options }: EngineParts,
-): Promise<Opened<PagedCaches>> {
-  const [generation] = checkEngine(given, options);
-  const { draft, first } = generation.pages;
-  const caches = new PagedCaches(generation, limits.cacheMemory, limits.maxBatch, first !== null);
-  const others: (readonly [Program, number])[] = [];
-  if (options.draft === "routes" && draft) others.push([draft.step, MOST_AHEAD], [draft.verify, 1]);
-  if (first) others.push([first, MOST_AHEAD]);
-  const of = { chunk: limits.chunk, ahead: MOST_AHEAD, others };
-  const place = await placeOn(generation, device, weights, caches, { ...options, ...of });
-  return { generation, caches, place: first ? { ...place, first: place.others.at(-1) } : place };
-}
+  first: Pick<EngineOptions, "signal" | "weightsOf"> = {},
+): Promise<Opened> => {
+  const { draft = "off", seed, onProgress } = options;
+  return openOn(generation, device, weights, limits, {
+    ...first,
+    ahead: MOST_AHEAD,
+    draft,
+    ...(seed !== undefined && { seed }),
+    ...(onProgress && { onProgress }),
+  });
+};
 
 /** Replacements of a device without an answered run between them: at the next loss requests fail. */
 const MOST_IN_VAIN = 2;
 
 class RequestEngine implements Engine {
   readonly model: EngineModel;
-  readonly #core: Core<PagedCaches>;
-  readonly #recovery: Recovery<PagedCaches>;
+  readonly #core: Core;
+  readonly #recovery: Recovery<Caches>;
   readonly #limits: EngineLimits;
   readonly #report: Report;
   readonly #pace: Pace;
@@ -73,7 +69,7 @@ class RequestEngine implements Engine {
   #wake: (() => void) | null = null;
   readonly #loop: Promise<void>;
 
-  constructor({ opened, ...parts }: EngineParts & { readonly opened: Opened<PagedCaches> }) {
+  constructor({ opened, ...parts }: EngineParts & { readonly opened: Opened }) {
     const { limits, options } = parts;
     this.#limits = limits;
     const pace = (this.#pace = new Pace(limits.chunk));
@@ -82,21 +78,16 @@ class RequestEngine implements Engine {
     const wake = (): void => this.#notify();
     this.#recovery = new Recovery({
       recover: options.recover,
-      open: (generation, device) => openOn(generation, device, parts),
+      open: (generation, device) => open(generation, device, parts),
       mostInVain: MOST_IN_VAIN,
       lost: () => report("deviceLost"),
       wake,
     });
-    this.#core = new Core({
-      opened,
-      pace,
-      makeRoom: (core, given) => makeRoom(core, given, report),
-      ...(options.draft === "routes" && { drafts: draftsOf(report, (run) => this.#ran(run)) }),
-      recovery: this.#recovery,
-      ran: (run) => this.#ran(run),
-      ended: (sequence) => this.#ended(sequence),
-      wake,
-    });
+    const ran = (run: Ran): void => this.#ran(run);
+    this.#core = coreOf(
+      { opened, pace, recovery: this.#recovery, ran, ended: (sequence) => this.#ended(sequence), wake },
+      { draft: options.draft ?? "off", report, ran },
+    );
     const { context } = this.#core;
     this.model = { ...modelOf(opened.generation), context: context === Infinity ? null : context };
     this.#loop = this.#run();
@@ -122,14 +113,8 @@ class RequestEngine implements Engine {
     const { generation, caches } = opened;
     const own = { ...request };
     const settled = settle(generation, own, caches.limit, this.#wanted);
-    const stream = new RequestStream({
-      request: own,
-      caches: () => this.#core.opened.caches,
-      report: this.#report,
-      use: () => useOf(generation, sequence),
-      abort: (reason) => this.#core.fail(sequence, reason),
-    });
-    const sequence = new Sequence(settled, stream, generation.axes.length, caches.limit);
+    const stream = new RequestStream(this.#core, own, settled, this.#report);
+    const { sequence } = stream;
     const before = this.#queued;
     roster.add(sequence);
     if (this.#queued > this.#limits.queue) {
@@ -153,7 +138,7 @@ class RequestEngine implements Engine {
     const { roster, opened } = this.#core;
     const { active, waiting } = roster;
     const { losses: lost, ready } = this.#recovery;
-    return { active: active.length, queued: waiting.length, cache: opened.caches.use(active), lost, ready };
+    return { active: active.length, queued: waiting.length, cache: cacheUse(opened, active), lost, ready };
   }
 
   async drain(): Promise<void> {

@@ -1,5 +1,6 @@
 // Errors of an engine that are no fault of a request.
 import { ModcError } from "../../ground/base/errors.js";
+import { type DeviceLostError, RuntimeError } from "../../runtime/index.js";
 
 /** The queue is full; it may have no places at all. */
 export class QueueFullError extends ModcError<"queue-full"> {
@@ -33,4 +34,13 @@ export class CacheFullError extends ModcError<"cache-full"> {
   constructor() {
     super("cache-full", "the device has no memory for more of this text, though cacheMemory would allow it");
   }
+}
+
+/** The error of a lost device without a replacement. `cause`: why there is no other. */
+export function noOtherDevice(lost: DeviceLostError, cause: unknown): RuntimeError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new RuntimeError("device-lost", `${lost.message}, and no other device can continue: ${reason}`, {
+    hint: cause instanceof RuntimeError ? cause.hint : null,
+    cause,
+  });
 }

@@ -1,10 +1,12 @@
 // Options of an engine, and its limits.
 import type { Generation, PagedGeneration } from "../../runtime/program/generation.js";
 import { type Device, type DeviceLostError, InputError, type Session, type SessionEvent } from "../../runtime/index.js";
+import { bug } from "../../ground/base/invariant.js";
+import { checkOptions } from "./check.js";
 import type { EngineObserver } from "./types.js";
 
 export interface EngineOptions {
-  /** The most requests whose texts are on the device at once. Default 16. */
+  /** The most requests whose texts are on the device at once. Default 16; 1 with caches in rows, where they take turns. */
   readonly maxBatch?: number;
   /** Bytes of keys and values, of requests and of prefixes kept for others. Default: see `defaultCacheMemory`. */
   readonly cacheMemory?: number;
@@ -35,6 +37,8 @@ export interface EngineOptions {
 
 /** A generation with caches in pages. */
 export type PagedModel = Generation & { readonly pages: PagedGeneration };
+
+type LimitOptions = Pick<EngineOptions, "maxBatch" | "cacheMemory" | "queue" | "chunk" | "draft">;
 
 export interface EngineLimits {
   readonly maxBatch: number;
@@ -69,16 +73,34 @@ export const cacheLimit = (generation: PagedModel, cacheMemory: number): number 
   return dense === 0 ? Infinity : page * Math.floor(cacheMemory / (page * dense));
 };
 
-const isPaged = (generation: Generation): generation is PagedModel => generation.pages !== undefined;
+export const isPaged = (generation: Generation): generation is PagedModel => generation.pages !== undefined;
 
-export function checkEngine(generation: Generation, options: EngineOptions): readonly [PagedModel, EngineLimits] {
-  if (!isPaged(generation))
-    throw new InputError(null, "the caches of this generation are not in pages", 'compile it with `caches: "pages"`');
-  const whole = (name: "maxBatch" | "queue" | "chunk", value: number, least: number, most: number): number => {
-    if (!Number.isSafeInteger(value) || value < least || value > most)
-      throw new InputError(name, `${name} is ${value}: it must be a whole number from ${least} to ${most}`);
-    return value;
-  };
+const whole = (name: "maxBatch" | "queue" | "chunk", value: number, least: number, most: number): number => {
+  if (!Number.isSafeInteger(value) || value < least || value > most)
+    throw new InputError(name, `${name} is ${value}: it must be a whole number from ${least} to ${most}`);
+  return value;
+};
+
+/** The limits of a generation with caches in any layout. Throws InputError for options that it cannot have. */
+export function limitsOf(generation: Generation, options: LimitOptions): EngineLimits {
+  if (isPaged(generation)) return checkEngine(generation, options)[1];
+  const { maxBatch = 1, cacheMemory, draft = "off", queue = 256 } = options;
+  const given = { maxBatch: maxBatch > 1, cacheMemory: cacheMemory !== undefined, draft: draft !== "off" };
+  for (const [name, needsPages] of Object.entries(given))
+    if (needsPages)
+      throw new InputError(
+        name,
+        `${name} needs caches in pages, but this generation has them in rows`,
+        generation.loopCaches
+          ? "leave it out: caches of the last loop alone are in rows, where requests take turns"
+          : 'use the option `caches: "pages"` to compile it, or to open the session',
+      );
+  const { chunk } = checkOptions(generation, options);
+  return { maxBatch: 1, cacheMemory: Infinity, queue: whole("queue", queue, 0, 1e6), chunk };
+}
+
+export function checkEngine(generation: Generation, options: LimitOptions): readonly [PagedModel, EngineLimits] {
+  if (!isPaged(generation)) bug("the caches of this generation are not in pages");
   const paged = generation;
   const { pages } = paged;
   const [most, usual] = pages.slots ? [MOST_BATCH, 16] : [1, 1];

@@ -16,11 +16,7 @@ export interface Receiver {
 
 /** Takes the results of a run into its sequences; returns those that it changed. */
 export function receive(run: Run, results: Results, receiver: Receiver): readonly Sequence[] {
-  const group = run.sequences[0]?.group;
-  group?.observe?.add(
-    results,
-    Uint8Array.from(group.members, ({ over }) => Number(over)),
-  );
+  for (const observer of new Set(run.sequences.map(({ reader }) => reader.observer))) observer?.add(run, results);
   // Tokens of runs that were submitted before a sequence ended are dropped.
   const changed = run.sequences.filter(({ over }) => !over);
   for (const sequence of changed) receiveOne(run, run.sequences.indexOf(sequence), sequence, results, receiver);

@@ -5,11 +5,10 @@ import type { Generation } from "../../runtime/program/generation.js";
 import type { Recovered } from "../types.js";
 import type { Caches } from "./caches/caches.js";
 import type { Core, LossHandler, Opened } from "./core.js";
-import { noOtherDevice } from "./no-other-device.js";
-import { putBack } from "./put-back.js";
-import { endUnfitting } from "./room.js";
+import { noOtherDevice } from "./errors.js";
+import { endUnfitting, putBack } from "./room.js";
 import type { Sequence } from "./sequence.js";
-import { modelOf } from "./use.js";
+import { modelOf } from "./summary.js";
 
 /** Opens another device in place of a lost one, and the generation for it if that differs. */
 export type Recover = (lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>;
@@ -126,8 +125,9 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
     const { device, generation = before } = await recover(lost);
     try {
       // Sequences continue, so the model that they were checked against must be the same.
-      if (JSON.stringify(modelOf(before)) !== JSON.stringify(modelOf(generation)))
-        throw new InputError("recover", "the generation for the other device belongs to another model");
+      const same = JSON.stringify(modelOf(before)) === JSON.stringify(modelOf(generation));
+      if (!same || !before.pages !== !generation.pages)
+        throw new InputError("recover", "the generation for the other device belongs to another model, or has other caches");
       return await open(generation, device, signal);
     } catch (error) {
       device.destroy();

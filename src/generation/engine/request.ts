@@ -1,15 +1,13 @@
 // Requests to an engine of many callers: their checks, and the sequence that each becomes.
 import { toNumber } from "../../ground/numerics/rational.js";
-import { InputError } from "../../runtime/index.js";
+import { InputError, type LiveValue } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import { checkLive } from "../../runtime/run/extents.js";
-import { constrained } from "../sampling/constrained.js";
-import { samplingTables } from "../sampling/options.js";
-import { penalised } from "../sampling/penalties.js";
+import type { EngineRequest } from "../types.js";
 import { checkPrompts } from "./check.js";
+import { checkDetails } from "./details.js";
 import { CacheFullError } from "./errors.js";
-import type { Settled } from "./sequence.js";
-import type { EngineRequest } from "./types.js";
+import { type Settled, settled } from "./settled.js";
 
 /** Names of a request's fields: one without a place here does not compile. */
 const FIELDS: Readonly<Record<keyof EngineRequest, true>> = {
@@ -23,11 +21,10 @@ const FIELDS: Readonly<Record<keyof EngineRequest, true>> = {
   promptLogprobs: true,
   promptRoutes: true,
   live: true,
+  experts: true,
+  observe: true,
   signal: true,
 };
-
-/** The most alternatives that a request may ask for. */
-const MOST_LIKELY = 100;
 
 /**
  * Checks a request; later changes of it have no effect. `limit`: tokens of a sequence that fit the caches; `wanted`:
@@ -35,12 +32,12 @@ const MOST_LIKELY = 100;
  * were to hold, what a constraint throws that allows nothing, and the reason of its signal.
  */
 export function settle(generation: Generation, request: EngineRequest, limit: number, wanted: number): Settled {
-  const { prompt, maxTokens, logprobs, promptLogprobs, live, constraint, signal, until } = request;
+  const { prompt, maxTokens, sampling = {}, ends = [], live, constraint, signal, until } = request;
   for (const name of Object.keys(request))
     if (!Object.hasOwn(FIELDS, name)) throw new InputError(name, `a request has no ${name}`);
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
     throw new InputError("maxTokens", `maxTokens is ${String(maxTokens)}: it must be a whole number from 0`);
-  const [room] = checkPrompts(generation, [prompt], { ends: request.ends ?? [], maxTokens: Math.max(1, maxTokens) });
+  const [room] = checkPrompts(generation, [prompt], { ends, maxTokens: Math.max(1, maxTokens) });
   if (prompt.length > limit && prompt.length <= wanted) throw new CacheFullError();
   if (prompt.length > limit)
     throw new InputError(
@@ -48,40 +45,20 @@ export function settle(generation: Generation, request: EngineRequest, limit: nu
       `the prompt has ${prompt.length} tokens, the cache has room for a text of ${limit}`,
       "give the engine more cacheMemory",
     );
-  const { presencePenalty = 0, frequencyPenalty = 0, ...sampling } = request.sampling ?? {};
-  for (const [name, value] of Object.entries({ presencePenalty, frequencyPenalty }))
-    if (!(value >= -2 && value <= 2))
-      throw new InputError(name, `${name} must be from −2 to 2, found ${String(value)}`);
-  for (const [name, n] of Object.entries({ logprobs, promptLogprobs }))
-    if ((n ?? null) !== null && !(Number.isSafeInteger(n) && n! >= 0 && n! <= MOST_LIKELY))
-      throw new InputError(name, `${name} must be a whole number from 0 to ${MOST_LIKELY}, found ${String(n)}`);
-  const kind = kindOf(generation, live);
-  const { vocabulary } = generation;
-  const tables = samplingTables(sampling, vocabulary);
-  const ends = new Set(request.ends ?? []);
-  constraint?.next();
+  checkDetails(generation, request);
+  const kind = kindOf(generation, live, {});
   signal?.throwIfAborted();
-  const penalties = penalised(presencePenalty, frequencyPenalty, tables.bias, vocabulary);
-  const others = penalties ?? { all: () => tables.bias, add: () => false };
-  return {
-    prompt,
-    maxTokens,
-    most: maxTokens === 0 ? 0 : room!,
-    ends,
-    until,
-    tables,
-    biases: constraint ? constrained(constraint, ends, others, vocabulary) : penalties,
-    live: live && { ...live },
-    kind,
-    signal,
-  };
+  const most = maxTokens === 0 ? 0 : room!;
+  const own = { prompt, maxTokens, most, until, live: live && { ...live }, kind, signal };
+  return settled(own, generation.vocabulary, ends, sampling, constraint);
 }
 
-/** Requests with equal live parameters are of one kind: those at their defaults of the kind "". */
-function kindOf({ prompt }: Generation, live: EngineRequest["live"]): string {
-  const changed = checkLive(prompt, live, null);
-  const defaults = checkLive(prompt, {}, null);
-  return [...changed]
+type Live = Readonly<Record<string, LiveValue>>;
+
+/** Requests with equal live parameters are of one kind; with those of the programs, after `usual`, of the kind "". */
+export function kindOf({ prompt }: Generation, live: Live | undefined, usual: Live | undefined): string {
+  const defaults = checkLive(prompt, usual, null);
+  return [...checkLive(prompt, live, defaults)]
     .map(([name, value]) => [name, toNumber(value)] as const)
     .filter(([name, value]) => toNumber(defaults.get(name)!) !== value)
     .map(([name, value]) => `${name}=${value}`)

@@ -3,7 +3,6 @@ import type { Caches, Growth } from "./caches/caches.js";
 import type { PagedCaches } from "./caches/paged.js";
 import type { Core } from "./core.js";
 import { CacheFullError } from "./errors.js";
-import { putBack } from "./put-back.js";
 import type { Report } from "./report.js";
 import type { Scheduled } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
@@ -45,4 +44,15 @@ function limited(core: Core<PagedCaches>, report: Report): void {
 export function endUnfitting<C extends Caches>(core: Core<C>): void {
   const { limit } = core.opened.caches;
   for (const sequence of core.roster.all) if (!sequence.limitTo(limit)) core.fail(sequence, new CacheFullError());
+}
+
+/** Takes a sequence from the device; no run in flight has it. It waits in front of later ones, and is read again. */
+export function putBack<C extends Caches>({ opened, roster }: Core<C>, sequence: Sequence): void {
+  opened.caches.release(sequence, false);
+  sequence.submitted = sequence.read = sequence.inFlight = sequence.choosing = 0;
+  sequence.rows = sequence.rows.map(() => 0);
+  sequence.slot = null;
+  sequence.phase = "waiting";
+  roster.deactivate(sequence);
+  roster.add(sequence);
 }

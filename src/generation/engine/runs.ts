@@ -48,7 +48,7 @@ export function submitRun(
       ...(step ? [] : caches.outputs),
       ...(!step && pages && sequences.some((s) => s.reader.scoresPrompt) ? [pages.allLogits] : []),
       ...(sequences.some((s, i) => chooses[i] && s.reader.scores) ? ["logits"] : []),
-      ...(sequences[0]!.group?.observe?.outputs ?? []),
+      ...new Set(sequences.flatMap(({ reader }) => reader.observer?.outputs ?? [])),
     ],
     extents: step ? { ...extents, [batchAxis]: lengths.length, [tokenAxis]: 1 } : extents,
     lengths,

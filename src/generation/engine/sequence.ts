@@ -1,36 +1,8 @@
 // One request while the engine works on it: its tokens, how many of them are read, and how far its runs are.
-import type { ChangingBias } from "../sampling/constrained.js";
-import type { SamplingTables } from "../sampling/options.js";
-import type { Finish, RowReader } from "../types.js";
+import type { Finish, GeneratedToken, SequenceToken } from "../types.js";
 import type { Results } from "../../runtime/index.js";
 import type { Scheduled } from "./scheduler.js";
-
-/** A request after its checks. */
-export interface Settled {
-  readonly prompt: ArrayLike<number>;
-  /** The most tokens to generate, and the most that also fit the context. */
-  readonly maxTokens: number;
-  readonly most: number;
-  /** Tokens that end the text. */
-  readonly ends: ReadonlySet<number>;
-  /** Called for each token that does not end the text; returning true makes it the last. */
-  readonly until?: ((token: number) => boolean) | undefined;
-  /** Settings of sampling. */
-  readonly tables: SamplingTables;
-  /** Biases that change with each token; null: the biases of `tables` stay. */
-  readonly biases: ChangingBias | null;
-  /** Values of live parameters, and their kind: requests of one kind may share runs and prefixes. */
-  readonly live?: Readonly<Record<string, number>> | undefined;
-  readonly kind: string;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Sequences that came together: in caches side by side they are read and step together. */
-export interface Group {
-  readonly members: readonly Sequence[];
-  /** Reads further results of their runs. */
-  readonly observe: RowReader | null;
-}
+import type { Settled } from "./settled.js";
 
 /** A token that the model chose for a sequence. */
 export interface ChosenToken {
@@ -45,12 +17,22 @@ export interface ChosenToken {
 }
 
 /** A chosen token, in its sequence. */
-export interface AddedToken extends ChosenToken {
-  /** Its index among the generated tokens. */
-  readonly index: number;
-  /** The number of layers that computed the previous token; null: not known. */
-  readonly depth: number | null;
-  readonly finish: Finish | null;
+export interface AddedToken extends ChosenToken, Pick<SequenceToken, "index" | "depth" | "finish"> {
+  readonly details?: Pick<GeneratedToken, "score" | "experts">;
+}
+
+/** The sequences of a run, and the row of each in its results. */
+export interface ObservedRun {
+  readonly kind: "prompt" | "step";
+  readonly sequences: readonly Sequence[];
+  readonly rows: readonly number[];
+}
+
+/** Reads further results of the runs of some sequences. */
+export interface Observer {
+  /** Names of the results. */
+  readonly outputs: readonly string[];
+  add(run: ObservedRun, results: Results): void;
 }
 
 /** Takes the tokens and the end of a sequence. */
@@ -58,6 +40,8 @@ export interface SequenceReader {
   /** Whether it needs the logits of chosen tokens, and of tokens of the prompt. */
   readonly scores?: boolean;
   readonly scoresPrompt?: boolean;
+  /** Several sequences may have the same. */
+  readonly observer?: Observer | null;
   /** The sequence got a place on the device, for the first time. */
   began?(): void;
   /** A run has read `length` tokens of the prompt; its results have them in row `row`. */
@@ -75,8 +59,8 @@ export interface SequenceReader {
 export class Sequence implements Scheduled {
   readonly settled: Settled;
   readonly reader: SequenceReader;
-  /** Null: it came alone. */
-  group: Group | null = null;
+  /** The sequences that came together, which caches side by side have in every run; null: it came alone. */
+  group: readonly Sequence[] | null = null;
   /** When it came, in milliseconds. */
   readonly began = performance.now();
   /** Prompt and generated tokens. */
@@ -138,9 +122,9 @@ export class Sequence implements Scheduled {
   get waitsForTokens(): boolean {
     return this.settled.biases !== null;
   }
-  /** Penalties look at each token before the next, so that none may be guessed. */
+  /** Penalties look at each token before the next, and observers at the results of steps. */
   get mayGuess(): boolean {
-    return !this.waitsForTokens && !this.settled.tables.penalised;
+    return !this.waitsForTokens && !this.settled.tables.penalised && !this.reader.observer;
   }
   /** Whether it takes the token of the largest logit, unadjusted. */
   get greedy(): boolean {

@@ -1,115 +1,111 @@
 // The stream of one request: events are kept until the caller reads them.
-import { InputError, type Results } from "../../runtime/index.js";
+import { InputError } from "../../runtime/index.js";
 import { notFinite } from "../sampling/not-finite.js";
-import { scoreOf } from "../sampling/scores.js";
-import type { PagedCaches } from "./caches/paged.js";
+import type { EngineRequest, Summary } from "../types.js";
+import type { Core } from "./core.js";
+import { Details, Observed } from "./details.js";
 import type { Report } from "./report.js";
-import type { AddedToken, Sequence, SequenceReader } from "./sequence.js";
-import type { EngineEvent, EngineRequest, EngineStream, PromptRead, RequestUse, Scored } from "./types.js";
-
-export interface StreamParts {
-  readonly request: EngineRequest;
-  /** The caches that have the sequence now. */
-  readonly caches: () => PagedCaches;
-  readonly report: Report;
-  readonly use: () => RequestUse;
-  /** Ends the sequence without a finish. */
-  readonly abort: (reason: unknown) => void;
-}
+import { type AddedToken, Sequence, type SequenceReader } from "./sequence.js";
+import type { Settled } from "./settled.js";
+import { summarise, Timing, useOf } from "./summary.js";
+import type { EngineEvent, EngineStream, RequestUse } from "./types.js";
 
 export class RequestStream implements EngineStream, SequenceReader {
+  readonly sequence: Sequence;
   readonly scores: boolean;
   readonly scoresPrompt: boolean;
-  readonly #parts: StreamParts;
+  readonly observer: Observed | null;
+  readonly #core: Core;
+  readonly #request: EngineRequest;
+  readonly #report: Report;
+  readonly #details: Details;
+  readonly #timing: Timing;
+  /** By axis, rows after the prompt; empty before it was read. */
+  #promptRows: readonly number[] = [];
   readonly #held: EngineEvent[] = [];
   readonly #began = performance.now();
   #lastToken = this.#began;
-  #promptReported = false;
-  readonly #promptScores: (Scored | null)[] = [null];
   #wake: (() => void) | null = null;
   #over: { readonly error: unknown } | "ended" | null = null;
 
   /** Listens to the signal of the request. */
-  constructor(parts: StreamParts) {
-    this.#parts = parts;
-    const { logprobs, promptLogprobs, signal } = parts.request;
-    this.scores = (logprobs ?? null) !== null;
-    this.scoresPrompt = (promptLogprobs ?? null) !== null;
-    signal?.addEventListener("abort", this.cancel, { once: true });
+  constructor(core: Core, request: EngineRequest, settled: Settled, report: Report) {
+    [this.#core, this.#request, this.#report] = [core, request, report];
+    const opened = (): Core["opened"] => core.opened;
+    this.observer = request.experts || request.observe ? new Observed(request, opened) : null;
+    this.#details = new Details(request, opened, this.observer);
+    ({ scores: this.scores, scoresPrompt: this.scoresPrompt } = this.#details);
+    this.#timing = new Timing(() => core.compiling);
+    const { generation, caches } = core.opened;
+    this.sequence = new Sequence(settled, this, generation.axes.length, caches.limit);
+    this.observer?.members.push(this.sequence);
+    request.signal?.addEventListener("abort", this.cancel, { once: true });
   }
 
   get use(): RequestUse {
-    return this.#parts.use();
+    return useOf(this.#core.opened.generation, this.sequence);
+  }
+
+  get summary(): Summary {
+    const { generation, caches } = this.#core.opened;
+    const { promptLength, generated, rows } = this.sequence;
+    const log = this.observer?.log;
+    const done = {
+      prompts: [promptLength],
+      generatedTokens: [generated],
+      read: this.#promptRows.map((own) => [own]),
+      rows: rows.map((own) => [own]),
+      allocated: rows.map((own, axis) => caches.allocated(axis, [own])),
+      timing: this.#timing,
+    };
+    return { ...summarise(generation, done), ...(log && { experts: log.use }) };
+  }
+
+  taken(): ReturnType<EngineStream["taken"]> {
+    return this.#details.taken(this.sequence);
   }
 
   /** Aborts the request, with the reason of its signal if that is aborted. */
   readonly cancel = (): void => {
-    const { request, abort } = this.#parts;
-    abort(request.signal?.reason ?? new DOMException("the request was cancelled", "AbortError"));
+    const reason: unknown = this.#request.signal?.reason;
+    this.#core.fail(this.sequence, reason ?? new DOMException("the request was cancelled", "AbortError"));
   };
 
   /** The signal is no longer listened to. */
   forget(): void {
-    this.#parts.request.signal?.removeEventListener("abort", this.cancel);
+    this.#request.signal?.removeEventListener("abort", this.cancel);
   }
 
   began(): void {
-    this.#parts.report("began", performance.now() - this.#began);
+    this.#report("began", performance.now() - this.#began);
   }
 
-  /** Scores tokens of the prompt, in their order. Those that are read again are ignored. */
-  read({ read, tokens, promptLength }: Sequence, results: Results, row: number, length: number): void {
-    if (!this.scoresPrompt) return;
-    const { caches, request } = this.#parts;
-    const { model } = caches();
-    const { data, shape } = results[model.pages.allLogits]!;
-    const { vocabulary } = model;
-    for (let i = 0; i < length; i++) {
-      const at = read - length + i + 1;
-      if (at >= promptLength) return;
-      if (at !== this.#promptScores.length) continue;
-      const offset = (row * shape[1]! + i) * vocabulary;
-      this.#promptScores.push(scoreOf(data, offset, vocabulary, tokens[at]!, request.promptLogprobs!));
-    }
+  read(...given: Parameters<Details["read"]>): void {
+    this.#details.read(...given);
   }
 
   prompt(sequence: Sequence): void {
-    if (this.#promptReported) return;
-    this.#promptReported = true;
-    this.#push({
-      kind: "prompt",
-      tokens: sequence.promptLength,
-      cached: sequence.cached ?? 0,
-      scores: this.scoresPrompt ? this.#promptScores : null,
-      routes: this.#parts.request.promptRoutes ? this.#promptRoutes(sequence) : null,
-    });
+    const read = this.#details.prompt(sequence);
+    if (!read) return;
+    this.#timing.first();
+    this.#promptRows = sequence.rows;
+    this.#push(read);
   }
 
-  /** For each token of the prompt and each axis, whether the token took it; never, of an axis that keeps no positions. */
-  #promptRoutes(sequence: Sequence): PromptRead["routes"] {
-    const sets = this.#parts
-      .caches()
-      .takenBy(sequence)
-      .map((own) => own && new Set(own));
-    return Array.from({ length: sequence.promptLength }, (_, at) =>
-      sets.map((own, axis) => axis === 0 || (own?.has(at) ?? false)),
-    );
-  }
-
-  token({ index, token, depth, routes, finish, logits, row }: AddedToken): void {
-    const { caches, request, report } = this.#parts;
-    const { vocabulary } = caches().model;
-    const score = this.scores ? scoreOf(logits!.data, row * vocabulary, vocabulary, token, request.logprobs!) : null;
-    this.#push({ kind: "token", index, token, score, depth, routes, finish });
+  token(added: AddedToken): void {
+    const { index, token, depth, routes, finish } = added;
+    const details = { score: this.#details.scoreOf(added), depth, routes, ...this.#details.expertsOf(added) };
+    this.#push({ kind: "token", index, token, ...details, finish });
+    this.#timing.token();
     const now = performance.now();
-    if (index === 0) report("firstToken", now - this.#began);
-    else report("nextToken", now - this.#lastToken);
+    if (index === 0) this.#report("firstToken", now - this.#began);
+    else this.#report("nextToken", now - this.#lastToken);
     this.#lastToken = now;
   }
 
   notFinite({ read }: Sequence): Error {
     const fault = notFinite(read, null);
-    return this.#parts.request.live ? new InputError("live", `with these values ${fault.message}`) : fault;
+    return this.#request.live ? new InputError("live", `with these values ${fault.message}`) : fault;
   }
 
   #push(event: EngineEvent): void {

@@ -1,73 +1,10 @@
 // What an engine takes and gives: requests of many clients, each a stream of tokens.
-import type { SamplingOptions } from "../sampling/options.js";
-import type { Scored } from "../sampling/scores.js";
-import type { Finish, TokenConstraint } from "../types.js";
+import type { EngineRequest, EngineToken, PromptRead, Summary } from "../types.js";
 
 export type { Likely, Scored } from "../sampling/scores.js";
+export type { EngineRequest, EngineToken, PromptRead, RowReader } from "../types.js";
 
-/** Sampling of one request: that of `modc/generate`, and the two penalties of the OpenAI API. */
-export interface RequestSampling extends Omit<SamplingOptions, "logprobs"> {
-  /** Subtracted from the logits of tokens that the generated text has. From −2 to 2; default 0. */
-  readonly presencePenalty?: number;
-  /** Subtracted from a token's logit for each time that the generated text has it. From −2 to 2; default 0. */
-  readonly frequencyPenalty?: number;
-}
-
-export interface EngineRequest {
-  /** At least one token. */
-  readonly prompt: ArrayLike<number>;
-  /** The most tokens to generate, from 0. At 0 the prompt is read, and nothing chosen. */
-  readonly maxTokens: number;
-  readonly sampling?: RequestSampling;
-  /** Tokens that end the text. */
-  readonly ends?: readonly number[];
-  /** Called for each token that does not end the text; returning true makes it the last. For stop strings. */
-  readonly until?: (token: number) => boolean;
-  /** A new constraint, which the text is held to: its form is the text's alone. */
-  readonly constraint?: TokenConstraint;
-  /**
-   * null: no log-probabilities, the default. n from 0: of each generated token, and the n most likely in its place,
-   * from the unadjusted logits.
-   */
-  readonly logprobs?: number | null;
-  /** As `logprobs`, of each token of the prompt after the first. */
-  readonly promptLogprobs?: number | null;
-  /** Whether to say which routes each token of the prompt took. Those of generated tokens are always said. */
-  readonly promptRoutes?: boolean;
-  /** Values of the model's live parameters. Requests of unlike values never share a run. */
-  readonly live?: Readonly<Record<string, number>>;
-  /** Aborts the request: its stream throws the signal's reason. Its memory is freed after the runs in flight. */
-  readonly signal?: AbortSignal;
-}
-
-/** The first event of a stream, once the prompt has been read. */
-export interface PromptRead {
-  readonly kind: "prompt";
-  readonly tokens: number;
-  /** How many of them were found in the cache. */
-  readonly cached: number;
-  /** For each token; null for the first. null unless asked for. */
-  readonly scores: readonly (Scored | null)[] | null;
-  /** For each token and each of `EngineModel.routes`, whether the token took it; null unless asked for. */
-  readonly routes: readonly (readonly boolean[])[] | null;
-}
-
-/** A generated token. */
-export interface EngineToken {
-  readonly kind: "token";
-  /** Its index among the generated tokens. */
-  readonly index: number;
-  readonly token: number;
-  /** null unless asked for. */
-  readonly score: Scored | null;
-  /** The number of layers that computed the previous token; null if it was read with other tokens of the prompt. */
-  readonly depth: number | null;
-  /** Whether the token before took each of `EngineModel.routes`; null if `depth` is. */
-  readonly routes: readonly boolean[] | null;
-  /** Why the text ends with this token; null if it goes on. */
-  readonly finish: Finish | null;
-}
-
+/** The first event of a stream says that the prompt has been read. */
 export type EngineEvent = PromptRead | EngineToken;
 
 /** What a request took, so far or in all. */
@@ -91,6 +28,13 @@ export interface RequestUse {
  */
 export interface EngineStream extends AsyncIterable<EngineEvent> {
   readonly use: RequestUse;
+  /** The summary of the request so far. */
+  readonly summary: Summary;
+  /**
+   * For each of `EngineModel.routes`, the positions of the tokens so far that took it; null if the caches do not keep
+   * them.
+   */
+  taken(): readonly (Uint32Array | null)[];
   /** Aborts the request; its stream throws an AbortError. */
   cancel(): void;
 }

@@ -1,19 +1,20 @@
-// Opens a generator for one caller: its options, its caches side by side, and another device in place of a lost one.
+// Opens a generator for one caller: its options, its caches, and another device in place of a lost one.
 import { type Device, InputError, openDevice } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import { openResponse } from "../../runtime/weights/fetched.js";
 import { isResponse } from "../../runtime/weights/input.js";
-import { ContiguousCaches } from "../engine/caches/contiguous.js";
 import { checkOptions, expectOptions } from "../engine/check.js";
-import { Core, type Opened } from "../engine/core.js";
-import { placeOn } from "../engine/place.js";
+import type { Opened } from "../engine/core.js";
+import { coreOf, openOn } from "../engine/layout.js";
+import { limitsOf } from "../engine/options.js";
 import { Recovery } from "../engine/recovery.js";
+import { reporterOf } from "../engine/report.js";
 import { Generator } from "./generator.js";
 import type { GeneratorOptions, WeightsInput } from "../types.js";
 
 /**
- * Loads a compiled generation and its weights onto a device. Both programs share weights and caches. Throws what `load`
- * throws, and InputError for an unknown option.
+ * Loads a compiled generation and its weights onto a device. Its programs share weights and caches. Throws what `load`
+ * throws, and InputError for an invalid option.
  */
 export async function createGenerator(
   generation: Generation,
@@ -28,33 +29,45 @@ export async function createGenerator(
       "give the `generation` that compileGeneration returns, which is null if the source has errors",
     );
   expectOptions(options);
-  const limits = checkOptions(generation, options);
-  const { weightsOf, onRecovered } = options;
+  const { ahead } = checkOptions(generation, options);
+  const limits = limitsOf(generation, options);
+  const { chunk } = limits;
+  const { weightsOf, signal, recover: wanted, onRecovered, draft = "off", live, seed, onProgress } = options;
   const recover =
-    options.recover === undefined && !weightsOf
-      ? async () => ({ device: await openDevice() })
-      : (options.recover ?? null);
+    wanted === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (wanted ?? null);
   // Keep the response: all programs read the weights, and so does a replacement device.
-  const response = isResponse(weights) ? await openResponse(weights, { keep: true, signal: options.signal }) : null;
-  const open = async (model: Generation, on: Device, own: GeneratorOptions): Promise<Opened> => {
-    const caches = new ContiguousCaches(model);
-    const place = await placeOn(model, on, response ?? weights, caches, { ...own, ...limits });
-    return { generation: model, caches, place };
+  const response = isResponse(weights) ? await openResponse(weights, { keep: true, signal }) : null;
+  const shared = {
+    ahead,
+    draft,
+    ...(live && { live }),
+    ...(seed !== undefined && { seed }),
+    ...(onProgress && { onProgress }),
   };
+  const open = (model: Generation, on: Device, own: Pick<GeneratorOptions, "weightsOf" | "signal">): Promise<Opened> =>
+    openOn(model, on, response ?? weights, limits, { ...shared, ...own });
   try {
-    const opened = await open(generation, device, options);
+    const opened = await open(generation, device, {
+      ...(weightsOf && { weightsOf }),
+      ...(signal && { signal }),
+    });
     if (response && !recover) await response.close();
     const recovery = new Recovery({
       recover,
-      open(model, on, signal) {
-        const { weightsOf: _, signal: __, ...others } = options; // on the device that was lost
-        return open(model, on, { ...others, ...(signal && { signal }) });
-      },
+      open: (model, on, own) => open(model, on, own ? { signal: own } : {}),
       mostInVain: 1, // after two losses without an answer between them a third device would be lost too
       onRecovered,
     });
-    const pace = { ahead: () => limits.ahead, chunk: () => limits.chunk };
-    return new Generator(new Core({ opened, pace, recovery }), false, () => response?.close());
+    const drafted = draft === "off" ? null : { guessed: 0, right: 0 };
+    const report = reporterOf({
+      drafted(guessed, right) {
+        drafted!.guessed += guessed;
+        drafted!.right += right;
+      },
+    });
+    const pace = { ahead: () => ahead, chunk: () => chunk };
+    const core = coreOf({ opened, pace, recovery }, { draft, report, ran() {} });
+    return new Generator(core, { close: () => response?.close(), drafted, ...(live && { live }) });
   } catch (error) {
     await response?.close();
     throw error;

@@ -1,39 +1,45 @@
-// A generator: a model's prompt and step programs on a device with weights and caches, for one generation at a time. It
-// has the core of an engine, which works only while its caller waits for a token.
-import { type Device, DisposedError, InputError } from "../../runtime/index.js";
-import type { Generation } from "../../runtime/program/generation.js";
+// A generator: a model's programs on a device with weights and caches, for one generation at a time.
+import { type Device, InputError } from "../../runtime/index.js";
 import type { Core } from "../engine/core.js";
+import { checkDetails, DETAILS, Details, Observed } from "../engine/details.js";
+import type { ChosenEntries } from "../engine/experts.js";
 import { sessionsOf } from "../engine/place.js";
-import { settleAll, Together } from "./together.js";
+import { kindOf } from "../engine/request.js";
+import type { GenerateOptions, GeneratorOptions, PromptRead, Summary } from "../types.js";
+import { BaseGenerator } from "./base.js";
 import { takenIn } from "./taken.js";
-import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
+import { settleAll, Together } from "./together.js";
 
-export class Generator {
-  readonly #core: Core;
-  /** Whether several generations may be under way. */
-  readonly #shared: boolean;
-  readonly #close: () => unknown;
+export interface GeneratorParts extends Pick<GeneratorOptions, "live"> {
+  readonly close: () => unknown;
+  /** Guesses of the generation under way, which the core counts; null: nothing is guessed. */
+  readonly drafted: { guessed: number; right: number } | null;
+}
+
+/**
+ * Continues prompts, one generation at a time: the next may begin when this one has ended or its iterator was closed.
+ * After the loss of the device it continues on another one (`recover`).
+ */
+export class Generator extends BaseGenerator {
+  readonly #parts: GeneratorParts;
   #busy = false;
   #summary: Summary | null = null;
-  #last: Together | null = null;
+  #last: { readonly together: Together; readonly details: readonly Details[] } | null = null;
 
   /** Use `createGenerator`. */
-  constructor(core: Core, shared: boolean, close: () => unknown) {
-    [this.#core, this.#shared, this.#close] = [core, shared, close];
-  }
-
-  get generation(): Generation {
-    return this.#core.opened.generation;
+  constructor(core: Core, parts: GeneratorParts) {
+    super(core);
+    this.#parts = parts;
   }
 
   /** The current device; a replacement after a loss. */
   get device(): Device {
-    return this.#core.opened.place.device;
+    return this.core.opened.place.device;
   }
 
   /** Memory of both sessions. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
-    const all = sessionsOf(this.#core.opened.place).map(({ memory }) => memory);
+    const all = sessionsOf(this.core.opened.place).map(({ memory }) => memory);
     return {
       buffers: all.reduce((n, { buffers }) => n + buffers, 0),
       bytes: all.reduce((n, { bytes }) => n + bytes, 0),
@@ -45,35 +51,55 @@ export class Generator {
     return this.#summary;
   }
 
-  /**
-   * Continues each prompt, and yields the tokens of all sequences in the order of generation. One generation at a time:
-   * the next may begin when this one has ended or its iterator was closed. After the loss of the device it continues on
-   * another one (`recover`). Throws InputError for a prompt that is empty, contains an invalid token, or exceeds the
-   * context.
-   */
-  async *generate(
-    prompts: readonly ArrayLike<number>[],
-    options: GenerateOptions = {},
-  ): AsyncGenerator<GeneratedToken, Summary> {
-    const settled = settleAll(this.generation, prompts, options);
-    if (options.observe && !this.#core.opened.caches.together)
-      throw new InputError(
-        "observe",
-        "the option observe is not supported in a package for several callers",
-        "build the package without --max-batch",
-      );
-    if (this.#busy && !this.#shared) throw busy();
-    const together = (this.#last = new Together(this.#core, settled, options));
+  protected override begin(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Together {
+    const { generation, core } = this;
+    const kind = kindOf(generation, options.live, this.#parts.live);
+    const settled = settleAll(generation, prompts, options, [...DETAILS, "onPrompt"], kind);
+    checkDetails(generation, options);
+    if (this.#busy) throw busy();
+    const opened = (): Core["opened"] => core.opened;
+    const observed = options.experts || options.observe ? new Observed(options, opened) : null;
+    const details = prompts.map((_, i) => new Details(options, opened, observed, i));
+    const together = new Together(core, settled, (i, reader) => {
+      const own = details[i]!;
+      return {
+        ...reader,
+        scores: own.scores,
+        scoresPrompt: own.scoresPrompt,
+        observer: observed,
+        read: (...read) => own.read(...read),
+        prompt(sequence) {
+          reader.prompt(sequence);
+          const read: PromptRead | null = own.prompt(sequence);
+          if (read) options.onPrompt?.(read, i);
+        },
+        token(token) {
+          const score = own.scoreOf(token);
+          reader.token({ ...token, details: { ...own.expertsOf(token), ...(score && { score }) } });
+        },
+      };
+    });
+    observed?.members.push(...together.sequences);
+    this.#last = { together, details };
     this.#busy = true;
-    let summary: Summary;
-    try {
-      yield* together.tokens();
-    } finally {
-      await together.end();
-      summary = this.#summary = together.summary();
-      this.#busy = false;
-    }
-    return summary;
+    const { drafted } = this.#parts;
+    if (drafted) drafted.guessed = drafted.right = 0;
+    return together;
+  }
+
+  protected override ended(together: Together): Summary {
+    this.#busy = false;
+    const log = this.#log;
+    const { drafted } = this.#parts;
+    return (this.#summary = {
+      ...super.ended(together),
+      ...(log && { experts: log.use }),
+      ...(drafted && { drafted: { ...drafted } }),
+    });
+  }
+
+  get #log(): Observed["log"] {
+    return this.#last?.details[0]?.observer?.log ?? null;
   }
 
   /**
@@ -84,13 +110,27 @@ export class Generator {
    */
   async taken(): Promise<readonly (readonly Uint32Array[] | null)[]> {
     if (this.#busy) throw busy();
-    return this.#last === null ? [] : takenIn(this.#core, this.#last);
+    if (this.#last === null) return [];
+    const { together, details } = this.#last;
+    if (this.core.opened.caches.together) return takenIn(this.core, together);
+    const all = together.sequences.map((sequence, i) => details[i]!.taken(sequence));
+    return this.generation.axes.map((_, axis) => {
+      const own = all.flatMap((taken) => taken[axis] ?? []);
+      return own.length === all.length ? own : null;
+    });
   }
 
-  dispose(): void {
-    this.#core.end(new DisposedError());
-    this.#core.dispose();
-    this.#close();
+  /**
+   * For each of the generation's `choices`, the entries of each token on its axis in the last generation, by sequence;
+   * empty without the option `experts`. `taken` has the places of those tokens.
+   */
+  experts(): readonly ChosenEntries[] {
+    return this.#log?.chosen ?? [];
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.#parts.close();
   }
 }
 

@@ -1,7 +1,7 @@
 // The public API of generation, without the compiler: compiled programs, a device and weights produce tokens.
 /// <reference path="../../ground/ambient.ts" preserve="true" />
 export { parseGeneration, printGeneration, type Generation } from "../../runtime/program/generation.js";
-export { ExpertLog, type ChosenEntries } from "./experts.js";
+export { ExpertLog, type ChosenEntries } from "../engine/experts.js";
 export { createGenerator } from "./create.js";
 export type { Generator } from "./generator.js";
 export type { AllowedTokens } from "../sampling/constrained.js";
@@ -15,6 +15,7 @@ export type {
   GeneratedToken,
   GenerateOptions,
   GeneratorOptions,
+  PromptRead,
   Recovered,
   RowReader,
   RouteUse,

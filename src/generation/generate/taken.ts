@@ -31,7 +31,7 @@ async function readAgain(core: Core, { sequences }: Together): Promise<Together>
     most: 0,
     biases: null,
   }));
-  const again = new Together(core, settled, {});
+  const again = new Together(core, settled);
   try {
     for await (const _ of again.tokens());
   } finally {

@@ -5,42 +5,45 @@ import { InputError } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import { checkPrompts } from "../engine/check.js";
 import type { Core } from "../engine/core.js";
-import { type AddedToken, Sequence, type SequenceReader, type Settled } from "../engine/sequence.js";
-import { constrained } from "../sampling/constrained.js";
-import { perSequence, samplingTables } from "../sampling/options.js";
-import { summarise, Timing } from "./summary.js";
+import { type AddedToken, Sequence, type SequenceReader } from "../engine/sequence.js";
+import { type Settled, settled } from "../engine/settled.js";
+import { summarise, Timing } from "../engine/summary.js";
+import { perSequence } from "../sampling/options.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 
 const LOG_PROBABILITY = SAMPLING_COLUMNS.indexOf("logProbability");
 
-/** Checks prompts and options. Throws InputError, what a constraint throws that allows nothing. */
+/**
+ * Checks prompts and options, with names of options that the caller knows beyond those of packages, and the kind of its
+ * live values. Throws InputError, what a constraint throws that allows nothing.
+ */
 export function settleAll(
   generation: Generation,
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
+  more?: readonly string[],
+  kind = "",
 ): readonly Settled[] {
-  const most = checkPrompts(generation, prompts, options);
-  const { vocabulary } = generation;
-  const { maxTokens, constraints, until, signal } = options;
-  const ends = new Set(options.ends);
-  return perSequence(options.sampling ?? {}, prompts.length).map((sampling, i): Settled => {
-    const tables = samplingTables(sampling, vocabulary);
-    const constraint = constraints?.[i];
-    constraint?.next();
-    const others = { all: () => tables.bias, add: () => false };
-    return {
-      prompt: prompts[i]!,
-      // One more than there is room for: the sequence ends with the context.
-      maxTokens: maxTokens ?? most[i]! + 1,
-      most: most[i]!,
+  const most = checkPrompts(generation, prompts, options, more);
+  const { sampling = {}, constraints, ends = [], maxTokens, until, live, signal } = options;
+  return perSequence(sampling, prompts.length).map((own, i) =>
+    settled(
+      {
+        prompt: prompts[i]!,
+        // One more than there is room for: the sequence ends with the context.
+        maxTokens: maxTokens ?? most[i]! + 1,
+        most: most[i]!,
+        until: until && ((token) => until(i, token)),
+        live,
+        kind,
+        signal,
+      },
+      generation.vocabulary,
       ends,
-      until: until && ((token) => until(i, token)),
-      tables,
-      biases: constraint ? constrained(constraint, ends, others, vocabulary) : null,
-      kind: "",
-      signal,
-    };
-  });
+      own,
+      constraints?.[i],
+    ),
+  );
 }
 
 export class Together {
@@ -60,19 +63,24 @@ export class Together {
   #left = 0;
   #wake = (): void => {};
 
-  /** Throws InputError for a prompt that the caches cannot hold. */
-  constructor(core: Core, settled: readonly Settled[], { observe, signal }: GenerateOptions) {
+  /** `readerOf`: the reader of a sequence, from what it is without it. Throws InputError for too long a prompt. */
+  constructor(
+    core: Core,
+    settled: readonly Settled[],
+    readerOf = (_sequence: number, reader: SequenceReader): SequenceReader => reader,
+  ) {
+    const signal = settled[0]!.signal;
     [this.#core, this.#signal] = [core, signal];
     this.#timing = new Timing(() => core.compiling);
     const { generation, caches } = core.opened;
     const members = settled.map((own, i) => {
       if (own.prompt.length > caches.limit)
         throw new InputError("prompts", `a prompt has ${own.prompt.length} tokens, the caches hold ${caches.limit}`);
-      return new Sequence(own, this.#reader(i), generation.axes.length, caches.limit);
+      return new Sequence(own, readerOf(i, this.#reader(i)), generation.axes.length, caches.limit);
     });
     this.sequences = members;
     for (const sequence of members) {
-      sequence.group = { members, observe: observe ?? null };
+      sequence.group = members;
       core.roster.add(sequence);
     }
     signal?.addEventListener("abort", this.#abort);
@@ -115,7 +123,7 @@ export class Together {
     };
   }
 
-  #add(i: number, { index, token, logprob, depth, routes, finish }: AddedToken): void {
+  #add(i: number, { index, token, logprob, depth, routes, finish, details }: AddedToken): void {
     const { settled, promptLength } = this.sequences[i]!;
     this.#timing.token();
     if (finish !== null) this.#losses[i] = this.#core.losses;
@@ -130,6 +138,7 @@ export class Together {
       depth: known ? depth : null,
       routes: known ? routes : null,
       finish,
+      ...details,
     });
   }
 

@@ -4,6 +4,7 @@ import { generateText, type GeneratedText, type GenerateTextOptions } from "../g
 import type { Summary } from "../types.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { expectOptions } from "../engine/check.js";
+import type { BaseGenerator } from "../generate/base.js";
 import { isChat, promptsOf, withDefaults, type Prompt, type Prompts } from "../generate/prompts.js";
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { openDevice, type Device } from "../../runtime/device/device.js";
@@ -19,7 +20,7 @@ import { readFile, readManifest, textOf, type FileOptions, type Places } from ".
 import { DEFAULTS, PROGRAMS, TOKENIZER_FILES, type Manifest } from "./manifest.js";
 import { readPrograms, type Programs } from "./programs.js";
 import { shardedWeights, valuesIn } from "./shards.js";
-import { type EnginePart, openShared, type TextGenerator } from "./text-generator.js";
+import { type EnginePart, openShared } from "./text-generator.js";
 import { openText, type OpenedText, type TokenizerPart } from "./text.js";
 
 /** The progress of loading: bytes of files, kernels compiled, weights on the device. */
@@ -135,7 +136,7 @@ async function load(
         ? null
         : await loadSession(programs.run, device, weights, { ...shared, ...(options.max && { max: options.max }) });
     const own = { ...shared, ...(session && { weightsOf: session }) };
-    const generator: TextGenerator | null =
+    const generator: BaseGenerator | null =
       !generation || use === "run"
         ? null
         : generation.pages && engine
@@ -161,7 +162,7 @@ interface Parts {
   /** Null if the model is not loaded for `run`. */
   readonly session: Session | null;
   /** Null, like `text`, if the model is not loaded for `generate`. */
-  readonly generator: TextGenerator | null;
+  readonly generator: BaseGenerator | null;
   readonly text: OpenedText | null;
   /** Whether the package has programs for generation. */
   readonly generates: boolean;

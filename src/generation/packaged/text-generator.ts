@@ -3,13 +3,11 @@
 import type { Caches } from "../engine/caches/caches.js";
 import { Core, type CoreParts } from "../engine/core.js";
 import { placeOn } from "../engine/place.js";
-import { Generator } from "../generate/generator.js";
+import { BaseGenerator } from "../generate/base.js";
 import type { GeneratorOptions } from "../types.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Device } from "../../runtime/device/device.js";
 import type { WeightsInput } from "../../runtime/weights/input.js";
-
-export type TextGenerator = Pick<Generator, "generation" | "generate" | "dispose">;
 
 export type ShareOptions = Pick<GeneratorOptions, "live" | "weightsOf" | "signal" | "onProgress">;
 
@@ -22,7 +20,7 @@ export interface EnginePart {
     weights: WeightsInput,
     maxBatch: number,
     options: ShareOptions,
-  ): Promise<TextGenerator>;
+  ): Promise<BaseGenerator>;
 }
 
 /** Loads the programs of a generation. Throws what `load` throws. */
@@ -33,7 +31,7 @@ export async function openShared<C extends Caches>(
   caches: C,
   options: ShareOptions,
   makeRoom?: CoreParts<C>["makeRoom"],
-): Promise<Generator> {
+): Promise<BaseGenerator> {
   const [chunk, ahead] = [Math.min(256, generation.context ?? 256), 8];
   const place = await placeOn(generation, device, weights, caches, { ...options, chunk, ahead });
   const core = new Core({
@@ -41,5 +39,5 @@ export async function openShared<C extends Caches>(
     pace: { ahead: () => ahead, chunk: () => chunk },
     ...(makeRoom && { makeRoom }),
   });
-  return new Generator(core, true, () => {});
+  return new BaseGenerator(core);
 }

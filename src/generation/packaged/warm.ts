@@ -2,13 +2,13 @@
 // demand, and so imports types alone.
 import type { Program, SizeText } from "../../runtime/program/program.js";
 import type { Session } from "../../runtime/run/session.js";
-import type { TextGenerator } from "./text-generator.js";
+import type { BaseGenerator } from "../generate/base.js";
 
 export interface Warmed {
   readonly session: Session | null;
   readonly run: Program;
   readonly max: Readonly<Record<string, number>>;
-  readonly generator: TextGenerator | null;
+  readonly generator: BaseGenerator | null;
   /** The most texts that it generates at once. */
   readonly maxBatch: number;
   readonly signal: AbortSignal | undefined;

@@ -26,6 +26,10 @@ export interface SamplingOptions {
    * 0; default 1.
    */
   readonly repetitionPenalty?: number;
+  /** Subtracted from the logits of tokens that the generated text has. From −2 to 2; default 0. */
+  readonly presencePenalty?: number;
+  /** Subtracted from a token's logit for each time that the generated text has it. From −2 to 2; default 0. */
+  readonly frequencyPenalty?: number;
   /** An integer from 0 to 2^53 − 1. Default 0. Sequence i uses seed + i, so that equal prompts give different texts. */
   readonly seed?: number;
   /** Added to the logits of tokens; −Infinity: never. */
@@ -125,6 +129,10 @@ function validate(options: SamplingOptions, vocabulary: number): ValidatedOption
     repetitionPenalty >= MIN_SCALE && repetitionPenalty <= MAX_SCALE,
     `from ${MIN_SCALE} to ${MAX_SCALE}`,
   );
+  for (const name of ["presencePenalty", "frequencyPenalty"] as const) {
+    const value = options[name] ?? 0;
+    expect(name, value, value >= -2 && value <= 2, "from −2 to 2");
+  }
   expect("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 − 1");
   expect("logprobs", logprobs, typeof logprobs === "boolean", "true or false");
   const bias = biasOf(options.logitBias, vocabulary);
@@ -155,6 +163,8 @@ const OPTIONS: Readonly<Record<keyof SamplingOptions, true>> = {
   topP: true,
   minP: true,
   repetitionPenalty: true,
+  presencePenalty: true,
+  frequencyPenalty: true,
   seed: true,
   logitBias: true,
   logprobs: true,

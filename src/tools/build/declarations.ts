@@ -187,6 +187,10 @@ export interface SamplingOptions {
   readonly topP?: number;
   readonly minP?: number;
   readonly repetitionPenalty?: number;
+  /** Subtracted from the logits of tokens that the generated text has. From −2 to 2. */
+  readonly presencePenalty?: number;
+  /** Subtracted from a token's logit for each time that the generated text has it. From −2 to 2. */
+  readonly frequencyPenalty?: number;
   /** A whole number from 0 to 2^53 − 1. */
   readonly seed?: number;
   /** Added to the logits of tokens; −Infinity: never. */

@@ -59,6 +59,8 @@ function refusal(fault: unknown, texts: readonly Planned[], taken: number): unkn
   if (fault instanceof InputError && first) {
     // The engine knows prompts alone, and of its memory a client need not know more.
     if (fault.input === "prompt") return invalid(fault.message, first.field);
+    if (fault.input === "promptLogprobs")
+      return invalid("with --loop-caches last the server has no log-probabilities of prompts", "logprobs");
     if (fault.input !== null && Object.hasOwn(first.request.live ?? {}, fault.input))
       return invalid(hinted(fault), `modc.live.${fault.input}`);
   }

@@ -1,5 +1,5 @@
 // What a request asks of the engine for each of its texts: prompt, sampling, ends and limits.
-import type { EngineRequest, RequestSampling } from "../../generation/engine/index.js";
+import type { EngineRequest } from "../../generation/engine/index.js";
 import type { TokenConstraint } from "../../generation/generate/index.js";
 import { checkStops } from "../../generation/generate/stop.js";
 import { MIN_SCALE, samplingTables, type SamplingOptions } from "../../generation/sampling/options.js";
@@ -60,7 +60,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   checkStops(stop);
   const live = liveOf(served, modc.live);
   const sampling = samplingOf(served, fields);
-  samplingTables(tableOptions(sampling), served.engine.model.vocabulary);
+  samplingTables(sampling, served.engine.model.vocabulary);
   const place = served.room.take(count * n);
   try {
     const own = { name: field, context: served.context };
@@ -77,7 +77,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
 interface Shared {
   readonly prompt: readonly number[];
   readonly p: number;
-  readonly sampling: RequestSampling;
+  readonly sampling: SamplingOptions;
   readonly live: Readonly<Record<string, number>> | null;
   /** Makes the constraint of a text; null if texts may have any form. */
   readonly constraint: (() => TokenConstraint) | null;
@@ -137,7 +137,7 @@ const SEEDS = 2 ** 53;
 const seedOf = (first: number, choice: number): number =>
   choice < SEEDS - first ? first + choice : choice - (SEEDS - first);
 
-function samplingOf({ defaults, engine }: Served, fields: Partial<SharedFields>): RequestSampling {
+function samplingOf({ defaults, engine }: Served, fields: Partial<SharedFields>): SamplingOptions {
   const { temperature, top_p, top_k, min_p, repetition_penalty, presence_penalty, frequency_penalty } = fields;
   const given = {
     // Clients that want the likeliest token and may not say 0 say next to it.
@@ -157,13 +157,6 @@ function samplingOf({ defaults, engine }: Served, fields: Partial<SharedFields>)
     seed: fields.seed === undefined ? randomSeed() : fields.seed < 0 ? fields.seed + SEEDS : fields.seed,
     ...(bias && bias.size > 0 && { logitBias: bias }),
   };
-}
-
-/** Without the penalties that only the engine knows; their ranges are those of the schema. */
-function tableOptions(sampling: RequestSampling): SamplingOptions {
-  const { temperature, topK, topP, minP, repetitionPenalty, logitBias } = sampling;
-  const all = { temperature, topK, topP, minP, repetitionPenalty, logitBias };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 function biasOf(given: ReadonlyMap<string, number>, vocabulary: number): ReadonlyMap<number, number> {

@@ -3,7 +3,7 @@ import { Retry } from "../../ground/base/retry.js";
 import { compile, programFor } from "../../compiler/compile.js";
 import type { EngineOptions, EngineState } from "../../generation/engine/index.js";
 import { reporterOf, type Report } from "../../generation/engine/report.js";
-import { noOtherDevice } from "../../generation/engine/no-other-device.js";
+import { noOtherDevice } from "../../generation/engine/errors.js";
 import type { Program } from "../../runtime/program/program.js";
 import {
   type Device,

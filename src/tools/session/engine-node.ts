@@ -55,18 +55,14 @@ type CreateOptions = Omit<OpenEngineOptions, keyof Opening>;
 
 /** The same for an opened model, which stays open. */
 export async function createEngineOf(from: OpenedModel, options: CreateOptions = {}): Promise<OpenedEngine> {
-  const { model, set, precision, loopCaches = "each", device: wanted, tunings, ...rest } = options;
-  if (loopCaches !== "each")
-    throw new InputError(
-      "loopCaches",
-      `an engine keeps the caches of each loop, but loopCaches is ${JSON.stringify(loopCaches)}`,
-      "open a session instead",
-    );
-  const own = { model, set, precision, device: wanted, tunings };
+  const { model, set, precision, loopCaches, device: wanted, tunings, ...rest } = options;
+  const own = { model, set, precision, loopCaches, device: wanted, tunings };
   const given = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as PrepareOptions;
   let prepared: Prepared;
   try {
-    prepared = await prepare(from, given, { caches: "pages", slots: rest.maxBatch !== 1 });
+    // Caches of the last loop alone are in rows: requests take turns.
+    const inPages = { caches: "pages", slots: rest.maxBatch !== 1 } as const;
+    prepared = await prepare(from, given, loopCaches === "last" ? { caches: "rows" } : inPages);
   } catch (fault) {
     // What is pooled over a text depends on later tokens: such a model does not generate.
     const pooled = fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(from, given) : null;

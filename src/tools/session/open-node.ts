@@ -27,7 +27,14 @@ export interface Opening {
   readonly chatTemplate?: string;
 }
 
-export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {}
+export interface OpenSessionOptions extends GeneratorOptions, PrepareOptions, Opening {
+  /**
+   * How caches are stored. rows: side by side, for one generation, the default without `draft`. pages: a prompt that
+   * begins like earlier ones reads only what follows, tokens may be guessed (`draft`), and prompts may have scores
+   * (`promptLogprobs`) and routes (`promptRoutes`).
+   */
+  readonly caches?: "rows" | "pages";
+}
 
 const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   weights: true,
@@ -39,6 +46,10 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   device: true,
   tunings: true,
   loopCaches: true,
+  caches: true,
+  maxBatch: true,
+  cacheMemory: true,
+  draft: true,
   chunk: true,
   ahead: true,
   live: true,
@@ -137,9 +148,10 @@ export async function createSession(
     weights: _weights,
     tokenizer: _tokenizer,
     chatTemplate: _template,
+    caches = others.draft === "routes" ? "pages" : "rows",
     ...rest
   } = others;
-  const prepared = await prepare(model, options, { caches: "rows" });
+  const prepared = await prepare(model, options, { caches, ...(rest.maxBatch === 1 && { slots: false }) });
   const { name, texts, diagnostics, sources, device, generation, weights, another, close } = prepared;
   try {
     const generator = await createGenerator(generation, device, weights, {

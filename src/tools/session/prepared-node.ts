@@ -21,8 +21,8 @@ export interface PrepareOptions {
   readonly precision?: Precision;
   /**
    * Of a model that runs layers in loops, "last": caches keep what a token's last loop leaves and no more, so a text is
-   * another than the model's own; an engine refuses it. Default "each": those of every loop. Throws GenerationError
-   * where there is no loop.
+   * another than the model's own; requests to an engine then take turns. Default "each": those of every loop. Throws
+   * GenerationError where there is no loop.
    */
   readonly loopCaches?: "each" | "last";
   /** An open device, or options for opening one. By default the best available. */

@@ -4,7 +4,6 @@ import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import {
   type ChosenEntries,
-  ExpertLog,
   generateText,
   type GeneratedText,
   type Generator,
@@ -27,11 +26,6 @@ export interface SessionTexts extends Omit<ModelTexts, "tokenizer" | "files"> {
 }
 
 export interface SessionGenerateOptions extends GenerateTextOptions {
-  /**
-   * Whether to read which entries of the model's observed choices, such as experts, tokens have: then tokens and the
-   * summary have `experts`. Default false.
-   */
-  readonly experts?: boolean;
   /** What each text must be, such as JSON of a schema. */
   readonly form?: Form;
 }
@@ -46,8 +40,6 @@ export class TextSession {
   readonly #generator: Generator;
   readonly #close: () => void;
   #constraints: Constraints | null = null;
-  /** Of the last generation; null where it was not asked for. */
-  #experts: ExpertLog | null = null;
 
   /** Use `openSession`. */
   constructor(parts: {
@@ -76,7 +68,7 @@ export class TextSession {
   }
   /** Summary of the last generation, perhaps incomplete; null before the first. */
   get summary(): Summary | null {
-    return this.#summed(this.#generator.summary);
+    return this.#generator.summary;
   }
   /** The number of buffers created so far, and the bytes of those in use. */
   get memory(): Generator["memory"] {
@@ -90,7 +82,7 @@ export class TextSession {
    */
   async *generate(prompt: Prompts, given: SessionGenerateOptions = {}): AsyncGenerator<GeneratedText, Summary> {
     expectOptions(given);
-    const { experts = false, form, ...options } = given;
+    const { form, ...options } = given;
     const { tokenizer, chat, defaults } = this.texts;
     const { signal } = options;
     const tokens: ArrayLike<number>[] = [];
@@ -101,35 +93,14 @@ export class TextSession {
       ends: defaults.ends,
     };
     const maxTokens = options.maxTokens ?? defaults.maxTokens;
-    const log = experts ? new ExpertLog(this.generation) : null;
     this.#constraints ??= new Constraints(tokenizer, this.generation.vocabulary);
     const constraint = form && (await this.#constraints.of(form));
-    const events = generateText(this.#generator, codec, tokens, {
+    return yield* generateText(this.#generator, codec, tokens, {
       ...(constraint && { constraints: tokens.map(() => constraint()) }),
       ...options,
       sampling: withDefaults(defaults.sampling, options.sampling),
       ...(maxTokens !== null && { maxTokens }),
-      ...(log && { observe: log }),
     });
-    if (!log) {
-      this.#experts = null;
-      return yield* events;
-    }
-    try {
-      for (let next = await events.next(); ; next = await events.next()) {
-        this.#experts = log;
-        if (next.done) return this.#summed(next.value);
-        const { sequence, routes } = next.value;
-        yield { ...next.value, experts: routes && log.last(sequence, routes) };
-      }
-    } finally {
-      // Where the caller leaves early. The generation's summary is then the generator's.
-      await events.return(this.#generator.summary!);
-    }
-  }
-
-  #summed<S extends Summary | null>(summary: S): S {
-    return summary && this.#experts ? { ...summary, experts: this.#experts.use } : summary;
   }
 
   /** See `Generator.taken`. */
@@ -137,12 +108,9 @@ export class TextSession {
     return this.#generator.taken();
   }
 
-  /**
-   * For each of the generation's `choices`, the entries of each token on its axis in the last generation, by sequence;
-   * empty where `experts` was not asked for. `taken` has the places of those tokens.
-   */
+  /** See `Generator.experts`. */
   experts(): readonly ChosenEntries[] {
-    return this.#experts?.chosen ?? [];
+    return this.#generator.experts();
   }
 
   /** Frees the session's memory on the device, and the device itself unless it was passed in. */

@@ -24,7 +24,7 @@ function admitted(
 ): { readonly caches: ContiguousCaches; readonly members: readonly Sequence[]; readonly reset: unknown } {
   const caches = new ContiguousCaches(modelOf(context, axes));
   const members = lengths.map(([prompt, most]) => sequenceOf({ prompt, most, axes: axes.length }));
-  for (const sequence of members) sequence.group = { members, observe: null };
+  for (const sequence of members) sequence.group = members;
   const admissions = caches.admit(members);
   expect(admissions.map(({ sequence }) => sequence)).toEqual(members);
   return { caches, members, reset: admissions[0]!.reset };

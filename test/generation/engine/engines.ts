@@ -6,8 +6,8 @@ import {
   type EngineOptions,
   type EngineRequest,
 } from "../../../src/generation/engine/index.js";
-import type { EngineEvent, EngineToken, PromptRead, RequestSampling } from "../../../src/generation/engine/types.js";
-import { createGenerator, type Generator } from "../../../src/generation/generate/index.js";
+import type { EngineEvent, EngineToken, PromptRead } from "../../../src/generation/engine/types.js";
+import { createGenerator, type Generator, type SamplingOptions } from "../../../src/generation/generate/index.js";
 import type { Program } from "../../../src/runtime/program/program.js";
 import type { Device } from "../../../src/runtime/index.js";
 import { random } from "../../random.js";
@@ -81,11 +81,10 @@ export async function answerOf(stream: AsyncIterable<EngineEvent>): Promise<Answ
   return { prompt, tokens };
 }
 
-/** The tokens that the request gives alone. Penalties of the wire are none of the generator's. */
+/** The tokens that the request gives alone. */
 export async function aloneOf(generator: Generator, request: EngineRequest): Promise<readonly number[]> {
-  const { presencePenalty: _, frequencyPenalty: __, ...sampling } = request.sampling ?? {};
   const tokens: number[] = [];
-  const { until, ends = [], maxTokens, prompt } = request;
+  const { until, ends = [], maxTokens, prompt, sampling = {} } = request;
   const stop = until && ((_sequence: number, token: number): boolean => until(token));
   for await (const { token } of generator.generate([prompt], {
     maxTokens,
@@ -100,7 +99,7 @@ export async function aloneOf(generator: Generator, request: EngineRequest): Pro
 /** A request of random tokens, length and sampling. */
 export function randomRequest(rng: ReturnType<typeof random>, vocabulary: number, longest: number): EngineRequest {
   const prompt = Array.from({ length: 1 + rng.below(longest) }, () => rng.below(vocabulary));
-  const sampled: RequestSampling = {
+  const sampled: SamplingOptions = {
     temperature: 0.5 + rng.next(),
     seed: rng.below(1000),
     ...(rng.below(2) === 0 && { topP: 0.9 }),

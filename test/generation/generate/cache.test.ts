@@ -6,7 +6,7 @@ import { compile } from "../../../src/compiler/compile.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { ledger } from "../../../src/compiler/cost/ledger.js";
 import { ContiguousCaches } from "../../../src/generation/engine/caches/contiguous.js";
-import { summarise, Timing } from "../../../src/generation/generate/summary.js";
+import { summarise, Timing } from "../../../src/generation/engine/summary.js";
 import { parseSize } from "../../../src/ground/size/parse-size.js";
 import { toNumber } from "../../../src/ground/numerics/rational.js";
 import { evaluateSize } from "../../../src/ground/size/size.js";

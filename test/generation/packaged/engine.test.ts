@@ -145,7 +145,7 @@ describe("a package for several callers", { timeout: 120_000 }, () => {
     );
     const observe = { outputs: [], add() {} };
     await expect(collect(batch.generate("a", { maxTokens: 2, observe }))).rejects.toThrow(
-      "observe is not supported in a package",
+      "there is no option observe",
     );
   });
 

@@ -35,6 +35,22 @@ describe("modc chat", () => {
     expect(await run(words)).toMatchObject({ status: 2, stderr: expect.stringContaining("give --chat too") });
   });
 
+  it("takes penalties and guesses as generate does", async () => {
+    const flags = ["--presence-penalty", "0.7", "--frequency-penalty", "0.4", "--repetition-penalty", "1.1"];
+    const text = "Call me Ishmael";
+    const [penalised, plain] = [
+      (await run(["generate", ...MOBY, "--prompt", text, ...flags])).stdout,
+      await generated(text),
+    ];
+    expect(penalised).not.toBe(`${plain}\n`);
+    expect(await run(["chat", ...MOBY, ...flags], { stdin: text })).toMatchObject({ status: 0, stdout: penalised });
+    expect((await run(["chat", ...MOBY, "--draft", "routes"], { stdin: text })).stdout).toBe(`${plain}\n`);
+    expect(await run(["chat", ...MOBY, "--presence-penalty", "3"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("--presence-penalty must be from −2 to 2") as string,
+    });
+  });
+
   it("shows layers while it is asked to, and says which commands there are", async () => {
     const stdin = "/depth\nCall me Ishmael\n/depth\n/what\n/help\nThe whale";
     const { status, stdout, stderr } = await run(["chat", ...MOBY, "--max-tokens", "5"], { stdin });

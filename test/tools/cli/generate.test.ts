@@ -130,6 +130,27 @@ describe("modc generate", () => {
     });
   });
 
+  it("guesses tokens, and reports scores of tokens and prompts", async () => {
+    const [wanted] = await moby([PROMPT], { maxTokens: 9 });
+    const given = ["generate", ...MOBY, "--prompt", PROMPT, "--max-tokens", "9", "--draft", "routes"];
+    const { stdout, stderr } = await modc([...given, "--prompt-logprobs", "0"]);
+    expect(stdout).toBe(`${wanted}\n`);
+    expect(stderr).toMatch(/^draft {3}\d+ tokens guessed, \d+ right$/m);
+    expect(stderr).toMatch(/^prompt {2}-\d\.\d{4} a token on average: perplexity \d\.\d+$/m);
+    const scored = [...given, "--json", "--top-logprobs", "2", "--prompt-logprobs", "1"];
+    const lines = (await modc(scored)).stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    type Score = { readonly logprob: number; readonly top: readonly { readonly token: number }[] };
+    const { scores, ...read } = lines[0] as { readonly scores: readonly (Score | null)[] };
+    expect(read).toEqual({ sequence: 0, kind: "prompt", tokens: 12, cached: 0, routes: null });
+    expect(scores.map((score) => score?.top.length)).toEqual([undefined, ...Array.from({ length: 11 }, () => 1)]);
+    for (const { token, score } of lines.slice(1, -1) as { token: number; score: Score }[])
+      expect(score.top.map((t) => t.token === token)).toEqual([true, false]);
+    expect(lines.at(-1)).toMatchObject({ summary: { drafted: { guessed: expect.any(Number) as number } } });
+  });
+
   it("shows depths below the text where there are no colours, and writes a page of tokens and layers", async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 30 });
     const page = join(temporary.path, "heat.html");

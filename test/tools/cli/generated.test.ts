@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { DepthText } from "../../../src/tools/cli/generate/depth.js";
 import { jsonLine, oneText, severalTexts } from "../../../src/tools/cli/generate/generated.js";
-import { chosenExperts } from "../../../src/generation/generate/chosen-experts.js";
+import { chosenExperts } from "../../../src/generation/engine/experts.js";
 import { expertLines, summaryLines } from "../../../src/tools/cli/generate/generation-summary.js";
 import { expertStrips, renderHeatmap, heated } from "../../../src/tools/cli/generate/heatmap.js";
 import type { GeneratedText, Generation, Summary } from "../../../src/generation/generate/index.js";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { EXIT } from "../../../src/tools/cli/terminal/exit.js";
 import { LM } from "../../generation/generate/models.js";
+import { run } from "./in-process.js";
 import { modcAll, temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
@@ -21,7 +22,7 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
     { args: [...step, ...LAST] },
     { args: ["cost", looped, ...LAST] },
     { args: ["generate", "examples/llama.mod", "--prompt", "ab", ...LAST] },
-    { args: ["serve", looped, ...LAST] },
+    { args: ["serve", looped, "--max-batch", "2", ...LAST] },
     { args: ["verify", looped, "--batch", "1", "--length", "9", ...LAST] },
     { args: ["generate", looped, "--prompt", "ab", "--heatmap", join(folder.path, "page.html"), ...LAST] },
   ]);
@@ -39,7 +40,11 @@ it("--loop-caches last is an approximation that says so, is costed and measured,
   expect(drawn!.status).toBe(EXIT.usage);
   expect(drawn!.stderr).toContain("--heatmap and --loop-caches last exclude each other");
   expect(served).toMatchObject({ status: EXIT.usage });
-  expect(served!.stderr).toContain("unknown option '--loop-caches'");
+  expect(served!.stderr).toContain("--loop-caches last and --max-batch exclude each other");
+  const chatted = await run(["chat", looped, "--max-tokens", "3", ...LAST], { stdin: "ab" });
+  expect(chatted.status).toBe(EXIT.fine);
+  expect(chatted.stderr).toContain("with --loop-caches last each loop of a token sees the last loop of earlier");
+  expect(JSON.parse(generated!.stdout.trim().split("\n").at(-1)!).texts[0].text).toBe(chatted.stdout.slice(0, -1));
 
   expect(measured!.status).toBe(EXIT.fine);
   const told = measured!.stdout.split("\n").find((line) => / steps /.test(line))!;

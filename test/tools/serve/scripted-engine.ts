@@ -107,6 +107,14 @@ class ScriptedStream implements EngineStream {
     };
   }
 
+  get summary(): never {
+    throw new Error("nobody asks for it");
+  }
+
+  taken(): never {
+    throw new Error("nobody asks for it");
+  }
+
   cancel(): void {
     this.cancelled = true;
     this.#end();

@@ -17,7 +17,7 @@ import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { checkPrompts } from "../../../src/generation/engine/check.js";
 import { samplingTables, type SamplingOptions } from "../../../src/generation/sampling/options.js";
 import { createGenerator, type GeneratedToken, type Generator } from "../../../src/generation/generate/index.js";
-import { layersOn } from "../../../src/generation/engine/use.js";
+import { layersOn } from "../../../src/generation/engine/summary.js";
 import { load, type Device, type Session, type WeightsInput } from "../../../src/runtime/index.js";
 
 export interface SerialParts {
@@ -145,6 +145,14 @@ class SerialStream implements EngineStream {
       flops: { own: (summary?.flops?.own ?? 0) * tokens, dense: (summary?.flops?.dense ?? 0) * tokens },
       cache: { own: summary?.cache.used ?? 0, dense: summary?.cache.dense ?? 0 },
     };
+  }
+
+  get summary(): never {
+    throw new Error("nobody asks for it");
+  }
+
+  taken(): never {
+    throw new Error("nobody asks for it");
   }
 
   cancel(): void {

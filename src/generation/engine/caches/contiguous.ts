@@ -66,7 +66,7 @@ export class ContiguousCaches implements Caches {
   admit(waiting: readonly Sequence[]): readonly Admission[] {
     const [first] = waiting;
     if (!first || this.#held.size > 0) return [];
-    const group = first.group?.members ?? [first];
+    const group = first.group ?? [first];
     const members = waiting.filter((s) => group.includes(s));
     this.#begin(group.length, Math.max(...group.map((s) => s.promptLength + s.most - 1)));
     const reset = { [this.#model.batchAxis]: group.length, ...this.#extents };

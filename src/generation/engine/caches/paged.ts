@@ -167,8 +167,8 @@ export class PagedCaches implements Caches {
 
   /** Gives a sequence the rows of the longest known prefix. */
   #share(sequence: Sequence, held: Held): readonly PageCopy[] {
-    // The scores of a prompt need the logits of all its tokens, and the next token those of the last.
-    if (sequence.reader.scoresPrompt) return [];
+    // Scores and observers need the results of all tokens of the prompt, and the next token the logits of the last.
+    if (sequence.reader.scoresPrompt || sequence.reader.observer) return [];
     const prefix = this.prefixes.find(sequence.kind, sequence.tokens, sequence.tokens.length - 1);
     const copies = prefix && this.#holdPrefix(held, prefix);
     if (!prefix || !copies) return [];

@@ -15,7 +15,7 @@ import type { runningCommands } from "../tree/running.js";
 import { expectNone } from "../tree/usage.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { createGenerator, type Generator, type Summary } from "../../../generation/generate/index.js";
-import { flopsBetween } from "../../../generation/generate/summary.js";
+import { flopsBetween } from "../../../generation/engine/summary.js";
 import type { WeightType } from "../../../runtime/program/target.js";
 import { explaining, optionsOf } from "../../session/open-node.js";
 import { prepare, type PrepareOptions } from "../../session/prepared-node.js";

@@ -1,6 +1,6 @@
 // Shows the depth of each token (how many layers computed it), as background colour or as a digit below the text.
 import type { Generation } from "../../../runtime/program/generation.js";
-import { layersOn } from "../../../generation/engine/use.js";
+import { layersOn } from "../../../generation/engine/summary.js";
 
 // Shows the depth of each token (how many layers computed it) without colours: below each line of text a digit under
 // the start of every token.

@@ -1,12 +1,12 @@
 // `modc generate`: generates text from prompts, streams it, and prints a summary.
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import type { GeneratedText, Prompt, Summary } from "../../../generation/generate/index.js";
+import type { GeneratedText, Prompt, PromptRead, Summary } from "../../../generation/generate/index.js";
 import type { OpenedModel } from "../../../models/open.js";
 import { createSession, type OpenSessionOptions } from "../../session/open-node.js";
 import { tokensOf, type TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../../models/tokenizer/text-stream.js";
-import { chosenExperts } from "../../../generation/generate/chosen-experts.js";
+import { chosenExperts } from "../../../generation/engine/experts.js";
 import { notFinite } from "../../../generation/sampling/not-finite.js";
 import { DepthText } from "./depth.js";
 import { wantedDevice } from "../source/device.js";
@@ -21,7 +21,7 @@ import { formOf, expectTokens, promptsOf } from "./prompts.js";
 import { jsonLine, jsonLines, oneText, severalTexts, type Shown, withoutText } from "./generated.js";
 import { summaryLines } from "./generation-summary.js";
 import { heated, renderHeatmap } from "./heatmap.js";
-import { showLoading, columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
+import { LAST_LOOP, showLoading, columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
 import { expectWeights } from "../source/model-file.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { expectSampling, samplingOf, type Sampling } from "./sampling.js";
@@ -49,6 +49,7 @@ export async function generate(
 ): Promise<ExitCode> {
   const chosen = samplingOf(flags);
   if (flags.json) expectNone(flags, ["showDepth"], "on --json, which always contains the depth of each token");
+  else expectNone(flags, ["topLogprobs"], "without --json, which has a place for them");
   const prompts = promptsOf(flags);
   const form = formOf(flags);
   if (flags.heatmap !== undefined && flags.loopCaches === "last")
@@ -62,6 +63,7 @@ export async function generate(
   const stop = new AbortController();
   let restore = (): void => {};
   const events: GeneratedText[][] = prompts.map(() => []);
+  const reads: PromptRead[] = [];
   const failed = new Map<number, RuntimeError>();
   const shown = shownBy(session, flags, prompts.length);
   try {
@@ -80,6 +82,12 @@ export async function generate(
         signal: stop.signal,
         ...(session.generation.choices && { experts: true }),
         ...(form && { form }),
+        logprobs: flags.topLogprobs ?? null,
+        promptLogprobs: flags.promptLogprobs ?? null,
+        onPrompt(read, sequence) {
+          reads[sequence] = read;
+          if (flags.json && read.scores) io().stdout.write(`${jsonLine({ sequence, ...read })}\n`);
+        },
       },
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
@@ -102,7 +110,7 @@ export async function generate(
       return failed.size > 0 && prompts.every((_, b) => ended(b));
     }).finally(() => shown.end());
     const summary = session.summary;
-    if (summary) report(session, summary, events, flags, { interrupted, failed, held: form !== null });
+    if (summary) report(session, summary, events, flags, { interrupted, failed, held: form !== null, reads });
     const [fault] = failed.values();
     if (fault) throw fault;
     if (flags.heatmap !== undefined && summary) {
@@ -139,6 +147,8 @@ async function open(
       live: flags.live ?? {},
       ...(model === undefined ? {} : { model }),
       ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
+      ...(flags.draft && { draft: flags.draft }),
+      ...(flags.promptLogprobs !== undefined && { caches: "pages" }),
       precision: precisionOf(flags),
       device: wantedDevice(flags),
       tunings: (device) => tuningsOn(device, flags),
@@ -153,11 +163,7 @@ async function open(
       },
     });
     showDiagnostics(session.diagnostics, session.sources);
-    if (session.generation.loopCaches === "last")
-      say(
-        "note: with --loop-caches last each loop of a token sees the last loop of earlier tokens: the " +
-          "text approximates the model's own",
-      );
+    if (session.generation.loopCaches === "last") say(LAST_LOOP);
     return session;
   } catch (fault) {
     progress.clear();
@@ -199,7 +205,13 @@ function report(
     interrupted,
     failed,
     held,
-  }: { readonly interrupted: boolean; readonly failed: ReadonlyMap<number, unknown>; readonly held: boolean },
+    reads,
+  }: {
+    readonly interrupted: boolean;
+    readonly failed: ReadonlyMap<number, unknown>;
+    readonly held: boolean;
+    readonly reads: readonly PromptRead[];
+  },
 ): void {
   const chosen = events.flatMap((own) => own.map((e) => e.token));
   const lacking = lackingOf(session.texts.tokenizer, chosen);
@@ -224,7 +236,18 @@ function report(
         .join(", "),
   );
   for (const line of summaryLines(summary, finishes.length, columns())) say(line);
-  if (flags.logprobs) for (const line of likelihoods(events)) say(line);
+  if (flags.logprobs)
+    for (const line of likelihoods(
+      "logprob",
+      events.map((own) => own.map(({ logprob }) => logprob)),
+    ))
+      say(line);
+  if (flags.promptLogprobs !== undefined)
+    for (const line of likelihoods(
+      "prompt ",
+      reads.map(({ scores }) => (scores ?? []).slice(1).map((score) => score!.logprob)),
+    ))
+      say(line);
   if (flags.showDepth) {
     const legend = new DepthText(session.generation, useColor(io().stdout)).legend(useColor());
     sayPainted(`depth   ${legend} layers computed each token's choice`);
@@ -243,13 +266,13 @@ const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted
   failed: "logits that are not finite",
 };
 
-/** The likelihood of the chosen tokens under the unmodified logits. */
-const likelihoods = (events: readonly (readonly GeneratedText[])[]): readonly string[] =>
-  events.flatMap((own, b) => {
+/** The likelihood of the tokens of each text under the unmodified logits. */
+const likelihoods = (name: string, texts: readonly (readonly (number | null)[])[]): readonly string[] =>
+  texts.flatMap((own, b) => {
     if (own.length === 0) return [];
-    const mean = own.reduce((sum, e) => sum + (e.logprob ?? 0), 0) / own.length;
+    const mean = own.reduce<number>((sum, logprob) => sum + (logprob ?? 0), 0) / own.length;
     return [
-      `logprob ${events.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
+      `${name} ${texts.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
         Math.exp(-mean).toPrecision(4),
     ];
   });

@@ -6,7 +6,7 @@ import { listed, mixtureLoad } from "../../train/loads.js";
 
 /** The summary in lines of at most `width` columns. */
 export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
-  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops, experts } = summary;
+  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops, experts, drafted } = summary;
   const [all, ...routed] = routes;
   const later = Math.max(0, generatedTokens - sequences);
   const reading = firstToken - compiling;
@@ -31,6 +31,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
           `work    ${operations(flops.own)} a generated token, ${percent(flops.own, flops.dense)} of the ` +
             `${operations(flops.dense)} with nothing skipped`,
         ]),
+    ...(drafted ? [`draft   ${plural(drafted.guessed, "token")} guessed, ${drafted.right} right`] : []),
     // A model without attention has no caches.
     ...(cache.dense === 0 && cache.allocated === 0
       ? []

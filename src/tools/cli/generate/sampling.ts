@@ -11,7 +11,7 @@ import { expectNone } from "../tree/usage.js";
 
 type GenerateFlags = Flags<typeof runningCommands.generate>;
 type SamplingFlags = Pick<GenerateFlags, keyof GenerateFlags & keyof Flags<typeof runningCommands.chat>> &
-  Partial<Pick<GenerateFlags, "logitBias" | "stop" | "logprobs" | "repetitionPenalty">>;
+  Partial<Pick<GenerateFlags, "logitBias" | "stop" | "logprobs">>;
 
 export interface Sampling {
   readonly sampling: SamplingOptions;
@@ -32,8 +32,9 @@ export function samplingOf(flags: SamplingFlags): Sampling {
     const filters = (["topK", "topP", "minP"] as const).filter((name) => flags[name] !== OFF[name]);
     expectNone(flags, filters, "with --temperature 0, which takes the most likely token");
   }
-  const { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs } = flags;
-  const given = { temperature, topK, topP, minP, repetitionPenalty, seed, logprobs };
+  const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed, logprobs } = flags;
+  const penalties = { repetitionPenalty, presencePenalty, frequencyPenalty };
+  const given = { temperature, topK, topP, minP, ...penalties, seed, logprobs };
   const sampling: SamplingOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
   );

@@ -8,9 +8,10 @@ import { tuningsOn } from "../source/tunings.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
 import { expectWeights } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
-import { showLoading, Progress, say } from "../terminal/terminal.js";
+import { LAST_LOOP, showLoading, Progress, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
+import { expectNone } from "../tree/usage.js";
 
 /**
  * Threads of Mesa's software device for each processor. What writes answers interrupts one of them for every token, and
@@ -35,6 +36,8 @@ export async function openServed(
   const { set, model: name } = compileOptions(model, flags);
   for (const option of (await model.texts()).defaults.ignored)
     say(`note: generation_config.json has ${option}, which modc ignores`);
+  if (flags.loopCaches === "last")
+    expectNone(flags, ["cacheMemory", "draft"], "with --loop-caches last, which has caches for one request at a time");
   const seed = flags.seed ?? 0;
   expectWeights(model);
   if (model.weights === null) say(`note: no --weights: the model starts from seed ${seed} and is untrained`);
@@ -48,6 +51,7 @@ export async function openServed(
       tunings: (device) => tuningsOn(device, flags),
       observer,
       ...(flags.draft !== undefined && { draft: flags.draft }),
+      ...(flags.loopCaches !== undefined && { loopCaches: flags.loopCaches }),
       ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
       ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
       ...(flags.queue !== undefined && { queue: flags.queue }),
@@ -56,6 +60,7 @@ export async function openServed(
       },
     });
     showDiagnostics(opened.diagnostics, opened.sources);
+    if (flags.loopCaches === "last") say(LAST_LOOP);
     const [own, here] = [opened.generation?.context ?? null, opened.engine.model.context];
     if (flags.cacheMemory !== undefined && here !== null && (own === null || here < own))
       say(`note: --cache-memory limits requests to ${here} tokens${own === null ? "" : `; the model reads ${own}`}`);

@@ -29,12 +29,17 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
   const keys = keysOf(flags);
   expectGuarded(host, keys, flags);
   if (flags.name?.includes("")) throw misuse("--name is empty", "leave it out to use the model's name");
+  if (flags.loopCaches === "last" && (flags.maxBatch ?? 1) > 1)
+    throw misuse(
+      "--loop-caches last and --max-batch exclude each other: such caches are for one request at a time",
+      "leave out --max-batch: requests take turns",
+    );
   await expectFree(host, port);
   const metrics = new LoggedMetrics(flags.log ?? "text");
   const { log } = metrics;
   const opened = await openServed(
     model,
-    { ...flags, maxBatch: flags.maxBatch ?? USUAL.maxBatch, queue: flags.queue ?? USUAL.queue },
+    { ...flags, maxBatch: batchOf(flags), queue: flags.queue ?? USUAL.queue },
     metrics,
   );
   try {
@@ -55,6 +60,9 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
     await opened.close();
   }
 }
+
+const batchOf = ({ maxBatch, loopCaches }: ServeFlags): number =>
+  maxBatch ?? (loopCaches === "last" ? 1 : USUAL.maxBatch);
 
 /** Counts what the engine tells, and logs what an operator must know of it. */
 class LoggedMetrics extends Metrics {
@@ -88,7 +96,8 @@ function serverOf(
   own: { readonly keys: readonly string[]; readonly metrics: Metrics; readonly log: ServeLog; readonly host: string },
 ): Server {
   const [first = name, ...aliases] = flags.name ?? [];
-  const { allowHost = [], maxBatch = USUAL.maxBatch, queue = USUAL.queue } = flags;
+  const { allowHost = [], queue = USUAL.queue } = flags;
+  const maxBatch = batchOf(flags);
   // A server with keys may be called by any name. So may one that is open on purpose, unless it is told by which.
   const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
   return createServer({

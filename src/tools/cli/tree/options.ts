@@ -296,6 +296,26 @@ export type ExtentFlags = FlagsOf<
   readonly [ReturnType<typeof batch>, ReturnType<typeof length>, typeof at, typeof program]
 >;
 
+/** Options that make tokens of the text less likely. */
+export const penalties = [
+  valued("--repetition-penalty <x>", "make tokens seen before less likely (1: off)", anyNumber),
+  valued(
+    "--presence-penalty <x>",
+    "number to subtract from the logits of tokens that the generated text has, -2 to 2 (0: off)",
+    anyNumber,
+  ),
+  valued(
+    "--frequency-penalty <x>",
+    "number to subtract from a token's logit for each time that the generated text has it, -2 to 2 (0: off)",
+    anyNumber,
+  ),
+] as const;
+export const draft = option(
+  "--draft <how>",
+  "method of guessing tokens ahead; routes: by the model without its routed layers, the text stays the same " +
+    "(default off)",
+).choices(["off", "routes"]);
+
 /** How tokens are drawn. */
 export const draws = [
   valued(

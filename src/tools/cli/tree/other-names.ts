@@ -46,7 +46,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   ...same(["--temp", "-t", "--sampling-temp"], ["--temperature"]),
   "--do-sample": ["--temperature 1"],
   "--repeat-penalty": ["--repetition-penalty"],
-  ...same(["--n-probs", "--top-logprobs"], ["--logprobs"]),
+  ...same(["--n-probs"], ["--top-logprobs", "--logprobs"]),
   ...same(["--num-beams", "--beam-size", "--best-of"], ["modc samples tokens, or takes the most likely one"]),
   ...same(["--random-seed", "-s"], ["--seed"]),
   // the model, its types, the device

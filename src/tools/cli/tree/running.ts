@@ -1,5 +1,5 @@
 // Commands that run a model on a device.
-import { anyNumber, bytesOf, durationOf, hostOf, originOf, wholeNumbers } from "./arguments.js";
+import { bytesOf, durationOf, hostOf, originOf, wholeNumbers } from "./arguments.js";
 import * as o from "./options.js";
 import { declare } from "./declare.js";
 
@@ -121,16 +121,24 @@ export const runningCommands = {
       ),
       ...o.draws,
       o.seedOf("seed for sampling; each further prompt uses the next one (0 to 4294967295)"),
-      o.valued("--repetition-penalty <x>", "make tokens seen before less likely (1: off)", anyNumber),
+      ...o.penalties,
       o.named("--logit-bias <token=value>", "number to add to the logit of a token; -inf: never generate it"),
       o.repeatable("--stop <text>", "stop generating before this text"),
       o.option("--logprobs", "compute the log-probability of each token"),
+      o.whole("--top-logprobs <n>", "with --json, also report the n most likely tokens in place of each, 0 to 100", 0, 100),
+      o.whole(
+        "--prompt-logprobs <n>",
+        "compute the log-probability of each token of the prompt; with --json also the n most likely, 0 to 100",
+        0,
+        100,
+      ),
       o.option("--json-schema <path|json>", "generate only text that fits a JSON schema"),
       o.option("--grammar <path|text>", "generate only text that fits a grammar, in llama.cpp's notation (GBNF)"),
       o.option(
         "--show-depth",
         "show how many layers computed each token: as colour, or as digits below the text if there are no colours",
       ),
+      o.draft,
       o.beside("--heatmap <path>", "write a page (HTML) with the layers that computed each token", "page"),
       o.loopCaches,
       o.tunings,
@@ -187,12 +195,8 @@ export const runningCommands = {
         "longest time for running requests to finish after an interrupt (default 30s)",
         durationOf,
       ),
-      o.choice(
-        "--draft <how>",
-        ["off", "routes"],
-        "method of guessing tokens ahead; routes: by the model without its routed layers, the text stays the same " +
-          "(default off)",
-      ),
+      o.draft,
+      o.loopCaches,
       o.choice("--log <form>", ["text", "json"], "format of the log, which goes to standard output (default text)"),
       o.tunings,
       ...o.storage,
@@ -219,6 +223,7 @@ export const runningCommands = {
         1e9,
       ),
       ...o.draws,
+      ...o.penalties,
       o.seedOf("seed for sampling, 0 to 4294967295; each further answer uses the next one (default: a random seed)"),
       o.option("--show-depth", "show how many layers computed each token; /depth turns it on and off"),
       o.valued(
@@ -226,6 +231,8 @@ export const runningCommands = {
         "memory for keys and values, such as 2GiB (default: for the model's limit, or 1024 tokens)",
         bytesOf,
       ),
+      o.draft,
+      o.loopCaches,
       o.tunings,
       ...o.storage,
       o.keptLive,

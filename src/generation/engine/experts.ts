@@ -1,12 +1,12 @@
-// The entries, such as experts, that each token of a generation chose.
+// The entries, such as experts, that each token of a text chose. Not in packages.
 import type { Generation, GenerationChoice } from "../../runtime/program/generation.js";
 import type { Results } from "../../runtime/index.js";
-import type { EntryUse, RowReader } from "../types.js";
+import type { EntryUse, RowReader, SequenceToken } from "../types.js";
 
 /** By sequence and row on the choice's axis, the entries that a token has. */
 export type ChosenEntries = readonly (readonly (readonly number[])[])[];
 
-/** Reads the choices of a generation; passed as the option `observe`. Not in packages. */
+/** Reads the choices of a generation; passed as the option `observe`. */
 export class ExpertLog implements RowReader {
   readonly #generation: Pick<Generation, "axes" | "counts">;
   readonly #choices: readonly GenerationChoice[];
@@ -28,7 +28,9 @@ export class ExpertLog implements RowReader {
     const before = this.#counts;
     const batch = ended.length;
     const { data: after } = results[this.#generation.counts]!;
-    this.#counts = this.#generation.axes.map((_, i) => Array.from(ended, (_end, b) => after[i * batch + b]!));
+    this.#counts = this.#generation.axes.map((_, i) =>
+      Array.from(ended, (end, b) => (end ? (before[i]?.[b] ?? 0) : after[i * batch + b]!)),
+    );
     for (const [c, { axis, output, column, slots }] of this.#choices.entries()) {
       const { data, shape } = results[output]!;
       const [, rows = 0, width = 0] = shape;
@@ -71,4 +73,33 @@ export class ExpertLog implements RowReader {
   #axisOf(name: string): number {
     return this.#generation.axes.findIndex(({ axis }) => axis === name);
   }
+}
+
+/** The experts of each token by one choice. */
+export interface ChosenExperts {
+  readonly path: string;
+  /** Number of experts. */
+  readonly entries: number;
+  /** Null: the token did not get there, or it is not known. */
+  readonly tokens: readonly (readonly number[] | null)[];
+}
+
+/**
+ * `rows`: by choice, the experts of each row on the choice's axis; `taken`: for each axis, the positions of its rows,
+ * or null where nothing keeps them: then the events tell, of generated tokens.
+ */
+export function chosenExperts(
+  { axes, choices = [] }: Pick<Generation, "axes" | "choices">,
+  prompt: number,
+  events: readonly Pick<SequenceToken, "experts">[],
+  rows: readonly (readonly (readonly number[])[])[],
+  taken: readonly (ArrayLike<number> | null)[],
+): readonly ChosenExperts[] {
+  return choices.map(({ path, entries, axis }, c) => {
+    const tokens = Array<readonly number[] | null>(prompt + events.length).fill(null);
+    const positions = taken[axes.findIndex((a) => a.axis === axis)] ?? null;
+    if (positions) rows[c]!.forEach((own, row) => (tokens[positions[row]!] = own));
+    else events.forEach(({ experts }, n) => (tokens[prompt + n - 1] = experts?.[c] ?? null));
+    return { path, entries, tokens };
+  });
 }
