@@ -127,7 +127,10 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
       // Sequences continue, so the model that they were checked against must be the same.
       const same = JSON.stringify(modelOf(before)) === JSON.stringify(modelOf(generation));
       if (!same || !before.pages !== !generation.pages)
-        throw new InputError("recover", "the generation for the other device belongs to another model, or has other caches");
+        throw new InputError(
+          "recover",
+          "the generation for the other device belongs to another model, or has other caches",
+        );
       return await open(generation, device, signal);
     } catch (error) {
       device.destroy();

@@ -33,8 +33,7 @@ export async function createGenerator(
   const limits = limitsOf(generation, options);
   const { chunk } = limits;
   const { weightsOf, signal, recover: wanted, onRecovered, draft = "off", live, seed, onProgress } = options;
-  const recover =
-    wanted === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (wanted ?? null);
+  const recover = wanted === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (wanted ?? null);
   // Keep the response: all programs read the weights, and so does a replacement device.
   const response = isResponse(weights) ? await openResponse(weights, { keep: true, signal }) : null;
   const shared = {

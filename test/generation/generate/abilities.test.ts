@@ -67,7 +67,7 @@ async function all(
   return { tokens, reads };
 }
 
-const timeless = <S extends object>(summary: S): object => ({
+const timeless = (summary: object): object => ({
   ...summary,
   firstToken: 0,
   compiling: 0,

@@ -144,9 +144,7 @@ describe("a package for several callers", { timeout: 120_000 }, () => {
       ),
     );
     const observe = { outputs: [], add() {} };
-    await expect(collect(batch.generate("a", { maxTokens: 2, observe }))).rejects.toThrow(
-      "there is no option observe",
-    );
+    await expect(collect(batch.generate("a", { maxTokens: 2, observe }))).rejects.toThrow("there is no option observe");
   });
 
   it("ends a text at its stop string, its context or a token, with the text of each token in its place", async () => {

@@ -6,7 +6,8 @@ import { listed, mixtureLoad } from "../../train/loads.js";
 
 /** The summary in lines of at most `width` columns. */
 export function summaryLines(summary: Summary, sequences: number, width: number): readonly string[] {
-  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops, experts, drafted } = summary;
+  const { promptTokens, generatedTokens, firstToken, compiling, generation, routes, cache, flops, experts, drafted } =
+    summary;
   const [all, ...routed] = routes;
   const later = Math.max(0, generatedTokens - sequences);
   const reading = firstToken - compiling;

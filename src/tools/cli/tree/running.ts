@@ -125,7 +125,12 @@ export const runningCommands = {
       o.named("--logit-bias <token=value>", "number to add to the logit of a token; -inf: never generate it"),
       o.repeatable("--stop <text>", "stop generating before this text"),
       o.option("--logprobs", "compute the log-probability of each token"),
-      o.whole("--top-logprobs <n>", "with --json, also report the n most likely tokens in place of each, 0 to 100", 0, 100),
+      o.whole(
+        "--top-logprobs <n>",
+        "with --json, also report the n most likely tokens in place of each, 0 to 100",
+        0,
+        100,
+      ),
       o.whole(
         "--prompt-logprobs <n>",
         "compute the log-probability of each token of the prompt; with --json also the n most likely, 0 to 100",
