@@ -201,7 +201,7 @@ export class Session {
   ): Promise<void> {
     if (this.#statesOf) return this.#statesOf.#changeRoom(extents, movesTo, begin, shrink);
     return this.#afterAll(async () => {
-      const resolved = this.#resolver.resolve(this.#room.with(extents), null);
+      const resolved = this.#resolver.resolve(this.#room.with(extents));
       const bytes = this.#slotBytes(resolved.values);
       this.#buffers.expectRoom(bytes);
       const moves = movesTo(resolved.run);
@@ -252,7 +252,7 @@ export class Session {
       seed: this.#seed,
       selections: this.#selections,
       resolve: (run) => {
-        const resolved = this.#resolver.resolve(run, this.#setting?.sizes ?? null);
+        const resolved = this.#resolver.resolve(run);
         this.#room.expect(resolved.run);
         return resolved;
       },
@@ -313,10 +313,8 @@ export class Session {
   async #makeRoom(call: Call): Promise<Resolved> {
     this.#expectAlive();
     call.signal?.throwIfAborted();
-    // An earlier run may have had the same sizes.
-    const current = this.#setting?.sizes ?? null;
-    const resolved = current?.key === call.resolved.key ? current : call.resolved;
-    if (resolved !== current) await this.#queue.drained();
+    const { resolved } = call;
+    if (resolved !== this.#setting!.sizes) await this.#queue.drained();
     await this.#grow(resolved);
     this.#expectAlive();
     return resolved;

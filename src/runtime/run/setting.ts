@@ -69,18 +69,20 @@ export class Setting {
 const keyOf = (promises: readonly RunPromise[], spare: boolean): string => `${promises.join()} ${spare}`;
 
 export interface Resolved {
-  /** Equal for runs of equal sizes. */
-  readonly key: string;
   readonly run: RunSizes;
   readonly sizes: Sizes;
   /** The value of each distinct size. */
   readonly values: Float64Array;
 }
 
+const MOST_KNOWN = 32;
+
 export class Resolver {
   readonly #axes: readonly Axis[];
   readonly #table: SizeTable;
   readonly #live: ReadonlyMap<string, Rational>;
+  /** Sizes of the last runs. Generation repeats a few, and hundreds of sizes take as long to evaluate as a step. */
+  readonly #known = new Map<string, Resolved>();
 
   /** `live`: values of live parameters for `most`. */
   constructor(axes: readonly Axis[], table: SizeTable, live: ReadonlyMap<string, Rational>) {
@@ -89,15 +91,21 @@ export class Resolver {
     this.#live = live;
   }
 
-  /** The sizes of a run; `current` if it has the same sizes. */
-  resolve(run: RunSizes, current: Resolved | null): Resolved {
+  /** The sizes of a run, once the table has all sizes: mostly the same object for runs of equal sizes. */
+  resolve(run: RunSizes): Resolved {
     const lengths = [...run.lengths].map(([axis, l]) => `${axis}: ${l.join()}`);
     const key = [...run.extents, ...lengths, ...[...run.live].map(([name, v]) => `${name}=${printRational(v)}`)].join(
       " ",
     );
-    if (current?.key === key) return current;
+    const known = this.#known.get(key) ?? this.#evaluated(run);
+    if (this.#known.size > MOST_KNOWN) this.#known.clear();
+    this.#known.set(key, known);
+    return known;
+  }
+
+  #evaluated(run: RunSizes): Resolved {
     const sizes = resolveSizes(this.#axes, run);
-    return { key, run, sizes, values: this.#table.values(sizes) };
+    return { run, sizes, values: this.#table.values(sizes) };
   }
 
   /**
@@ -107,7 +115,7 @@ export class Resolver {
   most(given: ReadonlyMap<string, number>, fits: (resolved: Resolved) => boolean): Resolved {
     const at = (otherwise: (bound: number | null) => number): Resolved => {
       const extents = new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? otherwise(a.bound)]));
-      return this.resolve({ extents, lengths: new Map(), live: this.#live }, null);
+      return this.#evaluated({ extents, lengths: new Map(), live: this.#live });
     };
     const bounds = at((bound) => bound ?? 1);
     return fits(bounds) ? bounds : at(() => 1);
