@@ -80,11 +80,13 @@ function rowsOf(
     const [outer, inner] = [countOf(shape.slice(0, at)), countOf(shape.slice(at + 1))];
     // as long as the data of all rows, and of their type
     const made = new (data.constructor as Uint32ArrayConstructor)(outer * rows.length * inner);
-    for (const [i, row] of rows.entries())
-      for (let o = 0; o < outer && row !== null; o++) {
+    for (const [i, row] of rows.entries()) {
+      if (row === null) continue;
+      for (let o = 0; o < outer; o++) {
         const from = (o * shape[at]! + row) * inner;
         made.set(data.subarray(from, from + inner), (o * rows.length + i) * inner);
       }
+    }
     return [name, resultOf(dtype, shape.with(at, rows.length), made)] as const;
   });
   return Object.fromEntries(own);
