@@ -1,11 +1,8 @@
 // Rounds a weight's values as a device stores them.
 import type { Words } from "../../ground/base/dtype.js";
 import { BLOCK, type BlockEncoding } from "../program/encodings/block-file.js";
+import { rounded } from "../program/encodings/rounded.js";
 import type { Program, ProgramWeight } from "../program/program.js";
-import { roundedToBf16 } from "../program/encodings/bf16.js";
-import { BLOCKS, roundedInBlocks } from "../program/encodings/block-packing.js";
-import { roundedToF16 } from "../program/encodings/f16.js";
-import type { EncodingName } from "../program/encodings/encoding.js";
 
 /** The values as kernels read them, if all slots of the weight have one encoding. */
 export function asStored({ slots }: Pick<ProgramWeight, "slots">, words: Words): Words {
@@ -33,12 +30,3 @@ export function isInBlocks({ slots, shape }: Pick<ProgramWeight, "slots" | "shap
 /** Paths of a program's weights that a file can hold so. */
 export const pathsInBlocks = ({ weights }: Pick<Program, "weights">, form: BlockEncoding): ReadonlySet<string> =>
   new Set(weights.flatMap((w) => (isInBlocks(w, form) ? [w.path] : [])));
-
-/** The values of a block are `stride` apart. */
-export const rounded: Readonly<Record<EncodingName, (values: Words, stride: number) => Words>> = {
-  word: (values) => values,
-  f16: roundedToF16,
-  bf16: roundedToBf16,
-  q8: (values, stride) => roundedInBlocks(BLOCKS.q8, values, stride),
-  q4: (values, stride) => roundedInBlocks(BLOCKS.q4, values, stride),
-};

@@ -8,7 +8,7 @@ import { createGenerator } from "../../../src/generation/generate/index.js";
 import type { Program, ProgramWeight } from "../../../src/runtime/program/program.js";
 import { initialValues, load, type Device } from "../../../src/runtime/index.js";
 import type { EncodingName } from "../../../src/runtime/program/encodings/index.js";
-import { rounded } from "../../../src/runtime/weights/stored.js";
+import { rounded } from "../../../src/runtime/program/encodings/rounded.js";
 import { sparingDevice } from "../../device.js";
 import { random } from "../../random.js";
 

@@ -1,6 +1,6 @@
 // The values of every type of tensor are those of an independent reading of the format's description, bit for bit.
 import { describe, expect, it } from "vitest";
-import { rounded } from "../../../src/runtime/weights/stored.js";
+import { rounded } from "../../../src/runtime/program/encodings/rounded.js";
 import { readGguf } from "../../../src/runtime/index.js";
 import { fromBytes } from "../../../src/runtime/weights/convert.js";
 import { tensorTypes } from "../../../src/runtime/weights/gguf/types.js";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { f16Values, roundToF16 } from "../../../src/ground/base/f16.js";
 import { bytesOf, fits, type WritePiece } from "../../../src/runtime/program/encodings/encoding.js";
 import { ENCODING_NAMES, encodings, type EncodingName } from "../../../src/runtime/program/encodings/index.js";
-import { rounded } from "../../../src/runtime/weights/stored.js";
+import { rounded } from "../../../src/runtime/program/encodings/rounded.js";
 import { random } from "../../random.js";
 import { soaking } from "../../soak.js";
 

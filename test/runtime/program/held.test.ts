@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { EncodingName } from "../../../src/runtime/program/encodings/encoding.js";
 import { unheldIn } from "../../../src/runtime/program/encodings/held.js";
-import { rounded } from "../../../src/runtime/weights/stored.js";
+import { rounded } from "../../../src/runtime/program/encodings/rounded.js";
 
 const faultOf = (values: Float32Array, shape: readonly number[], type: EncodingName): string | null =>
   unheldIn({ path: "w", shape }, values, type);
