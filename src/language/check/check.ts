@@ -5,7 +5,7 @@ import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { liveSize, toExpr } from "../../ground/size/size.js";
 import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
-import type { Parsed } from "../syntax/parse-tree.js";
+import type { Parsed } from "../syntax/parsed.js";
 import { Instance, joinPath } from "./names/bindings.js";
 import { checkCausality } from "./checks/causality.js";
 import { ERROR, type ConstValue } from "./context.js";

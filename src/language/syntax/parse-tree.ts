@@ -16,6 +16,7 @@ import { layOut, stretchAt } from "./layout.js";
 import { lex, type Comment } from "./lex.js";
 import { ParserErrors, TooManyErrors } from "./hints.js";
 import { parserDiagnostic } from "./messages.js";
+import type { Parsed } from "./parsed.js";
 
 /** The result of parsing with the concrete tree, its tokens and its comments; null if no tree could be built. */
 export interface ParsedTree extends Parsed {
@@ -97,10 +98,4 @@ function parseTokens(
     if (!(error instanceof TooManyErrors)) throw error;
   }
   return { cst, parserErrors: parser.parserErrors.take(tokens).map((c) => parserDiagnostic(c, { file, text, more })) };
-}
-
-export interface Parsed {
-  /** The syntax tree without the statements, members and declarations that could not be parsed. */
-  readonly file: File;
-  readonly diagnostics: readonly Diagnostic[];
 }

@@ -3,9 +3,10 @@
 import { Diagnostics, suggestedAs, withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import { MAX_ERRORS } from "./limits.js";
-import { parseTree, type Parsed } from "./parse-tree.js";
+import { parseTree } from "./parse-tree.js";
+import type { Parsed } from "./parsed.js";
 import type { File } from "./ast.js";
-export type { Parsed } from "./parse-tree.js";
+export type { Parsed } from "./parsed.js";
 
 /** The parse result of a part of a text, at its offset. */
 export interface Part {
