@@ -47,7 +47,7 @@ describe("the bundled command line", () => {
   });
 
   it("loads for a command what that command needs", () => {
-    const explain = loadedWith([chunkOf("src/tools/cli/commands/doc.ts")]).chunks;
+    const explain = loadedWith([chunkOf("src/tools/cli/commands/explain.ts")]).chunks;
     expect(explain).not.toContain(chunkOf("src/ground/embedded.ts"));
     const check = loadedWith([chunkOf("src/tools/cli/commands/check.ts")]).chunks;
     expect(check).not.toContain(chunkOf("src/compiler/codegen/emit.ts"));
@@ -79,9 +79,9 @@ describe("the bundled command line", () => {
     expect(places).toEqual([
       "runtime/device/dawn-node.ts",
       "runtime/device/swiftshader-node.ts",
-      "tools/build/worker-texts.ts", // the text of a file of a package
+      "tools/build/package.ts", // the text of a file of a package
       "tools/cli/demo.ts",
-      "tools/cli/new/files.ts",
+      "tools/cli/new/new.ts",
       "tools/cli/program/hardware.ts", // a script in the bundle's folder
       "tools/cli/tree/version.ts",
     ]);

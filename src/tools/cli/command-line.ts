@@ -62,7 +62,7 @@ const actsOf = (program: CommandUnknownOpts): Acts => ({
   eval: async (...given) => (await import("./train/eval.js")).evaluate(...given),
   routes: async (...given) => (await import("./routes/routes.js")).routes(...given),
   help: (name) => help(name, program),
-  explain: async (...given) => (await import("./commands/doc.js")).explain(...given),
+  explain: async (...given) => (await import("./commands/explain.js")).explain(...given),
   completion: async (shell) => (await import("./commands/completion.js")).completion(shell, program),
   doc: async (...given) => (await import("./commands/doc.js")).doc(...given),
 });

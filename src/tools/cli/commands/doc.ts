@@ -1,5 +1,4 @@
-// `modc doc` and `modc explain`: print the documentation of a file, the standard library, the built-in functions, or
-// the code of an error.
+// `modc doc`: prints the documentation of a file, of the standard library, or of the built-in functions.
 import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../../language/check/documented.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { parse } from "../../../language/syntax/parse.js";
@@ -12,8 +11,6 @@ import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { aboutCommands } from "../tree/about.js";
-import { catalogue, type Code } from "../../../language/diagnostics/catalogue.js";
-import { table } from "../terminal/units.js";
 
 /** `what`: a file, a model's folder, "std", "builtins", or the name of a library block or a function. */
 export async function doc(
@@ -80,42 +77,4 @@ function print({ signature, doc: text, parameters }: Documented): string {
   for (const p of parameters)
     if (p.doc !== null) lines.push(`      ${p.name.padEnd(width)}  ${p.doc.trim().replaceAll(/\s*\n\s*/g, " ")}`);
   return lines.join("\n");
-}
-
-/** Without a code, all of them with the first sentence of each. */
-export function explain(code: string | undefined, flags: Flags<typeof aboutCommands.explain>): ExitCode {
-  const codes = Object.keys(catalogue).sort() as Code[]; // the keys of a constant table
-  if (code === undefined) {
-    const rows = codes.map((c) => {
-      const { severity, explain: text } = catalogue[c];
-      return { code: c, severity, summary: firstSentence(text) };
-    });
-    return printReport(flags, {
-      json: rows,
-      text: table(rows, [
-        ["code", (r) => r.code],
-        ["kind", (r) => r.severity],
-        ["what", (r) => r.summary],
-      ]),
-    });
-  }
-  const found = codes.find((c) => c === code);
-  if (found === undefined)
-    throw new UserError(
-      `there is no code ${JSON.stringify(code)}`,
-      didYouMean(code, codes) ?? "list all codes with `modc explain`",
-    );
-  const { severity, explain: text } = catalogue[found];
-  return printReport(flags, {
-    json: { code: found, severity, text },
-    text: `${severity}[${found}]\n\n${text.trimEnd()}`,
-  });
-}
-
-function firstSentence(text: string): string {
-  const flat = text
-    .trim()
-    .split(/\n\s*\n/)[0]!
-    .replaceAll(/\s+/g, " ");
-  return /^.*?\.(?=\s|$)/.exec(flat)?.[0] ?? flat;
 }
