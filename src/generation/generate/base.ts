@@ -5,12 +5,23 @@ import type { Core } from "../engine/core.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 import { settleAll, Together } from "./together.js";
 
+/** What a generator with further abilities does at the beginning and the end of a generation. */
+interface Hooks {
+  readonly begin?: (prompts: readonly ArrayLike<number>[], options: GenerateOptions) => Together;
+  readonly ended?: (together: Together) => Summary;
+}
+
 export class BaseGenerator {
+  readonly #core: Core;
+  readonly #hooks: Hooks;
+
   /** Use `createGenerator`. */
-  constructor(protected readonly core: Core) {}
+  constructor(core: Core, hooks: Hooks = {}) {
+    [this.#core, this.#hooks] = [core, hooks];
+  }
 
   get generation(): Generation {
-    return this.core.opened.generation;
+    return this.#core.opened.generation;
   }
 
   /**
@@ -21,27 +32,21 @@ export class BaseGenerator {
     prompts: readonly ArrayLike<number>[],
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, Summary> {
-    const together = this.begin(prompts, options);
+    const { begin, ended } = this.#hooks;
+    const together =
+      begin?.(prompts, options) ?? new Together(this.#core, settleAll(this.generation, prompts, options));
     let summary: Summary;
     try {
       yield* together.tokens();
     } finally {
       await together.end();
-      summary = this.ended(together);
+      summary = ended?.(together) ?? together.summary();
     }
     return summary;
   }
 
-  protected begin(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Together {
-    return new Together(this.core, settleAll(this.generation, prompts, options));
-  }
-
-  protected ended(together: Together): Summary {
-    return together.summary();
-  }
-
   dispose(): void {
-    this.core.end(new DisposedError());
-    this.core.dispose();
+    this.#core.end(new DisposedError());
+    this.#core.dispose();
   }
 }

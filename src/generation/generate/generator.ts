@@ -21,6 +21,7 @@ export interface GeneratorParts extends Pick<GeneratorOptions, "live"> {
  * After the loss of the device it continues on another one (`recover`).
  */
 export class Generator extends BaseGenerator {
+  readonly #core: Core;
   readonly #parts: GeneratorParts;
   #busy = false;
   #summary: Summary | null = null;
@@ -28,18 +29,21 @@ export class Generator extends BaseGenerator {
 
   /** Use `createGenerator`. */
   constructor(core: Core, parts: GeneratorParts) {
-    super(core);
-    this.#parts = parts;
+    super(core, {
+      begin: (prompts, options) => this.#begin(prompts, options),
+      ended: (together) => this.#ended(together),
+    });
+    [this.#core, this.#parts] = [core, parts];
   }
 
   /** The current device; a replacement after a loss. */
   get device(): Device {
-    return this.core.opened.place.device;
+    return this.#core.opened.place.device;
   }
 
   /** Memory of both sessions. */
   get memory(): { readonly buffers: number; readonly bytes: number } {
-    const all = sessionsOf(this.core.opened.place).map(({ memory }) => memory);
+    const all = sessionsOf(this.#core.opened.place).map(({ memory }) => memory);
     return {
       buffers: all.reduce((n, { buffers }) => n + buffers, 0),
       bytes: all.reduce((n, { bytes }) => n + bytes, 0),
@@ -51,8 +55,9 @@ export class Generator extends BaseGenerator {
     return this.#summary;
   }
 
-  protected override begin(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Together {
-    const { generation, core } = this;
+  #begin(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Together {
+    const { generation } = this;
+    const core = this.#core;
     const kind = kindOf(generation, options.live, this.#parts.live);
     const settled = settleAll(generation, prompts, options, [...DETAILS, "onPrompt"], kind);
     checkDetails(generation, options);
@@ -87,12 +92,12 @@ export class Generator extends BaseGenerator {
     return together;
   }
 
-  protected override ended(together: Together): Summary {
+  #ended(together: Together): Summary {
     this.#busy = false;
     const log = this.#log;
     const { drafted } = this.#parts;
     return (this.#summary = {
-      ...super.ended(together),
+      ...together.summary(),
       ...(log && { experts: log.use }),
       ...(drafted && { drafted: { ...drafted } }),
     });
@@ -112,7 +117,7 @@ export class Generator extends BaseGenerator {
     if (this.#busy) throw busy();
     if (this.#last === null) return [];
     const { together, details } = this.#last;
-    if (this.core.opened.caches.together) return takenIn(this.core, together);
+    if (this.#core.opened.caches.together) return takenIn(this.#core, together);
     const all = together.sequences.map((sequence, i) => details[i]!.taken(sequence));
     return this.generation.axes.map((_, axis) => {
       const own = all.flatMap((taken) => taken[axis] ?? []);

@@ -2,7 +2,7 @@
 // strings.
 import { InputError } from "../../runtime/index.js";
 import { expectOptions, expectPrompts } from "../engine/check.js";
-import type { BaseGenerator } from "./base.js";
+import type { Generator } from "./generator.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 import { type TokenDecoder, TextWriter } from "./writer.js";
 
@@ -33,7 +33,7 @@ export interface GeneratedText extends GeneratedToken {
  * replaces the codec's. Throws what `generate` and the codec throw, and InputError for an invalid stop string.
  */
 export async function* generateText(
-  generator: Pick<BaseGenerator, "generate">,
+  generator: Pick<Generator, "generate">,
   codec: TextCodec,
   prompts: string | readonly (string | ArrayLike<number>)[],
   given: GenerateTextOptions = {},
