@@ -1,4 +1,5 @@
 // The global norm of gradients. Gradients that are slices of one value are reduced together.
+import { addTo } from "../../ground/base/collections.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Emit } from "../ir/build.js";
 import type { Algebra } from "../ops/algebra.js";
@@ -31,9 +32,7 @@ function stacksOf(all: readonly Node[]): readonly Stack[] {
   const slices = new Map<Node, Node<"slice">[]>();
   for (const g of all) {
     if (!isOp(g, "slice") || g.attrs.axis !== 0) continue;
-    const known = slices.get(g.inputs[0]);
-    if (known) known.push(g);
-    else slices.set(g.inputs[0], [g]);
+    addTo(slices, g.inputs[0], g);
   }
   const whole = new Set([...slices].flatMap(([x, own]) => (areWhole(x, own) ? [x] : [])));
   const stacks: Stack[] = [];

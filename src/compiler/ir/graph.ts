@@ -143,8 +143,7 @@ export interface Graph {
 export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): readonly Node[] {
   let order = orders.get(graph);
   if (order === undefined) {
-    const { outputs, states, starts } = graph;
-    order = nodesReaching([...outputs.map((o) => o.node), ...states.map((s) => s.next), ...starts.values()]);
+    order = nodesReaching([...resultNodes(graph), ...graph.starts.values()]);
     orders.set(graph, order);
   }
   return order;
@@ -152,6 +151,12 @@ export function nodesOf(graph: Pick<Graph, "outputs" | "states" | "starts">): re
 
 /** The order of each graph's nodes, computed once: a graph never changes, and many passes need it. */
 const orders = new WeakMap<object, readonly Node[]>();
+
+/** The nodes of outputs and of new states. */
+export const resultNodes = ({ outputs, states }: Pick<Graph, "outputs" | "states">): readonly Node[] => [
+  ...outputs.map((o) => o.node),
+  ...states.map((s) => s.next),
+];
 
 /** The roots and all nodes that they depend on, inputs before readers, in a fixed order. */
 export function nodesReaching(roots: readonly Node[]): readonly Node[] {

@@ -2,7 +2,7 @@
 // depend on.
 import type { Size } from "../../ground/size/size.js";
 import { atomsOf } from "../../ground/size/size.js";
-import { isOp, type Graph, type Node } from "./graph.js";
+import { isOp, resultNodes, type Graph, type Node } from "./graph.js";
 
 /**
  * The starts of every sequence axis mentioned by a node that is reachable from outputs and states. `startsOf` returns
@@ -16,7 +16,7 @@ export function reachedStarts(
   const seenAxes = new Set<string>();
   const seen = new Set<Node>();
   const sizes = new Set<Size>();
-  const pending: Node[] = [...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next)];
+  const pending: Node[] = [...resultNodes(graph)];
   const mention = (axis: string): void => {
     if (seenAxes.has(axis)) return;
     seenAxes.add(axis);

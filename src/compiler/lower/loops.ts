@@ -1,6 +1,6 @@
 // Recognizes loops over experts: `y = put(y, chosen[e], experts[e](take(x, chosen[e])) * …)` for one e after another
 // becomes `sum(experts[chosen](x) * …, axis: -2)`, if the experts are alike and compute row by row.
-import { readersOf } from "../../ground/base/collections.js";
+import { addTo, readersOf } from "../../ground/base/collections.js";
 import type { EntryChoice, LogicalAttrs, Model, Route, Value } from "../../language/check/model.js";
 import { axesOfModel, reachable, rootsOf } from "../../language/check/model-values.js";
 import { equalShapes, isChoice, isOp, typeOf, type AxisLookup } from "../../language/check/types.js";
@@ -123,9 +123,7 @@ function readOnRoutes(values: readonly Value[]): ReadonlyMap<string, readonly Va
     for (const size of value.type.shape) {
       const axis = plainAxis(size);
       if (axis === null) continue;
-      const known = found.get(axis);
-      if (known) known.push(value);
-      else found.set(axis, [value]);
+      addTo(found, axis, value);
     }
   return found;
 }

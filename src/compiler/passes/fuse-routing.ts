@@ -1,7 +1,7 @@
 // Rewrites routing into the form of its kernels: scores as row sums, row statistics before the gather, positions and
 // starts as results of the choice.
 import { exactly, readersOf } from "../../ground/base/collections.js";
-import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, nodesOf, typeOf, resultNodes, type Graph, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../../ground/size/axes.js";
 import { multiplySizes } from "../../ground/size/size.js";
 import { summedEntries } from "./summed-entries.js";
@@ -89,7 +89,7 @@ function addedEntries(graph: Graph, trace: Trace | null): Graph {
   const nodes = nodesOf(graph);
   if (!nodes.some((n) => isOp(n, "sum_entries"))) return graph;
   const readers = readersOf(nodes);
-  const results = new Set<Node>([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next)]);
+  const results = new Set<Node>(resultNodes(graph));
   const isReadOnce = (node: Node): boolean => readers.get(node)!.length === 1 && !results.has(node);
   return mapGraph(graph, (node, emitFrom, before) => {
     if (!isOp(node, "add")) return node;

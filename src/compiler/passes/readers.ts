@@ -1,14 +1,10 @@
 // Finds the values that the caller reads.
-import { isAlias, type Graph, type Node } from "../ir/graph.js";
+import { isAlias, resultNodes, type Graph, type Node } from "../ir/graph.js";
 
 /** The nodes whose memory the caller reads: outputs, new states and starts, traced through views. */
 export function callerReads(graph: Graph): ReadonlySet<Node> {
   const read = new Set<Node>();
-  for (const root of [
-    ...graph.outputs.map((o) => o.node),
-    ...graph.states.map((s) => s.next),
-    ...graph.starts.values(),
-  ]) {
+  for (const root of [...resultNodes(graph), ...graph.starts.values()]) {
     let node = root;
     while (!read.has(node)) {
       read.add(node);

@@ -1,5 +1,6 @@
 // JSON schemas (draft 2020-12) as grammars whose texts are the values that the schema describes. A keyword that a text
 // cannot be held to as it grows is refused by its name; none is passed over.
+import { addTo } from "../../ground/base/collections.js";
 import { quotedName } from "../../ground/base/shown.js";
 import {
   choice,
@@ -266,9 +267,7 @@ function among(sorted: readonly string[]): Expression {
     const rest = one.slice(prefix.length);
     const point = rest.codePointAt(0);
     const key = point === undefined ? "" : String.fromCodePoint(point);
-    const group = groups.get(key);
-    if (group) group.push(rest);
-    else groups.set(key, [rest]);
+    addTo(groups, key, rest);
   }
   const parts = [...groups].map(([key, group]) => (key === "" ? NOTHING : among(group)));
   return prefix === "" ? choiceOf(parts) : sequence(text(prefix), choiceOf(parts));

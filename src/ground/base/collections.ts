@@ -1,20 +1,23 @@
-// Helpers on lists that every folder uses: the number of elements of a shape, readers of a node, lists of known length.
+// Helpers on lists that every folder uses: the number of elements of a shape, lists by key, readers of a node, lists of
+// known length.
 import { invariant } from "./invariant.js";
 
 /** The number of elements of a shape. */
 export const countOf = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1);
+
+/** Appends a value to the list of a key. */
+export function addTo<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key);
+  if (list) list.push(value);
+  else lists.set(key, [value]);
+}
 
 /** Maps each node to its readers, each once, in order; no entry for a node without readers. */
 export function readersOf<N extends { readonly inputs: readonly N[] }>(
   order: readonly N[],
 ): ReadonlyMap<N, readonly N[]> {
   const readers = new Map<N, N[]>();
-  for (const reader of order)
-    for (const read of new Set(reader.inputs)) {
-      const known = readers.get(read);
-      if (known) known.push(reader);
-      else readers.set(read, [reader]);
-    }
+  for (const reader of order) for (const read of new Set(reader.inputs)) addTo(readers, read, reader);
   return readers;
 }
 

@@ -1,4 +1,5 @@
 // The state of a checker run: diagnostics, the current calls, and the remaining work.
+import { addTo } from "../../ground/base/collections.js";
 import type { Code, DataOf } from "../diagnostics/catalogue.js";
 import { diagnose, Diagnostics, type Diagnostic, type Note } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
@@ -120,9 +121,7 @@ export class Checker {
   allow(allows: readonly Allow[]): void {
     for (const allow of allows) {
       const key = `${allow.code} ${allow.covers.file}`;
-      const others = this.#allows.get(key);
-      if (others) others.push({ allow, used: false });
-      else this.#allows.set(key, [{ allow, used: false }]);
+      addTo(this.#allows, key, { allow, used: false });
     }
   }
 

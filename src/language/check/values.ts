@@ -33,39 +33,25 @@ export function sizeValue(size: Size): NumberValue | SizeValue {
   return typeof size === "number" ? int(size) : { kind: "size", size };
 }
 
+const DESCRIPTIONS: { readonly [K in ConstValue["kind"]]: (value: Extract<ConstValue, { kind: K }>) => string } = {
+  number: (value) => `the number ${printNumber(value)}`,
+  bool: ({ value }) => String(value),
+  string: ({ value }) => `the string ${quote(value)}`,
+  none: () => "None",
+  list: ({ items }) => (items.length === 0 ? "an empty list" : `a list of ${items.length}`),
+  instance: ({ instance }) => `an instance of ${instance.block}`,
+  size: ({ size }) => describeSize(size),
+  tensor: ({ value }) => `a tensor ${printType(value.type)}`,
+  route: () => "a route",
+  choice: () => "a choice of entries",
+  experts: ({ blocks }) => `a list of ${blocks.items.length} indexed by a choice`,
+  tuple: ({ items, names }) => (items.length === 0 ? "nothing" : `${items.length} results (${names.join(", ")})`),
+  error: () => "an error",
+};
+
 /** Describes a value with an article, for messages: `the number 3`, `a tensor f32[B, T]`. */
-export function describe(value: ConstValue): string {
-  switch (value.kind) {
-    case "number":
-      return `the number ${printNumber(value)}`;
-    case "bool":
-      return String(value.value);
-    case "string":
-      return `the string ${quote(value.value)}`;
-    case "none":
-      return "None";
-    case "list":
-      return value.items.length === 0 ? "an empty list" : `a list of ${value.items.length}`;
-    case "instance":
-      return `an instance of ${value.instance.block}`;
-    case "size":
-      return describeSize(value.size);
-    case "tensor":
-      return `a tensor ${printType(value.value.type)}`;
-    case "route":
-      return "a route";
-    case "choice":
-      return "a choice of entries";
-    case "experts":
-      return `a list of ${value.blocks.items.length} indexed by a choice`;
-    case "tuple":
-      return value.items.length === 0 ? "nothing" : `${value.items.length} results (${value.names.join(", ")})`;
-    case "error":
-      return "an error";
-    default:
-      return value satisfies never;
-  }
-}
+export const describe = (value: ConstValue): string =>
+  (DESCRIPTIONS[value.kind] as (value: ConstValue) => string)(value); // by its kind
 
 function describeSize(size: Size): string {
   const live = /^live\((\w+)\)$/.exec(printSize(size))?.[1];

@@ -17,33 +17,21 @@ export function told(project: Project, definition: Definition): Told {
   const of = ({ start, end }: Span): string => oneLine(text.slice(start, end));
   const name = definition.name.text;
   const plain = (signature: string, doc: string | null = null): Told => ({ signature, doc, parameters: [] });
-  switch (definition.kind) {
-    case "block":
-    case "const":
-      return documentedOf(definition.node, text);
-    case "parameter":
-      return plain(parameterText(definition.node, text), definition.node.doc);
-    case "sub-block":
-      return plain(`${name}: ${of(definition.node.value.span)}`, definition.node.doc);
-    case "weight":
-      return plain(`${definition.node.kind} ${name}: ${of(definition.node.type.span)}`, definition.node.doc);
-    case "function":
-      return plain(headOf(text.slice(definition.node.span.start, definition.node.span.end)), definition.node.doc);
-    case "input":
-      return plain(`${name}: ${of(definition.node.type.span)}`);
-    case "axis":
-      return plain(`axis ${name}${definition.bound ? ` <= ${of(definition.bound.span)}` : ""}`);
-    case "local":
-      return plain(`${name} = ${of(definition.value.span)}`);
-    case "each":
-      return plain(`${name} in ${of(definition.list.span)}`);
-    case "loss":
-      return plain(`loss ${name}`);
-    case "result":
-      return plain(`${name}: ${of(definition.type.span)}`);
-    default:
-      return definition satisfies never;
-  }
+  const shown: { readonly [K in Definition["kind"]]: (it: Extract<Definition, { kind: K }>) => Told } = {
+    block: ({ node }) => documentedOf(node, text),
+    const: ({ node }) => documentedOf(node, text),
+    parameter: ({ node }) => plain(parameterText(node, text), node.doc),
+    "sub-block": ({ node }) => plain(`${name}: ${of(node.value.span)}`, node.doc),
+    weight: ({ node }) => plain(`${node.kind} ${name}: ${of(node.type.span)}`, node.doc),
+    function: ({ node }) => plain(headOf(text.slice(node.span.start, node.span.end)), node.doc),
+    input: ({ node }) => plain(`${name}: ${of(node.type.span)}`),
+    axis: ({ bound }) => plain(`axis ${name}${bound ? ` <= ${of(bound.span)}` : ""}`),
+    local: ({ value }) => plain(`${name} = ${of(value.span)}`),
+    each: ({ list }) => plain(`${name} in ${of(list.span)}`),
+    loss: () => plain(`loss ${name}`),
+    result: ({ type }) => plain(`${name}: ${of(type.span)}`),
+  };
+  return (shown[definition.kind] as (it: Definition) => Told)(definition); // by its kind
 }
 
 /** The values of a definition in checks, or of its name at one binding. */

@@ -21,9 +21,8 @@ import type {
 } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
 import { chain, choice, expression } from "./expressions.js";
-import { MAX_NESTING } from "./limits.js";
 import { stringLiteral } from "./literals.js";
-import { body } from "./statements.js";
+import { body, ifChain } from "./statements.js";
 
 /** `length` is the length of the source text. */
 export function fileOf(b: Builder, node: cst.FileCstNode, length: number): Omit<File, "allows"> {
@@ -149,35 +148,13 @@ function weight(b: Builder, node: cst.WeightMemberCstNode): Weight {
   };
 }
 
-function conditional(b: Builder, node: cst.MemberIfCstNode): MemberIf {
-  const { If, Else, expression: conditions, members: bodies } = node.children;
-  const { end } = b.nodeSpan(node);
-  if (If.length > MAX_NESTING) {
-    b.report("nesting-too-deep", { limit: MAX_NESTING }, b.tokenSpan(If[MAX_NESTING]!));
-    throw new Incomplete();
-  }
-  const branches = b.need(bodies).map((x) => members(b, x));
-  const tests = conditions.map((c) => expression(b, c));
-  let otherwise: readonly Member[] = (Else?.length ?? 0) >= If.length ? b.need(branches[If.length]) : [];
-  for (let i = If.length - 1; i > 0; i--) {
-    otherwise = [
-      {
-        kind: "member-if",
-        condition: b.need(tests[i]),
-        then: b.need(branches[i]),
-        else: otherwise,
-        span: b.span(If[i]!.startOffset, end),
-      },
-    ];
-  }
-  return {
-    kind: "member-if",
-    condition: b.need(tests[0]),
-    then: b.need(branches[0]),
-    else: otherwise,
-    span: b.span(If[0]!.startOffset, end),
-  };
-}
+const conditional = (b: Builder, node: cst.MemberIfCstNode): MemberIf =>
+  ifChain(
+    b,
+    node,
+    () => b.need(node.children.members).map((x) => members(b, x)),
+    (parts): MemberIf => ({ kind: "member-if", ...parts }),
+  );
 
 function fn(b: Builder, node: cst.FunctionMemberCstNode): Fn {
   const { Identifier, functionInput, results: declared, body: bodies } = node.children;

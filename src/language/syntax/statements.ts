@@ -1,6 +1,7 @@
 // Builds the statements of a function's body.
 import type * as cst from "../../../grammar/cst.js";
-import type { Name, Stmt } from "./ast.js";
+import type { Span } from "../diagnostics/span.js";
+import type { Expr, Name, Stmt } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
 import { choice, expression, valueOrRange } from "./expressions.js";
 import { MAX_NESTING } from "./limits.js";
@@ -44,37 +45,48 @@ function loop(b: Builder, node: cst.ForStatementCstNode): Stmt {
 }
 
 function conditional(b: Builder, node: cst.IfStatementCstNode): Stmt {
-  const { If, Else, expression: conditions, choice: rest, body: bodies } = node.children;
-  const { end } = b.nodeSpan(node);
+  const { If, expression: conditions, choice: rest, body: bodies } = node.children;
   if (rest) {
     const value = choice(b, If[0]!, expression(b, conditions[0]), rest[0]!);
     return { kind: "expr", value, span: value.span };
   }
-  if (If.length > MAX_NESTING) {
-    b.report("nesting-too-deep", { limit: MAX_NESTING }, b.tokenSpan(If[MAX_NESTING]!));
+  return ifChain<Stmt, Stmt>(
+    b,
+    node,
+    () => b.need(bodies).map((x) => body(b, x)),
+    (parts) => ({ kind: "if", ...parts }),
+  );
+}
+
+interface IfParts<Item> {
+  readonly condition: Expr;
+  readonly then: readonly Item[];
+  readonly else: readonly Item[];
+  readonly span: Span;
+}
+
+/** An `if` of statements or members: each `else if` is an else branch with one `if`, which `make` makes of its parts. */
+export function ifChain<Item, If extends Item>(
+  b: Builder,
+  node: cst.IfStatementCstNode | cst.MemberIfCstNode,
+  branchesOf: () => readonly (readonly Item[])[],
+  make: (parts: IfParts<Item>) => If,
+): If {
+  const { If: ifs, Else, expression: conditions } = node.children;
+  const { end } = b.nodeSpan(node);
+  if (ifs.length > MAX_NESTING) {
+    b.report("nesting-too-deep", { limit: MAX_NESTING }, b.tokenSpan(ifs[MAX_NESTING]!));
     throw new Incomplete();
   }
-  const branches = b.need(bodies).map((x) => body(b, x));
+  const branches = branchesOf();
   const tests = conditions.map((c) => expression(b, c));
-  let otherwise: readonly Stmt[] = (Else?.length ?? 0) >= If.length ? b.need(branches[If.length]) : [];
-  for (let i = If.length - 1; i > 0; i--) {
-    otherwise = [
-      {
-        kind: "if",
-        condition: b.need(tests[i]),
-        then: b.need(branches[i]),
-        else: otherwise,
-        span: b.span(If[i]!.startOffset, end),
-      },
-    ];
+  let otherwise: readonly Item[] = (Else?.length ?? 0) >= ifs.length ? b.need(branches[ifs.length]) : [];
+  for (let i = ifs.length - 1; ; i--) {
+    const [condition, then] = [b.need(tests[i]), b.need(branches[i])];
+    const made = make({ condition, then, else: otherwise, span: b.span(ifs[i]!.startOffset, end) });
+    if (i === 0) return made;
+    otherwise = [made];
   }
-  return {
-    kind: "if",
-    condition: b.need(tests[0]),
-    then: b.need(branches[0]),
-    else: otherwise,
-    span: b.span(If[0]!.startOffset, end),
-  };
 }
 
 function binding(b: Builder, node: cst.BindingOrValueCstNode): Stmt {

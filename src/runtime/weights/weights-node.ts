@@ -16,7 +16,15 @@ import { BASE, openOverBase, INDEX, readIndex, SINGLE } from "./base-node.js";
 import { expectHeld } from "./held.js";
 import { reaching, readExactly } from "./reading-node.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
-import { headerBytes, ofBytes, parseHeader, quantizedMetadata, writeHeader, type FileTensor } from "./safetensors.js";
+import {
+  headerBytes,
+  ofBytes,
+  parseHeader,
+  quantizedMetadata,
+  writeHeader,
+  type FileTensor,
+  type TensorToWrite,
+} from "./safetensors.js";
 import type { TensorEntry, WeightSource } from "./source.js";
 
 /**
@@ -179,17 +187,27 @@ export async function saveWeights(
     };
   });
   const blocks = new Map(entries.flatMap(({ key, blocks }) => (blocks === null ? [] : [[key, blocks] as const])));
-  const header = writeHeader(entries, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
+  await writeFile(path, entries, blocks, async ({ weight, dtype, blocks }, write) => {
+    const words = await values(weight);
+    expectHeld(weight, words, blocks ?? dtype);
+    // Written in pieces, so that an interrupt is handled between two.
+    for (let first = 0; first < words.length; first += PIECE)
+      await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));
+  });
+}
+
+/** Writes a header and then each tensor, atomically. `blocks`: the types of tensors in blocks, by key. */
+async function writeFile<T extends TensorToWrite>(
+  path: string,
+  tensors: readonly T[],
+  blocks: ReadonlyMap<string, BlockType>,
+  writeTensor: (tensor: T, write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const header = writeHeader(tensors, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
   await reaching("write", path, () =>
     writePieces(path, async (write) => {
       await write(header);
-      for (const { weight, dtype, blocks } of entries) {
-        const words = await values(weight);
-        expectHeld(weight, words, blocks ?? dtype);
-        // Written in pieces, so that an interrupt is handled between two.
-        for (let first = 0; first < words.length; first += PIECE)
-          await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));
-      }
+      for (const tensor of tensors) await writeTensor(tensor, write);
     }),
   );
 }
@@ -212,13 +230,7 @@ export async function saveTensors(path: string, tensors: readonly SavedTensor[])
     blocks.set(key, dtype);
     return { key, dtype: "U8", shape: ofBytes(shape, dtype), tensor };
   });
-  const header = writeHeader(entries, new Map([["format", "pt"], ...quantizedMetadata(blocks)]));
-  await reaching("write", path, () =>
-    writePieces(path, async (write) => {
-      await write(header);
-      for (const { tensor } of entries) await write(await tensor.read());
-    }),
-  );
+  await writeFile(path, entries, blocks, async ({ tensor }, write) => write(await tensor.read()));
 }
 
 const exists = async (path: string): Promise<boolean> => {

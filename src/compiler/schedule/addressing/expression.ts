@@ -1,5 +1,6 @@
 // Expressions: trees of pointwise operators inlined into a kernel, over elements in memory or in the kernel's
 // accumulators.
+import { addTo } from "../../../ground/base/collections.js";
 import { invariant } from "../../../ground/base/invariant.js";
 import { isPointwise, isView, isOp, type Node } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
@@ -129,9 +130,7 @@ export class ExpressionBuilder {
       this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank)),
     );
     const place = this.#operations.push({ node, inputs: inputTypes(node.op, node.inputs), operands }) - 1;
-    const places = this.#operationPlaces.get(node);
-    if (places) places.push({ at, place });
-    else this.#operationPlaces.set(node, [{ at, place }]);
+    addTo(this.#operationPlaces, node, { at, place });
     return place;
   }
   #key({ value, parts }: Layout, access: Access, dtype: DType): string {

@@ -1,6 +1,7 @@
 // The order of computation: inputs before readers; the starts of an axis that only the device counts before values
 // along it; integer values come as early as possible.
-import { isOp, nodesOf, type Graph, type Node } from "../../ir/graph.js";
+import { addTo } from "../../../ground/base/collections.js";
+import { isOp, nodesOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import type { Extents } from "./extents.js";
 
 export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
@@ -13,11 +14,7 @@ export function orderOf(graph: Graph, extents: Extents): readonly Node[] {
     seen.add(node);
     stack.push({ node, before: [...node.inputs, ...startsBefore(graph, node, extents)], next: 0 });
   };
-  for (const root of [
-    ...graph.outputs.map((o) => o.node),
-    ...graph.states.map((s) => s.next),
-    ...graph.starts.values(),
-  ]) {
+  for (const root of [...resultNodes(graph), ...graph.starts.values()]) {
     enter(root);
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       const before = top.before[top.next++];
@@ -63,11 +60,7 @@ function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly
     if (!isNumberOfRows(node)) continue;
     const needs = [...new Set([...node.inputs, ...startsOf(node)])].filter((n) => n.inputs.length > 0);
     missing.set(node, needs.length);
-    for (const n of needs) {
-      const others = waiting.get(n);
-      if (others) others.push(node);
-      else waiting.set(n, [node]);
-    }
+    for (const n of needs) addTo(waiting, n, node);
   }
   const enter = (first: Node): void => {
     const stack = [first];

@@ -1,7 +1,7 @@
 // Norms before a mixture: a value that only products read, the router and the experts' first, is computed by each of
 // them where it loads it, as by the one product that reads it in a dense layer.
 import { readersOf } from "../../../ground/base/collections.js";
-import { isOp, isPointwise, nodesOf, type Graph, type Node } from "../../ir/graph.js";
+import { isOp, isPointwise, nodesOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { mapGraph } from "../../passes/rewrite.js";
 import { isSingleProduct } from "./consumers.js";
 
@@ -10,7 +10,7 @@ export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Gr
   const nodes = nodesOf(graph);
   if (!nodes.some((n) => isOp(n, "grouped_matmul"))) return graph;
   const readers = readersOf(nodes);
-  const kept = new Set<Node>([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next)]);
+  const kept = new Set<Node>(resultNodes(graph));
   const readersAt = (node: Node): readonly Node[] => (kept.has(node) ? [] : (readers.get(node) ?? []));
   const gathers = (node: Node): boolean => {
     const [product, ...more] = readersAt(node);

@@ -1,6 +1,6 @@
 // Rows of no group, as those of entries whose expert does nothing, that nothing reads: products need not write them.
 import { readersOf } from "../../../ground/base/collections.js";
-import { isOp, isPointwise, nodesOf, producerOf, typeOf, type Graph, type Node } from "../../ir/graph.js";
+import { isOp, isPointwise, nodesOf, producerOf, typeOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { operandsOf } from "../../ops/groups.js";
 import { mapGraph } from "../../passes/rewrite.js";
 import { equalSizes } from "../../../ground/size/size.js";
@@ -10,7 +10,7 @@ export function unreadRows(graph: Graph): Graph {
   const nodes = nodesOf(graph);
   if (!nodes.some((n) => isOp(n, "grouped_matmul"))) return graph;
   const readers = readersOf(nodes);
-  const results = new Set<Node>([...graph.outputs.map((o) => o.node), ...graph.states.map((s) => s.next)]);
+  const results = new Set<Node>(resultNodes(graph));
   const known = new Map<Node, Map<Node, boolean>>();
   /** Whether nothing reads the rows of a value that lie behind the last of the groups that begin at `starts`. */
   const areUnread = (value: Node, starts: Node): boolean => {

@@ -1,6 +1,6 @@
 // The rotary-embedding epilogue: heads of a slice are rotated by the angles of their row before they are stored (Su et
 // al. 2021, arXiv 2104.09864, equation 34).
-import { isGather, isOp, type Node, isView } from "../../ir/graph.js";
+import { isGather, isOp, isView, type Node } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../../ground/size/size.js";
 import { canLieAt } from "../addressing/views.js";
 import { dtypeAt } from "../addressing/expression-text.js";
@@ -214,11 +214,11 @@ function rotatedPairs(
   );
 }
 
-/** As `rotatedPairs`, with the angles of both pairs taken before. */
-function takenPairs(
+/** The texts that `takenPairs` and `takenPair` share. */
+function takenBefore(
   { positions, angles, width, into }: Rotation,
-  { kernel, expression, slice, place, codecs, n, pairs }: SliceText,
-): TakenText {
+  { kernel, expression, place, codecs, n, pairs }: SliceText,
+) {
   const dtype = dtypeAt(expression, place);
   const table = kernel.inputOnce(angles, "f32");
   const half = kernel.size(pairs);
@@ -232,6 +232,14 @@ function takenPairs(
     `let t${n}angle = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)} + ` +
       `pairBegin(column) % ${kernel.size(width)};`,
   ];
+  const index = indexed === null ? [] : [{ name: `t${n}index`, type: "u32", value: indexed }];
+  return { table, half, start, stored, buffer, lines, index };
+}
+
+/** As `rotatedPairs`, with the angles of both pairs taken before. */
+function takenPairs(rotation: Rotation, text: SliceText): TakenText {
+  const { kernel, slice, n, pairs } = text;
+  const { table, half, start, stored, buffer, lines, index } = takenBefore(rotation, text);
   const fields = [
     { name: `t${n}cosine`, type: "vec2f", value: `vec2f(${table}[t${n}angle], ${table}[t${n}angle + 1u])` },
     {
@@ -239,7 +247,7 @@ function takenPairs(
       type: "vec2f",
       value: `vec2f(${table}[t${n}angle + ${half}], ${table}[t${n}angle + ${half} + 1u])`,
     },
-    ...(indexed === null ? [] : [{ name: `t${n}index`, type: "u32", value: indexed }]),
+    ...index,
   ];
   const turn = (h: number): readonly string[] => [
     `let low${h} = frame${n}(r, row, k + ${h}u, x[${2 * h}]);`,
@@ -259,26 +267,14 @@ function takenPairs(
 }
 
 /** As `takenPairs`, of one pair, with all else that is loaded taken before. */
-function takenPair({ positions, angles, width, into }: Rotation, text: SliceText): TakenText {
-  const { kernel, expression, slice, place, codecs, n, pairs } = text;
-  const dtype = dtypeAt(expression, place);
-  const table = kernel.inputOnce(angles, "f32");
-  const half = kernel.size(pairs);
-  const indexed = "offset" in into ? null : `${kernel.inputOnce(into.index, "u32")}[row]`;
-  const stride = kernel.size(into.stride);
-  const start = "offset" in into ? `row * ${stride} + ${kernel.size(into.offset)}` : `taken.t${n}index * ${stride}`;
-  const stored = (value: string): string => codecs[into.result]!.store(value, dtype);
-  const buffer = `y${into.result}`;
-  const turn = `t${n}angle`;
-  const lines = [
-    `let ${turn} = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)} + ` +
-      `pairBegin(column) % ${kernel.size(width)};`,
-  ];
+function takenPair(rotation: Rotation, text: SliceText): TakenText {
+  const { kernel, slice, n } = text;
+  const { table, half, start, stored, buffer, lines, index } = takenBefore(rotation, text);
   const fields = [
     ...fieldsOf(text),
-    { name: `t${n}cosine`, type: "f32", value: `${table}[${turn}]` },
-    { name: `t${n}sine`, type: "f32", value: `${table}[${turn} + ${half}]` },
-    ...(indexed === null ? [] : [{ name: `t${n}index`, type: "u32", value: indexed }]),
+    { name: `t${n}cosine`, type: "f32", value: `${table}[t${n}angle]` },
+    { name: `t${n}sine`, type: "f32", value: `${table}[t${n}angle + ${half}]` },
+    ...index,
   ];
   const [low, high] = [`low${n}`, `high${n}`];
   const values = [

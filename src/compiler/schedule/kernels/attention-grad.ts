@@ -1,12 +1,11 @@
 // The spec of attention gradients: one kernel, dispatched once for the rows of queries and once for those of keys.
 import { invariant } from "../../../ground/base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
-import { DEFAULT_LIMITS } from "../../../runtime/program/target.js";
 import { addSizes } from "../../../ground/size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
-import { declareTiling } from "./attention.js";
+import { declareTiling, halfTile, LANES, MOST_VECTORS, tileWithin } from "./attention.js";
 import { exactAttention, sharedAttention, type ExactAttention } from "../tunings/attention.js";
 import {
   columnsOf,
@@ -227,11 +226,6 @@ function byUnits(
   return { kernel, tile: own.m * own.subgroups };
 }
 
-/** The most vectors of columns per lane for half a tile's rows: as many as Mesa unrolls. */
-const MOST_VECTORS = 16;
-/** Two columns each for vectors of a row up to 256 wide. */
-const LANES = [8, 16, 32] as const;
-
 /** The kernel with its tile's constants; `most`: the most rows of a sequence. */
 function tiled(
   tuning: ExactAttention,
@@ -241,11 +235,9 @@ function tiled(
   weighted: boolean,
   extents: Extents,
 ): Tiled {
-  const needed = most === Infinity ? Infinity : 2 ** Math.ceil(Math.log2(Math.max(1, most)));
   if (!weighted && tuning.kind === "subgroup" && Math.max(quarters, quartersV) <= MOST_VECTORS * tuning.width) {
     const [chunks, parts] = [Math.ceil(quarters / tuning.width), Math.ceil(quartersV / tuning.width)];
-    let half = Math.max(1, Math.min(tuning.tile, needed) / 2);
-    while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
+    const half = halfTile(tuning.tile, most, Math.max(chunks, parts));
     const kernel = new KernelBuilder("attention_grad_subgroup", extents)
       .subgroups(tuning.width)
       .constant("WIDTH", tuning.width)
@@ -254,9 +246,7 @@ function tiled(
   }
   const own = sharedAttention(tuning);
   const lanes = LANES.find((n) => n >= own.lanes && Math.max(quarters, quartersV) <= 2 * n) ?? LANES.at(-1)!;
-  let tile = Math.min(own.tile, needed);
-  const each = 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0);
-  while (tile > 1 && tile * each > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const tile = tileWithin(own.tile, most, 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0));
   const kernel = new KernelBuilder(weighted ? "attention_weighted_grad" : "attention_grad", extents)
     .holdsMany()
     .constant("LANES", lanes)

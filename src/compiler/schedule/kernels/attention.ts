@@ -268,7 +268,7 @@ function bySlices(tuning: WideAttention, quarters: number, quartersV: number, mo
 }
 
 /** Invocations of a workgroup: for widths up to 256 a lane owns at most two vectors of columns. */
-const LANES = [8, 16, 32] as const;
+export const LANES = [8, 16, 32] as const;
 
 function byWorkgroup(
   file: "attention" | "attention_weighted",
@@ -279,10 +279,9 @@ function byWorkgroup(
   make: Make,
 ): Tiled {
   const lanes = LANES.find((n) => n >= least && quartersV <= 2 * n) ?? LANES.at(-1)!;
-  let tile = Math.min(wanted, powerFrom(most));
   // With weights also whether a key was seen, by each lane and by all.
   const more = file === "attention" ? 0 : 4 * lanes + 4;
-  while (tile > 1 && tile * (16 * quarters + 20 * lanes + 4 + more) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const tile = tileWithin(wanted, most, 16 * quarters + 20 * lanes + 4 + more);
   const kernel = make(file)
     .holdsMany()
     .constant("LANES", lanes)
@@ -292,7 +291,7 @@ function byWorkgroup(
 }
 
 /** The most vectors of columns per lane, of a row and of half a tile: as many as Mesa unrolls. */
-const MOST_VECTORS = 16;
+export const MOST_VECTORS = 16;
 
 function bySubgroup(
   { width, tile: wanted }: SubgroupAttention,
@@ -306,9 +305,22 @@ function bySubgroup(
     make(file).subgroups(width).constant("WIDTH", width).constant("CHUNKS", chunks).constant("PARTS", parts);
   const row: Tiled = { kernel: own("attention_row"), tile: 1, alone: true };
   if (most === 1) return [row];
-  let half = Math.max(1, Math.min(wanted, powerFrom(most)) / 2);
-  while (half > 1 && half * Math.max(chunks, parts) > MOST_VECTORS) half /= 2;
+  const half = halfTile(wanted, most, Math.max(chunks, parts));
   return [row, { kernel: own("attention_subgroup").constant("HALF", half), tile: 2 * half }];
+}
+
+/** Half a tile of at most `wanted` rows, so that a lane's vectors of columns, `each` for a row, are unrolled. */
+export function halfTile(wanted: number, most: number, each: number): number {
+  let half = Math.max(1, Math.min(wanted, powerFrom(most)) / 2);
+  while (half > 1 && half * each > MOST_VECTORS) half /= 2;
+  return half;
+}
+
+/** A tile of at most `wanted` rows whose workgroup memory, `each` bytes for a row, any device has. */
+export function tileWithin(wanted: number, most: number, each: number): number {
+  let tile = Math.min(wanted, powerFrom(most));
+  while (tile > 1 && tile * each > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  return tile;
 }
 
 /** The smallest power of two that is at least `n`. */

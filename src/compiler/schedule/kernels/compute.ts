@@ -1,6 +1,7 @@
 // Specs of reductions and losses.
 import { isFloat, type DType } from "../../../ground/base/dtype.js";
 import type { Size } from "../../../ground/size/size.js";
+import type { TensorType } from "../../ir/types.js";
 import { stridesOf } from "../addressing/index-map.js";
 import { rounding } from "../codecs/codec.js";
 import { storageType } from "../codecs/words.js";
@@ -187,11 +188,13 @@ const crossEntropy: Spec<"cross_entropy"> = ({ inputs, extents, tunings }) => {
   const classes = x.shape.at(-1)!;
   const together = rowsTogether(kernel, classes, tunings.reductions);
   kernel.count("rowCount", rows).count("classes", classes);
-  kernel.function(
-    `fn ignored(bits: u32) -> bool { return ${targets.dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`,
-  );
+  kernel.function(ignoring(targets));
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
+
+/** `fn ignored(bits: u32) -> bool`: whether a target is negative, so that its row has no loss. */
+export const ignoring = ({ dtype }: TensorType): string =>
+  `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;
 
 const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
   const before = inputs.length === 3 ? 1 : 0;

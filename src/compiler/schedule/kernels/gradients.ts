@@ -1,9 +1,8 @@
 // Specs of gradients: of tables and of the loss.
-import type { TensorType } from "../../ir/types.js";
 import { rounding } from "../codecs/codec.js";
 import { words } from "../codecs/words.js";
 import type { Step } from "../plan.js";
-import { rowsTogether } from "./compute.js";
+import { ignoring, rowsTogether } from "./compute.js";
 import { input, KernelBuilder, readValues, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 
 const gatherGrad: Spec<"gather_grad"> = ({ attrs, inputs, results, extents, tunings, prologue, places }) => {
@@ -73,8 +72,5 @@ const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings, inPlac
   kernel.function(rounding(words, x.dtype)).function(ignoring(targets));
   return work([kernel.dispatch(extents.ceilDivide(rows, together))]);
 };
-
-const ignoring = ({ dtype }: TensorType): string =>
-  `fn ignored(bits: u32) -> bool { return ${dtype === "i32" ? "bits >= 0x80000000u" : "false"}; }`;
 
 export const gradientSpecs = { gather_grad: gatherGrad, cross_entropy_grad: crossEntropyGrad, class_grad: classGrad };

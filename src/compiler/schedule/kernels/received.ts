@@ -1,11 +1,11 @@
 // The spec of `received`: the sums of queries' exponentials, then the sums of keys' shares.
 import { invariant } from "../../../ground/base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
-import { DEFAULT_LIMITS } from "../../../runtime/program/target.js";
 import { addSizes, type Size } from "../../../ground/size/size.js";
 import type { Step } from "../plan.js";
 import { words } from "../codecs/words.js";
 import { sharedAttention } from "../tunings/attention.js";
+import { tileWithin } from "./attention.js";
 import { bindRowInputs, elementOf, extent, reader, rowsOf } from "./attention-operands.js";
 import { declareSeeing, declareSight } from "./attention-texts.js";
 import {
@@ -39,8 +39,7 @@ function sideStep({ attrs, inputs, extents, tunings, views }: Context, side: "qu
   const own = ofQueries ? q : k;
   const quarters = Math.ceil(q.width / 4);
   const { lanes, tile: wanted } = sharedAttention(tunings.attention);
-  let tile = wanted;
-  while (tile > 1 && tile * (16 * quarters + 8 * lanes) > DEFAULT_LIMITS.workgroupStorageBytes) tile /= 2;
+  const tile = tileWithin(wanted, Infinity, 16 * quarters + 8 * lanes);
 
   const kernel = new KernelBuilder(ofQueries ? "score_sums" : "received", extents)
     .read("q", elementOf(q), input(0))

@@ -1,6 +1,6 @@
 // Finds the gradients of logits and the results computed from them, so that they can be computed in parts of the
 // classes, one after the other.
-import { isOp, type Graph, type Node } from "../../ir/graph.js";
+import { isOp, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { keepsColumns } from "./columns.js";
 
 /**
@@ -111,11 +111,7 @@ export function groupsLast(graph: Graph, groups: readonly GradientGroup[]): read
   const stack: { readonly node: Node; readonly inputs: readonly Node[]; next: number }[] = [];
   const enter = (node: Node): void =>
     void stack.push({ node, inputs: [...node.inputs, ...(before.get(node) ?? [])], next: 0 });
-  for (const root of [
-    ...graph.outputs.map((o) => o.node),
-    ...graph.states.map((s) => s.next),
-    ...graph.starts.values(),
-  ]) {
+  for (const root of [...resultNodes(graph), ...graph.starts.values()]) {
     if (!order.has(root)) enter(root);
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       const input = top.inputs[top.next++];

@@ -42,47 +42,32 @@ export const environment = (
 export function evaluate(expr: Expr, env: Env): ConstValue {
   const { checker } = env;
   checker.enter(expr.span);
-  const value = evaluateKind(expr, env);
+  const value = (EVALUATE[expr.kind] as (expr: Expr, env: Env) => ConstValue)(expr, env); // by its kind
   checker.leave();
   return value;
 }
 
-function evaluateKind(expr: Expr, env: Env): ConstValue {
-  switch (expr.kind) {
-    case "number":
-      return withinLimit(env.checker, numberOf(expr.value, expr.form), expr.span);
-    case "string":
-      return { kind: "string", value: expr.value };
-    case "bool":
-      return bool(expr.value);
-    case "none":
-      return { kind: "none" };
-    case "name":
-      return evaluateName(expr, env);
-    case "unary":
-      return evaluateUnary(expr, env);
-    case "binary":
-      return evaluateBinary(expr, env);
-    case "if": {
-      const chosen = conditionOf(expr.condition, env);
-      return chosen === null ? ERROR : evaluate(chosen ? expr.then : expr.else, env);
-    }
-    case "list":
-      return listOf(expr.items.map((item) => evaluate(item, env)));
-    case "comprehension":
-      return evaluateComprehension(expr, env);
-    case "range":
-      return evaluateRange(expr, env);
-    case "call":
-      return evaluateCall(expr, env);
-    case "member":
-      return evaluateMember(expr, env);
-    case "index":
-      return evaluateIndex(expr, env);
-    default:
-      return expr satisfies never;
-  }
-}
+const EVALUATE: {
+  readonly [K in Expr["kind"]]: (expr: Extract<Expr, { kind: K }>, env: Env) => ConstValue;
+} = {
+  number: (expr, env) => withinLimit(env.checker, numberOf(expr.value, expr.form), expr.span),
+  string: ({ value }) => ({ kind: "string", value }),
+  bool: ({ value }) => bool(value),
+  none: () => ({ kind: "none" }),
+  name: evaluateName,
+  unary: evaluateUnary,
+  binary: evaluateBinary,
+  if(expr, env) {
+    const chosen = conditionOf(expr.condition, env);
+    return chosen === null ? ERROR : evaluate(chosen ? expr.then : expr.else, env);
+  },
+  list: ({ items }, env) => listOf(items.map((item) => evaluate(item, env))),
+  comprehension: evaluateComprehension,
+  range: evaluateRange,
+  call: evaluateCall,
+  member: evaluateMember,
+  index: evaluateIndex,
+};
 
 const needsBody = (value: ConstValue): boolean =>
   value.kind === "tensor" || value.kind === "route" || value.kind === "choice";
@@ -167,12 +152,9 @@ export function conditionOf(expr: Expr, env: Env): boolean | null {
     case "route":
     case "choice":
     case "size": {
-      const hint = value.kind === "tensor" ? "to choose element by element, use `where(condition, a, b)`" : undefined;
-      env.checker.report(
-        "not-compile-time",
-        { what: "a condition", value: describe(value), ...(hint === undefined ? {} : { hint }) },
-        expr.span,
-      );
+      const hint = "to choose element by element, use `where(condition, a, b)`";
+      const found = { what: "a condition", value: describe(value), ...(value.kind === "tensor" && { hint }) };
+      env.checker.report("not-compile-time", found, expr.span);
       return null;
     }
     default:

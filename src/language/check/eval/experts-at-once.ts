@@ -1,5 +1,6 @@
 // Batches expert calls: blocks that differ only in their weights, and compute row by row, are called once, with a row
 // for each entry. If a list contains blocks of several kinds, each kind is called once.
+import { addTo } from "../../../ground/base/collections.js";
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn } from "../../syntax/ast.js";
 import { addSizes, axisSize, equalSizes, rowsSize, type Size } from "../../../ground/size/size.js";
@@ -230,11 +231,7 @@ function weightsOfAlike(instances: readonly Instance[]): AlikeWeights | null {
   for (const other of instances) {
     const pairs = new Pairs();
     if (!pairs.alike(first, other)) return null;
-    for (const [weight, own] of pairs.weights) {
-      const all = weights.get(weight);
-      if (all) all.push(own);
-      else weights.set(weight, [own]);
-    }
+    for (const [weight, own] of pairs.weights) addTo(weights, weight, own);
   }
   // A weight shared by several instances does not belong to a single expert.
   if (instances.length > 1)
