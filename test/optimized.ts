@@ -1,5 +1,5 @@
 // The optimized graph of a source, for tests that look at the reference alone: nothing is scheduled, no kernel written.
-import type { Model } from "../src/language/check/model.js";
+import type { Model } from "../src/language/check/model/model.js";
 import type { CompileOptions } from "../src/compiler/compile.js";
 import { formatDiagnostics } from "../src/language/diagnostics/format.js";
 import type { Graph } from "../src/compiler/ir/graph.js";

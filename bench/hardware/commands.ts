@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Card } from "../../src/tools/hardware/cards.js";
+import type { Card } from "../../src/tools/hardware/isa/cards.js";
 import { nullEnvironment } from "../../src/tools/hardware/drivers-node.js";
 
 /** What was encoded from one mark to the next. */

@@ -1,5 +1,5 @@
 // Intel's GPUs in the report: what their compiler says of each kernel that some case runs, without a model of time.
-import type { Gpu } from "../../src/tools/hardware/cards.js";
+import type { Gpu } from "../../src/tools/hardware/isa/cards.js";
 import { countsOf, type CountedRow } from "../../src/tools/hardware/counts.js";
 import type { NullDevice } from "../../src/tools/hardware/null-device-node.js";
 import { table } from "../tables.js";

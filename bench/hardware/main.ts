@@ -2,7 +2,7 @@
 // and writes hardware.md and files beside it. All times are estimates from machine code, not measurements.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CARDS, GPU_IDS, INTEL, isCard, type Card, type Gpu } from "../../src/tools/hardware/cards.js";
+import { CARDS, GPU_IDS, INTEL, isCard, type Card, type Gpu } from "../../src/tools/hardware/isa/cards.js";
 import { missingForNullDevice } from "../../src/tools/hardware/drivers-node.js";
 import { labOf } from "../../src/tools/hardware/lab.js";
 import { NullDevice } from "../../src/tools/hardware/null-device-node.js";

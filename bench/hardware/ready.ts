@@ -1,6 +1,6 @@
 // Ends with 3, and says what to install, where this machine cannot open the GPU that `--card` names or, without it, the
 // first: start.mjs asks before it installs anything.
-import { GPU_IDS, gpuOf } from "../../src/tools/hardware/cards.js";
+import { GPU_IDS, gpuOf } from "../../src/tools/hardware/isa/cards.js";
 import { missingForNullDevice } from "../../src/tools/hardware/drivers-node.js";
 
 const words = process.argv.slice(2).flatMap((word) => word.split("="));

@@ -1,5 +1,5 @@
 // hardware.md: what GPUs' compilers make of modc's kernels; and hardware-kernels.md, each kernel by itself.
-import { CARDS, INTEL, isCard, type Card, type Gpu } from "../../src/tools/hardware/cards.js";
+import { CARDS, INTEL, isCard, type Card, type Gpu } from "../../src/tools/hardware/isa/cards.js";
 import type { Lab } from "../../src/tools/hardware/lab.js";
 import { table } from "../tables.js";
 import type { RunCounts } from "./commands.js";

@@ -1,5 +1,5 @@
 // Tables of the machine code that a card's compiler makes of programs. Facts and estimates have separate tables.
-import type { Card } from "../../src/tools/hardware/cards.js";
+import type { Card } from "../../src/tools/hardware/isa/cards.js";
 import type { Lab, Row } from "../../src/tools/hardware/lab.js";
 import { table } from "../tables.js";
 

@@ -1,5 +1,5 @@
 // Figures of a comparison: validation loss over training operations, a panel for each size, a line for each variant.
-import { at, Plot } from "../../src/tools/train/report/chart.js";
+import { at, Plot } from "../../src/tools/train/report-chart.js";
 import { spreadOf } from "../statistics.js";
 import type { Group } from "./collect.js";
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { trainStep } from "../../src/compiler/autodiff/train-step.js";
 import { check } from "../../src/language/check/check.js";
-import type { Model, Phase } from "../../src/language/check/model.js";
+import type { Model, Phase } from "../../src/language/check/model/model.js";
 import { ledger, type Ledger } from "../../src/compiler/cost/ledger.js";
 import { formatDiagnostics } from "../../src/language/diagnostics/format.js";
 import type { Graph } from "../../src/compiler/ir/graph.js";

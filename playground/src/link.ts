@@ -1,6 +1,6 @@
 // Links that contain a program: its text, parameters and phase, packed into the fragment of an address. The contents
 // are untrusted input and never run as code of the page.
-import type { Phase } from "../../src/language/check/model.js";
+import type { Phase } from "../../src/language/check/model/model.js";
 import type { Source } from "./source.js";
 
 /** The link contains no valid program. */

@@ -1,6 +1,6 @@
 // The page: an editor, and tabs that show the compiled model.
 import { once } from "../../src/ground/base/once.js";
-import type { Phase } from "../../src/language/check/model.js";
+import type { Phase } from "../../src/language/check/model/model.js";
 import type { Checked } from "./compiler/checked.js";
 import { choice, field, h } from "./dom.js";
 import { Editor } from "./editor/editor.js";

@@ -1,5 +1,5 @@
 // The source of a program, with parameters and phase.
-import type { Phase } from "../../src/language/check/model.js";
+import type { Phase } from "../../src/language/check/model/model.js";
 
 export interface Source {
   readonly text: string;

@@ -1,5 +1,5 @@
 // The edited program: its source, parameters and phase, and its last check.
-import type { Phase } from "../../src/language/check/model.js";
+import type { Phase } from "../../src/language/check/model/model.js";
 import type { Checked } from "./compiler/checked.js";
 import type { CompilerCalls } from "./worker/protocol.js";
 import type { Source } from "./source.js";

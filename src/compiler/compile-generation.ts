@@ -1,7 +1,7 @@
 // From text to a model that generates: the two programs that read a prompt and add tokens, compiled together.
 import { once } from "../ground/base/once.js";
 import { programFor, type SourceOptions } from "./compile.js";
-import type { Model } from "../language/check/model.js";
+import type { Model } from "../language/check/model/model.js";
 import type { Diagnostic } from "../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../language/diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";

@@ -1,5 +1,5 @@
 // The whole pipeline, from text to a program: where a newcomer starts reading.
-import type { Model } from "../language/check/model.js";
+import type { Model } from "../language/check/model/model.js";
 import { emit } from "./codegen/emit.js";
 import type { Diagnostic } from "../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../language/diagnostics/span.js";

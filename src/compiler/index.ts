@@ -10,7 +10,7 @@ export {
   type GenerationModel,
 } from "./compile-generation.js";
 export { check, type CheckOptions } from "../language/check/check.js";
-export type { Entry, Model, Phase } from "../language/check/model.js";
+export type { Entry, Model, Phase } from "../language/check/model/model.js";
 export { emit } from "./codegen/emit.js";
 export type { Code } from "../language/diagnostics/catalogue.js";
 export { ModcError } from "../ground/base/errors.js";

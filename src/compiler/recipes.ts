@@ -3,7 +3,7 @@ import { once } from "../ground/base/once.js";
 import { accumulateStep, trainStep, weightsAsStates, type StepOptions, type TrainStep } from "./autodiff/train-step.js";
 import { withGradients } from "./autodiff/gradients.js";
 import { check, type Checked, type CheckOptions } from "../language/check/check.js";
-import type { Entry, Model, Phase } from "../language/check/model.js";
+import type { Entry, Model, Phase } from "../language/check/model/model.js";
 import type { Read } from "../language/check/names/files.js";
 import type { SourceFile } from "../language/diagnostics/span.js";
 import type { Graph } from "./ir/graph.js";

@@ -2,9 +2,9 @@
 import { bug } from "../ground/base/invariant.js";
 import { once } from "../ground/base/once.js";
 import type { WeightsInput } from "../runtime/weights/input.js";
-import { SessionError } from "./errors.js";
+import { SessionError } from "../language/diagnostics/errors.js";
 import { checkpointFiles } from "./families/files-node.js";
-import type { ModelKind, OpenedModel, Parameters } from "./open.js";
+import type { ModelKind, OpenedModel, Parameters } from "./opened/model.js";
 import { GgufFiles } from "./opened/gguf-files-node.js";
 import type { Parts } from "./opened/parts.js";
 import { fromDisk, importsBeside, type SourceReader } from "./opened/source-node.js";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { mainPass } from "../../bench/hardware/peers/loop.js";
 import { runsIn } from "../../bench/hardware/peers/peers.js";
-import { CARDS } from "../../src/tools/hardware/cards.js";
+import { CARDS } from "../../src/tools/hardware/isa/cards.js";
 import { countsIn } from "../../src/tools/hardware/counts.js";
 
 describe("the log of a runtime", () => {

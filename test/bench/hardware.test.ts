@@ -8,7 +8,7 @@ import { compileCase, extentsOf, HARDWARE_CASES, type HardwareCase } from "../..
 import { countRuns, type RunCounts } from "../../bench/hardware/commands.js";
 import { countKernels, isSpilling, spillsOf } from "../../bench/hardware/intel.js";
 import { totalOf } from "../../bench/hardware/tables.js";
-import { CARDS, INTEL, type Gpu } from "../../src/tools/hardware/cards.js";
+import { CARDS, INTEL, type Gpu } from "../../src/tools/hardware/isa/cards.js";
 import { missingForNullDevice } from "../../src/tools/hardware/drivers-node.js";
 import { factsOf, labOf, translate, type Lab } from "../../src/tools/hardware/lab.js";
 import { NullDevice } from "../../src/tools/hardware/null-device-node.js";

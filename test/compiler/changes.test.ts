@@ -36,7 +36,7 @@ const CHANGES: readonly Change[] = [
   },
   {
     what: "an operation of the language",
-    file: "src/language/check/operations.ts",
+    file: "src/language/check/model/operations.ts",
     after: "const rows = {\n",
     line: '  added_operation: compute<Nothing>("own"),\n',
     name: "added_operation",

@@ -13,7 +13,7 @@ import {
 } from "../../src/compiler/autodiff/train-step.js";
 import { withGradients } from "../../src/compiler/autodiff/gradients.js";
 import { check } from "../../src/language/check/check.js";
-import type { Model, Phase } from "../../src/language/check/model.js";
+import type { Model, Phase } from "../../src/language/check/model/model.js";
 import { programFor } from "../../src/compiler/compile.js";
 import type { SourceFile } from "../../src/language/diagnostics/span.js";
 import type { Graph } from "../../src/compiler/ir/graph.js";

@@ -8,7 +8,7 @@ import { optimize } from "../../src/compiler/passes/index.js";
 import type { Precision, Target } from "../../src/runtime/program/target.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { load, type Device } from "../../src/runtime/index.js";
-import type { Plan } from "../../src/compiler/schedule/plan.js";
+import type { Plan } from "../../src/compiler/schedule/plan/plan.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { candidates, tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";

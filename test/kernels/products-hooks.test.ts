@@ -17,7 +17,7 @@ import {
   type KernelContext,
   type Operand,
 } from "../../src/compiler/schedule/kernels/spec.js";
-import type { Step } from "../../src/compiler/schedule/plan.js";
+import type { Step } from "../../src/compiler/schedule/plan/plan.js";
 import { candidates, tuningsFor, type ProductTunings } from "../../src/compiler/schedule/tunings/index.js";
 import { testDevice } from "../device.js";
 import { expectClose } from "../close.js";

@@ -9,7 +9,7 @@ import { type Device, load } from "../../src/runtime/index.js";
 import { Extents } from "../../src/compiler/schedule/analysis/extents.js";
 import { rowSums } from "../../src/compiler/schedule/kernels/rows.js";
 import { input, result, type KernelBuilder, type Operand } from "../../src/compiler/schedule/kernels/spec.js";
-import type { Plan, PlanStep } from "../../src/compiler/schedule/plan.js";
+import type { Plan, PlanStep } from "../../src/compiler/schedule/plan/plan.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { candidates } from "../../src/compiler/schedule/tunings/index.js";
 import type { RowSumsTuning } from "../../src/compiler/schedule/tunings/row-sums.js";

@@ -10,7 +10,7 @@ import { formatSource } from "../../src/language/syntax/format/format-source.js"
 import { checkCausality, checkRows, PREFIXES } from "../../src/tools/verify/laws.js";
 import { loadGraph } from "../../src/tools/verify/machine.js";
 import type { Graph } from "../../src/compiler/ir/graph.js";
-import type { Phase } from "../../src/language/check/model.js";
+import type { Phase } from "../../src/language/check/model/model.js";
 import { testDevice } from "../device.js";
 import { expectAgreement, type Tally } from "../end-to-end/agree.js";
 import {

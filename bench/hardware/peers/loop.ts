@@ -1,6 +1,6 @@
 // The loop of a kernel's machine code that does its arithmetic, looked at by itself: what a pass is made of, how long a
 // SIMD is busy with it, and how long a subgroup takes that is alone. So kernels compare whose buffers are not known.
-import type { Card } from "../../../src/tools/hardware/cards.js";
+import type { Card } from "../../../src/tools/hardware/isa/cards.js";
 import { readCode } from "../../../src/tools/hardware/isa/instruction.js";
 import { Prepared, type Static } from "../../../src/tools/hardware/run/prepared.js";
 

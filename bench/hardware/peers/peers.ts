@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Gpu } from "../../../src/tools/hardware/cards.js";
+import type { Gpu } from "../../../src/tools/hardware/isa/cards.js";
 import { nullEnvironment } from "../../../src/tools/hardware/drivers-node.js";
 import type { Pipeline } from "../../../src/tools/hardware/null-device-node.js";
 import { END, LATE } from "./marks.js";

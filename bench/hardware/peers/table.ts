@@ -1,6 +1,6 @@
 // The table of peers: the loop that does the arithmetic of each runtime's kernel for the same operator, modc's first.
-import type { Card, Gpu } from "../../../src/tools/hardware/cards.js";
-import { peakOf } from "../../../src/tools/hardware/cards.js";
+import type { Card, Gpu } from "../../../src/tools/hardware/isa/cards.js";
+import { peakOf } from "../../../src/tools/hardware/isa/cards.js";
 import { countsIn } from "../../../src/tools/hardware/counts.js";
 import { factsOf, translate } from "../../../src/tools/hardware/lab.js";
 import type { NullDevice } from "../../../src/tools/hardware/null-device-node.js";

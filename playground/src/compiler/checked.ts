@@ -1,7 +1,7 @@
 // The editor's view of a source: the compiler's diagnostics with their positions, and the parameters that can be set.
 import { countOf } from "../../../src/ground/base/collections.js";
 import { catalogue } from "../../../src/language/diagnostics/catalogue.js";
-import type { Severity } from "../../../src/language/diagnostics/define.js";
+import type { Severity } from "../../../src/language/diagnostics/codes/define.js";
 import type { Diagnostic } from "../../../src/language/diagnostics/diagnostic.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { parse } from "../../../src/language/syntax/parse.js";

@@ -1,8 +1,8 @@
 // A model as a diagram of parts and wires: called blocks, choices of routes, and skip connections.
 import { groupOf, MODEL_GROUP } from "../../../src/compiler/cost/group.js";
-import type { Instance, Model, Value } from "../../../src/language/check/model.js";
-import { operations, type OperationKind } from "../../../src/language/check/operations.js";
-import { isChoice } from "../../../src/language/check/types.js";
+import type { Instance, Model, Value } from "../../../src/language/check/model/model.js";
+import { operations, type OperationKind } from "../../../src/language/check/model/operations.js";
+import { isChoice } from "../../../src/language/check/model/types.js";
 import type { Axis } from "../../../src/ground/size/axes.js";
 import { chosenFrom, declaredShare } from "../../../src/ground/size/count-rules.js";
 import { printRational } from "../../../src/ground/numerics/rational.js";

@@ -6,7 +6,7 @@ import { batchAt } from "../../../src/tools/train/batches.js";
 import { compileTraining, type TrainingPrograms } from "../../../src/tools/train/programs.js";
 import { stepSettings, withDefaults } from "../../../src/tools/train/settings.js";
 import type { TrainSettings } from "../../../src/tools/train/options.js";
-import { textInputsOf } from "../../../src/language/check/text-inputs.js";
+import { textInputsOf } from "../../../src/language/check/model/text-inputs.js";
 import { createTrainer } from "../../../src/tools/train/trainer.js";
 import type { Trainer } from "../../../src/tools/train/types.js";
 import { split, START } from "../../../src/tools/train/windows.js";

@@ -1,5 +1,5 @@
 // A chart of values by step, with a smoothed curve.
-import { Plot, ticks } from "../../../src/tools/train/report/chart.js";
+import { Plot, ticks } from "../../../src/tools/train/report-chart.js";
 import { h, s } from "../dom.js";
 
 const WIDTH = 640;

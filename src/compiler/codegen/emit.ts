@@ -1,5 +1,5 @@
 // Converts a plan to a program: WGSL for every kernel, sizes as text, source places as lines.
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { kernelFiles } from "../../ground/embedded.js";
@@ -16,7 +16,7 @@ import {
   type Target,
 } from "../../runtime/program/target.js";
 import { tuningsDigest } from "../schedule/tunings/file.js";
-import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan.js";
+import type { Kernel, Plan, PlanStep, PlanTable, Uniform } from "../schedule/plan/plan.js";
 import {
   asProgramWeight,
   PROGRAM_FORMAT,

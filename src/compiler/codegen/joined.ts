@@ -1,6 +1,6 @@
 // Prints a kernel that runs several small kernels in sequence, in one workgroup.
 import { invariant } from "../../ground/base/invariant.js";
-import type { JoinedKernel, Kernel } from "../schedule/plan.js";
+import type { JoinedKernel, Kernel } from "../schedule/plan/plan.js";
 import { bodyOf, printDeclarations, printRegion } from "./region.js";
 
 /** The entry point in a kernel file, with its workgroup size and parameters. */

@@ -3,7 +3,7 @@
 import { invariant } from "../../ground/base/invariant.js";
 import { helpersIn, wgslHelpers } from "../ops/index.js";
 import { isTexture, textureShape, writesTo } from "../../runtime/program/textures.js";
-import type { Declaration, Kernel } from "../schedule/plan.js";
+import type { Declaration, Kernel } from "../schedule/plan/plan.js";
 import { printCount, printIndex } from "../schedule/addressing/text.js";
 
 const BEGIN = "// --- parameters\n";

@@ -10,7 +10,7 @@ import { bytesOf } from "../ops/shapes.js";
 import { costOf } from "../ops/traits.js";
 import { encodings } from "../../runtime/program/encodings/index.js";
 import type { ProgramOperator, ProgramOrigin, ProgramWork } from "../../runtime/program/program.js";
-import type { Plan, PlanStep } from "../schedule/plan.js";
+import type { Plan, PlanStep } from "../schedule/plan/plan.js";
 import { rational } from "../../ground/numerics/rational.js";
 import {
   addSizes,

@@ -1,7 +1,7 @@
 // Mixtures of experts in the ledger: for each kind of expert the weights, the cost of an entry, and the expected number
 // of entries.
 import { countOf } from "../../ground/base/collections.js";
-import type { Model, ModelMixture } from "../../language/check/model.js";
+import type { Model, ModelMixture } from "../../language/check/model/model.js";
 import type { Node } from "../ir/graph.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";

@@ -1,7 +1,7 @@
 // The cost ledger: operations, bytes, parameters and cache of a model, layer by layer, as executed and with nothing
 // skipped.
 import { countOf } from "../../ground/base/collections.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import type { Cost } from "../ops/define.js";

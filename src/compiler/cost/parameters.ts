@@ -1,6 +1,6 @@
 // A model's parameters, and the active parameters, i.e. the weights that a token reads on average.
 import { countOf } from "../../ground/base/collections.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { isOp, isView, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";

@@ -1,7 +1,7 @@
 // Lowers attention, and the attention that each key receives.
 import { exactly } from "../../ground/base/collections.js";
 import { invariant } from "../../ground/base/invariant.js";
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";
 import type { OpAttrs } from "../ir/vocabulary.js";

@@ -1,6 +1,6 @@
 // The state of a lowering: creates nodes, and caches the nodes of each axis (starts, positions, segments).
 import { invariant } from "../../ground/base/invariant.js";
-import type { LogicalType, Value } from "../../language/check/model.js";
+import type { LogicalType, Value } from "../../language/check/model/model.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Node, type Origin, type InputsOf } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";

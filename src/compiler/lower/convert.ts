@@ -1,6 +1,6 @@
 // Converts a value between its forms: packed by rows, padded to the longest sequence, and broadcast to the rows of
 // another value.
-import type { LogicalType } from "../../language/check/model.js";
+import type { LogicalType } from "../../language/check/model/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { typeOf, type Node, type Packing } from "../ir/graph.js";
 import type { DType } from "../../ground/base/dtype.js";

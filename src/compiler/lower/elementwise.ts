@@ -1,6 +1,6 @@
 // Lowers sources, elementwise functions and reshapes.
 import { exactly } from "../../ground/base/collections.js";
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";

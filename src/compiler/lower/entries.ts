@@ -1,6 +1,6 @@
 // Lowers choices of entries. Except for its last axis, a score has the same axes as the choice, so that all tensors of
 // a choice have the same storage layout.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { Size } from "../../ground/size/size.js";

@@ -1,6 +1,6 @@
 // Storage of logical tensors: a tensor with exactly one sequence dimension is packed by rows. Other tensors are stored
 // in their logical shape.
-import type { LogicalType } from "../../language/check/model.js";
+import type { LogicalType } from "../../language/check/model/model.js";
 import { bug, invariant } from "../../ground/base/invariant.js";
 import type { Packing } from "../ir/graph.js";
 import { plainAxis } from "../ir/typing.js";

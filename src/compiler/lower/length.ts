@@ -1,5 +1,5 @@
 // Lowers sizes used as values: computed on the host if equal for all sequences, else on the device from the counts.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import type { Node } from "../ir/graph.js";
 import { rational, toNumber } from "../../ground/numerics/rational.js";

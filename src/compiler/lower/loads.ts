@@ -1,7 +1,7 @@
 // The load of each expert in a training step: the number of tokens that the expert computed, and the number that chose
 // the expert before a capacity dropped some.
-import type { Model, Value } from "../../language/check/model.js";
-import { isOp } from "../../language/check/types.js";
+import type { Model, Value } from "../../language/check/model/model.js";
+import { isOp } from "../../language/check/model/types.js";
 import type { GraphOutput, Node } from "../ir/graph.js";
 import { loadName, wishedName } from "../../runtime/program/observed.js";
 import type { Lowering } from "./context.js";

@@ -1,7 +1,14 @@
 // The routes of a loop over experts: finds the choice and entry of each route, and merges per-entry values into one
 // tensor for all entries.
-import type { EntryChoice, LogicalAttrs, LogicalOp, LogicalType, Route, Value } from "../../language/check/model.js";
-import { isOp, typeOf, type AxisLookup } from "../../language/check/types.js";
+import type {
+  EntryChoice,
+  LogicalAttrs,
+  LogicalOp,
+  LogicalType,
+  Route,
+  Value,
+} from "../../language/check/model/model.js";
+import { isOp, typeOf, type AxisLookup } from "../../language/check/model/types.js";
 import { attrsKey } from "../ir/key.js";
 import { declaredShare } from "../../ground/size/count-rules.js";
 import type { Rational } from "../../ground/numerics/rational.js";

@@ -1,8 +1,8 @@
 // Merges the bodies of a loop over experts: if the experts are alike, each value is computed once for all experts'
 // rows.
-import type { EntryChoice, LogicalAttrs, LogicalType, Value } from "../../language/check/model.js";
+import type { EntryChoice, LogicalAttrs, LogicalType, Value } from "../../language/check/model/model.js";
 import { isRowByRow } from "../../language/check/eval/row-by-row.js";
-import { isOp, typeOf } from "../../language/check/types.js";
+import { isOp, typeOf } from "../../language/check/model/types.js";
 import { attrsKey } from "../ir/key.js";
 import { axisSize, equalSizes, type Size } from "../../ground/size/size.js";
 import { ofAllEntries, type EmitValue, type Numbering, type OwnRoute } from "./loop-routes.js";

@@ -1,9 +1,9 @@
 // Recognizes loops over experts: `y = put(y, chosen[e], experts[e](take(x, chosen[e])) * …)` for one e after another
 // becomes `sum(experts[chosen](x) * …, axis: -2)`, if the experts are alike and compute row by row.
 import { addTo, readersOf } from "../../ground/base/collections.js";
-import type { EntryChoice, LogicalAttrs, Model, Route, Value } from "../../language/check/model.js";
-import { axesOfModel, reachable, rootsOf } from "../../language/check/model-values.js";
-import { equalShapes, isChoice, isOp, typeOf, type AxisLookup } from "../../language/check/types.js";
+import type { EntryChoice, LogicalAttrs, Model, Route, Value } from "../../language/check/model/model.js";
+import { axesOfModel, reachable, rootsOf } from "../../language/check/model/model-values.js";
+import { equalShapes, isChoice, isOp, typeOf, type AxisLookup } from "../../language/check/model/types.js";
 import { plainAxis } from "../ir/typing.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { equal } from "../../ground/numerics/rational.js";

@@ -1,5 +1,5 @@
 // Lowers losses: a value for each row, then the mean over the existing rows that are not ignored.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { typeOf } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, padded, broadcastToType } from "./convert.js";

@@ -1,14 +1,14 @@
 // Lowers the model to the graph: every logical operation becomes nodes on packed rows; positions, starts and counts
 // become explicit nodes.
-import type { LogicalOp, Model, Value } from "../../language/check/model.js";
-import { isChoice, isOp } from "../../language/check/types.js";
+import type { LogicalOp, Model, Value } from "../../language/check/model/model.js";
+import { isChoice, isOp } from "../../language/check/model/types.js";
 import { updateName, type Graph, type GraphInput, type GraphOutput, type Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 import { attentionLowerings } from "./attention.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
-import { inputRanges } from "../../language/check/input-ranges.js";
+import { inputRanges } from "../../language/check/model/input-ranges.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
 import { loadsOf } from "./loads.js";

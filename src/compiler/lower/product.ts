@@ -1,6 +1,6 @@
 // Lowers matrix products: on packed rows if all rows share one matrix or each row has a separate matrix, else padded,
 // with padding masked out of the sums.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import type { Node, Packing } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, fromPadded, masked, padded } from "./convert.js";

@@ -1,5 +1,5 @@
 // Lowers random values. Their keys do not depend on the batch row, the batch size or the lengths of other sequences.
-import type { LogicalType, Value } from "../../language/check/model.js";
+import type { LogicalType, Value } from "../../language/check/model/model.js";
 import type { Node } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPackedAlong } from "./convert.js";

@@ -1,5 +1,5 @@
 // Lowers reductions and softmax. Along sequence dimensions only existing tokens count.
-import type { LogicalType, Value } from "../../language/check/model.js";
+import type { LogicalType, Value } from "../../language/check/model/model.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import { knownOnHost } from "../../ground/size/axes.js";

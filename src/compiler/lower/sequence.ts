@@ -1,6 +1,6 @@
 // Lowers operations along a sequence axis: routes, their rows, slices and concatenations, positions, rotary embedding.
-import type { LogicalType, Value } from "../../language/check/model.js";
-import { isChoice, isOp as isOperation } from "../../language/check/types.js";
+import type { LogicalType, Value } from "../../language/check/model/model.js";
+import { isChoice, isOp as isOperation } from "../../language/check/model/types.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../../ground/size/axes.js";

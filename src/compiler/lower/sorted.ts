@@ -1,7 +1,7 @@
 // Lowers values computed for all entries of a choice at once: rows sorted by entry, and products and elementwise
 // functions with the weights of each row's expert.
-import type { Value } from "../../language/check/model.js";
-import { isOp as isOperation } from "../../language/check/types.js";
+import type { Value } from "../../language/check/model/model.js";
+import { isOp as isOperation } from "../../language/check/model/types.js";
 import { bug, invariant } from "../../ground/base/invariant.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { OpAttrs } from "../ir/vocabulary.js";

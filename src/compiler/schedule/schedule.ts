@@ -10,9 +10,9 @@ import {
   type Target,
 } from "../../runtime/program/target.js";
 import { encodedValues, encodingsOf } from "./memory/encodings.js";
-import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./kernel-graph.js";
-import { assignSlots, touched, type Storage } from "./memory/slots.js";
-import { mapStep, type Plan, type PlanOutput, type PlanStep } from "./plan.js";
+import { deviceDims, fuse, piecesOf, statesBehind, type KernelGraph } from "./fusion/kernel-graph.js";
+import { assignSlots, touched } from "./memory/slots.js";
+import { mapStep, type Plan, type PlanOutput, type PlanStep, type Storage } from "./plan/plan.js";
 import { joinDispatches } from "./joining/join-dispatches.js";
 import { widthOf } from "./analysis/extents.js";
 import { storeKernels } from "./memory/storages.js";

@@ -1,5 +1,5 @@
 // The manifest of a built package: every file with its size and hash, and the location of each weight in the shards.
-import type { TensorEntry } from "../../runtime/weights/source.js";
+import type { TensorEntry } from "../../runtime/weights/formats/source.js";
 import { PackageError } from "./errors.js";
 import { sha256 } from "./hash.js";
 

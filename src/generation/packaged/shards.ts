@@ -2,8 +2,8 @@
 import type { Words } from "../../ground/base/dtype.js";
 import type { ProgramWeight } from "../../runtime/program/program.js";
 import { WeightsError } from "../../runtime/device/errors.js";
-import { converts, fromBytes } from "../../runtime/weights/convert.js";
-import type { TensorEntry, WeightSource } from "../../runtime/weights/source.js";
+import { converts, fromBytes } from "../../runtime/weights/formats/convert.js";
+import type { TensorEntry, WeightSource } from "../../runtime/weights/formats/source.js";
 import type { Manifest } from "./manifest.js";
 
 /** `shard` returns the bytes of a file after checking its hash. */

@@ -1,5 +1,5 @@
 // The checker: source text → model. Reads files, resolves names, creates instances, unrolls the entered function.
-import { isOp } from "./types.js";
+import { isOp } from "./model/types.js";
 import { withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -8,7 +8,7 @@ import type { Allow, Block, Fn, Param } from "../syntax/ast.js";
 import type { Parsed } from "../syntax/parsed.js";
 import { Instance, joinPath } from "./names/bindings.js";
 import { checkCausality } from "./checks/causality.js";
-import { ERROR, type ConstValue } from "./context.js";
+import { ERROR, type ConstValue } from "./model/context.js";
 import { checkRouters } from "./checks/dead-router.js";
 import { checkResiduals } from "./checks/doubled-residual.js";
 import { checkSequences, checkPasses } from "./checks/updates.js";
@@ -18,18 +18,18 @@ import { loadFiles, type Files, type Read } from "./names/files.js";
 import { inspect, nameCalls, numbered } from "./unroll/inspect.js";
 import { Instantiator } from "./instances/instantiate.js";
 import { librarySources } from "./names/library.js";
-import type { ReportAt } from "./model-values.js";
-import type { Entry, LiveParameter, Model, Phase } from "./model.js";
+import type { ReportAt } from "./model/model-values.js";
+import type { Entry, LiveParameter, Model, Phase } from "./model/model.js";
 import { constantOf } from "./names/names.js";
 import { givenParameters } from "./instances/overrides.js";
 import { checkDeclarations } from "./checks/declarations.js";
-import { Abort, Checker } from "./checker.js";
+import { Abort, Checker } from "./model/checker.js";
 import { nearest } from "../../ground/numerics/nearest.js";
 import { checkUnread } from "./checks/unread.js";
 import { Unroller } from "./unroll/unroll.js";
-import { printNumber, printValue } from "./values.js";
+import { printNumber, printValue } from "./model/values.js";
 import { weightKeys } from "./unroll/weight-keys.js";
-import type { Witness } from "./witness.js";
+import type { Witness } from "./model/witness.js";
 import type { FoundRoute } from "./unroll/call-tree.js";
 
 export interface CheckOptions {

@@ -1,5 +1,5 @@
 // The complete check of a source, as shown by `modc check` and editors: every model in every phase that concerns it.
-import type { Entry, Phase } from "./model.js";
+import type { Entry, Phase } from "./model/model.js";
 import { diagnose, Diagnostics, withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Block, Member } from "../syntax/ast.js";

@@ -1,5 +1,5 @@
 // Every diagnostic the compiler can report, by code. The entries are in `codes/`, one file per topic.
-import type { CodeDef } from "./define.js";
+import type { CodeDef } from "./codes/define.js";
 import { syntaxCodes } from "./codes/syntax.js";
 import { nameCodes } from "./codes/names.js";
 import { argumentCodes } from "./codes/arguments.js";

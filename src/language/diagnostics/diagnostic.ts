@@ -1,6 +1,6 @@
 // The type `Diagnostic`, and the collection `Diagnostics` that the compiler reports into.
 import { catalogue, type Code, type DataOf } from "./catalogue.js";
-import type { CodeDef, Severity } from "./define.js";
+import type { CodeDef, Severity } from "./codes/define.js";
 import { escapeText } from "../../ground/base/shown.js";
 import type { Span, SourceFile } from "./span.js";
 

@@ -1,7 +1,7 @@
 // Diagnostics as text: a headline, the source line with carets, hint and notes.
 import { replaceControls, escapedName } from "../../ground/base/shown.js";
 import { sourcesOf, type Diagnostic } from "./diagnostic.js";
-import type { Severity } from "./define.js";
+import type { Severity } from "./codes/define.js";
 import { lineAndColumn, type SourceFile, type Span } from "./span.js";
 
 export interface FormatOptions {

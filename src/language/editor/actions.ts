@@ -4,7 +4,7 @@ import type { Expr, File } from "../syntax/ast.js";
 import { elsewhere } from "./completion.js";
 import { importOfNames, type Edit } from "./imports.js";
 import type { Project } from "./project.js";
-import { axisName } from "../check/types.js";
+import { axisName } from "../check/model/types.js";
 import type { Span } from "../diagnostics/span.js";
 import { isNode, type Definition } from "../names/definitions.js";
 import { occurrenceAt } from "./occurrences.js";

@@ -1,13 +1,13 @@
 // Facts that checks report about names of a source: values, tensor types, blocks of instances.
-import type { ConstValue, InstanceRef } from "../check/context.js";
-import type { LogicalAxis, LogicalType } from "../check/model.js";
+import type { ConstValue, InstanceRef } from "../check/model/context.js";
+import type { LogicalAxis, LogicalType } from "../check/model/model.js";
 import { instanceOf } from "../check/names/instance.js";
-import type { Witness } from "../check/witness.js";
+import type { Witness } from "../check/model/witness.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Fn, Name } from "../syntax/ast.js";
 import type { GivenBlock } from "./occurrences.js";
-import { equalShapes } from "../check/types.js";
-import { printValue } from "../check/values.js";
+import { equalShapes } from "../check/model/types.js";
+import { printValue } from "../check/model/values.js";
 import { printSize } from "../../ground/size/size.js";
 
 type LookUp = (name: string) => LogicalAxis;

@@ -1,9 +1,9 @@
 // The workspace's texts, open and closed. Trees, names and checks are cached until something they depend on changes.
-import type { LogicalType, Model, Phase } from "../check/model.js";
+import type { LogicalType, Model, Phase } from "../check/model/model.js";
 import type { Read } from "../check/names/files.js";
 import { libraryFile, librarySources } from "../check/names/library.js";
 import { review, type Review, type ReviewStep } from "../check/review.js";
-import type { Witness } from "../check/witness.js";
+import type { Witness } from "../check/model/witness.js";
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile } from "../diagnostics/span.js";
 import type { Parsed } from "../syntax/parse.js";

@@ -1,6 +1,6 @@
 // Values, types and axes in words, for hovers and hints.
-import type { LogicalAxis, LogicalType } from "../check/model.js";
-import { describe, printNumber, printValue, showSize } from "../check/values.js";
+import type { LogicalAxis, LogicalType } from "../check/model/model.js";
+import { describe, printNumber, printValue, showSize } from "../check/model/values.js";
 import { axesIn } from "../../ground/size/count-rules.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import type { Size } from "../../ground/size/size.js";

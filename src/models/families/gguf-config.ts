@@ -3,7 +3,7 @@ import type { GgufHeader, GgufTensor } from "../../runtime/weights/gguf/header.j
 import type { GgufValue } from "../../runtime/weights/gguf/metadata.js";
 import { ROPE_FACTORS } from "../../runtime/weights/gguf/names.js";
 import { architectureOf } from "../../runtime/weights/gguf/weights.js";
-import type { Json } from "../../runtime/weights/json.js";
+import type { Json } from "../../runtime/weights/formats/json.js";
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
 import { parseConfig, type DecoderConfig } from "./config.js";
 import { CheckpointError } from "./errors.js";

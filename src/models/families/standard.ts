@@ -1,11 +1,11 @@
 // Finds the standard architecture of Hugging Face that a model is: the `config.json` that modc reads as the same
 // computation.
 import { check } from "../../language/check/check.js";
-import type { Entry, Model, Phase, Value } from "../../language/check/model.js";
+import type { Entry, Model, Phase, Value } from "../../language/check/model/model.js";
 import { parseConfig } from "./config.js";
 import { decoderSource } from "./decoder-source.js";
 import { families } from "./families.js";
-import { textInputsOf } from "../../language/check/text-inputs.js";
+import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import type { Size } from "../../ground/size/size.js";
 
 export interface Standard {

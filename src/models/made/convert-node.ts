@@ -8,11 +8,11 @@ import { initialWeightsInTurns } from "../../runtime/weights/init.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { saveWeights } from "../../runtime/node.js";
-import type { WeightSource } from "../../runtime/weights/source.js";
+import type { WeightSource } from "../../runtime/weights/formats/source.js";
 import { decoderSource, type Routing } from "../families/decoder-source.js";
 import { CheckpointError } from "../families/errors.js";
 import { MODEL_FILE } from "../families/files-node.js";
-import type { OpenedModel } from "../open.js";
+import type { OpenedModel } from "../opened/model.js";
 import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface ConvertOptions {

@@ -19,7 +19,7 @@ import { asFileName } from "../../ground/files/place-node.js";
 import { CheckpointError } from "../families/errors.js";
 import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
 import { readConfigText } from "../families/folder-node.js";
-import type { OpenedModel } from "../open.js";
+import type { OpenedModel } from "../opened/model.js";
 
 /** Yields to the event loop, so that an interrupt is handled and temporary files are removed. */
 export const yieldToEvents = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

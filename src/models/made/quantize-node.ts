@@ -8,7 +8,7 @@ import { saveWeights } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { pathsInBlocks } from "../../runtime/weights/stored.js";
 import { CheckpointError } from "../families/errors.js";
-import type { OpenedModel } from "../open.js";
+import type { OpenedModel } from "../opened/model.js";
 import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 
 export interface Quantized {

@@ -7,7 +7,7 @@ import {
   isBlockType,
   type BlockEncoding,
 } from "../../runtime/program/encodings/block-file.js";
-import type { OpenedModel } from "../open.js";
+import type { OpenedModel } from "./model.js";
 
 /** The choice of a model in the source, and its parameters. */
 export interface BlocksChoice {

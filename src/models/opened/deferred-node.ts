@@ -2,7 +2,7 @@
 // It is loaded when the first part is needed. Node only.
 import { checkpointDefaults, checkpointConfig, checkpointSource } from "../families/folder-node.js";
 import { NO_DEFAULTS } from "../families/generation.js";
-import type { ModelTexts } from "../open.js";
+import type { ModelTexts } from "./model.js";
 import { openChatTemplate } from "../tokenizer/chosen-template-node.js";
 import type { TokenizerSource } from "../tokenizer/source-node.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";

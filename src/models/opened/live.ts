@@ -1,6 +1,6 @@
 // The live parameters of a model, and the values that a run trained of them.
 import { check } from "../../language/check/check.js";
-import type { LiveParameter } from "../../language/check/model.js";
+import type { LiveParameter } from "../../language/check/model/model.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 

@@ -5,7 +5,7 @@ import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { readRegular } from "../../ground/files/regular-node.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import { SessionError } from "../errors.js";
+import { SessionError } from "../../language/diagnostics/errors.js";
 
 /** Reads the files of a source. The command line has a different reader: it also reads standard input. */
 export interface SourceReader {

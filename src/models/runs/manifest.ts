@@ -1,6 +1,6 @@
 // The manifest of a checkpoint: written last, and read as untrusted input.
-import { parseJson, type Json, type JsonObject } from "../../runtime/weights/json.js";
-import { SessionError } from "../errors.js";
+import { parseJson, type Json, type JsonObject } from "../../runtime/weights/formats/json.js";
+import { SessionError } from "../../language/diagnostics/errors.js";
 
 /** The manifest's file name in a checkpoint's folder. */
 export const MANIFEST = "manifest.json";

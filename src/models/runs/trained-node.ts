@@ -8,7 +8,7 @@ import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { readRegular } from "../../ground/files/regular-node.js";
 import { isFolder, isGgufPath } from "../tokenizer/folder-node.js";
-import { SessionError } from "../errors.js";
+import { SessionError } from "../../language/diagnostics/errors.js";
 import {
   MANIFEST,
   MODEL,

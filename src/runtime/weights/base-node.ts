@@ -7,9 +7,9 @@ import { basename, dirname, join } from "node:path";
 import { escapedName, quotedName } from "../../ground/base/shown.js";
 import { WeightsError } from "../device/errors.js";
 import { readRegular } from "../../ground/files/regular-node.js";
-import { parseJson, type Json, type JsonObject } from "./json.js";
+import { parseJson, type Json, type JsonObject } from "./formats/json.js";
 import { overlaid } from "./overlay.js";
-import type { WeightSource } from "./source.js";
+import type { WeightSource } from "./formats/source.js";
 
 /** The name of the record in a checkpoint's folder. */
 export const BASE = "modc-base.json";

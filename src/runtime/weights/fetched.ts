@@ -2,8 +2,8 @@
 // allocated.
 import { escapedName } from "../../ground/base/shown.js";
 import { WeightsError } from "../device/errors.js";
-import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./safetensors.js";
-import type { WeightSource } from "./source.js";
+import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./formats/safetensors.js";
+import type { WeightSource } from "./formats/source.js";
 
 /** A response of `fetch`, declared without the DOM's types. */
 export interface FetchedFile {

@@ -4,7 +4,7 @@ import { countOf } from "../../ground/base/collections.js";
 import { blockBytes, isBlockType } from "../program/encodings/block-file.js";
 import type { ProgramWeight } from "../program/program.js";
 import type { Words } from "../../ground/base/dtype.js";
-import { fromBytes } from "./convert.js";
+import { fromBytes } from "./formats/convert.js";
 import type { Reading } from "./match.js";
 
 /** Bytes of a piece, a multiple of the size of any value; or the whole blocks in them. */

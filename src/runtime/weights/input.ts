@@ -2,7 +2,7 @@
 import type { Words } from "../../ground/base/dtype.js";
 import type { ProgramWeight } from "../program/program.js";
 import type { FetchedFile } from "./fetched.js";
-import type { WeightSource } from "./source.js";
+import type { WeightSource } from "./formats/source.js";
 
 /**
  * Weights for `load`: where a safetensors file is, what `fetch` gave of it, its bytes or those of a GGUF file, an

@@ -4,8 +4,8 @@ import { quotedName } from "../../ground/base/shown.js";
 import type { Program, ProgramWeight } from "../program/program.js";
 import { WeightsError } from "../device/errors.js";
 import type { Words } from "../../ground/base/dtype.js";
-import { converts, fromBytes } from "./convert.js";
-import type { WeightSource } from "./source.js";
+import { converts, fromBytes } from "./formats/convert.js";
+import type { WeightSource } from "./formats/source.js";
 
 /** For each weight, the keys of the source that hold it: one, or several whose tensors must be equal. */
 export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;

@@ -1,7 +1,7 @@
 // A source of weights that keeps its match to a model, so that the model's programs are matched to it once.
 import type { Program } from "../program/program.js";
 import { matchWeights, sameShape, type Matched } from "./match.js";
-import type { TensorEntry, WeightSource } from "./source.js";
+import type { TensorEntry, WeightSource } from "./formats/source.js";
 
 type Weighted = Pick<Program, "weights" | "ignore">;
 

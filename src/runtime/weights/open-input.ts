@@ -5,8 +5,8 @@ import { WeightsError } from "../device/errors.js";
 import { isGguf } from "./gguf/magic.js";
 import type { FetchOptions } from "./fetched.js";
 import { isResponse, type WeightsInput } from "./input.js";
-import { readSafetensors } from "./safetensors.js";
-import type { WeightSource } from "./source.js";
+import { readSafetensors } from "./formats/safetensors.js";
+import type { WeightSource } from "./formats/source.js";
 
 /**
  * Opens a place, a response or bytes; null where the input is already open. Throws WeightsError for what is none of

@@ -5,7 +5,7 @@ import { WeightsError } from "../device/errors.js";
 import { initialValues } from "./init.js";
 import { quotedName } from "../../ground/base/shown.js";
 import { countOf } from "../../ground/base/collections.js";
-import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./source.js";
+import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./formats/source.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
 
 /** A source with the starting values of the weights that it lacks, by the keys under which it would have them. */

@@ -14,7 +14,7 @@ import { hasGgufName } from "./gguf/magic.js";
 import { openRegular } from "../../ground/files/regular-node.js";
 import { BASE, openOverBase, INDEX, readIndex, SINGLE } from "./base-node.js";
 import { expectHeld } from "./held.js";
-import { reaching, readExactly } from "./reading-node.js";
+import { reaching, readExactly } from "./formats/reading-node.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
 import {
   headerBytes,
@@ -24,8 +24,8 @@ import {
   writeHeader,
   type FileTensor,
   type TensorToWrite,
-} from "./safetensors.js";
-import type { TensorEntry, WeightSource } from "./source.js";
+} from "./formats/safetensors.js";
+import type { TensorEntry, WeightSource } from "./formats/source.js";
 
 /**
  * Opens a safetensors file, an index of shards (`….index.json`), a folder that holds either under its usual name, or a

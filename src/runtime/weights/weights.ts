@@ -25,7 +25,7 @@ import { MatchedSource } from "./matched.js";
 import type { FetchedWeights } from "./fetched.js";
 import type { WeightsInput } from "./input.js";
 import { openInput } from "./open-input.js";
-import type { WeightSource } from "./source.js";
+import type { WeightSource } from "./formats/source.js";
 
 export type { WeightsInput } from "./input.js";
 

@@ -1,6 +1,6 @@
 // The tensors that PyTorch's autograd keeps for the gradient of each operation until the backward pass has used them.
-import type { LogicalOp, Model, PointwiseName, Value } from "../../language/check/model.js";
-import { operations } from "../../language/check/operations.js";
+import type { LogicalOp, Model, PointwiseName, Value } from "../../language/check/model/model.js";
+import { operations } from "../../language/check/model/operations.js";
 import type { Sizes } from "../../ground/size/axes.js";
 import { instanceOf, isOfExperts, sequenceAt } from "../export/outline.js";
 import { nativeOf } from "../export/native.js";

@@ -4,7 +4,7 @@ import { layersOf } from "../../compiler/autodiff/layers.js";
 import { once } from "../../ground/base/once.js";
 import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { programFor } from "../../compiler/compile.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import type { Graph } from "../../compiler/ir/graph.js";
@@ -13,7 +13,7 @@ import type { ProgramName } from "../../runtime/program/names.js";
 import { forwardGraph } from "../../compiler/forward.js";
 import { checkAs, graphsOf, USUAL_STEP } from "../../compiler/recipes.js";
 import { axisSize } from "../../ground/size/size.js";
-import { SourceError } from "../../models/errors.js";
+import { SourceError } from "../../language/diagnostics/errors.js";
 import { BudgetError } from "./errors.js";
 
 export interface ModelSource {

@@ -2,7 +2,7 @@
 // the larger model that the savings pay for.
 import { once } from "../../ground/base/once.js";
 import { ledger, type Convention, type Ledger } from "../../compiler/cost/ledger.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { formatBytes } from "../../runtime/device/errors.js";
 import { lossBy, type Curve } from "./curve.js";
 import { BudgetError } from "./errors.js";

@@ -1,6 +1,6 @@
 // Estimates the memory of a training step in PyTorch by formula: parameters, gradients, moments, and the activations
 // that each layer keeps for the backward pass. `memory.py` of an exported folder counts the same step exactly.
-import type { Model, Value } from "../../language/check/model.js";
+import type { Model, Value } from "../../language/check/model/model.js";
 import { groupOf } from "../../compiler/cost/group.js";
 import { countOf } from "../../ground/base/collections.js";
 import { resolveSizes } from "../../ground/size/axes.js";

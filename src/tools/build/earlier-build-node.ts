@@ -17,7 +17,7 @@ import { FolderError, PACKAGE_JSON, type EarlierPackage } from "./package-json.j
 import { expectFolderName, expectUnchanged, mapErrno, type EarlierFiles } from "./folder-node.js";
 import { BLOCK, blockBytes, isBlockType } from "../../runtime/program/encodings/block-file.js";
 import { format, itself, list, object, Reader, text as string, version, whole } from "../../runtime/program/reader.js";
-import { FILE_DTYPES } from "../../runtime/weights/source.js";
+import { FILE_DTYPES } from "../../runtime/weights/formats/source.js";
 
 export interface EarlierBuild {
   readonly files: EarlierFiles;

@@ -6,7 +6,7 @@ import { formatBytes } from "../../runtime/device/errors.js";
 import { expectHeld } from "../../runtime/weights/held.js";
 import { fileDtype, toBytes } from "../../runtime/weights/to-bytes.js";
 import { matchWeights, readWeight } from "../../runtime/weights/match.js";
-import type { WeightSource } from "../../runtime/weights/source.js";
+import type { WeightSource } from "../../runtime/weights/formats/source.js";
 import { isInBlocks } from "../../runtime/weights/stored.js";
 import { sha256 } from "../../generation/packaged/hash.js";
 import {

@@ -4,7 +4,7 @@ import { countOf } from "../../ground/base/collections.js";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ledger } from "../../compiler/cost/ledger.js";
-import type { OpenedModel } from "../../models/open.js";
+import type { OpenedModel } from "../../models/opened/model.js";
 import { closing, openModel } from "../../models/open-node.js";
 import { type Device, openDevice } from "../../runtime/index.js";
 import { openSession } from "../session/open-node.js";

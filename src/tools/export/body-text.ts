@@ -1,5 +1,5 @@
 // Writes the Python statements of a block's `forward` for one version of the model.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { attribute } from "./names.js";
 import { axisMade, below, isWithin, type Body, type Item } from "./outline.js";
 import { refuse } from "./refused.js";

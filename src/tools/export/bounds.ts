@@ -1,7 +1,7 @@
 // Upper bounds of integer inputs (the table rows or loss classes that an input selects from), and example inputs below
 // them.
-import type { Model, Value, ModelInput } from "../../language/check/model.js";
-import { axisName } from "../../language/check/types.js";
+import type { Model, Value, ModelInput } from "../../language/check/model/model.js";
+import { axisName } from "../../language/check/model/types.js";
 import type { Size } from "../../ground/size/size.js";
 
 /** Null if the input indexes nothing whose extent is a constant. */

@@ -1,5 +1,5 @@
 // Merges blocks with equal program text into one class; numbers that differ become parameters of the class.
-import type { Instance, ModelWeight } from "../../language/check/model.js";
+import type { Instance, ModelWeight } from "../../language/check/model/model.js";
 import { numberOf } from "./family.js";
 import { filled, numberTexts, pythonFloat, type Hole, type Holes } from "./text.js";
 import { Methods, type Method, type MethodsOptions } from "./methods.js";

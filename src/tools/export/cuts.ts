@@ -1,6 +1,6 @@
 // Finds pipeline cuts: a cut lies between two statements of the model's `forward` across which exactly one tensor is
 // live.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import {
   axesRead,
   axisMade,

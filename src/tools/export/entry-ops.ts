@@ -1,5 +1,5 @@
 // Entry selections (such as a token's experts) and expert computations as PyTorch expressions.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { axisChosenFrom, countedBy, isOfExperts } from "./outline.js";
 import { refuse } from "./refused.js";
 import { countOfTop } from "./sizes.js";

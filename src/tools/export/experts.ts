@@ -1,6 +1,6 @@
 // Stacks experts for batched execution. Blocks of a list that differ only in weights become one module, whose weights
 // have the expert as first dimension.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { isOfExperts, isWithin, pathOfWeight } from "./outline.js";
 import { refuse } from "./refused.js";
 import type { Variant } from "./variants.js";

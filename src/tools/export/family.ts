@@ -1,6 +1,6 @@
 // Varies the model's parameters. Numbers that are equal by chance in one model differ in the relatives, which reveals
 // the parameter that each number follows.
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { rational } from "../../ground/numerics/rational.js";
 

@@ -1,5 +1,5 @@
 // Turns the functions of each block into class methods; calls with equal text share one method.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { bodyText, type BodyText } from "./body-text.js";
 import type { Stacks } from "./experts.js";
 import { filled, Holes } from "./text.js";

@@ -1,6 +1,6 @@
 // Library blocks that PyTorch provides as modules. Their classes extend the PyTorch module, so that tools for sharding,
 // quantization and fusion recognize the class.
-import type { Instance } from "../../language/check/model.js";
+import type { Instance } from "../../language/check/model/model.js";
 import type { Hole } from "./text.js";
 
 export interface Native {

@@ -1,6 +1,6 @@
 // Recovers the block structure from a model's flat list of operations: each instance's body and the values that flow in
 // and out.
-import type { LogicalType, Model, ModelCall, Value } from "../../language/check/model.js";
+import type { LogicalType, Model, ModelCall, Value } from "../../language/check/model/model.js";
 import { countingAxis } from "../../ground/size/axes.js";
 import { axisSize, type Size } from "../../ground/size/size.js";
 import { placeOf, refuse, type Place } from "./refused.js";

@@ -1,5 +1,5 @@
 // Writes the README for an exported folder.
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { variable } from "./names.js";
 import { exampleInput } from "./bounds.js";
 import { fileName } from "./source-notes.js";

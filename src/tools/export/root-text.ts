@@ -1,6 +1,6 @@
 // Writes the parts that only the model's class has: arguments, call inputs, generation, and weight loading.
-import type { Model, ModelWeight } from "../../language/check/model.js";
-import { textInputsOf } from "../../language/check/text-inputs.js";
+import type { Model, ModelWeight } from "../../language/check/model/model.js";
+import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import type { Part, Parts, Signature } from "./classes.js";
 import type { Stacks } from "./experts.js";
 import { numberTexts } from "./text.js";

@@ -1,5 +1,5 @@
 // Finds the input sequences of a model and names the variables that `forward` uses for these sequences.
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { variable, Names } from "./names.js";
 import { sequenceAt } from "./outline.js";
 import { placeOf, refuse } from "./refused.js";

@@ -1,5 +1,5 @@
 // Writes sequence-dependent sizes, such as the k of a `top`, as exact Python expressions in the sequence length n.
-import type { Model, Value } from "../../language/check/model.js";
+import type { Model, Value } from "../../language/check/model/model.js";
 import { multiply, rational, type Rational } from "../../ground/numerics/rational.js";
 import { toExpr, type Atom, type Size, type Term } from "../../ground/size/size.js";
 import type { Holes } from "./text.js";

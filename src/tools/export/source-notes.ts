@@ -1,6 +1,6 @@
 // Reads facts from the source that the checked model lacks: value names, source lines, block documentation.
 import { withinFolder } from "../../ground/base/within-folder.js";
-import type { Model, Value } from "../../language/check/model.js";
+import type { Model, Value } from "../../language/check/model/model.js";
 import { lineAndColumn, type SourceFile, type Span } from "../../language/diagnostics/span.js";
 import { parse } from "../../language/syntax/parse.js";
 import type { Declaration, Fn, Member } from "../../language/syntax/ast.js";

@@ -1,5 +1,5 @@
 // Writes the model's statements as pipeline units; each unit runs only if the current stage owns it.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { bodyText } from "./body-text.js";
 import { cutNames, memberOf, unitsOf, type Unit } from "./cuts.js";
 import { merged } from "./merged.js";

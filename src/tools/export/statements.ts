@@ -1,5 +1,5 @@
 // Writes a statement for each operation of a function, and manages the names that the statements use.
-import type { Value } from "../../language/check/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { expertProduct, ownWeight, sortingText } from "./entry-ops.js";
 import type { Stacks } from "./experts.js";
 import { pythonNumber, type Holes, tuple, type Scope, type Text } from "./text.js";

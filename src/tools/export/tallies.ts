@@ -1,5 +1,5 @@
 // Finds the reductions over the batch that move states, and the values computed from these reductions after the step.
-import type { Model, Value } from "../../language/check/model.js";
+import type { Model, Value } from "../../language/check/model/model.js";
 import { instanceOf } from "./outline.js";
 import { refuse } from "./refused.js";
 import { is } from "./text.js";

@@ -1,7 +1,7 @@
 // Finds linear layers for tensor parallelism (Shoeybi et al. 2019, arXiv 1909.08053).
 // With "columns" each device computes some output features. With "rows" each device takes some input features, and the
 // outputs are summed over the devices.
-import type { Instance, LogicalType, Value } from "../../language/check/model.js";
+import type { Instance, LogicalType, Value } from "../../language/check/model/model.js";
 import type { Size } from "../../ground/size/size.js";
 import type { Stacks } from "./experts.js";
 import { nativeOf } from "./native.js";

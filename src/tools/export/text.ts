@@ -1,5 +1,5 @@
 // Python expressions as text, and the context that writers of expressions receive.
-import type { Model, Value } from "../../language/check/model.js";
+import type { Model, Value } from "../../language/check/model/model.js";
 import { toNumber } from "../../ground/numerics/rational.js";
 
 /** A number in Python syntax, and a suggested name for the parameter that may hold the number. */

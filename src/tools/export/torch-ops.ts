@@ -1,5 +1,5 @@
 // Translates modc operations to PyTorch expressions; unsupported operations are refused by name.
-import type { Model, Value, PointwiseName } from "../../language/check/model.js";
+import type { Model, Value, PointwiseName } from "../../language/check/model/model.js";
 import type { Size } from "../../ground/size/size.js";
 import { entryExpression } from "./entry-ops.js";
 import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";

@@ -1,5 +1,5 @@
 // Writes a model as a folder for PyTorch: all file texts, without weights.
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { partsOf, type Parts, type PartsOptions } from "./classes.js";
 import { pythonFiles } from "../../ground/embedded.js";

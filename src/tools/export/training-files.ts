@@ -1,6 +1,6 @@
 // Writes the files for distributed training: fixed texts with a few facts about the model filled in.
-import type { Model, Value } from "../../language/check/model.js";
-import { textInputsOf } from "../../language/check/text-inputs.js";
+import type { Model, Value } from "../../language/check/model/model.js";
+import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import { pythonFiles } from "../../ground/embedded.js";
 import type { Stacks } from "./experts.js";
 import { laidOut } from "./layout.js";

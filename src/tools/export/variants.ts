@@ -1,5 +1,5 @@
 // The versions of a model that one module contains, by phase and entry, each with its block bodies.
-import type { Entry, Model, Phase, Value } from "../../language/check/model.js";
+import type { Entry, Model, Phase, Value } from "../../language/check/model/model.js";
 import { axisMade, axisOfTokens, axisSorted, firstOf, outline, readsLive, type Body } from "./outline.js";
 import { refuse } from "./refused.js";
 import type { SourceNotes } from "./source-notes.js";

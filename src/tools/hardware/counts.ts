@@ -1,7 +1,7 @@
 // Reports of Mesa's compiler for Intel GPUs about a program's kernels. All figures are static: the cycles are the
 // compiler's guess, which assumes ten iterations of each loop.
 import type { Program } from "../../runtime/program/program.js";
-import type { Gpu } from "./cards.js";
+import type { Gpu } from "./isa/cards.js";
 import { translate, type LabOptions } from "./lab.js";
 import type { NullDevice, Pipeline } from "./null-device-node.js";
 

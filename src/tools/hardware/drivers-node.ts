@@ -8,7 +8,7 @@ import { layerFiles } from "../../ground/embedded.js";
 import { userCache } from "../../ground/files/cache-node.js";
 import { driverManifests } from "../../runtime/device/drivers-node.js";
 import { NoDeviceError } from "../../runtime/device/errors.js";
-import type { Gpu } from "./cards.js";
+import type { Gpu } from "./isa/cards.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

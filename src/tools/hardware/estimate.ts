@@ -2,7 +2,7 @@
 // never a measurement: all loads have the same latency, caches never miss, the clock is constant, dispatches run one
 // after the other.
 import type { WorkCost } from "../../runtime/profile/profile.js";
-import { peakOf, type Card } from "./cards.js";
+import { peakOf, type Card } from "./isa/cards.js";
 import type { Followed } from "./run/follow.js";
 import { DRAWN, UNKNOWN } from "./run/wave.js";
 

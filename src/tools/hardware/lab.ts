@@ -7,7 +7,7 @@ import { checkLive } from "../../runtime/run/extents.js";
 import { WorkCosts, type WorkCost } from "../../runtime/profile/profile.js";
 import { parseAxes, SizeTable } from "../../runtime/steps/sizes.js";
 import { resolveSizes, type RunSizes } from "../../ground/size/axes.js";
-import type { Card, Gpu } from "./cards.js";
+import type { Card, Gpu } from "./isa/cards.js";
 import { StepContents, asksGroups, numberedBy, threadsOf } from "./contents.js";
 import { estimate, type Estimate } from "./estimate.js";
 import type { NullDevice, Pipeline } from "./null-device-node.js";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import type { Target } from "../../runtime/program/target.js";
 import { NoDeviceError } from "../../runtime/device/errors.js";
-import type { Card, Gpu } from "./cards.js";
+import type { Card, Gpu } from "./isa/cards.js";
 import { INTEL_HINT, nullEnvironment, type Environment } from "./drivers-node.js";
 
 /** The compiler's report of a pipeline. */

@@ -13,7 +13,7 @@ import type {
   SymbolKind as LspSymbolKind,
   TextEdit,
 } from "vscode-languageserver-types";
-import type { Severity } from "../../language/diagnostics/define.js";
+import type { Severity } from "../../language/diagnostics/codes/define.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import type { Completion, CompletionKind } from "../../language/editor/completion.js";

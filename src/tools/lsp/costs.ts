@@ -1,6 +1,6 @@
 // The cost of each call in a model, by source position, compared with the same model with no token skipped, and inlay
 // hints with it.
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { ledger, type Work } from "../../compiler/cost/ledger.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import { forwardGraph } from "../../compiler/forward.js";

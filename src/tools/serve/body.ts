@@ -1,8 +1,8 @@
 // Reads the body of a request: no more bytes and values, and no deeper nested, than allowed, before it is parsed.
-import { invalid, RequestError } from "./errors.js";
-import { JsonBounds } from "./json-bounds.js";
-import type { Served } from "./options.js";
-import { turn } from "./turn.js";
+import { invalid, RequestError } from "./requests/errors.js";
+import { JsonBounds } from "./requests/json-bounds.js";
+import type { Served } from "./requests/options.js";
+import { turn } from "./requests/turn.js";
 
 /** The JSON that a request has. Throws RequestError. */
 export async function readJson(request: Request, served: Pick<Served, "limits" | "context">): Promise<unknown> {

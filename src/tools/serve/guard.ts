@@ -1,6 +1,6 @@
 // Who may ask: the name by which the server is called, pages of other origins, and keys.
-import { invalid, RequestError } from "./errors.js";
-import { isLoopback, type Served } from "./options.js";
+import { invalid, RequestError } from "./requests/errors.js";
+import { isLoopback, type Served } from "./requests/options.js";
 
 /**
  * A page of another site may make a browser call this machine under that site's name (DNS rebinding): the name must be

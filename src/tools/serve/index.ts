@@ -13,8 +13,8 @@ export type {
   RequestUse,
 } from "../../generation/engine/index.js";
 export { createEngine } from "../../generation/engine/index.js";
-export { RequestError } from "./errors.js";
-export { Metrics } from "./metrics.js";
+export { RequestError } from "./requests/errors.js";
+export { Metrics } from "./requests/metrics.js";
 export {
   isLoopback,
   LIMITS,
@@ -25,6 +25,6 @@ export {
   type ServeDefaults,
   type ServeOptions,
   type TokenizerInfo,
-} from "./options.js";
+} from "./requests/options.js";
 export { CHAT_PAGE, type PageFile } from "./page/files.js";
 export { createServer, type Server } from "./server.js";

@@ -4,10 +4,10 @@ import { createServer as createTcpServer } from "node:net";
 import { createServer as createHttpServer, type Server as HttpServer, type ServerResponse } from "node:http";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { ModcError } from "../../ground/base/errors.js";
-import { invalid, wireError } from "./errors.js";
-import { isLoopback } from "./options.js";
+import { invalid, wireError } from "./requests/errors.js";
+import { isLoopback } from "./requests/options.js";
 import type { Server } from "./server.js";
-import { after } from "./call.js";
+import { after } from "./requests/call.js";
 import { answerUnreadable, send, unreadable } from "./unreadable-node.js";
 
 export class ListenError extends ModcError<"cannot-listen"> {

@@ -1,16 +1,16 @@
 // A server as one function from request to reply: in Node behind a socket, in a page's service worker, in a test.
 import { Hono } from "hono";
 import { readJson } from "./body.js";
-import { Call, newId, NO_USE, tellEnd } from "./call.js";
+import { Call, newId, NO_USE, tellEnd } from "./requests/call.js";
 import { chatCompletions } from "./endpoints/chat.js";
 import { completions } from "./endpoints/completions.js";
 import { embeddings } from "./endpoints/embeddings.js";
 import { model, models, props } from "./endpoints/models.js";
 import { responses } from "./endpoints/responses.js";
 import { detokenize, tokenize, tokenizerInfo } from "./endpoints/tokens.js";
-import { cutOff, draining, invalid, RequestError } from "./errors.js";
+import { cutOff, draining, invalid, RequestError } from "./requests/errors.js";
 import { allowedOrigin, expectHost, Keys, preflight } from "./guard.js";
-import { servedBy, type Served, type ServeOptions } from "./options.js";
+import { servedBy, type Served, type ServeOptions } from "./requests/options.js";
 
 export interface Server {
   /** Answers a request; never throws. The request's signal, aborted, ends what was begun for it. */

@@ -3,7 +3,7 @@
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { invalid, RequestError } from "./errors.js";
+import { invalid, RequestError } from "./requests/errors.js";
 import type { Server } from "./server.js";
 
 /** Longer than every name of the DNS with a port. */

@@ -13,8 +13,8 @@ import {
   load,
   type Session,
 } from "../../runtime/index.js";
-import type { OpenedModel } from "../../models/open.js";
-import type { Embedder } from "../serve/options.js";
+import type { OpenedModel } from "../../models/opened/model.js";
+import type { Embedder } from "../serve/requests/options.js";
 import { EmbeddingQueue, type Texts } from "./embedding-queue.js";
 import type { PrepareOptions } from "./prepared-node.js";
 

@@ -6,10 +6,10 @@ import { createEngine, type Engine, type EngineOptions } from "../../generation/
 import { printGeneration, type Generation } from "../../generation/generate/index.js";
 import { printProgram } from "../../runtime/program/serialize.js";
 import { Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
-import type { OpenedModel } from "../../models/open.js";
-import type { Embedder } from "../serve/options.js";
+import type { OpenedModel } from "../../models/opened/model.js";
+import type { Embedder } from "../serve/requests/options.js";
 import { compilePooled, type EmbedderOptions, ModelEmbedder, type Pooled } from "./embedder-node.js";
-import { SourceError } from "../../models/errors.js";
+import { SourceError } from "../../language/diagnostics/errors.js";
 import { opening, type Opening } from "./open-node.js";
 import { prepare, tokenizerFor, type PrepareOptions, type Prepared } from "./prepared-node.js";
 

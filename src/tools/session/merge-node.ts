@@ -8,15 +8,15 @@ import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { bug } from "../../ground/base/invariant.js";
 import { countOf } from "../../ground/base/collections.js";
 import { check } from "../../language/check/check.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
 import { matchWeights, readWeight, type Matched } from "../../runtime/index.js";
 import { expectFree, writeFresh } from "../../models/made/model-folder-node.js";
 import { BASE } from "../../runtime/weights/base-node.js";
 import { openWeights, saveTensors, type SavedTensor } from "../../runtime/node.js";
-import type { WeightSource } from "../../runtime/weights/source.js";
+import type { WeightSource } from "../../runtime/weights/formats/source.js";
 import { divide, toNumber } from "../../ground/numerics/rational.js";
-import { SessionError, SourceError } from "../../models/errors.js";
+import { SessionError, SourceError } from "../../language/diagnostics/errors.js";
 import { MANIFEST, MODEL, printManifest } from "../../models/runs/manifest.js";
 import type { Trained } from "../../models/runs/trained-node.js";
 

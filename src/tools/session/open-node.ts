@@ -1,7 +1,7 @@
 // Opens a model to generate: compiled for a device, with its weights and its tokenizer. Node only.
 import { createGenerator, type GeneratorOptions } from "../../generation/generate/index.js";
-import { SessionError } from "../../models/errors.js";
-import type { OpenedModel } from "../../models/open.js";
+import { SessionError } from "../../language/diagnostics/errors.js";
+import type { OpenedModel } from "../../models/opened/model.js";
 import { openModel } from "../../models/open-node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
 import type { WeightsInput } from "../../runtime/index.js";

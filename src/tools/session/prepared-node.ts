@@ -7,9 +7,9 @@ import { asProgramWeight } from "../../runtime/program/program.js";
 import type { Precision } from "../../runtime/program/target.js";
 import { Device, openDevice, type OpenDeviceOptions, type WeightsInput } from "../../runtime/index.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
-import type { OpenedModel } from "../../models/open.js";
+import type { OpenedModel } from "../../models/opened/model.js";
 import { bytesTokenizer, type Tokenizer } from "../../models/tokenizer/tokenizer.js";
-import { SessionError, SourceError } from "../../models/errors.js";
+import { SessionError, SourceError } from "../../language/diagnostics/errors.js";
 import type { SessionTexts } from "./session.js";
 
 export interface PrepareOptions {

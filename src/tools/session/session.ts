@@ -13,12 +13,12 @@ import {
 } from "../../generation/generate/index.js";
 import { expectOptions } from "../../generation/engine/check.js";
 import { promptsOf, withDefaults, type Prompts, isChat, type Prompt } from "../../generation/generate/prompts.js";
-import type { ModelTexts } from "../../models/open.js";
+import type { ModelTexts } from "../../models/opened/model.js";
 import type { Device } from "../../runtime/index.js";
 import { decoderAfter } from "../../models/tokenizer/text-after.js";
 import type { Tokenizer, EncodeAsyncOptions } from "../../models/tokenizer/tokenizer.js";
 import type { ChatTemplate } from "../../models/tokenizer/chat.js";
-import { SessionError } from "../../models/errors.js";
+import { SessionError } from "../../language/diagnostics/errors.js";
 
 /** A model's tokenizer and chat template, and its checkpoint's generation defaults. */
 export interface SessionTexts extends Omit<ModelTexts, "tokenizer" | "files"> {

@@ -1,5 +1,5 @@
 // Batches of text windows: in random order for training, in order for evaluation.
-import type { TextInputs } from "../../language/check/text-inputs.js";
+import type { TextInputs } from "../../language/check/model/text-inputs.js";
 import type { Corpus } from "./corpus-node.js";
 import type { Batch } from "./types.js";
 import { nextWindows, type DataPosition, type Split, type Window } from "./windows.js";

@@ -19,9 +19,9 @@ import {
 import { BASE, printBase, readBase, type BaseRecord } from "../../runtime/weights/base-node.js";
 import { leftover, openWeights } from "../../runtime/node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
-import { writeHeader } from "../../runtime/weights/safetensors.js";
+import { writeHeader } from "../../runtime/weights/formats/safetensors.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
-import { SessionError } from "../../models/errors.js";
+import { SessionError } from "../../language/diagnostics/errors.js";
 import { TrainError } from "./errors.js";
 import {
   MANIFEST,

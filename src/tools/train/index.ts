@@ -1,6 +1,6 @@
 // The public API of training, for Node: `train`, which trains a model file on a text, and its parts.
 /// <reference path="../../ground/ambient.ts" preserve="true" />
-export type { TextInputs } from "../../language/check/text-inputs.js";
+export type { TextInputs } from "../../language/check/model/text-inputs.js";
 export { batchAt, batchesOf } from "./batches.js";
 export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";
 export { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";
@@ -15,7 +15,7 @@ export { openRunFolder, type RunFolder } from "./run-folder-node.js";
 export { trainModel } from "./run-node.js";
 export type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 export type { TrainResult, Validated } from "./events.js";
-export { SourceError } from "../../models/errors.js";
+export { SourceError } from "../../language/diagnostics/errors.js";
 export type { ChooseTunings, Preparation } from "./open-trainer.js";
 export { train, type TrainOptions } from "./train-node.js";
 export { learningRate, piecewiseLinear, type LearningRateOptions, type Point, type Schedule } from "./schedule.js";

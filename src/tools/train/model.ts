@@ -2,13 +2,13 @@
 import { percentHint } from "../../ground/base/shown.js";
 import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { lower } from "../../compiler/lower/lower.js";
 import { checkAs } from "../../compiler/recipes.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
-import { SourceError } from "../../models/errors.js";
+import { SourceError } from "../../language/diagnostics/errors.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import { TrainError } from "./errors.js";
@@ -16,7 +16,7 @@ import { unmatched, weightHint, weightPatterns } from "./patterns.js";
 import type { RunModel } from "./run-options.js";
 import { livePoints } from "./settings.js";
 import type { TrainSettings } from "./options.js";
-import { textInputsOf, type TextInputs } from "../../language/check/text-inputs.js";
+import { textInputsOf, type TextInputs } from "../../language/check/model/text-inputs.js";
 
 /** A model's source, and a function that reads its imports. */
 export interface ModelSource {

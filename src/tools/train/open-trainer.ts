@@ -10,7 +10,7 @@ import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../
 import { misfitOf, tuningsFor, type Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import { SourceError } from "../../models/errors.js";
+import { SourceError } from "../../language/diagnostics/errors.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
 import { listed, weightsMatching } from "./patterns.js";

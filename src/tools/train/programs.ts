@@ -3,7 +3,7 @@
 import { pathsOfRoutes } from "../../runtime/program/observed.js";
 import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
-import type { Model } from "../../language/check/model.js";
+import type { Model } from "../../language/check/model/model.js";
 import { finiteProbe, type Watched } from "../../compiler/autodiff/non-finite.js";
 import type { StepOptions, TrainStep } from "../../compiler/autodiff/train-step.js";
 import { programFor } from "../../compiler/compile.js";

@@ -3,8 +3,8 @@
 import type { Passage } from "./events.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import type { MixtureLoad } from "./loads.js";
-import type { ReportedLoads } from "./report/routes.js";
-import { renderReport, type Curve, type ReportedValidation } from "./report/report.js";
+import type { ReportedLoads } from "./report-routes.js";
+import { renderReport, type Curve, type ReportedValidation } from "./report.js";
 import type { TrainSettings } from "./options.js";
 import { IN_FLIGHT, type Rule } from "./types.js";
 

@@ -3,7 +3,7 @@ import type { Program, ProgramWeight } from "../../runtime/program/program.js";
 import type { BaseRecord } from "../../runtime/weights/base-node.js";
 import type { TokenizerSource } from "../../models/tokenizer/source-node.js";
 import type { Words } from "../../runtime/index.js";
-import type { TextInputs } from "../../language/check/text-inputs.js";
+import type { TextInputs } from "../../language/check/model/text-inputs.js";
 import type { TrainSettings } from "./options.js";
 import type { Rule, Trainer } from "./types.js";
 

@@ -7,7 +7,7 @@ import { locateWeights, type WeightsInput, type WeightValues } from "../../runti
 import type { Words } from "../../runtime/index.js";
 import { matchPresent, type PartlyMatched } from "../../runtime/weights/match.js";
 import { withStartingValues } from "../../runtime/weights/overlay.js";
-import type { ModelWeights } from "../../models/open.js";
+import type { ModelWeights } from "../../models/opened/model.js";
 import { TrainError } from "./errors.js";
 import { trainOptions, type TrainSettings } from "./options.js";
 import { listed, weightsMatching } from "./patterns.js";

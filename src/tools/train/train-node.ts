@@ -1,5 +1,5 @@
 // `train`: trains a `.mod` file or a Hugging Face checkpoint on a text, from paths to the result. Node only.
-import type { ModelWeights, OpenedModel } from "../../models/open.js";
+import type { ModelWeights, OpenedModel } from "../../models/opened/model.js";
 import { closing, openModel } from "../../models/open-node.js";
 import type { Precision } from "../../runtime/program/target.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";

@@ -7,7 +7,7 @@ import type { Precision, Target } from "../../runtime/program/target.js";
 import type { Inputs, Results } from "../../runtime/index.js";
 import type { Pause } from "../../runtime/weights/in-turns.js";
 import type { Words } from "../../ground/base/dtype.js";
-import { mapStep, type Plan, type PlanStep } from "../../compiler/schedule/plan.js";
+import { mapStep, type Plan, type PlanStep } from "../../compiler/schedule/plan/plan.js";
 import { schedule } from "../../compiler/schedule/schedule.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import { normalOf, philox } from "../../ground/numerics/philox.js";

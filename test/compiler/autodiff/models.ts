@@ -1,7 +1,7 @@
 // Graphs of the examples, and of sources in a test, as they are lowered: before any pass.
 import { readFileSync } from "node:fs";
 import { check } from "../../../src/language/check/check.js";
-import type { Entry, Model, Phase } from "../../../src/language/check/model.js";
+import type { Entry, Model, Phase } from "../../../src/language/check/model/model.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { lower } from "../../../src/compiler/lower/lower.js";

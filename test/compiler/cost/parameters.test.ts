@@ -1,7 +1,7 @@
 // Parameters that are active for a token, against sums done by hand.
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
-import type { Phase } from "../../../src/language/check/model.js";
+import type { Phase } from "../../../src/language/check/model/model.js";
 import { ledger, type Ledger } from "../../../src/compiler/cost/ledger.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { lower } from "../../../src/compiler/lower/lower.js";

@@ -1,5 +1,5 @@
 // What the cases of lowering are written with: inputs, scores and pairs of tokens.
-import type { LogicalAttrs, LogicalOp, Value } from "../../../src/language/check/model.js";
+import type { LogicalAttrs, LogicalOp, Value } from "../../../src/language/check/model/model.js";
 import type { ModelBuilder, Shape } from "./model-builder.js";
 
 export interface Case {

@@ -1,5 +1,5 @@
 // Cases of choices of entries: chosen, masked, counted, taken, put, and what routes of single entries give and get.
-import type { Value } from "../../../src/language/check/model.js";
+import type { Value } from "../../../src/language/check/model/model.js";
 import { rational } from "../../../src/ground/numerics/rational.js";
 import { add, D, x, type Case } from "./case-forms.js";
 import { sizes, type ModelBuilder } from "./model-builder.js";

@@ -1,5 +1,5 @@
 // Cases of rows sorted by their experts: sorted, computed by the weights of each, and back among their tokens.
-import type { LogicalAttrs, Value } from "../../../src/language/check/model.js";
+import type { LogicalAttrs, Value } from "../../../src/language/check/model/model.js";
 import { rational } from "../../../src/ground/numerics/rational.js";
 import { add, D, x, type Case } from "./case-forms.js";
 import type { ModelBuilder } from "./model-builder.js";

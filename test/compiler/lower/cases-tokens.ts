@@ -1,5 +1,5 @@
 // Cases of operations on sequences: spans, joins, rotation, attention, routes and lengths.
-import type { Value } from "../../../src/language/check/model.js";
+import type { Value } from "../../../src/language/check/model/model.js";
 import { add, D, mul, pairs, pointwise, score, x, type Case } from "./case-forms.js";
 
 export const tokenCases: readonly Case[] = [

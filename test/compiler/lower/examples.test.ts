@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
-import type { Entry, Model, Phase } from "../../../src/language/check/model.js";
+import type { Entry, Model, Phase } from "../../../src/language/check/model/model.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { nodesOf } from "../../../src/compiler/ir/graph.js";
 import { lower } from "../../../src/compiler/lower/lower.js";

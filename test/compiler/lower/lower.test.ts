@@ -1,7 +1,7 @@
 // Every logical operation, lowered, means what plain loops over one sequence compute.
 import { describe, expect, it } from "vitest";
-import type { LogicalOp } from "../../../src/language/check/model.js";
-import { operations } from "../../../src/language/check/operations.js";
+import type { LogicalOp } from "../../../src/language/check/model/model.js";
+import { operations } from "../../../src/language/check/model/operations.js";
 import { verify } from "../../../src/compiler/ir/verify.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { ops } from "../../../src/compiler/ops/index.js";

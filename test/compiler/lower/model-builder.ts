@@ -1,5 +1,5 @@
 // Models made by hand, one logical operation at a time, for tests of lowering that need no text.
-import type { LogicalAttrs, LogicalOp, Model, ModelInput, Value } from "../../../src/language/check/model.js";
+import type { LogicalAttrs, LogicalOp, Model, ModelInput, Value } from "../../../src/language/check/model/model.js";
 import type { Axis } from "../../../src/ground/size/axes.js";
 import type { CountRule } from "../../../src/ground/size/count-rules.js";
 import type { DType } from "../../../src/ground/base/dtype.js";

@@ -1,5 +1,5 @@
 // Attention on one sequence, as plain loops: the weights of keys, and the weighted sums.
-import type { LogicalAttrs } from "../../../src/language/check/model.js";
+import type { LogicalAttrs } from "../../../src/language/check/model/model.js";
 import type { Arr } from "./oracle-elements.js";
 
 /** Queries and keys [heads, rows, width] of one sequence with their positions, and the weights of keys. */

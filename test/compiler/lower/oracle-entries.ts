@@ -1,5 +1,5 @@
 // Choices of entries for the oracle: plain loops over rows of lists.
-import type { LogicalAttrs, LogicalOp, Value } from "../../../src/language/check/model.js";
+import type { LogicalAttrs, LogicalOp, Value } from "../../../src/language/check/model/model.js";
 import type { Arr } from "./oracle-elements.js";
 
 const OPERATIONS = [

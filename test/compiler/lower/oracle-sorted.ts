@@ -1,5 +1,5 @@
 // Rows of sorted entries for the oracle: a list of entries by comparison, and each row with the weights of its expert.
-import type { LogicalAttrs, LogicalOp, Value } from "../../../src/language/check/model.js";
+import type { LogicalAttrs, LogicalOp, Value } from "../../../src/language/check/model/model.js";
 import type { Arr } from "./oracle-elements.js";
 
 const OPERATIONS = ["sort_rows", "sort_entries", "unsort_entries", "expert_weight", "entry_members"] as const;

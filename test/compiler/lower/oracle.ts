@@ -1,7 +1,7 @@
 // A second, independent reading of the language: a model's logical operations on one sequence at a time, as plain
 // nested loops. With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no
 // random values. Of functions of one element it asks the records, whose samples are worked by hand.
-import type { LogicalAttrs, Model, Value } from "../../../src/language/check/model.js";
+import type { LogicalAttrs, Model, Value } from "../../../src/language/check/model/model.js";
 import { spanOf } from "../../../src/ground/size/counting.js";
 import { evaluateSize, type Size } from "../../../src/ground/size/size.js";
 import { toNumber, type Rational } from "../../../src/ground/numerics/rational.js";

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
-import type { Model, Phase } from "../../../src/language/check/model.js";
+import type { Model, Phase } from "../../../src/language/check/model/model.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { optimize } from "../../../src/compiler/passes/index.js";

@@ -1,5 +1,5 @@
 // Runs a model by the reference evaluator and by the oracle, sequence by sequence, on the same random inputs.
-import type { Model, Value } from "../../../src/language/check/model.js";
+import type { Model, Value } from "../../../src/language/check/model/model.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { optimize } from "../../../src/compiler/passes/index.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";

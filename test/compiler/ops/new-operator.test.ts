@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { unary } from "../../../src/language/check/builtins/elementwise.js";
 import { requiredArg } from "../../../src/language/check/builtins/arguments.js";
-import { ERROR } from "../../../src/language/check/context.js";
+import { ERROR } from "../../../src/language/check/model/context.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { GenerationError } from "../../../src/compiler/lower/generation-error.js";
 import { isPointwise, nodesOf, type Node } from "../../../src/compiler/ir/graph.js";

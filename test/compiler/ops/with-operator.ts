@@ -1,8 +1,8 @@
 // Operators that exist only while a test runs: they are put into the tables that a real one would be written into.
 import { builtins } from "../../../src/language/check/builtins/index.js";
-import type { Builtin } from "../../../src/language/check/context.js";
-import type { LogicalOp, Value } from "../../../src/language/check/model.js";
-import { operations, type Operation } from "../../../src/language/check/operations.js";
+import type { Builtin } from "../../../src/language/check/model/context.js";
+import type { LogicalOp, Value } from "../../../src/language/check/model/model.js";
+import { operations, type Operation } from "../../../src/language/check/model/operations.js";
 import { kernelFiles } from "../../../src/ground/embedded.js";
 import type { OpSchema } from "../../../src/compiler/ir/schema.js";
 import { schemas, type OpName, type PlainPointwiseOp } from "../../../src/compiler/ir/vocabulary.js";

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { assignSlots, storage, type Storage } from "../../../src/compiler/schedule/memory/slots.js";
-import type { Kernel, Step } from "../../../src/compiler/schedule/plan.js";
+import { assignSlots } from "../../../src/compiler/schedule/memory/slots.js";
+import { storage, type Kernel, type Step, type Storage } from "../../../src/compiler/schedule/plan/plan.js";
 import { resolveSizes, type Axis } from "../../../src/ground/size/axes.js";
 import { axisSize, multiplySizes, rowsSize, type Size } from "../../../src/ground/size/size.js";
 import { cases, seedOf } from "../../soak.js";

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { isOp } from "../../../src/compiler/ir/graph.js";
 import { PORTABLE, type Target } from "../../../src/runtime/program/target.js";
-import { fuse } from "../../../src/compiler/schedule/kernel-graph.js";
+import { fuse } from "../../../src/compiler/schedule/fusion/kernel-graph.js";
 import { schedule } from "../../../src/compiler/schedule/schedule.js";
 import { expectReference, type Setting } from "./against-reference.js";
 import { graphOf } from "./graphs.js";

@@ -5,7 +5,7 @@ import { ops } from "../../../src/compiler/ops/index.js";
 import { DEFAULT_LIMITS } from "../../../src/runtime/program/target.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import type { OpName } from "../../../src/compiler/ir/vocabulary.js";
-import type { Plan, PlanStep } from "../../../src/compiler/schedule/plan.js";
+import type { Plan, PlanStep } from "../../../src/compiler/schedule/plan/plan.js";
 import { schedule } from "../../../src/compiler/schedule/schedule.js";
 import { printSize } from "../../../src/ground/size/size.js";
 import { caseOf, named, samples } from "../ops/samples.js";

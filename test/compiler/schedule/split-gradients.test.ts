@@ -11,7 +11,7 @@ import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import { memoryOf } from "../../../src/runtime/index.js";
 import { memoryAt } from "../../../src/runtime/run/memory.js";
 import { parseAxes } from "../../../src/runtime/steps/sizes.js";
-import { contractionsAsProducts } from "../../../src/compiler/schedule/kernel-graph.js";
+import { contractionsAsProducts } from "../../../src/compiler/schedule/fusion/kernel-graph.js";
 import { MOST_CLASSES } from "../../../src/compiler/schedule/split/cuts.js";
 import { split } from "../../../src/compiler/schedule/split/split.js";
 import { compileTraining } from "../../../src/tools/train/programs.js";

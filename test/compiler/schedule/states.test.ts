@@ -10,7 +10,7 @@ import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { DEFAULT_LIMITS, type Target } from "../../../src/runtime/program/target.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import { type Device, load } from "../../../src/runtime/index.js";
-import type { Plan } from "../../../src/compiler/schedule/plan.js";
+import type { Plan } from "../../../src/compiler/schedule/plan/plan.js";
 import { schedule } from "../../../src/compiler/schedule/schedule.js";
 import { compileTraining } from "../../../src/tools/train/programs.js";
 import { testDevice } from "../../device.js";

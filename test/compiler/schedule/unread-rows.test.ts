@@ -5,7 +5,7 @@ import { isOp, nodesOf, type Graph, type Node } from "../../../src/compiler/ir/g
 import type { ProgramName } from "../../../src/runtime/program/names.js";
 import { PORTABLE } from "../../../src/runtime/program/target.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
-import { fuse } from "../../../src/compiler/schedule/kernel-graph.js";
+import { fuse } from "../../../src/compiler/schedule/fusion/kernel-graph.js";
 import { testDevice } from "../../device.js";
 import { expectAgreement } from "../../end-to-end/agree.js";
 import { Bench, type Case } from "../ops/bench.js";

@@ -1,5 +1,5 @@
 // Inputs and weights to run a small model with.
-import type { Model, Value } from "../../../src/language/check/model.js";
+import type { Model, Value } from "../../../src/language/check/model/model.js";
 
 /** Extents of the axes in one run. */
 export const EXTENTS: ReadonlyMap<string, number> = new Map([

@@ -1,7 +1,7 @@
 // Checks one expression inside a small model, and tells its type or what was reported.
 import { check } from "../../../src/language/check/check.js";
-import type { Model, Phase, Value } from "../../../src/language/check/model.js";
-import { printType } from "../../../src/language/check/values.js";
+import type { Model, Phase, Value } from "../../../src/language/check/model/model.js";
+import { printType } from "../../../src/language/check/model/values.js";
 import type { Diagnostic } from "../../../src/language/diagnostics/diagnostic.js";
 
 export interface Setting {

@@ -1,15 +1,15 @@
 // What the checker says of an expression holds when it runs: the reference gives the shape that the type says, and each
 // sequence of a batch gets what it gets alone.
 import { describe, expect, it } from "vitest";
-import { isOp } from "../../../src/language/check/types.js";
-import type { Model } from "../../../src/language/check/model.js";
+import { isOp } from "../../../src/language/check/model/types.js";
+import type { Model } from "../../../src/language/check/model/model.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import { resolveSizes } from "../../../src/ground/size/axes.js";
 import { printSize } from "../../../src/ground/size/size.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { acceptedBuiltins, acceptedIndices, acceptedOperators, acceptedRouting, type Accepted } from "./accepted.js";
-import { reachable, rootsOf } from "../../../src/language/check/model-values.js";
+import { reachable, rootsOf } from "../../../src/language/check/model/model-values.js";
 import { EXTENTS, given, LENGTHS, type Given } from "./given.js";
 import { INPUTS, tell } from "./harness.js";
 

@@ -1,6 +1,6 @@
 // Expressions at random: the checker never fails at one, and what it accepts runs.
 import { describe, expect, it } from "vitest";
-import type { Model, Phase, Value } from "../../../src/language/check/model.js";
+import type { Model, Phase, Value } from "../../../src/language/check/model/model.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";

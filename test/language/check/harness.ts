@@ -1,8 +1,8 @@
 // Checks sources in tests: the model, or the codes of what was found.
 import { expect } from "vitest";
 import { check, type Checked, type CheckOptions } from "../../../src/language/check/check.js";
-import type { Model, Value } from "../../../src/language/check/model.js";
-import { printType } from "../../../src/language/check/values.js";
+import type { Model, Value } from "../../../src/language/check/model/model.js";
+import { printType } from "../../../src/language/check/model/values.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 
 export interface Given extends Partial<Omit<CheckOptions, "read">> {

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Phase } from "../../../src/language/check/model.js";
+import type { Phase } from "../../../src/language/check/model/model.js";
 import { librarySources } from "../../../src/language/check/names/library.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { checked } from "./harness.js";

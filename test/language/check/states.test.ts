@@ -1,6 +1,6 @@
 // States and their updates in the checker: their types, the phases in which they count, and their entries in the model.
 import { describe, expect, it } from "vitest";
-import { reachable, rootsOf } from "../../../src/language/check/model-values.js";
+import { reachable, rootsOf } from "../../../src/language/check/model/model-values.js";
 import { checked, codesOf, modelOf, told } from "./harness.js";
 
 /** A model with a state `level: f32[4]` whose forward is this body, and an objective that calls it. */

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { toBytes } from "../../../src/runtime/weights/to-bytes.js";
-import { writeSafetensors } from "../../../src/runtime/weights/safetensors.js";
+import { writeSafetensors } from "../../../src/runtime/weights/formats/safetensors.js";
 import { random } from "../../random.js";
 
 export type Config = Readonly<Record<string, unknown>>;

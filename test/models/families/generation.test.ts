@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ModelTexts } from "../../../src/models/open.js";
+import type { ModelTexts } from "../../../src/models/opened/model.js";
 import { openTexts } from "../../../src/models/opened/deferred-node.js";
 import { tokenizerAt } from "../../../src/models/tokenizer/source-node.js";
 import { parseGenerationConfig } from "../../../src/models/families/generation.js";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { rounded } from "../../../src/runtime/program/encodings/rounded.js";
 import { readGguf } from "../../../src/runtime/index.js";
-import { fromBytes } from "../../../src/runtime/weights/convert.js";
+import { fromBytes } from "../../../src/runtime/weights/formats/convert.js";
 import { tensorTypes } from "../../../src/runtime/weights/gguf/types.js";
 import { random } from "../../random.js";
 import { cases } from "../../soak.js";

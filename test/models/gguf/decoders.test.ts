@@ -10,7 +10,7 @@ import { ggufConfig } from "../../../src/models/families/gguf-config.js";
 import { readHeader, type GgufHeader } from "../../../src/runtime/weights/gguf/header.js";
 import { ModcError, readGguf } from "../../../src/runtime/index.js";
 import { openWeights } from "../../../src/runtime/node.js";
-import { fromBytes } from "../../../src/runtime/weights/convert.js";
+import { fromBytes } from "../../../src/runtime/weights/formats/convert.js";
 import { ggufTokenizer } from "../../../src/models/tokenizer/gguf.js";
 import { VARIANTS, writeFolder, type Config, type Variant } from "../families/folders.js";
 import { smallGguf } from "./small.js";

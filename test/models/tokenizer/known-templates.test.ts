@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import type { ModelTexts } from "../../../src/models/open.js";
+import type { ModelTexts } from "../../../src/models/opened/model.js";
 import { openModel } from "../../../src/models/open-node.js";
 import { chatTemplate, type Message } from "../../../src/models/tokenizer/chat.js";
 import { openChatTemplate } from "../../../src/models/tokenizer/chosen-template-node.js";

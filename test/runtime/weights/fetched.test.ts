@@ -14,7 +14,7 @@ import { createGenerator } from "../../../src/generation/generate/index.js";
 import { load, WeightsError, writeSafetensors, type WeightsInput } from "../../../src/runtime/index.js";
 import { locateWeights } from "../../../src/runtime/weights/weights.js";
 import { openResponse } from "../../../src/runtime/weights/fetched.js";
-import { TRUNCATED } from "../../../src/runtime/weights/safetensors.js";
+import { TRUNCATED } from "../../../src/runtime/weights/formats/safetensors.js";
 import { testDevice } from "../../device.js";
 
 const SOURCE = `model M() {

@@ -8,7 +8,7 @@ import { compile } from "../../../src/compiler/compile.js";
 import { parseManifest } from "../../../src/tools/build/earlier-build-node.js";
 import { readPrograms } from "../../../src/generation/packaged/programs.js";
 import { shardedWeights, valuesIn } from "../../../src/generation/packaged/shards.js";
-import { fromBytes } from "../../../src/runtime/weights/convert.js";
+import { fromBytes } from "../../../src/runtime/weights/formats/convert.js";
 import { asStored } from "../../../src/runtime/weights/stored.js";
 import { generationOf, packageOf, programOf, startingWeights, type BuiltPackage } from "./packages.js";
 

@@ -10,7 +10,7 @@ import type { Generation } from "../../../src/runtime/program/generation.js";
 import type { Program } from "../../../src/runtime/program/program.js";
 import { initialValues } from "../../../src/runtime/index.js";
 import { fileDtype, toBytes } from "../../../src/runtime/weights/to-bytes.js";
-import type { WeightSource } from "../../../src/runtime/weights/source.js";
+import type { WeightSource } from "../../../src/runtime/weights/formats/source.js";
 
 export function programOf(source: string, set: Readonly<Record<string, string | number>> = {}): Program {
   const { program, diagnostics, sources } = compile(source, { set });

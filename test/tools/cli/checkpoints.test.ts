@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tokenizerAt } from "../../../src/models/tokenizer/source-node.js";
 import { textReader } from "../../../src/tools/cli/run/inputs.js";
-import { fromBytes } from "../../../src/runtime/weights/convert.js";
+import { fromBytes } from "../../../src/runtime/weights/formats/convert.js";
 import { readSafetensors } from "../../../src/runtime/index.js";
 import { VARIANTS, writeFolder } from "../../models/families/folders.js";
 import { SENTENCE_PIECE } from "../../models/tokenizer/files.js";

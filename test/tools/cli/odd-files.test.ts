@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ensureWritable } from "../../../src/tools/cli/source/files.js";
-import { writeHeader } from "../../../src/runtime/weights/safetensors.js";
+import { writeHeader } from "../../../src/runtime/weights/formats/safetensors.js";
 import { run } from "./in-process.js";
 import { main, temporaryFolder } from "./spawn.js";
 

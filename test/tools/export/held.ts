@@ -3,7 +3,7 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { Model } from "../../../src/language/check/model.js";
+import type { Model } from "../../../src/language/check/model/model.js";
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { saveTensors } from "../../../src/runtime/node.js";
 import { toNumber } from "../../../src/ground/numerics/rational.js";

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { check } from "../../../src/language/check/check.js";
-import type { Entry, Model, Phase } from "../../../src/language/check/model.js";
+import type { Entry, Model, Phase } from "../../../src/language/check/model/model.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { onnxFile } from "../../../src/tools/export/onnx/file.js";
 import type { StoredWeight } from "../../../src/tools/export/onnx/graph.js";

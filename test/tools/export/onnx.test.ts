@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Model } from "../../../src/language/check/model.js";
+import type { Model } from "../../../src/language/check/model/model.js";
 import { randomInput, randomTokens, randomWeights, reference, type Case } from "../../end-to-end/model.js";
 import { optimized } from "../../optimized.js";
 import { NAMES, setOf, WHOLE } from "../../semantics/variant-sources.js";

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Model } from "../../../src/language/check/model.js";
+import type { Model } from "../../../src/language/check/model/model.js";
 import { randomInput, randomTokens, randomWeights, type Case } from "../../end-to-end/model.js";
 import { hasTorch, torchNote } from "../../pytorch.js";
 import { FORMS } from "./form-sources.js";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Model } from "../../../src/language/check/model.js";
+import type { Model } from "../../../src/language/check/model/model.js";
 import { ExportError } from "../../../src/tools/export/refused.js";
 import { randomInput, randomLengths, randomTokens, randomWeights, type Case } from "../../end-to-end/model.js";
 import { hasTorch, torchNote } from "../../pytorch.js";

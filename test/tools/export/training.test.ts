@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { saveTensors } from "../../../src/runtime/node.js";
-import { readSafetensors } from "../../../src/runtime/weights/safetensors.js";
+import { readSafetensors } from "../../../src/runtime/weights/formats/safetensors.js";
 import { run } from "../cli/in-process.js";
 import { randomWeights } from "../../end-to-end/model.js";
 import { python, torchNote } from "../../pytorch.js";

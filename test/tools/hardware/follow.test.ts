@@ -1,7 +1,7 @@
 // Machine code is followed by its branches: how often loops run, what a wait costs, which lanes share a line. Code is
 // written here as RADV prints it, so that no driver is needed.
 import { describe, expect, it } from "vitest";
-import { CARDS } from "../../../src/tools/hardware/cards.js";
+import { CARDS } from "../../../src/tools/hardware/isa/cards.js";
 import { readCode, blocksOf, loopsOf } from "../../../src/tools/hardware/isa/instruction.js";
 import { asksGroups, bindingsOf, numberedBy, threadsOf } from "../../../src/tools/hardware/contents.js";
 import { follow, type Followed, type Launch } from "../../../src/tools/hardware/run/follow.js";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
-import { promptOffsets } from "../../../src/tools/serve/offsets.js";
+import { promptOffsets } from "../../../src/tools/serve/requests/offsets.js";
 import { parseTokenizer, type Tokenizer } from "../../../src/models/tokenizer/index.js";
 import { random } from "../../random.js";
 import { noStories, STORIES } from "../../stories.js";

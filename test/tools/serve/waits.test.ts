@@ -1,6 +1,6 @@
 // A request cannot block other requests: a refused request takes no time, and work on an accepted one is cut to slices.
 import { describe, expect, it } from "vitest";
-import type { Piece, PromptPiece } from "../../../src/tools/serve/choice.js";
+import type { Piece, PromptPiece } from "../../../src/tools/serve/requests/choice.js";
 import { promptsFirst } from "../../../src/tools/serve/endpoints/completions.js";
 import type { Limits } from "../../../src/tools/serve/index.js";
 import { bytesTokenizer, type Tokenizer } from "../../../src/models/tokenizer/index.js";

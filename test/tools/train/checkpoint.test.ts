@@ -15,7 +15,7 @@ import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { readCheckpoint, readManifest, writeCheckpoint } from "../../../src/tools/train/checkpoint-node.js";
 import { disk, type Disk } from "../../../src/tools/train/disk-node.js";
-import { SessionError } from "../../../src/models/errors.js";
+import { SessionError } from "../../../src/language/diagnostics/errors.js";
 import { MANIFEST, parseManifest } from "../../../src/models/runs/manifest.js";
 import { resumeFrom } from "../../../src/tools/train/resume-node.js";
 import { openRunFolder } from "../../../src/tools/train/run-folder-node.js";

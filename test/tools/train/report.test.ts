@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { reportOf } from "../../../src/tools/train/report-node.js";
-import { ticks } from "../../../src/tools/train/report/chart.js";
-import { duration, escape, scriptJson, short } from "../../../src/tools/train/report/html.js";
-import { renderReport, type Curve, type ReportData } from "../../../src/tools/train/report/report.js";
+import { ticks } from "../../../src/tools/train/report-chart.js";
+import { duration, escape, scriptJson, short } from "../../../src/tools/train/report-html.js";
+import { renderReport, type Curve, type ReportData } from "../../../src/tools/train/report.js";
 import { withDefaults } from "../../../src/tools/train/settings.js";
 
 const curve = (f: (x: number) => number, n = 100): Curve => ({

@@ -1,5 +1,5 @@
 // Prints extents, coordinates and offsets as WGSL.
-import type { Count, IndexMap } from "../plan.js";
+import type { Count, IndexMap } from "../plan/plan.js";
 
 /** An extent or stride as an expression of u32. */
 export function printCount(count: Count): string {

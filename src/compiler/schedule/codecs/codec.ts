@@ -1,7 +1,7 @@
 // Codecs: WGSL for reading and writing values in an encoding. Kernels compute in f32 whatever the encoding.
 import type { DType } from "../../../ground/base/dtype.js";
 import type { EncodingName } from "../../../runtime/program/encodings/index.js";
-import type { Buffer } from "../plan.js";
+import type { Buffer } from "../plan/plan.js";
 import type { Elements } from "./elements.js";
 
 type Element = Buffer["element"];

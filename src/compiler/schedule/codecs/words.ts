@@ -1,6 +1,6 @@
 // Values in words of four bytes, which kernels use without conversion: f16 as f32, bool as u32.
 import type { DType } from "../../../ground/base/dtype.js";
-import type { WgslType } from "../plan.js";
+import type { WgslType } from "../plan/plan.js";
 import type { Elements } from "./elements.js";
 import { valueByValue, type ElementCodec } from "./codec.js";
 

@@ -2,7 +2,7 @@
 import type { Node } from "../../ir/graph.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Expression } from "../addressing/expression.js";
-import type { RowText } from "../addressing/expression-text.js";
+import type { RowText } from "../kernels/expression-text.js";
 import type { ElementCodec } from "../codecs/codec.js";
 import type { KernelBuilder } from "../kernels/spec.js";
 import type { Bindings } from "./buffers.js";

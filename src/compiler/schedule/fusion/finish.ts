@@ -2,8 +2,8 @@
 // panel; for kernels that take before they store, `take` too.
 import type { DType } from "../../../ground/base/dtype.js";
 import type { Expression, Leaf } from "../addressing/expression.js";
-import { sumsType } from "../addressing/declare-rows.js";
-import { dtypeAt, RowText, structFunction, stored, reachOf, type Inputs } from "../addressing/expression-text.js";
+import { sumsType } from "../kernels/declare-rows.js";
+import { dtypeAt, RowText, structFunction, stored, reachOf, type Inputs } from "../kernels/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import type { ElementCodec } from "../codecs/codec.js";
 import { takenParameters, type Taking } from "../kernels/product-texts.js";

@@ -20,10 +20,10 @@ import { storageType } from "../codecs/words.js";
 import { sameList, type Gating } from "./gating.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Extents } from "../analysis/extents.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { Tunings } from "../tunings/index.js";
 import type { Affine } from "../addressing/access.js";
-import { dtypeAt, printOperation, soleResult, Texts, type Inputs } from "../addressing/expression-text.js";
+import { dtypeAt, printOperation, soleResult, Texts, type Inputs } from "../kernels/expression-text.js";
 import { collapse } from "../addressing/index-map.js";
 import { printCoordinates } from "../addressing/text.js";
 

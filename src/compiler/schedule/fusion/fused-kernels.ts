@@ -18,12 +18,12 @@ import {
 import type { FusionOptions } from "./partition.js";
 import { operatorKernel } from "../kernels/operator-kernel.js";
 import { expressionKey, valuesOf } from "../addressing/expression.js";
-import { declareValue, dtypeAt, soleResult, splitsByRow } from "../addressing/expression-text.js";
+import { declareValue, dtypeAt, soleResult, splitsByRow } from "../kernels/expression-text.js";
 import { KernelBuilder, result, work, type Stored, type Work, type Operand } from "../kernels/spec.js";
-import { declareRows } from "../addressing/declare-rows.js";
+import { declareRows } from "../kernels/declare-rows.js";
 import { rowSums } from "../kernels/rows.js";
 import { whereRows } from "../kernels/cases.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { RowGroup } from "./row-groups.js";
 
 /**

@@ -3,7 +3,7 @@
 import { isGather, isOp, isView, type Node } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../../ground/size/size.js";
 import { canLieAt } from "../addressing/views.js";
-import { dtypeAt } from "../addressing/expression-text.js";
+import { dtypeAt } from "../kernels/expression-text.js";
 import type { Extents } from "../analysis/extents.js";
 import { viewed, type Layout } from "../addressing/layout.js";
 import { canPair, columnIn, overPairs, withinSlice } from "./column-pairs.js";

@@ -1,7 +1,7 @@
 // The scatter epilogue: rows of a product are added to, or set in, rows of another value, in place.
 import { isOp, type Node, isScatter } from "../../ir/graph.js";
 import { printSize, type Size } from "../../../ground/size/size.js";
-import { dtypeAt } from "../addressing/expression-text.js";
+import { dtypeAt } from "../kernels/expression-text.js";
 import type { Bindings } from "./buffers.js";
 import type { Bound, ColumnSlice, Epilogue } from "./epilogue.js";
 import {

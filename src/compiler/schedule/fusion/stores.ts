@@ -1,7 +1,7 @@
 // Stores of a product's accumulators, and of values computed from them, that something else reads.
 import type { Node } from "../../ir/graph.js";
 import { printSize, type Size } from "../../../ground/size/size.js";
-import { dtypeAt, stored } from "../addressing/expression-text.js";
+import { dtypeAt, stored } from "../kernels/expression-text.js";
 import { columnsOf } from "../addressing/layout.js";
 import { canLieAt } from "../addressing/views.js";
 import type { Bound, ColumnSlice, Epilogue, SliceText } from "./epilogue.js";

@@ -1,6 +1,6 @@
 // Epilogue loads of a product's kernel of few rows: the kernel issues them before it sums, together with the loads of
 // the operands.
-import { dtypeAt, stored, structFunction } from "../addressing/expression-text.js";
+import { dtypeAt, stored, structFunction } from "../kernels/expression-text.js";
 import { columnIn } from "./column-pairs.js";
 import type { Bound, ColumnSlice, SliceText, TakenText } from "./epilogue.js";
 import type { KernelBuilder } from "../kernels/spec.js";

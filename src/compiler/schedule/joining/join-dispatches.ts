@@ -5,9 +5,9 @@ import type { Rational } from "../../../ground/numerics/rational.js";
 import type { Size } from "../../../ground/size/size.js";
 import { writesTo } from "../../../runtime/program/textures.js";
 import type { DeviceClass, Target } from "../../../runtime/program/target.js";
-import { touched, type Storage } from "../memory/slots.js";
+import { touched } from "../memory/slots.js";
 import type { StoredStep } from "../memory/storages.js";
-import type { Buffer, Field, JoinedKernel, Kernel, Step, Uniform } from "../plan.js";
+import type { Buffer, Field, JoinedKernel, Kernel, Step, Storage, Uniform } from "../plan/plan.js";
 
 type Dispatch = Extract<Step<Storage>, { kind: "dispatch" }>;
 type StoredDispatch = StoredStep & Dispatch;

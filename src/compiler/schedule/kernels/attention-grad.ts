@@ -4,7 +4,7 @@ import { packedAxis } from "../../ir/typing.js";
 import { addSizes } from "../../../ground/size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { words } from "../codecs/words.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import { declareTiling, halfTile, LANES, MOST_VECTORS, tileWithin } from "./attention.js";
 import { exactAttention, sharedAttention, type ExactAttention } from "../tunings/attention.js";
 import {

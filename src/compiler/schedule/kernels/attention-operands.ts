@@ -7,7 +7,7 @@ import { addSizes, divideSizes, isWhole, type Size } from "../../../ground/size/
 import type { Extents } from "../analysis/extents.js";
 import { rounding, type ElementCodec } from "../codecs/codec.js";
 import { inBuffer } from "../codecs/elements.js";
-import type { Buffer, Step } from "../plan.js";
+import type { Buffer, Step } from "../plan/plan.js";
 import { input, KernelBuilder, result, typeAt, type Operand, type KernelContext, type View } from "./spec.js";
 
 /**

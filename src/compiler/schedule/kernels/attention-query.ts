@@ -7,7 +7,7 @@ import { WHOLE_PARTS, type QueryAttention } from "../tunings/attention-query.js"
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import { extent, writeResult, type AttentionOperands } from "./attention-operands.js";
 import { KernelBuilder, result, type Operand } from "./spec.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 
 /** The most lanes that share a key: with heads of 128 columns each then has 16 bytes of it. */
 const MOST_ACROSS = 32;

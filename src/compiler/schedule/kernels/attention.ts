@@ -18,7 +18,7 @@ import {
 import type { QueryAttention } from "../tunings/attention-query.js";
 import { attentionBytes, columnsOf, holdsQueries, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
 import { halves } from "../codecs/f16.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import {
   declarePart,
   declareWhole,

@@ -3,7 +3,7 @@ import type { StandInCase } from "../../../runtime/program/program.js";
 import { rational } from "../../../ground/numerics/rational.js";
 import { applySize, multiplySizes, sizeOf, subtractSizes, type Size } from "../../../ground/size/size.js";
 import type { Extents } from "../analysis/extents.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { Operand } from "./spec.js";
 
 /** The step, with no workgroups unless low < rows ≤ high: the runtime skips it there. */

@@ -1,7 +1,7 @@
 // Specs of gradients: of tables and of the loss.
 import { rounding } from "../codecs/codec.js";
 import { words } from "../codecs/words.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import { ignoring, rowsTogether } from "./compute.js";
 import { input, KernelBuilder, readValues, result, scratch, typeAt, work, type Operand, type Spec } from "./spec.js";
 

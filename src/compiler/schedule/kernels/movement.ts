@@ -5,7 +5,7 @@ import { stridesOf } from "../addressing/index-map.js";
 import { rounding } from "../codecs/codec.js";
 import { inBuffer } from "../codecs/elements.js";
 import { storageType, words } from "../codecs/words.js";
-import type { Buffer, Step } from "../plan.js";
+import type { Buffer, Step } from "../plan/plan.js";
 import {
   around,
   input,

@@ -6,7 +6,7 @@ import type { KernelOp } from "../../ir/vocabulary.js";
 import { kernelOf } from "../../ops/traits.js";
 import { equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import { expressionKey, valuesOf, type Expression } from "../addressing/expression.js";
-import { declareValue } from "../addressing/expression-text.js";
+import { declareValue } from "./expression-text.js";
 import { isRowMajor, rowMajor, type Value } from "../addressing/layout.js";
 import type { Layouts } from "../addressing/layouts.js";
 import { elementInput } from "../analysis/consumers.js";

@@ -1,6 +1,6 @@
 // Specs of optimizer steps: weights and moments are updated in place, or as copies where the old values are still
 // needed.
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import {
   input,
   KernelBuilder,

@@ -3,7 +3,7 @@
 import { blockStride, type PanelLayout, type WeightLayout } from "../../../runtime/program/program.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Codec } from "../codecs/codec.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { ElementTunings } from "../tunings/elements.js";
 import { input, KernelBuilder, result, type Operand } from "./spec.js";
 

@@ -6,7 +6,7 @@ import { TEXELS } from "../../../runtime/program/textures.js";
 import type { Size } from "../../../ground/size/size.js";
 import { rounding, type Codec } from "../codecs/codec.js";
 import { inBuffer, inTexture } from "../codecs/elements.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { bringsAhead, shapeOf, type MatrixTuning } from "../tunings/matrix.js";
 import { weightTunings, type OperandKind, type WeightTunings } from "../tunings/product-cases.js";

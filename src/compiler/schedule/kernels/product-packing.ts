@@ -2,7 +2,7 @@
 import { invariant } from "../../../ground/base/invariant.js";
 import { PACKED_WIDTH } from "../../../runtime/program/textures.js";
 import { addSizes, type Size } from "../../../ground/size/size.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { declareA, stepOf, vectorsOf, vectorStep, type Product, type ProductContext } from "./product-kernels.js";
 import { declareSizes } from "./product-texts.js";

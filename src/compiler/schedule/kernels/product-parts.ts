@@ -1,7 +1,7 @@
 // Products whose depth is divided among workgroups (split-K), where a result has too few tiles to fill a device: each
 // part leaves its sums, and a second step adds them in order.
 import type { Size } from "../../../ground/size/size.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { ProductTuning } from "../tunings/index.js";
 import { declareFinish, type Product, type ProductContext } from "./product-kernels.js";
 import { storing } from "./product-texts.js";

@@ -3,7 +3,7 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { TensorType } from "../../ir/types.js";
 import type { Size } from "../../../ground/size/size.js";
 import { broadcastStrides } from "../addressing/index-map.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import {
   asItLies,

@@ -2,7 +2,7 @@
 import { invariant } from "../../../ground/base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { addSizes, type Size } from "../../../ground/size/size.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import { words } from "../codecs/words.js";
 import { sharedAttention } from "../tunings/attention.js";
 import { tileWithin } from "./attention.js";

@@ -3,7 +3,7 @@ import { invariant } from "../../../ground/base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { multiplySizes, type Size } from "../../../ground/size/size.js";
 import type { Extents } from "../analysis/extents.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import { topLanes, type TopTuning, type TopTunings } from "../tunings/top.js";
 import { whereRows } from "./cases.js";
 import {

@@ -4,7 +4,7 @@ import type { DType } from "../../../ground/base/dtype.js";
 import type { Size } from "../../../ground/size/size.js";
 import { storageType } from "../codecs/words.js";
 import type { Extents } from "../analysis/extents.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import { WIDE_INVOCATIONS, type RowSumsTuning } from "../tunings/row-sums.js";
 import { KernelBuilder, type Operand } from "./spec.js";
 

@@ -1,7 +1,7 @@
 // Specs of sampling the next token, and of marking the tokens seen.
 import { SAMPLING_COLUMNS } from "../../../ground/numerics/sampling.js";
 import type { Size } from "../../../ground/size/size.js";
-import type { Step } from "../plan.js";
+import type { Step } from "../plan/plan.js";
 import { standingIn } from "./cases.js";
 import { input, KernelBuilder, result, typeAt, work, type Operand, type Spec } from "./spec.js";
 

@@ -14,7 +14,7 @@ import { storageType, words } from "../codecs/words.js";
 import { printCount } from "../addressing/text.js";
 import type { ElementTunings } from "../tunings/elements.js";
 import type { Tunings } from "../tunings/index.js";
-import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan.js";
+import type { Buffer, Count, Declaration, Field, IndexMap, Kernel, Step, Uniform, WgslType } from "../plan/plan.js";
 
 /** A buffer in a spec: an input or result of the node by index, or one that the schedule adds. */
 export type Operand =

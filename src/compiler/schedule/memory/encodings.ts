@@ -14,7 +14,7 @@ import { isProductBy } from "../analysis/side-by-side.js";
 import type { Codec, ElementCodec } from "../codecs/codec.js";
 import { activationCodecs, weightCodecs } from "../codecs/index.js";
 import { words } from "../codecs/words.js";
-import { statesBehind, type KernelGraph } from "../kernel-graph.js";
+import { statesBehind, type KernelGraph } from "../fusion/kernel-graph.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
 
 /** Values that are not stored in words. */

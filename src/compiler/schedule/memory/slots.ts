@@ -5,17 +5,8 @@ import { compare, type Rational } from "../../../ground/numerics/rational.js";
 import { applySize, printSize, type Size, type SizeExpr } from "../../../ground/size/size.js";
 import { isPacked, isTexture, writesTo } from "../../../runtime/program/textures.js";
 import { EqualAxes } from "../analysis/equal-axes.js";
-import type { PlanSlot, Step } from "../plan.js";
+import type { PlanSlot, Step, Storage } from "../plan/plan.js";
 import type { Target } from "../../../runtime/program/target.js";
-
-/** The memory of one value, or of several that take it over in place. */
-export interface Storage {
-  readonly bytes: Size;
-  /** A label for messages. */
-  readonly label: string;
-}
-
-export const storage = (bytes: Size, label: string): Storage => ({ bytes, label });
 
 interface LiveRange {
   readonly storage: Storage;

@@ -3,10 +3,10 @@ import type { Span } from "../../diagnostics/span.js";
 import { isFloat, type DType } from "../../../ground/base/dtype.js";
 import { compare, isInteger, printRational, toNumber, ZERO, type Rational } from "../../../ground/numerics/rational.js";
 import { isWhole, type Size } from "../../../ground/size/size.js";
-import type { ConstValue, Emitter, Argument } from "../context.js";
+import type { ConstValue, Emitter, Argument } from "../model/context.js";
 import { hintFor } from "../tensors/convert.js";
-import type { Route, Value } from "../model.js";
-import { describe, printType, showSize } from "../values.js";
+import type { Route, Value } from "../model/model.js";
+import { describe, printType, showSize } from "../model/values.js";
 
 export type Args = ReadonlyMap<string, Argument>;
 

@@ -4,12 +4,12 @@ import { toNumber } from "../../../ground/numerics/rational.js";
 import type { SequenceAxis } from "../../../ground/size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import { reportSizes } from "../tensors/broadcast.js";
-import { ERROR, type ConstValue, type Emitter, type Builtin } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Builtin } from "../model/context.js";
 import { plainEverywhere } from "../tensors/entries.js";
-import type { LogicalType, Value } from "../model.js";
+import type { LogicalType, Value } from "../model/model.js";
 import { toOperands } from "../tensors/operators.js";
-import { equalShapes, isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../types.js";
-import { printType } from "../values.js";
+import { equalShapes, isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../model/types.js";
+import { printType } from "../model/values.js";
 import {
   boolArg,
   floatArg,

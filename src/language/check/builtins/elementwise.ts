@@ -1,10 +1,10 @@
 // Elementwise built-in functions: casts, unary functions, `where`.
 import { FLOATS, NUMBERS, type DType } from "../../../ground/base/dtype.js";
-import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../model/context.js";
 import { toValue } from "../tensors/convert.js";
-import type { PointwiseName } from "../model.js";
+import type { PointwiseName } from "../model/model.js";
 import { pointwise, toOperands } from "../tensors/operators.js";
-import { typeOf } from "../types.js";
+import { typeOf } from "../model/types.js";
 import { requiredArg, requireDtype } from "./arguments.js";
 
 const cast = (dtype: DType, meaning: string): Builtin => ({

@@ -4,12 +4,21 @@ import { axisSize, printSize } from "../../../ground/size/size.js";
 import { ONE, type Rational } from "../../../ground/numerics/rational.js";
 import { broadcastTypes, reportMismatch } from "../tensors/broadcast.js";
 import { boundOfRoute, checkCapacity } from "../tensors/capacity.js";
-import { ERROR, type ConstValue, type Emitter } from "../context.js";
+import { ERROR, type ConstValue, type Emitter } from "../model/context.js";
 import { scoreOf, type Choice } from "../tensors/entries.js";
 import { recordDefinition } from "../tensors/makers.js";
-import type { Value } from "../model.js";
-import { axisOf, equalShapes, isBatch, plainSize, sameExtent, sequenceDims, sequenceOf, typeOf } from "../types.js";
-import { printType } from "../values.js";
+import type { Value } from "../model/model.js";
+import {
+  axisOf,
+  equalShapes,
+  isBatch,
+  plainSize,
+  sameExtent,
+  sequenceDims,
+  sequenceOf,
+  typeOf,
+} from "../model/types.js";
+import { printType } from "../model/values.js";
 import { kArg, integerArg, numberArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 
 /** The name that users see for an axis of chosen entries. */

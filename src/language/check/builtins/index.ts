@@ -1,5 +1,5 @@
 // Every built-in function on tensors, by family, in the order of the reference.
-import type { Builtin } from "../context.js";
+import type { Builtin } from "../model/context.js";
 import { attention, position, rope } from "./attention.js";
 import { elementwise } from "./elementwise.js";
 import { losses } from "./losses.js";

@@ -1,11 +1,11 @@
 // Losses and functions for training: `cross_entropy`, `bce`, `stop_gradient`, `dropout`, random values.
 import { printSize, equalSizes, type Size } from "../../../ground/size/size.js";
 import { reportMismatch, reportSizes } from "../tensors/broadcast.js";
-import { ERROR, type Emitter, type Builtin } from "../context.js";
+import { ERROR, type Emitter, type Builtin } from "../model/context.js";
 import { plainEverywhere } from "../tensors/entries.js";
-import type { LogicalOp, Value } from "../model.js";
-import { equalShapes, typeOf } from "../types.js";
-import { printType } from "../values.js";
+import type { LogicalOp, Value } from "../model/model.js";
+import { equalShapes, typeOf } from "../model/types.js";
+import { printType } from "../model/values.js";
 import { floatArg, requiredArg, numberArg, requireDtype, tensorArg } from "./arguments.js";
 
 const straight: Builtin = {

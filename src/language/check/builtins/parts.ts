@@ -3,13 +3,13 @@ import type { Span } from "../../diagnostics/span.js";
 import { addSizes, axisSize, printSize, type Size } from "../../../ground/size/size.js";
 import type { SequenceAxis } from "../../../ground/size/axes.js";
 import { reportSizes } from "../tensors/broadcast.js";
-import { ERROR, type Emitter, type Builtin } from "../context.js";
+import { ERROR, type Emitter, type Builtin } from "../model/context.js";
 import { plainAlong } from "../tensors/entries.js";
 import { sharedAxis, recordDefinition } from "../tensors/makers.js";
-import type { Value } from "../model.js";
+import type { Value } from "../model/model.js";
 import { toOperands } from "../tensors/operators.js";
-import { axisOf, plainSize, sameExtent, sequenceOf, typeOf } from "../types.js";
-import { printType } from "../values.js";
+import { axisOf, plainSize, sameExtent, sequenceOf, typeOf } from "../model/types.js";
+import { printType } from "../model/values.js";
 import { axisArg, requiredArg, listArg, tensorArg, wholeNumber, wrong } from "./arguments.js";
 
 export const concat: Builtin = {

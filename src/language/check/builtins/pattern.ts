@@ -1,5 +1,5 @@
 // The pattern language of `rearrange`: "b t (h d) -> b h t d".
-import { MAX_RANK } from "../limits.js";
+import { MAX_RANK } from "../model/limits.js";
 
 /** One dimension: a group of merged names (without names: size 1), or `rest`, all dimensions not named. */
 export type PatternDim = { readonly kind: "group"; readonly names: readonly string[] } | { readonly kind: "rest" };

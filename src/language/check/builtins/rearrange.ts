@@ -2,11 +2,11 @@
 import type { Span } from "../../diagnostics/span.js";
 import { constantOf, isWhole, multiplySizes, normal, printSize, type Size } from "../../../ground/size/size.js";
 import { batchFirst } from "../tensors/broadcast.js";
-import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../context.js";
-import type { Value } from "../model.js";
+import { ERROR, type ConstValue, type Emitter, type Argument, type Builtin } from "../model/context.js";
+import type { Value } from "../model/model.js";
 import { plainAlong } from "../tensors/entries.js";
-import { axisOf, equalShapes, sameExtent, typeOf } from "../types.js";
-import { printType } from "../values.js";
+import { axisOf, equalShapes, sameExtent, typeOf } from "../model/types.js";
+import { printType } from "../model/values.js";
 import { requiredArg, tensorArg, wrong, wholeNumber, type Args } from "./arguments.js";
 import { namesOf, parsePattern, type Pattern, type PatternDim } from "./pattern.js";
 import { definitionsOf } from "../tensors/makers.js";

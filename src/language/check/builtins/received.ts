@@ -1,7 +1,7 @@
 // `received`: the amount of attention that each token receives.
-import { ERROR, type Builtin } from "../context.js";
+import { ERROR, type Builtin } from "../model/context.js";
 import { toOperands } from "../tensors/operators.js";
-import { typeOf } from "../types.js";
+import { typeOf } from "../model/types.js";
 import { boolArg, floatArg, integerArg, numberArg } from "./arguments.js";
 import { attentionShape, mergedHeads } from "./attention.js";
 

@@ -2,10 +2,10 @@
 import type { Span } from "../../diagnostics/span.js";
 import { FLOATS, NUMBERS, type DType } from "../../../ground/base/dtype.js";
 import { printSize } from "../../../ground/size/size.js";
-import { ERROR, type ConstValue, type Emitter, type Builtin, type BuiltinParam } from "../context.js";
-import type { LogicalAttrs, Value } from "../model.js";
+import { ERROR, type ConstValue, type Emitter, type Builtin, type BuiltinParam } from "../model/context.js";
+import type { LogicalAttrs, Value } from "../model/model.js";
 import { existing, keepsRagged } from "../tensors/ragged-entries.js";
-import { isBatch, isSequence, typeOf } from "../types.js";
+import { isBatch, isSequence, typeOf } from "../model/types.js";
 import { axesOf, axisArg, boolArg, floatArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 import { smallerOrLarger } from "./elementwise.js";
 

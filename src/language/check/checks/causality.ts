@@ -1,10 +1,10 @@
 // Checks the causal rule: in phase generate no token may depend on later ones, so operations that read later tokens are
 // refused.
 import { atomsOf } from "../../../ground/size/size.js";
-import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
-import type { LogicalOp, Model, Value } from "../model.js";
-import { operations, type Lengths } from "../operations.js";
-import { isOp, isSequence, type AxisLookup } from "../types.js";
+import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
+import type { LogicalOp, Model, Value } from "../model/model.js";
+import { operations, type Lengths } from "../model/operations.js";
+import { isOp, isSequence, type AxisLookup } from "../model/types.js";
 
 /**
  * Reports each value that breaks the causal rule. Losses, and values that only losses read, are exempt. In an objective

@@ -1,10 +1,10 @@
 // Warns of a router that cannot learn: a weight that decides a choice of tokens but gets no gradient in any way.
 import { isFloat } from "../../../ground/base/dtype.js";
 import type { Size } from "../../../ground/size/size.js";
-import { reachable, rootsOf, type ReportAt } from "../model-values.js";
-import type { Model, Value } from "../model.js";
-import { operations } from "../operations.js";
-import { isOp } from "../types.js";
+import { reachable, rootsOf, type ReportAt } from "../model/model-values.js";
+import type { Model, Value } from "../model/model.js";
+import { operations } from "../model/operations.js";
+import { isOp } from "../model/types.js";
 
 /**
  * Checks the weights that reach a choice in phase train, for a model with losses.

@@ -9,9 +9,9 @@ import { builtins } from "../builtins/index.js";
 import { isCompileTimeFunction, phaseValue } from "../eval/compile-time.js";
 import { libraryExports } from "../names/library.js";
 import { unknownName } from "../names/names.js";
-import { MAX_EXTENT } from "../limits.js";
+import { MAX_EXTENT } from "../model/limits.js";
 import { nameOfKind } from "../instances/parameters.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 
 /** Checks all declarations of a file except the blocks to skip. */
 export function checkDeclarations(checker: Checker, file: LoadedFile, skips: (block: Block) => boolean): void {

@@ -1,9 +1,9 @@
 // Warns of a residual connection that is made twice: `put` adds an update that already contains the taken rows, or a
 // sum adds a tensor to the result of a call that returns the tensor plus its update.
-import { reachable, rootsOf, type ReportAt } from "../model-values.js";
-import type { Model, Value } from "../model.js";
-import { operations } from "../operations.js";
-import { isOp } from "../types.js";
+import { reachable, rootsOf, type ReportAt } from "../model/model-values.js";
+import type { Model, Value } from "../model/model.js";
+import { operations } from "../model/operations.js";
+import { isOp } from "../model/types.js";
 
 /** The limit on the number of takes that are traced. */
 const MAX_TAKES = 8;

@@ -3,7 +3,7 @@
 import type { Block, Declaration, Member } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
 import { allMembers, isNode } from "../../names/definitions.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 
 /**
  * Checks all blocks of the user's files except those to skip. A mention `inner.name` in another block counts as a read.

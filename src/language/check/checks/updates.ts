@@ -2,9 +2,9 @@
 // sequences.
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { addsUp, atomsOf, printSize } from "../../../ground/size/size.js";
-import { axesOfModel, reachable, type ReportAt } from "../model-values.js";
-import type { Model, Value } from "../model.js";
-import { isBatch, isOp, type AxisLookup } from "../types.js";
+import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
+import type { Model, Value } from "../model/model.js";
+import { isBatch, isOp, type AxisLookup } from "../model/types.js";
 
 const countsBatch =
   (axes: AxisLookup) =>

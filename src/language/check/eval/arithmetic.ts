@@ -15,10 +15,10 @@ import {
   type SizeFunction,
 } from "../../../ground/size/size.js";
 import type { BinaryOp } from "../../syntax/ast.js";
-import { ERROR, type ConstValue, type ListValue } from "../context.js";
-import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "../limits.js";
-import type { Checker } from "../checker.js";
-import { bool, describe, numberOf, printNumber, sizeValue, type NumberValue, type SizeValue } from "../values.js";
+import { ERROR, type ConstValue, type ListValue } from "../model/context.js";
+import { MAX_BITS, MAX_LIST, MAX_SIZE_CHARACTERS, MAX_SIZE_DEPTH } from "../model/limits.js";
+import type { Checker } from "../model/checker.js";
+import { bool, describe, numberOf, printNumber, sizeValue, type NumberValue, type SizeValue } from "../model/values.js";
 
 export interface Operation {
   readonly checker: Checker;

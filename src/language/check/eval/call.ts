@@ -6,11 +6,11 @@ import type { Instance } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { functionsOf, throughExperts, type ExpertsValue } from "./experts.js";
 import { callCompileTime, isCompileTimeCall, isCompileTimeFunction } from "./compile-time.js";
-import { ERROR, type ConstValue, type Argument, type Builtin } from "../context.js";
+import { ERROR, type ConstValue, type Argument, type Builtin } from "../model/context.js";
 import type { Env } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { unknownMember, unknownName, valueOf } from "../names/names.js";
-import { describe, hasError } from "../values.js";
+import { describe, hasError } from "../model/values.js";
 
 type Call = Extract<Expr, { kind: "call" }>;
 

@@ -1,10 +1,10 @@
 // Compile-time built-in names: the phases, and functions of numbers, sizes and lists.
 import type { Span } from "../../diagnostics/span.js";
 import { computeFunction, isQuantity } from "./arithmetic.js";
-import { ERROR, type ConstValue } from "../context.js";
-import type { Phase } from "../model.js";
-import type { Checker } from "../checker.js";
-import { bool, describe, int, type NumberValue, type SizeValue } from "../values.js";
+import { ERROR, type ConstValue } from "../model/context.js";
+import type { Phase } from "../model/model.js";
+import type { Checker } from "../model/checker.js";
+import { bool, describe, int, type NumberValue, type SizeValue } from "../model/values.js";
 
 type FunctionName = "ceil" | "floor" | "round" | "min" | "max" | "len";
 const NAMES: ReadonlySet<string> = new Set<FunctionName>(["ceil", "floor", "round", "min", "max", "len"]);

@@ -9,15 +9,15 @@ import type { Binding, Instance } from "../names/bindings.js";
 import { builtins } from "../builtins/index.js";
 import { evaluateCall } from "./call.js";
 import { isCompileTimeFunction, phaseValue } from "./compile-time.js";
-import { ERROR, type ConstValue, type Argument, type EvaluatedIndex, type ListValue } from "../context.js";
+import { ERROR, type ConstValue, type Argument, type EvaluatedIndex, type ListValue } from "../model/context.js";
 import type { Env } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
-import { MAX_LIST } from "../limits.js";
+import { MAX_LIST } from "../model/limits.js";
 import { unknownMember, unknownName, valueOf } from "../names/names.js";
 import { applyBinary, applyIndex, applyMember, applyUnary } from "../tensors/operators.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
-import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "../values.js";
+import { bool, describe, hasError, int, listOf, numberOf, printNumber } from "../model/values.js";
 
 type Of<K extends Expr["kind"]> = Extract<Expr, { kind: K }>;
 

@@ -5,8 +5,8 @@ import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, printSize, rowsSize, type Size } from "../../../ground/size/size.js";
 import type { Fn } from "../../syntax/ast.js";
 import { atOnce, type ExpertFunction } from "./experts-at-once.js";
-import { ERROR, type Argument, type ConstValue } from "../context.js";
-import type { LogicalType, Route, Value } from "../model.js";
+import { ERROR, type Argument, type ConstValue } from "../model/context.js";
+import type { LogicalType, Route, Value } from "../model/model.js";
 import type { Env, FunctionBody } from "../names/environment.js";
 import { instanceOf } from "../names/instance.js";
 import { unknownMember } from "../names/names.js";
@@ -19,8 +19,8 @@ import {
   scoreOf,
   type Choice,
 } from "../tensors/entries.js";
-import { equalShapes, sequenceDims, typeOf } from "../types.js";
-import { describe, printType } from "../values.js";
+import { equalShapes, sequenceDims, typeOf } from "../model/types.js";
+import { describe, printType } from "../model/values.js";
 
 export type ExpertsValue = Extract<ConstValue, { kind: "experts" }>;
 

@@ -1,8 +1,8 @@
 // Finds functions that compute row by row and have no other effects, so that one call can compute all experts.
 import type { Expr, Fn, Stmt } from "../../syntax/ast.js";
 import { elementwise } from "../builtins/elementwise.js";
-import { equalShapes } from "../types.js";
-import type { Value } from "../model.js";
+import { equalShapes } from "../model/types.js";
+import type { Value } from "../model/model.js";
 import type { Instance } from "../names/bindings.js";
 import { instanceOf } from "../names/instance.js";
 import { isCompileTimeFunction } from "./compile-time.js";

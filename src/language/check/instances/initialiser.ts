@@ -7,8 +7,8 @@ import type { Expr } from "../../syntax/ast.js";
 import { bindArguments, signature } from "../names/arguments.js";
 import type { Env } from "../names/environment.js";
 import { conditionOf, evaluate } from "../eval/evaluate.js";
-import type { Initialiser } from "../model.js";
-import { describe } from "../values.js";
+import type { Initialiser } from "../model/model.js";
+import { describe } from "../model/values.js";
 
 export const ZEROS: Initialiser = { kind: "zeros" };
 

@@ -3,18 +3,18 @@ import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "../names/arguments.js";
 import { Instance, type Binding, type LoadedFile } from "../names/bindings.js";
-import { ERROR, type ConstValue, type ListValue } from "../context.js";
+import { ERROR, type ConstValue, type ListValue } from "../model/context.js";
 import type { Env } from "../names/environment.js";
 import { conditionOf, environment, evaluate, integerOf } from "../eval/evaluate.js";
 import { defaultInitialiser, initialiserOf, ZEROS } from "./initialiser.js";
 import { assignOwner } from "../names/instance.js";
-import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "../limits.js";
+import { MAX_DEPTH, MAX_EXTENT, MAX_INSTANCES } from "../model/limits.js";
 import { checkOption } from "./options.js";
 import { namesOf } from "../../names/definitions.js";
 import { convert } from "./parameters.js";
-import { Abort, type Checker } from "../checker.js";
+import { Abort, type Checker } from "../model/checker.js";
 import { Tally } from "./tally.js";
-import { describe, hasError } from "../values.js";
+import { describe, hasError } from "../model/values.js";
 
 /** The signature of a block, and its parameters by name. */
 interface Interface {

@@ -4,7 +4,7 @@ import type { Code } from "../../diagnostics/catalogue.js";
 import type { Note } from "../../diagnostics/diagnostic.js";
 import type { Span } from "../../diagnostics/span.js";
 import type { Instance } from "../names/bindings.js";
-import type { Checker, Trace } from "../checker.js";
+import type { Checker, Trace } from "../model/checker.js";
 
 /** Codes caused by an argument of the block (a ratio, a number of experts, an inner block) rather than by a tensor. */
 const OF_MAKING: ReadonlySet<Code> = new Set<Code>([

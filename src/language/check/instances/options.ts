@@ -2,9 +2,9 @@
 // those literals, unless an `else` handles other strings.
 import type { Span } from "../../diagnostics/span.js";
 import type { Block, Param } from "../../syntax/ast.js";
-import type { ConstValue } from "../context.js";
+import type { ConstValue } from "../model/context.js";
 import { isNode, namesOf } from "../../names/definitions.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
 /** Warns of a string outside the parameter's options; `span` is the argument's span. */

@@ -3,11 +3,11 @@ import type { SourceFile } from "../../diagnostics/span.js";
 import type { Block, Expr, Param } from "../../syntax/ast.js";
 import { parse } from "../../syntax/parse.js";
 import type { Binding, LoadedFile } from "../names/bindings.js";
-import { ERROR, type ConstValue } from "../context.js";
+import { ERROR, type ConstValue } from "../model/context.js";
 import { environment, evaluate } from "../eval/evaluate.js";
 import { checkOption } from "./options.js";
 import { convert } from "./parameters.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
 export interface ParameterOverrides {

@@ -3,9 +3,9 @@ import type { Span } from "../../diagnostics/span.js";
 import { isInteger } from "../../../ground/numerics/rational.js";
 import { atomsOf } from "../../../ground/size/size.js";
 import type { ParamKind } from "../../syntax/ast.js";
-import { ERROR, type ConstValue, type ListValue } from "../context.js";
-import type { Checker } from "../checker.js";
-import { describe, listOf, numberOf, printNumber } from "../values.js";
+import { ERROR, type ConstValue, type ListValue } from "../model/context.js";
+import type { Checker } from "../model/checker.js";
+import { describe, listOf, numberOf, printNumber } from "../model/values.js";
 
 /** Converts a value to the declared kind. `what` names the parameter in messages: "`dim` of `Linear`". */
 export function convert(checker: Checker, value: ConstValue, kind: ParamKind, what: string, span: Span): ConstValue {

@@ -1,6 +1,6 @@
 // Counts instances or calls against a limit, and determines the most frequent.
 import type { Span } from "../../diagnostics/span.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 
 export class Tally<Key> {
   readonly #counts = new Map<Key, { readonly name: string; times: number }>();

@@ -1,7 +1,7 @@
 // Binds arguments to parameters, for blocks, functions and built-in functions.
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Name } from "../../syntax/ast.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
 export interface Parameter {

@@ -3,9 +3,9 @@ import type { Span } from "../../diagnostics/span.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import type { Block, Const, File, Fn, Names, Weight } from "../../syntax/ast.js";
 import type { Scope } from "../../names/scope.js";
-import type { ConstValue, InstanceRef } from "../context.js";
-import type { Initialiser } from "../model.js";
-import type { Trace } from "../checker.js";
+import type { ConstValue, InstanceRef } from "../model/context.js";
+import type { Initialiser } from "../model/model.js";
+import type { Trace } from "../model/checker.js";
 
 /** A weight or state of one instance. */
 export interface WeightRecord {

@@ -3,9 +3,9 @@ import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Block, Expr, Fn } from "../../syntax/ast.js";
 import type { Scope } from "../../names/scope.js";
 import type { Binding, Instance, LoadedFile, WeightRecord } from "./bindings.js";
-import type { ConstValue, Emitter, Argument } from "../context.js";
-import type { Checker } from "../checker.js";
-import type { ModelMixture } from "../model.js";
+import type { ConstValue, Emitter, Argument } from "../model/context.js";
+import type { Checker } from "../model/checker.js";
+import type { ModelMixture } from "../model/model.js";
 
 /** A function body during unrolling, as expressions use it. */
 export interface FunctionBody extends Emitter {

@@ -4,10 +4,10 @@ import type { Declaration, File, Import, Name } from "../../syntax/ast.js";
 import { parse, type Parsed } from "../../syntax/parse.js";
 import { Scope } from "../../names/scope.js";
 import type { Binding, LoadedFile } from "./bindings.js";
-import { ERROR } from "../context.js";
+import { ERROR } from "../model/context.js";
 import { libraryExports, libraryFile, librarySources } from "./library.js";
-import { MAX_DEPTH } from "../limits.js";
-import type { Checker } from "../checker.js";
+import { MAX_DEPTH } from "../model/limits.js";
+import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
 /**

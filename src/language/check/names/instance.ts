@@ -1,6 +1,6 @@
 // Instances in values: resolving references, and assigning owners.
 import type { Instance } from "./bindings.js";
-import type { ConstValue, InstanceRef, ListValue } from "../context.js";
+import type { ConstValue, InstanceRef, ListValue } from "../model/context.js";
 
 /** Lists whose instances all have an owner. */
 const fullyOwned = new WeakSet<ListValue>();

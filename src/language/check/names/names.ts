@@ -1,9 +1,9 @@
 // Resolves a name to its value, and reports unknown names.
 import type { Span } from "../../diagnostics/span.js";
-import type { Checker } from "../checker.js";
+import type { Checker } from "../model/checker.js";
 import type { Binding, Instance } from "./bindings.js";
 import { builtins } from "../builtins/index.js";
-import { ERROR, type ConstValue } from "../context.js";
+import { ERROR, type ConstValue } from "../model/context.js";
 import type { Env } from "./environment.js";
 import { libraryExports } from "./library.js";
 import { nearest } from "../../../ground/numerics/nearest.js";

@@ -1,10 +1,10 @@
 // NumPy broadcasting of symbolic shapes, and the diagnostics for shapes that do not fit.
 import type { Span } from "../../diagnostics/span.js";
 import { equalSizes, printSize, type Size } from "../../../ground/size/size.js";
-import type { Emitter } from "../context.js";
-import type { LogicalAxis, LogicalType, Value } from "../model.js";
-import { axisOf, entriesOf, isBatch, isRouted, isSequence, sameExtent, type AxisLookup } from "../types.js";
-import { printType } from "../values.js";
+import type { Emitter } from "../model/context.js";
+import type { LogicalAxis, LogicalType, Value } from "../model/model.js";
+import { axisOf, entriesOf, isBatch, isRouted, isSequence, sameExtent, type AxisLookup } from "../model/types.js";
+import { printType } from "../model/values.js";
 
 /**
  * The shape to which all values broadcast; null, with a report, if there is none or if the batch would not be the first

@@ -14,8 +14,8 @@ import {
 } from "../../../ground/numerics/rational.js";
 import { atomsOf, evaluateSize, type Atom, type Size, type SizeExpr, type Term } from "../../../ground/size/size.js";
 import type { Expr } from "../../syntax/ast.js";
-import type { Emitter, Argument } from "../context.js";
-import { printNumber, showSize } from "../values.js";
+import type { Emitter, Argument } from "../model/context.js";
+import { printNumber, showSize } from "../model/values.js";
 
 /** Checks k for a score along `parent`; reports errors, and warns if k rounds to zero. */
 export function checkCapacity(emitter: Emitter, k: Size, parent: SequenceAxis, argument: Argument): boolean {

@@ -4,11 +4,11 @@ import type { Span } from "../../diagnostics/span.js";
 import { LARGEST, type DType } from "../../../ground/base/dtype.js";
 import { isInteger, toNumber, type Rational } from "../../../ground/numerics/rational.js";
 import { atomsOf, axisSize, isWhole, type Atom, type Size, type SizeExpr } from "../../../ground/size/size.js";
-import type { ConstValue, Emitter } from "../context.js";
+import type { ConstValue, Emitter } from "../model/context.js";
 import { definitionsOf } from "./makers.js";
-import type { Value } from "../model.js";
-import { isBatch, typeOf } from "../types.js";
-import { describe, printNumber, showSize } from "../values.js";
+import type { Value } from "../model/model.js";
+import { isBatch, typeOf } from "../model/types.js";
+import { describe, printNumber, showSize } from "../model/values.js";
 
 /**
  * Converts an operand to a value of `dtype`; null after a report. `beside` is the shape of the other operand, for

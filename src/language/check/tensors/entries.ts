@@ -5,14 +5,14 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { SequenceAxis } from "../../../ground/size/axes.js";
 import { isInteger, toNumber } from "../../../ground/numerics/rational.js";
 import { axisSize, equalSizes, type Size } from "../../../ground/size/size.js";
-import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../context.js";
-import type { EntryChoice as Choice, Route, Value } from "../model.js";
-import { entriesOf, isOp, plainSize, sequenceOf, typeOf } from "../types.js";
-import { describe, printType } from "../values.js";
+import { ERROR, type ConstValue, type Emitter, type EvaluatedIndex } from "../model/context.js";
+import type { EntryChoice as Choice, Route, Value } from "../model/model.js";
+import { entriesOf, isOp, plainSize, sequenceOf, typeOf } from "../model/types.js";
+import { describe, printType } from "../model/values.js";
 import { expectedOfEach, shareOfEach } from "./entry-bounds.js";
 import { recordDefinition } from "./makers.js";
 
-export type { EntryChoice as Choice } from "../model.js";
+export type { EntryChoice as Choice } from "../model/model.js";
 
 /** The score or mask of a choice, i.e. the tensor along whose last axis the entries were chosen. */
 export function scoreOf(choice: Choice): Value {

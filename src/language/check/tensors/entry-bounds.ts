@@ -2,8 +2,8 @@
 // numbers.
 import { compare, ONE, rational, type Rational } from "../../../ground/numerics/rational.js";
 import { applySize, multiplySizes, normal, rowsSize, sizeOf, type Size } from "../../../ground/size/size.js";
-import type { EntryChoice, Value } from "../model.js";
-import { isOp } from "../types.js";
+import type { EntryChoice, Value } from "../model/model.js";
+import { isOp } from "../model/types.js";
 
 /**
  * Axes whose total token count bounds the number of entries in a choice with at most k entries for each token of

@@ -15,13 +15,13 @@ import { spanOf } from "../../../ground/size/counting.js";
 import type { Rule } from "../../../ground/size/count-rules.js";
 import type { SequenceAxis } from "../../../ground/size/axes.js";
 import { batchFirst } from "./broadcast.js";
-import { ERROR, type ConstValue, type Emitter, type Argument, type EvaluatedIndex } from "../context.js";
+import { ERROR, type ConstValue, type Emitter, type Argument, type EvaluatedIndex } from "../model/context.js";
 import { hintFor } from "./convert.js";
 import { plainAlong, routeOfEntry } from "./entries.js";
 import { sharedAxis, recordDefinition } from "./makers.js";
-import type { Value } from "../model.js";
-import { axisOf, isBatch, typeOf } from "../types.js";
-import { describe, printType, showSize } from "../values.js";
+import type { Value } from "../model/model.js";
+import { axisOf, isBatch, typeOf } from "../model/types.js";
+import { describe, printType, showSize } from "../model/values.js";
 
 type At = Extract<EvaluatedIndex, { kind: "at" }>;
 type Slice = Extract<EvaluatedIndex, { kind: "slice" }>;

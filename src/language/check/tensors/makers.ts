@@ -1,8 +1,8 @@
 // Records which value defined each sequence axis, so that a value that only measures the axis depends on it.
 import type { CountRule } from "../../../ground/size/count-rules.js";
 import { atomsOf, type Size } from "../../../ground/size/size.js";
-import type { Emitter } from "../context.js";
-import type { LogicalAxis, Value } from "../model.js";
+import type { Emitter } from "../model/context.js";
+import type { LogicalAxis, Value } from "../model/model.js";
 
 /** Keyed by the axis object, so that entries live as long as the check. */
 const definingValues = new WeakMap<LogicalAxis, Value>();

@@ -5,12 +5,12 @@ import { isFloat, type DType } from "../../../ground/base/dtype.js";
 import { isInteger, toNumber } from "../../../ground/numerics/rational.js";
 import type { BinaryOp } from "../../syntax/ast.js";
 import { broadcastTypes } from "./broadcast.js";
-import { ERROR, type ConstValue, type Emitter } from "../context.js";
+import { ERROR, type ConstValue, type Emitter } from "../model/context.js";
 import { hintFor, numberValue, toValue } from "./convert.js";
-import type { PointwiseName, Value, EntryChoice, Route } from "../model.js";
+import type { PointwiseName, Value, EntryChoice, Route } from "../model/model.js";
 import { product } from "./product.js";
-import { typeOf } from "../types.js";
-import { describe, printType } from "../values.js";
+import { typeOf } from "../model/types.js";
+import { describe, printType } from "../model/values.js";
 import { countOf, maskOf } from "./entries.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 

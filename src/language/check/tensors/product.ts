@@ -3,12 +3,12 @@ import type { Span } from "../../diagnostics/span.js";
 import { isFloat } from "../../../ground/base/dtype.js";
 import { equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import { batchFirst, broadcastShapes, reportMismatch, reportSizes } from "./broadcast.js";
-import { ERROR, type ConstValue, type Emitter } from "../context.js";
+import { ERROR, type ConstValue, type Emitter } from "../model/context.js";
 import { hintFor } from "./convert.js";
 import { plainAlong } from "./entries.js";
-import type { Value } from "../model.js";
-import { isBatch, typeOf } from "../types.js";
-import { describe, printType } from "../values.js";
+import type { Value } from "../model/model.js";
+import { isBatch, typeOf } from "../model/types.js";
+import { describe, printType } from "../model/values.js";
 
 /** a[…, M, K] @ b[…, K, N] → […, M, N]; a vector is a row on the left, a column on the right. */
 export function product(emitter: Emitter, left: ConstValue, right: ConstValue, span: Span, at: Span): ConstValue {

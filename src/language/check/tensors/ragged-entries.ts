@@ -2,9 +2,9 @@
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import { chosenFrom } from "../../../ground/size/count-rules.js";
-import type { Emitter } from "../context.js";
-import type { EntryChoice, Route, Value } from "../model.js";
-import { entriesOf, isChoice, isOp, isSequence, sequenceOf, typeOf } from "../types.js";
+import type { Emitter } from "../model/context.js";
+import type { EntryChoice, Route, Value } from "../model/model.js";
+import { entriesOf, isChoice, isOp, isSequence, sequenceOf, typeOf } from "../model/types.js";
 import { definitionsOf } from "./makers.js";
 
 /** The dimensions of x along ragged entry axes. */

@@ -2,8 +2,8 @@
 // several calls.
 import { joinPath, type Instance, type WeightRecord } from "../names/bindings.js";
 import type { Span } from "../../diagnostics/span.js";
-import type { Trace } from "../checker.js";
-import type { ModelMixture, Value } from "../model.js";
+import type { Trace } from "../model/checker.js";
+import type { ModelMixture, Value } from "../model/model.js";
 
 /** A call of an instance, within a call of the instance's owner. The path is known once all calls are known. */
 export class CallNode {

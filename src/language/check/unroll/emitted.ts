@@ -1,8 +1,8 @@
 // The operations of a model during unrolling, in order, each with the call that emitted it.
 import type { CallNode } from "./call-tree.js";
 import type { Size } from "../../../ground/size/size.js";
-import type { EntryChoice, LogicalAttrs, LogicalOp, LogicalType, Value } from "../model.js";
-import type { Trace } from "../checker.js";
+import type { EntryChoice, LogicalAttrs, LogicalOp, LogicalType, Value } from "../model/model.js";
+import type { Trace } from "../model/checker.js";
 
 /** A value during unrolling: paths, streams and the extents of entry axes are set at the end. */
 interface Draft {

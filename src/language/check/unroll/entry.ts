@@ -6,16 +6,16 @@ import type { Fn, Input } from "../../syntax/ast.js";
 import type { Binding, Instance } from "../names/bindings.js";
 import { nameOfFunction } from "../eval/call.js";
 import { CallNode } from "./call-tree.js";
-import type { ConstValue } from "../context.js";
+import type { ConstValue } from "../model/context.js";
 import type { Env } from "../names/environment.js";
 import { evaluate, integerOf } from "../eval/evaluate.js";
 import { extentOf } from "../instances/instantiate.js";
-import { MAX_EXTENT } from "../limits.js";
+import { MAX_EXTENT } from "../model/limits.js";
 import { axisNameIn, typeEnv, TypeMatcher } from "./match-types.js";
-import type { ModelInput } from "../model.js";
-import type { Checker } from "../checker.js";
+import type { ModelInput } from "../model/model.js";
+import type { Checker } from "../model/checker.js";
 import type { Unroller } from "./unroll.js";
-import { describe } from "../values.js";
+import { describe } from "../model/values.js";
 
 export interface Entered {
   readonly inputs: readonly ModelInput[];

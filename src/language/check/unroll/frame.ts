@@ -1,7 +1,7 @@
 // Functions being unrolled, and the results of their statements.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn, Stmt } from "../../syntax/ast.js";
-import type { ConstValue } from "../context.js";
+import type { ConstValue } from "../model/context.js";
 import type { Binding, Instance } from "../names/bindings.js";
 import type { Env } from "../names/environment.js";
 import type { ActiveCall, CallNode } from "./call-tree.js";

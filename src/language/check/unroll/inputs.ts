@@ -1,10 +1,10 @@
 // The inputs of a function for one call.
 import type { Span } from "../../diagnostics/span.js";
 import type { Fn } from "../../syntax/ast.js";
-import { ERROR, type Argument, type ConstValue, type Emitter } from "../context.js";
+import { ERROR, type Argument, type ConstValue, type Emitter } from "../model/context.js";
 import type { Binding } from "../names/bindings.js";
 import { toValue } from "../tensors/convert.js";
-import type { Witness } from "../witness.js";
+import type { Witness } from "../model/witness.js";
 import type { Typed } from "./match-types.js";
 
 /** Converts the arguments to tensors, paired with their inputs; null after a report. */

@@ -1,10 +1,10 @@
 // Collects the contents of an instantiated model: instances and weights by path, losses and observed values by call.
 import type { Span } from "../../diagnostics/span.js";
 import { Instance, joinPath } from "../names/bindings.js";
-import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelUpdate, ModelWeight } from "../model.js";
-import { MAX_PATH } from "../limits.js";
+import type { Instance as InstanceEntry, ModelLoss, ModelObserve, ModelUpdate, ModelWeight } from "../model/model.js";
+import { MAX_PATH } from "../model/limits.js";
 import type { Rational } from "../../../ground/numerics/rational.js";
-import type { Checker, Trace } from "../checker.js";
+import type { Checker, Trace } from "../model/checker.js";
 import type { Unroller } from "./unroll.js";
 
 export interface Inside {

@@ -4,8 +4,8 @@ import { mapAxis, type Axis } from "../../../ground/size/axes.js";
 import type { CountRule } from "../../../ground/size/count-rules.js";
 import type { Rational } from "../../../ground/numerics/rational.js";
 import { axisSize, substitute, type Size, type SizeExpr } from "../../../ground/size/size.js";
-import type { LogicalAxis } from "../model.js";
-import { entriesOf } from "../types.js";
+import type { LogicalAxis } from "../model/model.js";
+import { entriesOf } from "../model/types.js";
 
 export class MadeAxes {
   readonly #axes = new Map<string, LogicalAxis>();

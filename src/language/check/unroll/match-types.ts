@@ -8,13 +8,13 @@ import type { DimExpr, Expr, TypeExpr } from "../../syntax/ast.js";
 import { sizeFrom } from "../eval/arithmetic.js";
 import { axisNameOf, type Scope } from "../../names/scope.js";
 import type { Binding, Instance } from "../names/bindings.js";
-import { sameExtent, sequenceOf, type AxisLookup } from "../types.js";
+import { sameExtent, sequenceOf, type AxisLookup } from "../model/types.js";
 import type { Env } from "../names/environment.js";
 import { environment, evaluate, integerOf } from "../eval/evaluate.js";
 import { extentOf } from "../instances/instantiate.js";
-import type { Checker } from "../checker.js";
-import type { LogicalType } from "../model.js";
-import { describe, printType, sizeValue } from "../values.js";
+import type { Checker } from "../model/checker.js";
+import type { LogicalType } from "../model/model.js";
+import { describe, printType, sizeValue } from "../model/values.js";
 
 export interface Typed {
   readonly name: string;

@@ -2,13 +2,13 @@
 import type { Expr, Stmt } from "../../syntax/ast.js";
 import type { Binding, WeightRecord } from "../names/bindings.js";
 import type { Env } from "../names/environment.js";
-import type { Emitter } from "../context.js";
+import type { Emitter } from "../model/context.js";
 import { toValue } from "../tensors/convert.js";
 import { evaluate } from "../eval/evaluate.js";
-import type { Trace } from "../checker.js";
+import type { Trace } from "../model/checker.js";
 import type { CallNode, FoundLoss, FoundUpdate } from "./call-tree.js";
-import { equalShapes, typeOf } from "../types.js";
-import { describe, hasError, printType } from "../values.js";
+import { equalShapes, typeOf } from "../model/types.js";
+import { describe, hasError, printType } from "../model/values.js";
 
 /** The parts of the current frame that a statement needs. */
 interface Running {

@@ -16,13 +16,13 @@ import {
   type FoundRoute,
   type FoundUpdate,
 } from "./call-tree.js";
-import { ERROR, type ConstValue, type Argument } from "../context.js";
+import { ERROR, type ConstValue, type Argument } from "../model/context.js";
 import { toValue } from "../tensors/convert.js";
 import { endInZeros } from "../tensors/ragged-entries.js";
 import { Emitted } from "./emitted.js";
 import type { FunctionBody } from "../names/environment.js";
 import { conditionOf, environment, evaluate, itemsOf } from "../eval/evaluate.js";
-import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../limits.js";
+import { MAX_CALLS, MAX_DEPTH, MAX_OPERATIONS, MAX_RANK } from "../model/limits.js";
 import { MadeAxes } from "./made-axes.js";
 import { madeAt } from "../instances/made-at.js";
 import { NO_RESULT, type Entering, type Frame, type Result } from "./frame.js";
@@ -41,10 +41,10 @@ import type {
   Model,
   Phase,
   Value,
-} from "../model.js";
-import type { Checker, Trace } from "../checker.js";
+} from "../model/model.js";
+import type { Checker, Trace } from "../model/checker.js";
 import { Tally } from "../instances/tally.js";
-import { describe, hasError } from "../values.js";
+import { describe, hasError } from "../model/values.js";
 
 export interface UnrollOptions {
   readonly checker: Checker;

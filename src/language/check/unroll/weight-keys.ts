@@ -2,8 +2,8 @@
 import type { NamesEntry, Text } from "../../syntax/ast.js";
 import type { Instance } from "../names/bindings.js";
 import type { FoundWeight } from "./inspect.js";
-import { MAX_PATH } from "../limits.js";
-import type { Checker } from "../checker.js";
+import { MAX_PATH } from "../model/limits.js";
+import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
 type Rule = Extract<NamesEntry, { kind: "map" }>;

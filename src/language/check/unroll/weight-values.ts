@@ -1,10 +1,10 @@
 // The values of weights in function bodies: one operation for each weight, or one for all experts' weights in a call
 // for all experts.
 import type { Span } from "../../diagnostics/span.js";
-import type { ConstValue } from "../context.js";
+import type { ConstValue } from "../model/context.js";
 import type { WeightRecord } from "../names/bindings.js";
 import type { CallNode } from "./call-tree.js";
-import type { LogicalAttrs, LogicalOp, LogicalType, Value } from "../model.js";
+import type { LogicalAttrs, LogicalOp, LogicalType, Value } from "../model/model.js";
 
 type Emit = <K extends LogicalOp>(
   op: K,

@@ -1,5 +1,5 @@
 // Diagnostics of arguments and parameters.
-import { code } from "../define.js";
+import { code } from "./define.js";
 import { byName, didYouMean, EXAMPLES, plural } from "./hints.js";
 
 export const argumentCodes = {

@@ -1,5 +1,5 @@
 // Diagnostics of blocks, their members and weights.
-import { code } from "../define.js";
+import { code } from "./define.js";
 import { didYouMean, listed, ofTensor } from "./hints.js";
 
 export const blockCodes = {

@@ -1,5 +1,5 @@
 // Diagnostics about choices of entries, and about indexed lists of blocks.
-import { code } from "../define.js";
+import { code } from "./define.js";
 
 export const choiceCodes = {
   "choice-too-large": code<{ readonly k: number; readonly among: number }>({

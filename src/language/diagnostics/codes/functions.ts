@@ -1,5 +1,5 @@
 // Diagnostics of functions: their inputs, results, losses and observed values.
-import { code } from "../define.js";
+import { code } from "./define.js";
 import { plural } from "./hints.js";
 
 export const functionCodes = {

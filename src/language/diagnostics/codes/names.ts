@@ -1,5 +1,5 @@
 // Diagnostics of names, imports and files.
-import { code } from "../define.js";
+import { code } from "./define.js";
 import { didYouMean, listed } from "./hints.js";
 
 /** Names from Python and its libraries, with their equivalents here. */

@@ -1,5 +1,5 @@
 // Diagnostics of routing and causality.
-import { code } from "../define.js";
+import { code } from "./define.js";
 
 export const routingCodes = {
   "non-causal-choice": code<{ /** Whether each entry of an axis chooses tokens. */ readonly entries?: true }>({

@@ -1,5 +1,5 @@
 // Diagnostics of states, which `update` changes in training.
-import { code } from "../define.js";
+import { code } from "./define.js";
 
 export const stateCodes = {
   "not-a-state": code<{ readonly name: string; readonly found: string; readonly weight: boolean }>({

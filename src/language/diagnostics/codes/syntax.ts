@@ -1,5 +1,5 @@
 // Diagnostics of the lexer and the parser.
-import { code } from "../define.js";
+import { code } from "./define.js";
 
 export const syntaxCodes = {
   "source-too-large": code<{

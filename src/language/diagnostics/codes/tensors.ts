@@ -1,5 +1,5 @@
 // Diagnostics of tensors: types, shapes, operators, built-in functions.
-import { code } from "../define.js";
+import { code } from "./define.js";
 
 const list = (items: readonly string[]): string =>
   items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} or ${items[items.length - 1] ?? ""}`;

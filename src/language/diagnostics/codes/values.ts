@@ -1,5 +1,5 @@
 // Diagnostics of compile-time values.
-import { code } from "../define.js";
+import { code } from "./define.js";
 import { OPERANDS } from "./hints.js";
 
 export const valueCodes = {

@@ -1,6 +1,6 @@
 // Reads the header of a GGUF file from front to back, a window of the file at a time, and never beyond its limits.
 import { WeightsError } from "../../device/errors.js";
-import { TRUNCATED } from "../safetensors.js";
+import { TRUNCATED } from "../formats/safetensors.js";
 
 /** Gives `length` bytes of a file from `at` on; both lie in the file. */
 export type Pull = (at: number, length: number) => Uint8Array;

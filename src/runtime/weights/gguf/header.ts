@@ -2,7 +2,7 @@
 // their keys, and where each tensor lies. Read as untrusted input.
 import { quotedName } from "../../../ground/base/shown.js";
 import { WeightsError } from "../../device/errors.js";
-import { beginningOf, TRUNCATED } from "../safetensors.js";
+import { beginningOf, TRUNCATED } from "../formats/safetensors.js";
 import { Cursor, type Pull } from "./cursor.js";
 import { isGguf } from "./magic.js";
 import { readValue, type GgufValue } from "./metadata.js";

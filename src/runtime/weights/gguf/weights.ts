@@ -1,8 +1,8 @@
 // The tensors of a GGUF file as a source of weights: under Hugging Face's keys, in its order of rows, dequantized.
 import { escapedName, quotedName } from "../../../ground/base/shown.js";
 import { WeightsError } from "../../device/errors.js";
-import { converts } from "../convert.js";
-import type { TensorEntry, WeightSource } from "../source.js";
+import { converts } from "../formats/convert.js";
+import type { TensorEntry, WeightSource } from "../formats/source.js";
 import { dequantize } from "./k-blocks.js";
 import { readHeader, shown, type GgufHeader, type GgufTensor } from "./header.js";
 import { architectures, huggingFaceKey, ROPE_FACTORS, rotatedPart, type GgufArchitecture } from "./names.js";

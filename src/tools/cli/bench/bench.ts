@@ -1,6 +1,6 @@
 // `modc bench`: how fast a model reads prompts and generates, in one table, also against another model.
 import { closing } from "../../../models/open-node.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { openDevice, type Device } from "../../../runtime/index.js";
 import { wantedDevice } from "../source/device.js";
 import { precisionOf } from "../source/frontend.js";

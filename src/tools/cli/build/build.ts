@@ -15,7 +15,7 @@ import {
   tokenizerFiles,
   workerFiles,
 } from "../../../ground/bundled.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import type { Generation } from "../../../runtime/program/generation.js";
 import { namedFrom } from "../../../runtime/program/origins.js";

@@ -6,7 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { check } from "../../../language/check/check.js";
 import { convertModel } from "../../../models/made/convert-node.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../../models/families/files-node.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { closing } from "../../../models/open-node.js";
 import { type Trained, openTrained } from "../../../models/runs/trained-node.js";
 import { parseRatio } from "../../train/schedule.js";

@@ -12,7 +12,7 @@ import { CONFIG_FILE } from "../../../models/families/files-node.js";
 import { readConfigText } from "../../../models/families/folder-node.js";
 import { expectFree, floatsLike, writeFresh } from "../../../models/made/model-folder-node.js";
 import { standardOf, type Standard } from "../../../models/families/standard.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";
 import { printReport, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";

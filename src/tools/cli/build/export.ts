@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { expectFolderName, expectUnchanged, writeFolder, type EarlierFiles } from "../../build/folder-node.js";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";
 import { printReport } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";

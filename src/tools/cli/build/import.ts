@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { bug } from "../../../ground/base/invariant.js";
 import { CONFIG_FILE } from "../../../models/families/files-node.js";
 import { decoderSource } from "../../../models/families/decoder-source.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { closing } from "../../../models/open-node.js";
 import { UserError, type ExitCode } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";

@@ -8,7 +8,7 @@ import { readWeight, type Words } from "../../../runtime/index.js";
 import { saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
 import { pathsInBlocks } from "../../../runtime/weights/stored.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { tellLost } from "../source/trained.js";
 import { turn } from "../terminal/ending.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";

@@ -5,7 +5,7 @@ import { jsonText, tokenFields, type SpecialTokens } from "../../export/hf/confi
 import { checkpointFiles } from "../../../models/families/files-node.js";
 import { readConfigText } from "../../../models/families/folder-node.js";
 import { bytesTokenizerJson } from "../../../models/tokenizer/token-bytes.js";
-import type { ModelTexts, OpenedModel } from "../../../models/open.js";
+import type { ModelTexts, OpenedModel } from "../../../models/opened/model.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 
 export interface TokenizerTexts {

@@ -1,6 +1,6 @@
 // `modc check`: finds errors and warnings, in infer and, where there is an objective, in train.
 import { review, type Review } from "../../../language/check/review.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { diagnosticJson, showDiagnostics } from "../terminal/diagnostics.js";
 import { sourceJson } from "../terminal/failure.js";

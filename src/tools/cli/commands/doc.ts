@@ -2,7 +2,7 @@
 import { type Documented, documentedIn, functionDocs, libraryDocs } from "../../../language/check/documented.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
 import { parse } from "../../../language/syntax/parse.js";
-import { SourceError } from "../../../models/errors.js";
+import { SourceError } from "../../../language/diagnostics/errors.js";
 import { didYouMean } from "../tree/usage.js";
 import { UserError, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN } from "../source/files.js";

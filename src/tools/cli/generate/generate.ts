@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { GeneratedText, Prompt, PromptRead, Summary } from "../../../generation/generate/index.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { createSession, type OpenSessionOptions } from "../../session/open-node.js";
 import { tokensOf, type TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../../models/tokenizer/text-stream.js";

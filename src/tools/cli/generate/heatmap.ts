@@ -1,8 +1,8 @@
 // A self-contained HTML page that shows which layers computed which tokens of generated texts.
-import { escape, percent, STYLE } from "../../train/report/html.js";
+import { escape, percent, STYLE } from "../../train/report-html.js";
 import type { ChosenExperts } from "../../../generation/engine/experts.js";
 import { mixtureLoad } from "../../train/loads.js";
-import { cells, factsOf } from "../../train/report/routes.js";
+import { cells, factsOf } from "../../train/report-routes.js";
 import type { GeneratedToken } from "../../../generation/generate/index.js";
 import type { Generation } from "../../../runtime/program/generation.js";
 

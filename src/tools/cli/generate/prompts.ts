@@ -4,7 +4,7 @@ import type { Prompt } from "../../../generation/generate/prompts.js";
 import { InputError } from "../../../runtime/device/errors.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { tokensOf } from "../../session/session.js";
-import type { ModelTexts } from "../../../models/open.js";
+import type { ModelTexts } from "../../../models/opened/model.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { EXIT, UserError, misuse } from "../terminal/exit.js";
 import { pathIn, readText } from "../source/files.js";

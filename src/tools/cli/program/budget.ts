@@ -4,7 +4,7 @@ import { curveOf } from "../../budget/curve.js";
 import type { LayerMemory } from "../../budget/memory.js";
 import type { BudgetPlan, MemoryRow, Operations, PlannedVariant, PlanOptions } from "../../budget/plan.js";
 import { BudgetError } from "../../budget/errors.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { writeText } from "../source/files.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";
@@ -12,7 +12,7 @@ import { table, grouped, plural, withPrefix, wrap } from "../terminal/units.js";
 import { columns, printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
-import { escape } from "../../train/report/html.js";
+import { escape } from "../../train/report-html.js";
 
 export async function budget(opened: OpenedModel, flags: Flags<typeof sourceCommands.budget>): Promise<ExitCode> {
   if (flags.flops !== undefined && flags.tokens !== undefined)

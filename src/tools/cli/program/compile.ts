@@ -4,7 +4,7 @@ import { namedFrom } from "../../../runtime/program/origins.js";
 import { printProgram } from "../../../runtime/program/serialize.js";
 import { openDevice } from "../../../runtime/index.js";
 import { wantedDevice } from "../source/device.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { EXIT, type ExitCode, UserError } from "../terminal/exit.js";
 import { isPrinted, writeText } from "../source/files.js";

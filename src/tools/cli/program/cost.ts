@@ -3,8 +3,8 @@
 import type { Mixture } from "../../../compiler/cost/experts.js";
 import { MODEL_GROUP } from "../../../compiler/cost/group.js";
 import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../../compiler/cost/ledger.js";
-import type { Model } from "../../../language/check/model.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { Model } from "../../../language/check/model/model.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { programFor } from "../../../compiler/compile.js";
 import { chosenProgram, graphsOf } from "../../../compiler/recipes.js";
 import { formatBytes } from "../../../runtime/device/errors.js";

@@ -2,7 +2,7 @@
 // time from the machine code.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { gpuOf, isCard, type Gpu, type GpuId } from "../../hardware/cards.js";
+import { gpuOf, isCard, type Gpu, type GpuId } from "../../hardware/isa/cards.js";
 import { countsOf, type CountedRow } from "../../hardware/counts.js";
 import { labOf, type Lab, type Row } from "../../hardware/lab.js";
 import { NullDevice } from "../../hardware/null-device-node.js";

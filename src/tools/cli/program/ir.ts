@@ -2,9 +2,9 @@
 import { printGraph } from "../../../compiler/ir/print.js";
 import { stages } from "../../../compiler/passes/index.js";
 import { chosenProgram, graphsOf } from "../../../compiler/recipes.js";
-import { fuse } from "../../../compiler/schedule/kernel-graph.js";
-import { printKernels } from "../../../compiler/schedule/print-kernels.js";
-import type { OpenedModel } from "../../../models/open.js";
+import { fuse } from "../../../compiler/schedule/fusion/kernel-graph.js";
+import { printKernels } from "../../../compiler/schedule/fusion/print-kernels.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { EXIT, type ExitCode, misuse } from "../terminal/exit.js";
 import { checkFile } from "../source/frontend.js";
 import { placer } from "../../../language/diagnostics/span.js";

@@ -8,7 +8,7 @@ import {
   PORTABLE,
 } from "../../../runtime/program/target.js";
 import type { Program } from "../../../runtime/program/program.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { checkLive } from "../../../runtime/run/extents.js";
 import { memoryOf, openDevice, type MemoryUse } from "../../../runtime/index.js";

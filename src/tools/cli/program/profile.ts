@@ -11,7 +11,7 @@ import {
   type RoutedRows,
   timeAtBest,
 } from "../../../runtime/index.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { checkLive } from "../../../runtime/run/extents.js";
 import { mainStep } from "../../../runtime/profile/profile.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";

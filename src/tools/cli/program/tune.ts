@@ -4,7 +4,7 @@ import { measureBest, openDevice, type Device, type DeviceBest } from "../../../
 import { printTunings, tuningsFile } from "../../../compiler/schedule/tunings/file.js";
 import { tuningsDigest } from "../../../compiler/schedule/tunings/file.js";
 import { tuningsFor, misfitOf } from "../../../compiler/schedule/tunings/index.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { linesOf, tune as measure, type TunedLine, type Tuned, type TunedSize } from "../../tune/tune.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
@@ -18,7 +18,7 @@ import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
 import { expectNone } from "../tree/usage.js";
 import { type Bound, extentsAt, programOf } from "../../tune/bound.js";
-import { gpuOf, type Card, type CardId } from "../../hardware/cards.js";
+import { gpuOf, type Card, type CardId } from "../../hardware/isa/cards.js";
 import type { Estimate } from "../../hardware/estimate.js";
 import { labOf } from "../../hardware/lab.js";
 import { NullDevice } from "../../hardware/null-device-node.js";

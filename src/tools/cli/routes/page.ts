@@ -1,5 +1,5 @@
 // The page of `modc routes`: plots of a model's choices over a text. It asks nothing of anybody and runs no script.
-import { escape, grouped, percent, STYLE } from "../../train/report/html.js";
+import { escape, grouped, percent, STYLE } from "../../train/report-html.js";
 import { nameOf } from "../train/evaluation.js";
 import { KINDS, OFTEN, type RouteFound, type TokenFound, type RoutesReport } from "./statistics.js";
 

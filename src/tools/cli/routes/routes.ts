@@ -1,7 +1,7 @@
 // `modc routes`: what a model's routes do over a text, as tables and as a page with plots.
 import type { Program } from "../../../runtime/program/program.js";
 import type { Results } from "../../../runtime/index.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/index.js";
 import { textWithin } from "../../../models/tokenizer/text-after.js";
 import type { Batch, Rule } from "../../train/types.js";

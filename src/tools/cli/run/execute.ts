@@ -12,7 +12,7 @@ import {
   type Session,
   type Words,
 } from "../../../runtime/index.js";
-import type { ModelWeights } from "../../../models/open.js";
+import type { ModelWeights } from "../../../models/opened/model.js";
 import { median } from "../../../runtime/profile/statistics.js";
 import { locateWeights } from "../../../runtime/weights/weights.js";
 import { asStored } from "../../../runtime/weights/stored.js";

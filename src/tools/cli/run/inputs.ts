@@ -1,10 +1,10 @@
 // Reads the inputs of a run from the command line: tensors as JSON, from files, or from text. Makes random inputs.
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { isFloat, type Words } from "../../../ground/base/dtype.js";
 import type { Program, ProgramInput } from "../../../runtime/program/program.js";
 import { quotedName, escapedName } from "../../../ground/base/shown.js";
 import { inspect } from "../../../runtime/run/inputs.js";
-import { converts, fromBytes } from "../../../runtime/weights/convert.js";
+import { converts, fromBytes } from "../../../runtime/weights/formats/convert.js";
 import { openWeights } from "../../../runtime/weights/weights-node.js";
 import { UserError } from "../terminal/exit.js";
 import { readText, pathIn, readTextBytes } from "../source/files.js";
@@ -262,7 +262,7 @@ export async function textReader(source: TokenizerSource | null): Promise<TextRe
   if (source === null) return bytesReader;
   const { noTokenizer } = await import("../../../models/tokenizer/tokenizer-node.js");
   const { piecesOf } = await import("../../../models/tokenizer/text-stream.js");
-  const { textAfter } = await import("../../serve/token-text.js");
+  const { textAfter } = await import("../../serve/requests/token-text.js");
   const opened = await source.open();
   if (opened === null) throw noTokenizer(source.path);
   const { tokenizer } = opened;

@@ -8,7 +8,7 @@ import {
   type DeviceKind,
   type Words,
 } from "../../../runtime/index.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { EXIT, type ExitCode, misuse } from "../terminal/exit.js";
 import { runOnDevice, runOnReference, type Job, type Times } from "./execute.js";
 import { writeText } from "../source/files.js";

@@ -1,7 +1,7 @@
 // The model of `modc serve` and `modc chat`, opened as an engine.
 import { availableParallelism } from "node:os";
 import type { EngineObserver } from "../../../generation/engine/index.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
 import { wantedDevice } from "../source/device.js";
 import { tuningsOn } from "../source/tunings.js";

@@ -1,5 +1,5 @@
 // `modc serve`: a model behind OpenAI's wire, until it is told to end.
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { expectFree, listen, type Listening } from "../../serve/listen-node.js";
 import type { Engine } from "../../../generation/engine/index.js";

@@ -1,6 +1,6 @@
 // Errors whose hint names a parameter of the model: a length beyond its bound, and weights that do not fit.
-import type { Model } from "../../../language/check/model.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { Model } from "../../../language/check/model/model.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { mergedPairs } from "../tree/arguments.js";
 import { UserError, EXIT } from "../terminal/exit.js";
 import type { ModelFlags } from "../tree/options.js";

@@ -2,12 +2,12 @@
 import type { Compiled, SourceOptions } from "../../../compiler/compile.js";
 import type { ProgramChoice } from "../../../compiler/recipes.js";
 import type { SourceFile } from "../../../language/diagnostics/span.js";
-import type { Model } from "../../../language/check/model.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { Model } from "../../../language/check/model/model.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { Precision, Target } from "../../../runtime/program/target.js";
 import type { Tunings } from "../../../compiler/schedule/tunings/index.js";
-import { SourceError } from "../../../models/errors.js";
+import { SourceError } from "../../../language/diagnostics/errors.js";
 import type { Read } from "../../../language/check/names/files.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { misuse } from "../terminal/exit.js";

@@ -1,5 +1,5 @@
 // Completes the options of a command for weights in blocks, which devices read as they are.
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { blocksOf } from "../../../models/opened/blocks.js";
 import { say } from "../terminal/terminal.js";
 import type { ModelFlags, PrecisionFlags } from "../tree/options.js";

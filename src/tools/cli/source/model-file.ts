@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { extname, dirname } from "node:path";
 import { isTorchFile, torchHint } from "../../../models/families/files-node.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { openModel, type OpenModelOptions } from "../../../models/open-node.js";
 import type { SourceReader } from "../../../models/opened/source-node.js";
 import { escapedName } from "../../../ground/base/shown.js";

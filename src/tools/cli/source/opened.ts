@@ -1,6 +1,6 @@
 // Opens the model of a command, and completes the command's options from a training run and from its weights.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { keptLive, weightsAs, type ModelFlags } from "../tree/options.js";
 import { openNamed } from "./model-file.js";
 import { hasOption, type RunFlags } from "./trained.js";

@@ -1,7 +1,7 @@
 // The program of a command: compiled from a source, or read from the output of `modc compile`.
 import { CompilerBug } from "../../../ground/base/invariant.js";
 import type { Graph } from "../../../compiler/ir/graph.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Program } from "../../../runtime/program/program.js";
 import { parseProgram, ProgramError } from "../../../runtime/program/serialize.js";
 import { KernelError } from "../../../runtime/device/errors.js";

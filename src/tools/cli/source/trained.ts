@@ -1,8 +1,8 @@
 // Completes the options of a command from a training run: the model itself, or the weights of another model.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../../language/check/check.js";
-import type { Model, LiveParameter } from "../../../language/check/model.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { Model, LiveParameter } from "../../../language/check/model/model.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Manifest } from "../../../models/runs/manifest.js";
 import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";

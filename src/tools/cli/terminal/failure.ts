@@ -1,6 +1,6 @@
 // Reports the failure of a command: sentences on standard error, or with --json an object on standard output.
 import { ModcError } from "../../../ground/base/errors.js";
-import type { SourceError } from "../../../models/errors.js";
+import type { SourceError } from "../../../language/diagnostics/errors.js";
 import { describeError, type ExitCode } from "./exit.js";
 import { io } from "./io.js";
 import { error, outJsonLine, say } from "./terminal.js";

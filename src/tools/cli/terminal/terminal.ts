@@ -123,8 +123,8 @@ export const weightsStage = (given: boolean): string => (given ? "loading weight
 
 /** A note on the texts of a model. */
 export const LAST_LOOP =
-  "note: with --loop-caches last each loop of a token sees the last loop of earlier tokens: the text approximates the " +
-  "model's own";
+  "note: with --loop-caches last each loop of a token sees the last loop of earlier tokens: the text approximates " +
+  "the model's own";
 
 /** Shows the progress of loading; growth of buffers is printed permanently. `given`: whether weights were passed. */
 export function showLoading(event: SessionEvent, progress: Progress, { given }: { readonly given: boolean }): void {

@@ -1,6 +1,6 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
 import { evaluateRules, nameOf } from "./evaluation.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";
 import { table, grouped, percent } from "../terminal/units.js";
 import { printReport } from "../terminal/terminal.js";

@@ -1,6 +1,6 @@
 // A rule by which a model is evaluated on a text, and all that this needs: batches of the text and jobs on the device.
 import type { Program } from "../../../runtime/program/program.js";
-import type { ModelWeights, OpenedModel } from "../../../models/open.js";
+import type { ModelWeights, OpenedModel } from "../../../models/opened/model.js";
 import type { Device, Results } from "../../../runtime/index.js";
 import type { Corpus } from "../../train/corpus-node.js";
 import type { TrainingModel } from "../../train/model.js";

@@ -11,7 +11,7 @@ import { evaluateText, type Evaluated } from "../../train/evaluate.js";
 import { expectFits } from "../../train/run-node.js";
 import { usualContext, type TrainingModel } from "../../train/model.js";
 import type { Rule } from "../../train/types.js";
-import type { ModelWeights, OpenedModel } from "../../../models/open.js";
+import type { ModelWeights, OpenedModel } from "../../../models/opened/model.js";
 import { openDevice, RuntimeError, type Device } from "../../../runtime/index.js";
 import { leftover } from "../../../runtime/node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";

@@ -2,7 +2,7 @@
 // logits of f32 weights.
 import { pathsOfRoutes, pathsOfEntries } from "../../../runtime/program/observed.js";
 import type { Program } from "../../../runtime/program/program.js";
-import { SourceError } from "../../../models/errors.js";
+import { SourceError } from "../../../language/diagnostics/errors.js";
 import { evaluateText } from "../../train/evaluate.js";
 import { formatBytes, LimitError, OutOfMemoryError } from "../../../runtime/device/errors.js";
 import { say } from "../terminal/terminal.js";

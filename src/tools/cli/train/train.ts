@@ -4,7 +4,7 @@ import { Outcome, type TrainResult } from "../../train/events.js";
 import { before, type Before } from "../../train/resume-node.js";
 import { trainModel } from "../../train/run-node.js";
 import type { TrainSettings } from "../../train/options.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { beyondLength } from "../source/beyond-bound.js";
 import { dataIn, checkedModel, choiceOf, showPreparation } from "./training.js";
 import { wantedDevice } from "../source/device.js";

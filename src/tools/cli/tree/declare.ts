@@ -1,7 +1,7 @@
 // Declares a command: its arguments, a sentence of description, and its options. Its implementation is named in
 // `command-line.ts`, so that a command's file can use the types inferred here.
 import type { InferArguments, InferOptions, Option } from "@commander-js/extra-typings";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 
 export interface Declared<
   Takes extends string = string,

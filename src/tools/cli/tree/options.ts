@@ -3,7 +3,7 @@
 // The name of an option's value determines its completion: a file for `<path>`, a folder for `<folder>`, either for
 // `<what>`, else the choices.
 import { Option } from "@commander-js/extra-typings";
-import { CARD_IDS, GPU_IDS } from "../../hardware/cards.js";
+import { CARD_IDS, GPU_IDS } from "../../hardware/isa/cards.js";
 import { ACTIVATION_TYPES, DEVICE_CLASSES, WEIGHT_TYPES } from "../../../runtime/program/target.js";
 import { PROGRAM_NAMES } from "../../../runtime/program/names.js";
 import { MAX_EXTENT } from "../../../ground/size/counts.js";

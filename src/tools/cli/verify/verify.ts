@@ -13,7 +13,7 @@ import { checkLive } from "../../../runtime/run/extents.js";
 import { openDevice, type Device } from "../../../runtime/index.js";
 import { roomFor } from "../../../runtime/run/memory.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
-import type { OpenedModel } from "../../../models/open.js";
+import type { OpenedModel } from "../../../models/opened/model.js";
 import { sequenceAxes, type Axis } from "../../../ground/size/axes.js";
 import { nonDegenerateWeights, loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction, parseReproduction } from "../../verify/reproduction.js";

@@ -1,5 +1,5 @@
 // The text of `configuration_*.py`, and of `config.json`.
-import type { LiveParameter } from "../../../language/check/model.js";
+import type { LiveParameter } from "../../../language/check/model/model.js";
 import type { Argument } from "../root-text.js";
 import { laidOut } from "../layout.js";
 import { docstring, indented } from "../module-text.js";

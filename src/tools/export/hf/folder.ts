@@ -13,7 +13,7 @@ import { configJson, configurationText, type Configuration, type SpecialTokens }
 import { expectLanguageModel, FACTS, refuse, withLabels } from "./language-model.js";
 import { modelingText } from "./modeling-text.js";
 import { namesOf, type Fact, type FolderNames } from "./names.js";
-import type { Model } from "../../../language/check/model.js";
+import type { Model } from "../../../language/check/model/model.js";
 import { exampleInput } from "../bounds.js";
 
 export type { SpecialTokens } from "./configuration-text.js";

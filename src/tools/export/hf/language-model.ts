@@ -1,7 +1,7 @@
 // Decides whether a model is a causal language model in the sense of Hugging Face's transformers, and whether its
 // objective works with `labels`.
-import { textInputsOf } from "../../../language/check/text-inputs.js";
-import type { Model, Value } from "../../../language/check/model.js";
+import { textInputsOf } from "../../../language/check/model/text-inputs.js";
+import type { Model, Value } from "../../../language/check/model/model.js";
 import { sequenceAt } from "../outline.js";
 import { ExportError } from "../refused.js";
 import type { Models } from "../torch.js";

@@ -1,5 +1,5 @@
 // Writes `modeling_*.py`: the classes of `--to torch`, and the model as a transformers class.
-import type { LiveParameter } from "../../../language/check/model.js";
+import type { LiveParameter } from "../../../language/check/model/model.js";
 import type { Parts } from "../classes.js";
 import { laidOut } from "../layout.js";
 import type { Argument } from "../root-text.js";

@@ -1,6 +1,6 @@
 // Attention in ONNX: matmuls over heads, with a mask computed from positions.
 import { invariant } from "../../../ground/base/invariant.js";
-import type { Value } from "../../../language/check/model.js";
+import type { Value } from "../../../language/check/model/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
 import { refuse, type Keys, type OwnKeys, type Scope } from "./scope.js";

@@ -1,8 +1,8 @@
 // Keeps ONNX tensors for each axis: the row count, the existing rows per sequence, the positions in the model's input,
 // and the chosen rows of a parent axis.
 import { invariant } from "../../../ground/base/invariant.js";
-import type { Model } from "../../../language/check/model.js";
-import { axisName } from "../../../language/check/types.js";
+import type { Model } from "../../../language/check/model/model.js";
+import { axisName } from "../../../language/check/model/types.js";
 import { axisNamed, countingAxis, type SequenceAxis } from "../../../ground/size/axes.js";
 import type { Rule } from "../../../ground/size/count-rules.js";
 import { axisSize, type Size } from "../../../ground/size/size.js";

@@ -1,6 +1,6 @@
 // KV caches of a generating graph: keys and values of earlier tokens enter as `past.…` and leave as `present.…`. In
 // each run a cache grows by the number of tokens that its layer processed, possibly 0.
-import type { Model, Value } from "../../../language/check/model.js";
+import type { Model, Value } from "../../../language/check/model/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Element, Name, Port } from "./graph.js";
 import { ExportError } from "../refused.js";

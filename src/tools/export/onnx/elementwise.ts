@@ -1,7 +1,7 @@
 // Elementwise functions, casts and inputs in ONNX. Integers have 64 bits there and are wrapped to 32 bits, as in modc.
 import type { DType } from "../../../ground/base/dtype.js";
 import { isFloat, LARGEST } from "../../../ground/base/dtype.js";
-import type { PointwiseName, Value } from "../../../language/check/model.js";
+import type { PointwiseName, Value } from "../../../language/check/model/model.js";
 import type { Name } from "./graph.js";
 import { refuse, broadcast, chosen, existing, scalar, type Scope } from "./scope.js";
 

@@ -1,8 +1,8 @@
 // Emits a model's operations as nodes, in order; values needed only for the last token are computed for that token
 // alone.
 import { invariant } from "../../../ground/base/invariant.js";
-import type { LogicalOp, Value } from "../../../language/check/model.js";
-import { reachable } from "../../../language/check/model-values.js";
+import type { LogicalOp, Value } from "../../../language/check/model/model.js";
+import { reachable } from "../../../language/check/model/model-values.js";
 import { axisSize } from "../../../ground/size/size.js";
 import { attentionEmitters } from "./attention.js";
 import { elementwiseEmitters } from "./elementwise.js";

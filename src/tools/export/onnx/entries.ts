@@ -1,6 +1,6 @@
 // Entry selections in ONNX (such as a token's experts), and computations on entries, such as expert calls. Ties choose
 // the lower index.
-import type { Value } from "../../../language/check/model.js";
+import type { Value } from "../../../language/check/model/model.js";
 import { invariant, bug } from "../../../ground/base/invariant.js";
 import type { Name } from "./graph.js";
 import { topIndices, forward } from "./shapes.js";

@@ -1,6 +1,6 @@
 // Builds an ONNX graph: nodes, constants, weights, inputs and outputs. Equal nodes are shared.
 import { invariant } from "../../../ground/base/invariant.js";
-import type { ModelWeight } from "../../../language/check/model.js";
+import type { ModelWeight } from "../../../language/check/model/model.js";
 
 /** Element types, with their numbers in TensorProto. */
 export const ELEMENTS = {

@@ -1,8 +1,8 @@
 // Converts a model to an ONNX graph in opset 18, with standard operators only.
-import type { Model, Value } from "../../../language/check/model.js";
-import { isChoice } from "../../../language/check/types.js";
-import { reachable } from "../../../language/check/model-values.js";
-import { inputRanges } from "../../../language/check/input-ranges.js";
+import type { Model, Value } from "../../../language/check/model/model.js";
+import { isChoice } from "../../../language/check/model/types.js";
+import { reachable } from "../../../language/check/model/model-values.js";
+import { inputRanges } from "../../../language/check/model/input-ranges.js";
 import type { Size } from "../../../ground/size/size.js";
 import { AxisTable, type Rows } from "./axes.js";
 import { Caches, rootOf, type CachedTensor } from "./caches.js";

@@ -1,6 +1,6 @@
 // Reductions, softmax and losses in ONNX. Along sequences only existing tokens count.
 import { isFloat, LARGEST, type DType } from "../../../ground/base/dtype.js";
-import type { Value } from "../../../language/check/model.js";
+import type { Value } from "../../../language/check/model/model.js";
 import type { Name } from "./graph.js";
 import { refuse, broadcast, elementOf, isGiven, scalar, type Scope } from "./scope.js";
 import { converted, wrapped } from "./elementwise.js";

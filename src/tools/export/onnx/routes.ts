@@ -1,6 +1,6 @@
 // Token selections in ONNX, and computations on chosen tokens. Ties choose the earlier token; NaN ranks last.
-import type { Value } from "../../../language/check/model.js";
-import { isChoice } from "../../../language/check/types.js";
+import type { Value } from "../../../language/check/model/model.js";
+import { isChoice } from "../../../language/check/model/types.js";
 import { invariant } from "../../../ground/base/invariant.js";
 import type { Rule } from "../../../ground/size/count-rules.js";
 import { along } from "./axes.js";

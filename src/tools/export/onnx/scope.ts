@@ -1,9 +1,9 @@
 // The context for emitting an operation: the graph, the operands, and the axes at this place. Refuses operations
 // without an ONNX form.
-import type { LogicalType, Model, Value } from "../../../language/check/model.js";
+import type { LogicalType, Model, Value } from "../../../language/check/model/model.js";
 import type { DType } from "../../../ground/base/dtype.js";
-import { equalShapes } from "../../../language/check/types.js";
-import { sourceOf } from "../../../language/check/input-ranges.js";
+import { equalShapes } from "../../../language/check/model/types.js";
+import { sourceOf } from "../../../language/check/model/input-ranges.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { AxisTable } from "./axes.js";
 import type { Element, GraphBuilder, Name } from "./graph.js";

@@ -1,5 +1,5 @@
 // Data movement, matmuls and lookups in ONNX.
-import type { Value } from "../../../language/check/model.js";
+import type { Value } from "../../../language/check/model/model.js";
 import { ropeFrequencies } from "../../../ground/numerics/rope.js";
 import { axisSize, equalSizes, type Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";

@@ -7,7 +7,7 @@ import { Follower, type Shared } from "./follower.js";
 import type { Prepared } from "./prepared.js";
 import { SURE, UNKNOWN, Wave, type Ground } from "./wave.js";
 import { emptyMix, type Mix } from "./mix.js";
-import type { Card } from "../cards.js";
+import type { Card } from "../isa/cards.js";
 
 export interface Launch {
   /** Lanes of a subgroup, and invocations of a workgroup in each dimension. */

@@ -2,7 +2,7 @@
 // it ran.
 import type { Instruction } from "../isa/instruction.js";
 import { EXEC, VCC } from "../isa/instruction.js";
-import type { Card } from "../cards.js";
+import type { Card } from "../isa/cards.js";
 import { linesOf, passesOf, type Cost, type Memory } from "./memory.js";
 import type { Mix } from "./mix.js";
 import type { Prepared, Static } from "./prepared.js";

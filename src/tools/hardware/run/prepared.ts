@@ -1,7 +1,7 @@
 // Code prepared for following by any number of launches: the kind and the effects of each instruction.
 import { loopsOf, type Loop, blocksOf, isExec, type Code, type Instruction, REGISTERS } from "../isa/instruction.js";
 import { accessBytes, flopsOf, kindOf, vectorCycles, waitOf, type Kind, type Wait } from "../isa/kinds.js";
-import type { Card } from "../cards.js";
+import type { Card } from "../isa/cards.js";
 import { scalarCarry, type Carry } from "./scalar.js";
 import { drawnCarry, isDrawn, vectorCarry } from "./vector.js";
 import { effectsOf, type Effects } from "../isa/effects.js";

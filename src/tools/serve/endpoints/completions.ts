@@ -1,28 +1,28 @@
 // `/v1/completions`: texts that go on from prompts.
 import { flag, whole } from "../../../runtime/program/reader.js";
 import type { PromptRead } from "../../../generation/engine/index.js";
-import type { Call } from "../call.js";
-import { type Choice, type Piece, type PromptPiece, type WireFinish, usageOf } from "../choice.js";
-import { invalid, gone } from "../errors.js";
-import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../fields.js";
-import { startGeneration, type GenerationRun } from "../generation.js";
+import type { Call } from "../requests/call.js";
+import { type Choice, type Piece, type PromptPiece, type WireFinish, usageOf } from "../requests/choice.js";
+import { invalid, gone } from "../requests/errors.js";
+import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../requests/fields.js";
+import { startGeneration, type GenerationRun } from "../requests/generation.js";
 import {
   addCompletionLogprob,
   noLogprobs,
   TokenContext,
   type CompletionLogprobs,
   addPromptLogprobs,
-} from "../logprobs.js";
-import type { Served } from "../options.js";
-import { planned } from "../plan.js";
-import { promptsField, type WirePrompt } from "../prompts.js";
-import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../routed.js";
-import { body, readBody } from "../schema.js";
-import { eventStream } from "../sse.js";
-import { turn } from "../turn.js";
+} from "../requests/logprobs.js";
+import type { Served } from "../requests/options.js";
+import { planned } from "../requests/plan.js";
+import { promptsField, type WirePrompt } from "../requests/prompts.js";
+import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../requests/routed.js";
+import { body, readBody } from "../requests/schema.js";
+import { eventStream } from "../requests/sse.js";
+import { turn } from "../requests/turn.js";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
-import { codePoints } from "../offsets.js";
-import { textOf } from "../token-text.js";
+import { codePoints } from "../requests/offsets.js";
+import { textOf } from "../requests/token-text.js";
 
 interface CompletionFields extends SharedFields {
   readonly logprobs: number;

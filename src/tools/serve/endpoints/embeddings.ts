@@ -1,11 +1,11 @@
 // `/v1/embeddings`: a vector for each text, where the model has such a result.
 import { oneOf, whole, type Read, type Reader } from "../../../runtime/program/reader.js";
-import type { Call } from "../call.js";
-import { invalid } from "../errors.js";
-import { leastOf, type Served } from "../options.js";
-import { expectModel } from "../plan.js";
-import { promptsField, tokensOf, type PromptField, type WirePrompt } from "../prompts.js";
-import { body, readBody } from "../schema.js";
+import type { Call } from "../requests/call.js";
+import { invalid } from "../requests/errors.js";
+import { leastOf, type Served } from "../requests/options.js";
+import { expectModel } from "../requests/plan.js";
+import { promptsField, tokensOf, type PromptField, type WirePrompt } from "../requests/prompts.js";
+import { body, readBody } from "../requests/schema.js";
 
 interface Others {
   readonly model?: string;

@@ -1,7 +1,7 @@
 // `/v1/models`: the one model there is; `/props`: facts about it and its chats, as clients of llama.cpp's server ask
 // for them.
-import type { Served } from "../options.js";
-import { expectModel } from "../plan.js";
+import type { Served } from "../requests/options.js";
+import { expectModel } from "../requests/plan.js";
 
 export const models = (served: Served): Response => Response.json({ object: "list", data: [modelOf(served)] });
 

@@ -3,13 +3,13 @@ import { flag } from "../../../runtime/program/reader.js";
 import { TokenizerError } from "../../../models/tokenizer/errors.js";
 import { TextStream } from "../../../models/tokenizer/text-stream.js";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
-import type { Call } from "../call.js";
-import { invalid } from "../errors.js";
-import type { Served } from "../options.js";
-import { expectModel } from "../plan.js";
-import { mostCharacters, SHORT, tokenList } from "../prompts.js";
-import { anyText, body, readBody } from "../schema.js";
-import { turn } from "../turn.js";
+import type { Call } from "../requests/call.js";
+import { invalid } from "../requests/errors.js";
+import type { Served } from "../requests/options.js";
+import { expectModel } from "../requests/plan.js";
+import { mostCharacters, SHORT, tokenList } from "../requests/prompts.js";
+import { anyText, body, readBody } from "../requests/schema.js";
+import { turn } from "../requests/turn.js";
 
 interface TokenizeFields {
   readonly model: string;

@@ -2,8 +2,8 @@
 import { flag, oneOf, type Read } from "../../../runtime/program/reader.js";
 import type { Form } from "../../../generation/constrain/index.js";
 import type { ChatTemplate } from "../../../models/tokenizer/chat.js";
-import { invalid, unsupported } from "../errors.js";
-import { anyText, body, type Unsupported } from "../schema.js";
+import { invalid, unsupported } from "../requests/errors.js";
+import { anyText, body, type Unsupported } from "../requests/schema.js";
 import type { CallableTools } from "./answer-reader.js";
 import { TOOL_FORMATS, type ToolFormat } from "./formats.js";
 

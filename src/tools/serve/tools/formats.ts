@@ -1,5 +1,5 @@
 // How models write calls of tools: a row for each form, recognised by the model's chat template.
-import { JsonBounds } from "../json-bounds.js";
+import { JsonBounds } from "../requests/json-bounds.js";
 
 /** A call as a model wrote it, before it is known whether there is such a tool. */
 export interface WrittenCall {

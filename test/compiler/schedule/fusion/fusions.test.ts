@@ -2,8 +2,8 @@
 // fusions were wrong once.
 import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS, PORTABLE, type Target } from "../../../../src/runtime/program/target.js";
-import { fuse, type KernelGraph } from "../../../../src/compiler/schedule/kernel-graph.js";
-import { printKernels } from "../../../../src/compiler/schedule/print-kernels.js";
+import { fuse, type KernelGraph } from "../../../../src/compiler/schedule/fusion/kernel-graph.js";
+import { printKernels } from "../../../../src/compiler/schedule/fusion/print-kernels.js";
 import { parseGraph } from "../../../../src/compiler/ir/parse.js";
 import { printGraph } from "../../../../src/compiler/ir/print.js";
 import { ops } from "../../../../src/compiler/ops/index.js";

@@ -1,0 +1,201 @@
+// One text of a reply: the engine's tokens as text that can be shown, ended by stop strings.
+import type { Engine, EngineStream, EngineToken, PromptRead, RequestUse } from "../../../generation/engine/index.js";
+import { TextWriter } from "../../../generation/generate/index.js";
+import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { codePoints } from "./offsets.js";
+import type { Planned } from "./plan.js";
+import { decoderAfter, type PlacedDecoder } from "./token-text.js";
+
+/** Why a text ended, in OpenAI's words. */
+export type WireFinish = "stop" | "length" | "tool_calls";
+
+/**
+ * A generated token and its text: the characters that it adds to earlier tokens. A character is added by the token that
+ * completes it; U+FFFD, if no token completes the character, by the last token that has a byte.
+ */
+export interface ShownToken {
+  readonly event: EngineToken;
+  readonly text: string;
+  /** The place of its text in the choice's, in code points; of a part of a character, that of the character. */
+  readonly start: number;
+}
+
+/** What a token brings. */
+export interface Piece {
+  readonly kind: "piece";
+  readonly index: number;
+  readonly token: ShownToken;
+  /** Text that is certain now. */
+  readonly text: string;
+  /**
+   * Tokens whose whole text is certain now. Their texts together are the choice's: one within which a stop string
+   * begins is cut there. Neither a token that begins in a stop string nor one that ends the text is ever among them.
+   */
+  readonly shown: readonly ShownToken[];
+  readonly finish: WireFinish | null;
+}
+
+export interface PromptPiece {
+  readonly kind: "prompt";
+  readonly index: number;
+  readonly read: PromptRead;
+  /** Whether nothing is generated. */
+  readonly last: boolean;
+}
+
+/** What a token completes, and what can be shown since. */
+interface Decoded {
+  readonly raw: string;
+  /** Leading characters that belong to earlier tokens. */
+  readonly lead: number;
+  /** Whether bytes are left at its end that are no character yet. */
+  readonly incomplete: boolean;
+  readonly fresh: string;
+}
+
+/** A token without text, for example an end token. */
+const NOTHING: Decoded = { raw: "", lead: 0, incomplete: false, fresh: "" };
+
+export class Choice {
+  readonly plan: Planned;
+  readonly #stream: EngineStream;
+  readonly #stop = new AbortController();
+  readonly #decoder: RecordedDecoder;
+  readonly #writer: TextWriter;
+  /** Of each token that was decoded and not read yet. */
+  readonly #decoded: Decoded[] = [];
+  /** The number of code points in the decoded text, and in its shown part. */
+  #length = 0;
+  #shown = 0;
+  readonly #pending: ShownToken[] = [];
+
+  /** Submits the request: throws what the engine throws. */
+  constructor(engine: Engine, tokenizer: Tokenizer, plan: Planned) {
+    this.plan = plan;
+    this.#decoder = new RecordedDecoder(decoderAfter(tokenizer, plan.prompt, plan.shown));
+    this.#writer = new TextWriter(this.#decoder, plan.stops);
+    const { signal } = this.#stop;
+    this.#stream = engine.submit({ ...plan.request, signal, until: (token) => this.#decode(token) });
+  }
+
+  get use(): RequestUse {
+    return this.#stream.use;
+  }
+
+  cancel(): void {
+    this.#stream.cancel();
+  }
+
+  /** Ends the text by this reason, which its reader is thrown. */
+  abort(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
+  async *pieces(): AsyncGenerator<Piece | PromptPiece> {
+    const { index, request } = this.plan;
+    for await (const event of this.#stream)
+      if (event.kind === "prompt") yield { kind: "prompt", index, read: event, last: request.maxTokens === 0 };
+      else yield this.#piece(event);
+  }
+
+  /** Whether a stop string has ended the text. */
+  #decode(token: number): boolean {
+    const stopped = this.#writer.add(token);
+    const { last: raw, lead, incomplete } = this.#decoder;
+    this.#decoded.push({ raw, lead, incomplete, fresh: this.#writer.take() });
+    return stopped;
+  }
+
+  #piece(event: EngineToken): Piece {
+    const { raw, lead, incomplete, fresh } = this.#decoded.shift() ?? NOTHING;
+    const ended = event.finish !== null;
+    if (ended) this.#writer.finish();
+    const text = fresh + this.#writer.take();
+    this.#extendLast(raw.slice(0, lead));
+    const token = { event, text: raw.slice(lead), start: this.#length + lead };
+    this.#length += codePoints(raw);
+    this.#shown += codePoints(text);
+    if (event.finish !== "end") this.#pending.push(token);
+    if (ended) this.#extendLast(this.#decoder.rest);
+    return {
+      kind: "piece",
+      index: this.plan.index,
+      token,
+      text,
+      shown: !ended ? this.#certain(incomplete) : this.#writer.stopped ? this.#beforeStop() : this.#pending,
+      finish: !ended ? null : event.finish === "end" || event.finish === "stop" ? "stop" : "length",
+    };
+  }
+
+  /** Adds to the last token what became of its bytes. */
+  #extendLast(more: string): void {
+    const last = more === "" ? undefined : this.#pending.pop();
+    if (last) this.#pending.push({ ...last, text: last.text + more });
+  }
+
+  /** Takes the tokens whose whole text is shown. */
+  #certain(incomplete: boolean): readonly ShownToken[] {
+    const first = this.#pending.findIndex(
+      ({ text, start }) => start >= this.#shown || start + codePoints(text) > this.#shown,
+    );
+    const whole = first < 0 ? this.#pending.length : first;
+    return this.#pending.splice(0, Math.min(whole, this.#pending.length - Number(incomplete)));
+  }
+
+  /** The last tokens of a text that a stop string ended, up to its start: a token across the start is cut there. */
+  #beforeStop(): readonly ShownToken[] {
+    const own = this.#pending.filter(({ start }) => start < this.#shown);
+    return own.map((token) => ({ ...token, text: firstPoints(token.text, this.#shown - token.start) }));
+  }
+}
+
+const firstPoints = (text: string, points: number): string => Array.from(text).slice(0, points).join("");
+
+/** Remembers what the last token gave. */
+class RecordedDecoder implements PlacedDecoder {
+  readonly #decoder: PlacedDecoder;
+  last = "";
+  lead = 0;
+  /** What was left at the end. */
+  rest = "";
+
+  constructor(decoder: PlacedDecoder) {
+    this.#decoder = decoder;
+  }
+
+  add(token: number): string {
+    this.last = this.#decoder.add(token);
+    this.lead = this.#decoder.lead;
+    return this.last;
+  }
+
+  get incomplete(): boolean {
+    return this.#decoder.incomplete;
+  }
+
+  finish(): string {
+    return (this.rest = this.#decoder.finish());
+  }
+}
+
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+}
+
+/** A prompt counts once, however many choices go on from it. */
+export function usageOf(choices: readonly Choice[]): Usage {
+  const first = new Map<readonly number[], number>();
+  // Of several choices of a prompt, what the first one found in the cache was there before the request.
+  for (const choice of choices.toReversed()) first.set(choice.plan.prompt, choice.use.cachedTokens);
+  const prompt = [...first.keys()].reduce((n, tokens) => n + tokens.length, 0);
+  const completion = choices.reduce((n, { use }) => n + use.generatedTokens, 0);
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: { cached_tokens: [...first.values()].reduce((n, cached) => n + cached, 0) },
+  };
+}
