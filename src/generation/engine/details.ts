@@ -143,7 +143,7 @@ export class Details {
     };
   }
 
-  /** For each token of the prompt and each axis, whether the token took it; never, of an axis that keeps no positions. */
+  /** For each token of the prompt and each axis, whether the token took it; false if positions are unknown. */
   #promptRoutes(tokens: number): PromptRead["routes"] {
     const sets = this.#taken.map((own) => own && new Set(own));
     return Array.from({ length: tokens }, (_, at) => sets.map((own, axis) => axis === 0 || (own?.has(at) ?? false)));

@@ -1,5 +1,5 @@
-// Opens a generation with caches of its layout. With pages, sequences come and go, share prefixes and may have drafts;
-// caches side by side are for one group at a time. Packages do not have this file.
+// Opens a generation with caches of its layout: in pages, with shared prefixes and drafts, or side by side, for one
+// group at a time. Not in packages.
 import { bug } from "../../ground/base/invariant.js";
 import type { Device, WeightsInput } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";

@@ -6,7 +6,7 @@ import { checkOptions } from "./check.js";
 import type { EngineObserver } from "./types.js";
 
 export interface EngineOptions {
-  /** The most requests whose texts are on the device at once. Default 16; 1 with caches in rows, where they take turns. */
+  /** The most requests whose texts are on the device at once. Default 16. With caches in rows 1: requests take turns. */
   readonly maxBatch?: number;
   /** Bytes of keys and values, of requests and of prefixes kept for others. Default: see `defaultCacheMemory`. */
   readonly cacheMemory?: number;
