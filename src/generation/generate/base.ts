@@ -32,21 +32,21 @@ export class BaseGenerator {
     prompts: readonly ArrayLike<number>[],
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, Summary> {
-    const { begin, ended } = this.#hooks;
     const together =
-      begin?.(prompts, options) ?? new Together(this.#core, settleAll(this.generation, prompts, options));
+      this.#hooks.begin?.(prompts, options) ?? new Together(this.#core, settleAll(this.generation, prompts, options));
     let summary: Summary;
     try {
       yield* together.tokens();
     } finally {
       await together.end();
-      summary = ended?.(together) ?? together.summary();
+      summary = this.#hooks.ended?.(together) ?? together.summary();
     }
     return summary;
   }
 
   dispose(): void {
-    this.#core.end(new DisposedError());
-    this.#core.dispose();
+    const core = this.#core;
+    core.end(new DisposedError());
+    core.dispose();
   }
 }

@@ -93,10 +93,8 @@ export class Resolver {
 
   /** The sizes of a run, once the table has all sizes: mostly the same object for runs of equal sizes. */
   resolve(run: RunSizes): Resolved {
-    const lengths = [...run.lengths].map(([axis, l]) => `${axis}: ${l.join()}`);
-    const key = [...run.extents, ...lengths, ...[...run.live].map(([name, v]) => `${name}=${printRational(v)}`)].join(
-      " ",
-    );
+    const live = [...run.live].map(([name, v]) => [name, printRational(v)]);
+    const key = [...run.extents, "", ...run.lengths, "", ...live].join(" ");
     const known = this.#known.get(key) ?? this.#evaluated(run);
     if (this.#known.size > MOST_KNOWN) this.#known.clear();
     this.#known.set(key, known);

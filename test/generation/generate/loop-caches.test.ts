@@ -269,7 +269,7 @@ describe("caches of the last loop alone", () => {
     refused(LOOPED, /caches of the last loop alone cannot use pages/, { caches: "pages" });
     expect(() => generationGraphs(graph, { loopCaches: "first" as "last" })).toThrow(/loopCaches is "first"/);
     await expect(openEngine("examples/moby.mod", { loopCaches: "last" })).rejects.toThrow(
-      'an engine keeps the caches of each loop, but loopCaches is "last"',
+      "caches of the last loop alone: no block with attention is called more than once",
     );
     await expect(createGenerator(ofLast, await modelDevice(), initialWeights(1), { chunk: 8 })).rejects.toThrow(
       "with caches of the last loop alone a prompt is read at once",

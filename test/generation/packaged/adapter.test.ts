@@ -16,7 +16,7 @@ const WEBGPU = `export const create = () => ({ requestAdapter: async () => ({
 }) });
 `;
 
-const MAIN = `import { createModel } from "../../../src/generation/packaged/model.js";
+const MAIN = `import { createModel } from "./index.js";
 const { load } = createModel("model", {});
 await load(JSON.parse(process.argv[3])).catch((fault) => process.stdout.write(fault.message));
 `;

@@ -125,17 +125,18 @@ export async function own(source: string): Promise<string> {
 }
 `,
     );
-    // The declarations beside the model are those of its runtime, which logs no experts and takes no constraints.
+    // The declarations beside the model are those of its runtime, which logs no experts and scores, and takes no constraints and drafts.
     own.write(
       "same.ts",
       `import type * as built from "moby";
 import type * as own from "modc/generate";
 type Same<A, B> = [keyof A, keyof B] extends [keyof B, keyof A] ? ([A, B] extends [B, A] ? true : "types differ") : "names differ";
+type Left = "until" | "observe" | "constraints" | "logprobs" | "promptLogprobs" | "promptRoutes" | "live" | "experts" | "onPrompt";
 export const same: [
-  Same<built.Generated, Omit<own.GeneratedText, "experts">>,
-  Same<built.GenerationSummary, Omit<own.Summary, "experts">>,
+  Same<built.Generated, Omit<own.GeneratedText, "experts" | "score">>,
+  Same<built.GenerationSummary, Omit<own.Summary, "experts" | "drafted">>,
   Same<built.SamplingOptions, own.SamplingOptions>,
-  Same<built.GenerateOptions, Omit<own.GenerateTextOptions, "until" | "observe" | "constraints">>,
+  Same<built.GenerateOptions, Omit<own.GenerateTextOptions, Left>>,
   Same<built.Prompt, own.Prompt>,
 ] = [true, true, true, true, true];
 `,
