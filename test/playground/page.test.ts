@@ -336,7 +336,8 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
       `playground, gzipped: compiler ${(compiler / 1000).toFixed(1)} kB, code in all ${(all / 1000).toFixed(1)} kB\n`,
     );
     expect(compiler).toBeGreaterThan(100_000);
-    expect(compiler).toBeLessThan(370_000);
-    expect(all).toBeLessThan(605_000);
+    expect(compiler).toBeLessThan(375_000);
+    // 11 kB of it: caches in pages, drafts and scores, which every generator can have.
+    expect(all).toBeLessThan(620_000);
   });
 });

@@ -51,7 +51,8 @@ async function draft(
   const count = wishes[0]!.tokens - 1;
   const sequences = wishes.map(({ sequence }) => sequence);
   const guesses = await guessed(drafter, wishes, count);
-  // Guessing has written rows that are read again.
+  // Each guess appended a row to the axis of all tokens. Its count goes back, so that the verifying run writes these
+  // rows again. Routed axes got no rows.
   const { generation, place, caches } = drafter;
   const [root] = generation.pages.axes;
   await editStates(

@@ -30,7 +30,7 @@ export function withStartingValues(
   };
 }
 
-/** The tensors of `base` without those in `hidden`, and in their place those of `own`. */
+/** The tensors of `base` except `hidden`, overridden by the tensors of `own`. */
 export function overlaid(base: WeightSource, own: WeightSource, hidden: ReadonlySet<string>): WeightSource {
   const shown = [...base.tensors].filter(([key]) => !hidden.has(key));
   const tensors = new Map([...shown, ...own.tensors]);

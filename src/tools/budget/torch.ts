@@ -119,6 +119,7 @@ class Estimate {
     const { objective, layout } = this.given;
     const all = [...this.#units.values()];
     const parameters = all.reduce((sum, unit) => sum + unit.parameters, 0) / this.#shards;
+    // AdamW's step counter: 4 bytes for each tensor.
     const states = 4 * objective.weights.reduce((n, w) => n + (w.kind === "state" ? countOf(w.shape) : 1), 0);
     const moments = this.#moments();
     const replicas = layout.sharding === "replicated" && layout.devices > 1;
@@ -147,7 +148,7 @@ class Estimate {
     const after = (i: number): number => layers.slice(i).reduce((sum, unit) => sum + unit.parameters, 0) / this.#shards;
     const moments: Moment[] = [
       {
-        // The gradients of the loss and of the logarithms of the shares, in f32.
+        // The gradients of the logits and of log_softmax, in f32.
         gradients: rootGradient,
         activations: root.activations + before(layers.length),
         gathered: rootWhole,

@@ -22,10 +22,10 @@ export type ProductTuning =
   | { readonly kind: "packed"; readonly rows: number; readonly vectors: number }
   /**
    * `matmul_tiled.wgsl`: tiles of 16 `rows` × 64 `vectors` through workgroup memory; an invocation owns `rows` × 4
-   * `vectors`. Of 8 rows and one panel `matmul_alternating.wgsl`, which has the same tile.
+   * `vectors`. With 8 rows and one vector it is `matmul_alternating.wgsl`, which has the same tile.
    */
   | { readonly kind: "tiled"; readonly rows: number; readonly vectors: number }
-  /** On matrix units, which round operands to f16 and sum in an order of their own: only where b is stored so. */
+  /** On matrix units, which round operands to f16 and sum in an order of their own: only if b is stored in f16 or narrower. */
   | MatrixTuning;
 
 /** Whether a workgroup is a subgroup, each of whose lanes makes four columns of a panel. */
@@ -35,7 +35,7 @@ export const isSubgroup = (tuning: ProductTuning): tuning is Extract<ProductTuni
 /** The tuning of products with at most `most` rows; null: any number. */
 export interface ProductCase {
   readonly most: number | null;
-  /** Only of weights with so many columns; the case behind it, for as many rows, has the others. */
+  /** The least columns of a weight for this case. A later case with the same `most` covers narrower weights. */
   readonly columns?: number;
   readonly tuning: ProductTuning;
 }
@@ -79,22 +79,22 @@ export interface ProductTunings extends WeightTunings {
   readonly subgroupSize: number | null;
   /** Products of fewer columns use the narrow cases, unless their shape is listed. */
   readonly leastColumns: number;
-  /** Of kind `row`, with no more vectors than columns fill. Left out: the plain kernel. */
+  /** Cases of kind `row` for narrow weights; by default the plain kernel. */
   readonly narrow?: CasesByRows;
   /** Weight shapes with their own tunings. */
   readonly shapes: readonly ShapeTunings[];
   /**
-   * But for those of listed shapes, tiles have half as many vectors where those compute a quarter fewer columns, or
-   * where there would be too few tiles. Left out: as many as the cases say.
+   * Whether tiles are halved in width if that saves a quarter of the computed columns, or if there are too few tiles.
+   * Listed shapes keep their tiles. Default false.
    */
   readonly narrows?: boolean;
-  /** Whether kernels of few rows load b before they bring a, for which lanes need registers; left out: they do not. */
+  /** Whether kernels of few rows load b before they bring a, which costs registers. Default false. */
   readonly ahead?: boolean;
   /** For products by a computed (unpacked) b with a multiple of four columns. */
   readonly byValue: ProductTuning;
   /**
-   * Workgroups that fill the device: sums over tokens of which each tile makes fewer divide their depth. Left out: none
-   * do.
+   * Workgroups that fill the device. If a gradient of weights has fewer tiles, its depth is split into parts (split-K).
+   * By default none is.
    */
   readonly workgroups?: number;
   /** The same for operands that may be rounded to f16; left out: as the others. */
@@ -157,7 +157,7 @@ function narrowTunings({ panel, narrow }: ProductTunings, columns: number): Weig
 /** Panels of any encoding are a multiple of so many columns. */
 const PANEL_STEP = 8;
 
-/** The tile of a row kernel without vectors of which no column is needed. */
+/** Halves `vectors` of a row kernel while no column needs them. */
 export function filled(tuning: ProductTuning, columns: number): ProductTuning {
   if (tuning.kind !== "row") return tuning;
   let { vectors } = tuning;
@@ -198,7 +198,7 @@ export const casesOfKinds = (tunings: WeightTunings, kinds: ReadonlySet<OperandK
  */
 const LEAST_TILES = { one: 4, more: 2 } as const;
 
-/** The kernel that reads a tile's rows as they lie. */
+/** The kernel that reads a tile's rows without packing. */
 export const asItLies = ({ rows, vectors }: Extract<ProductTuning, { kind: "packed" }>): ProductTuning => ({
   kind: "subgroup",
   rows: Math.min(rows, 16),
@@ -209,7 +209,7 @@ export const asItLies = ({ rows, vectors }: Extract<ProductTuning, { kind: "pack
 export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase, columns: number): ProductTuning {
   const own = tuning.kind === "vectors" || isSubgroup(tuning) ? tuning : null;
   if (own === null || tunings.narrows !== true) return tuning;
-  // A vector of a subgroup's lanes is a panel; of the other kernel eight invocations lie beside each other and below.
+  // A vector of a subgroup's lanes is a panel; the other kernel has eight invocations across and eight down.
   const [wide, high] = isSubgroup(own) ? [tunings.panel, own.rows] : [32, 8 * own.rows];
   const tiles = (vectors: number): number => Math.ceil(columns / (wide * vectors));
   const computed = (vectors: number): number => tiles(vectors) * vectors;

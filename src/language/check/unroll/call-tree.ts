@@ -53,7 +53,7 @@ export class CallNode {
   }
 
   /**
-   * The number of a call among several. A placeholder next to calls gets the number after theirs, so that calls inside
+   * The number of a call among several; null if there is one. A placeholder next to calls gets the number after theirs, so that calls inside
    * the placeholder have paths different from calls inside the others.
    */
   get #number(): number | null {
@@ -82,7 +82,10 @@ export function enterCall(active: ActiveCall, instance: Instance, fn: string): C
   return active.node.instance === instance ? active.node : home(active, instance).call(instance, active.node, fn);
 }
 
-/** The call of the owner of `instance`. */
+/**
+ * The call of the owner of `instance`. If the owner is not being called, a placeholder stands for it. An instance
+ * without an owner is in the outermost call.
+ */
 function home(active: ActiveCall, instance: Instance): CallNode {
   const parent = instance.home?.parent ?? null;
   let root = active.node;

@@ -62,7 +62,7 @@ const liveValues = (model: Model, given: Readonly<Record<string, string>>): Read
 const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
   Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));
 
-/** How weights are stored where that is not as the table counts values. */
+/** The storage type of weights if it differs from the type that the table assumes; else null. */
 const storedAs = ({ weightsAs, activationsAs }: Flags<typeof sourceCommands.cost>): string | null =>
   weightsAs === undefined || weightsAs === "f32" || activationsAs === "f16" ? null : weightsAs;
 
@@ -97,7 +97,7 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
   return lines.join("\n");
 }
 
-/** A row for each kind of expert, under the mixtures that have such; nothing for a model without. */
+/** A row for each kind of expert, grouped by mixture; empty for a model without mixtures. */
 function expertLines(mixtures: readonly Mixture[]): readonly string[] {
   if (mixtures.length === 0) return [];
   const rows = mixtures.flatMap(({ paths: [first, ...alike], kinds }) =>

@@ -11,7 +11,7 @@ export class UsageError extends UserError {
   }
 }
 
-/** What commander found, with a hint: the command it found it in, `words`, is the first that is one. */
+/** Converts commander's error, with a hint. The command is `words[0]`, if there is such a command. */
 export function usageError(found: CommanderError, program: CommandUnknownOpts, words: readonly string[]): UsageError {
   const command = program.commands.find((c) => c.name() === words[0]) ?? program;
   // split gives one part at least
@@ -55,7 +55,7 @@ export function expectNone<F extends object>(flags: F, names: readonly (keyof F 
   throw new UsageError("no-effect", `--${option} has no effect ${why}`, "leave it out");
 }
 
-/** What an option or an argument names: a path of no letters names nothing. Throws UsageError. */
+/** The path that an option or an argument names. Throws UsageError for an empty path. */
 export function expectNamed(command: CommandUnknownOpts): void {
   const given: readonly (readonly [string, unknown])[] = [
     ...command.registeredArguments.map((a, i) => [`<${a.name()}>`, command.processedArgs[i]] as const),
