@@ -57,7 +57,7 @@ export function kernelReport({ cards, counted }: Report): string {
     const rows = alikeIn(lab.rows);
     parts.push(
       `### ${name}`,
-      "Facts, of one subgroup at these sizes:",
+      "Facts for one subgroup at these sizes:",
       factsTable(rows),
       "Estimates from machine code, not measurements:",
       estimatesTable(rows),

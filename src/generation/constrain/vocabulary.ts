@@ -1,5 +1,5 @@
 // The tokens of a model as a tree of their bytes, so that tokens that begin alike are looked at together.
-import { plainToken } from "../../models/tokenizer/text-after.js";
+import { plainToken } from "../../models/tokenizer/text-stream.js";
 import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
 
 /** The nodes of the tree in order, each before those below it. */

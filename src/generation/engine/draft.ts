@@ -8,7 +8,7 @@ import type { Drafts, Ran } from "./core.js";
 import { DRAFTS } from "./draft-rules.js";
 import type { PagedModel } from "./options.js";
 import type { Place } from "./place.js";
-import { addToken, type Receiver } from "./receive.js";
+import { addToken, type Receiver } from "./runs.js";
 import type { Report } from "./report.js";
 import type { Wish } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";

@@ -1,10 +1,10 @@
-// Submits runs of the programs for some sequences.
+// The two ends of a run: submitting the programs for some sequences, and giving each sequence its answers.
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Results, RunOptions } from "../../runtime/index.js";
 import type { Caches } from "./caches/caches.js";
 import type { Place } from "./place.js";
 import type { Wish } from "./scheduler.js";
-import type { Sequence } from "./sequence.js";
+import type { Sequence, ChosenToken } from "./sequence.js";
 
 /** A run on the device. */
 export interface Run {
@@ -88,4 +88,59 @@ export function landed({ sequences, lengths, chooses }: Run): void {
     sequence.inFlight -= lengths[i]!;
     if (chooses[i]) sequence.choosing--;
   }
+}
+
+export interface Receiver {
+  readonly generation: Generation;
+  readonly caches: Caches;
+  /** By axis, the number of layers on it. */
+  readonly layers: readonly number[];
+  /** The most tokens of a sequence that are read. */
+  readonly context: number;
+}
+
+/** Takes the results of a run into its sequences; returns those that it changed. */
+export function receive(run: Run, results: Results, receiver: Receiver): readonly Sequence[] {
+  for (const observer of new Set(run.sequences.map(({ reader }) => reader.observer))) observer?.add(run, results);
+  // Tokens of runs that were submitted before a sequence ended are dropped.
+  const changed = run.sequences.filter(({ over }) => !over);
+  for (const sequence of changed) receiveOne(run, run.sequences.indexOf(sequence), sequence, results, receiver);
+  return changed;
+}
+
+function receiveOne(run: Run, i: number, sequence: Sequence, results: Results, receiver: Receiver): void {
+  const [row, length] = [run.rows[i]!, run.lengths[i]!];
+  const { generation, caches } = receiver;
+  const counts = results[generation.counts]!.data;
+  const after = generation.axes.map((_, axis) => counts[axis * run.batch + row]!);
+  const routes = caches.routes(sequence, { kind: run.kind, row, length, after }, results);
+  sequence.read += length;
+  sequence.rows = after;
+  if (run.kind === "prompt") sequence.reader.read?.(sequence, results, row, length);
+  if (!run.chooses[i]) return;
+  if (run.kind === "prompt") sequence.reader.prompt(sequence);
+  if (sequence.most <= sequence.generated) {
+    sequence.finish = "length";
+    return;
+  }
+  const [token, logprob] = [results["token"]!.data[row]!, results["logprob"]!.data[row]!];
+  addToken(sequence, { token, logprob, routes, logits: results["logits"], row }, receiver);
+}
+
+/** Adds a chosen token to its sequence; false if the sequence ends. */
+export function addToken(
+  sequence: Sequence,
+  chosen: ChosenToken,
+  { layers, context }: Pick<Receiver, "layers" | "context">,
+): boolean {
+  const fault = Number.isNaN(chosen.logprob) && sequence.reader.notFinite?.(sequence);
+  const depth = chosen.routes && chosen.routes.reduce((sum, took, i) => sum + (took ? layers[i]! : 0), 0);
+  try {
+    if (fault) throw fault;
+    sequence.add(chosen, depth, context);
+  } catch (error) {
+    // A fault of the request's own `until` ends its sequence alone.
+    sequence.fail(error);
+  }
+  return !sequence.over;
 }

@@ -22,4 +22,4 @@ export type {
   Summary,
   TokenConstraint,
 } from "../types.js";
-export { TextWriter, type TokenDecoder } from "./writer.js";
+export { TextWriter, type TokenDecoder } from "./stop.js";

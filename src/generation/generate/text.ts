@@ -4,7 +4,7 @@ import { InputError } from "../../runtime/index.js";
 import { expectOptions, expectPrompts } from "../engine/check.js";
 import type { Generator } from "./generator.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
-import { type TokenDecoder, TextWriter } from "./writer.js";
+import { TextWriter, type TokenDecoder } from "./stop.js";
 
 /** Converts between a model's texts and its tokens. */
 export interface TextCodec {

@@ -113,7 +113,7 @@ async function load(
   const { signal, live, use } = options;
   signal?.throwIfAborted();
   if (use !== undefined && use !== "run" && use !== "generate")
-    throw new InputError("use", `use is ${String(use)}: it must be "run" or "generate"`);
+    throw new InputError("use", `use is ${String(use)}, not "run" or "generate"`);
   const report = options.onProgress ?? (() => {});
   // Open the device first: without one nothing needs to be downloaded.
   const device = await openDevice(options.device ? { device: options.device } : { f16: options.f16 === true });
@@ -155,7 +155,7 @@ async function load(
 }
 
 const doesNotGenerate = (): UnsupportedError =>
-  new UnsupportedError("the model does not generate", "it was built to run only: call run");
+  new UnsupportedError("the model does not generate", "call run, its only use");
 
 interface Parts {
   readonly device: Device;

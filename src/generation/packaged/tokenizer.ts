@@ -1,11 +1,10 @@
 // The tokenizer and chat template of a built package: a separate part of the runtime, for packages that have a
 // tokenizer.
 import { chatTemplate, parseChatConfig } from "../../models/tokenizer/chat.js";
-import { decoderAfter } from "../../models/tokenizer/text-after.js";
+import { decoderAfter } from "../../models/tokenizer/text-stream.js";
 import { parseTokenizer } from "../../models/tokenizer/tokenizer.js";
 import { TOKENIZER_FILES } from "./manifest.js";
 import type { ModelText, TokenizerTexts } from "./text.js";
-
 export { TokenizerError } from "../../models/tokenizer/errors.js";
 
 /** Reads the tokenizer's files; throws TokenizerError where they are invalid. */

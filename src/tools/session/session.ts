@@ -3,8 +3,8 @@ import { Constraints, type Form } from "../../generation/constrain/index.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import {
-  type ChosenEntries,
   generateText,
+  type ChosenEntries,
   type GeneratedText,
   type Generator,
   type GenerateTextOptions,
@@ -12,10 +12,10 @@ import {
   type Summary,
 } from "../../generation/generate/index.js";
 import { expectOptions } from "../../generation/engine/check.js";
-import { promptsOf, withDefaults, type Prompts, isChat, type Prompt } from "../../generation/generate/prompts.js";
+import { promptsOf, withDefaults, isChat, type Prompts, type Prompt } from "../../generation/generate/prompts.js";
 import type { ModelTexts } from "../../models/opened/model.js";
 import type { Device } from "../../runtime/index.js";
-import { decoderAfter } from "../../models/tokenizer/text-after.js";
+import { decoderAfter } from "../../models/tokenizer/text-stream.js";
 import type { Tokenizer, EncodeAsyncOptions } from "../../models/tokenizer/tokenizer.js";
 import type { ChatTemplate } from "../../models/tokenizer/chat.js";
 import { SessionError } from "../../language/diagnostics/errors.js";

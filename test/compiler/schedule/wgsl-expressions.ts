@@ -24,7 +24,7 @@ export interface KernelExpressions {
 
 export function expressionsOf(file: string): KernelExpressions {
   const text = kernelFiles[file]!.split("// --- end of parameters\n")[1]!;
-  const constants = [...text.matchAll(/^const (\w+) = ([^.\n]+);$/gm)].map(
+  const constants = [...text.matchAll(/(?<=^|; )const (\w+) = ([^.;\n]+);/gm)].map(
     ([, name, value]) => [name!, value!] as const,
   );
   return {

@@ -239,7 +239,7 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     await loaded(plain, async (own) => {
       await expect(collect(own.generate("a"))).rejects.toThrow("the model does not generate");
     });
-    await expect(model.load({ use: "train" as never })).rejects.toThrow('use is train: it must be "run" or "generate"');
+    await expect(model.load({ use: "train" as never })).rejects.toThrow('use is train, not "run" or "generate"');
     await expect(plain.load({ use: "generate" })).rejects.toThrow("the model does not generate");
     await loaded(
       model,

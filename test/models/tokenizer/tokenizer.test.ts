@@ -4,8 +4,13 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { decoderAfter, textWithin } from "../../../src/models/tokenizer/text-after.js";
-import { lackingOf, piecesOf, TextStream } from "../../../src/models/tokenizer/text-stream.js";
+import {
+  decoderAfter,
+  textWithin,
+  lackingOf,
+  piecesOf,
+  TextStream,
+} from "../../../src/models/tokenizer/text-stream.js";
 import { bytesTokenizer, parseTokenizer, type Tokenizer } from "../../../src/models/tokenizer/tokenizer.js";
 import { openTokenizer } from "../../../src/models/tokenizer/tokenizer-node.js";
 import { random } from "../../random.js";

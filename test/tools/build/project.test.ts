@@ -125,7 +125,7 @@ export async function own(source: string): Promise<string> {
 }
 `,
     );
-    // The declarations beside the model are those of its runtime, which logs no experts and scores, and takes no constraints and drafts.
+    // The model's declarations are those of its runtime, which has no experts, scores, constraints and drafts.
     own.write(
       "same.ts",
       `import type * as built from "moby";

@@ -53,8 +53,8 @@ export class CallNode {
   }
 
   /**
-   * The number of a call among several; null if there is one. A placeholder next to calls gets the number after theirs, so that calls inside
-   * the placeholder have paths different from calls inside the others.
+   * The number of a call among several; null if there is one. A placeholder next to calls gets the number after theirs,
+   * so that calls inside the placeholder have paths different from calls inside the others.
    */
   get #number(): number | null {
     if (this.made !== null || this.parent === null) return this.siblings.length > 1 ? this.index : null;

@@ -4,7 +4,7 @@ import type { Call } from "../requests/call.js";
 import { invalid } from "../requests/errors.js";
 import type { SharedFields } from "../requests/fields.js";
 import { namedForms, type AskedForms } from "../requests/forms.js";
-import { startGeneration, type GenerationRun } from "../requests/generation.js";
+import { startGeneration, type GenerationRun } from "../requests/choice.js";
 import type { Served } from "../requests/options.js";
 import { planned } from "../requests/plan.js";
 import { expectCharacters } from "../requests/prompts.js";

@@ -4,10 +4,16 @@ import type { PromptRead } from "../../../generation/engine/index.js";
 import type { Message } from "../../../models/tokenizer/chat.js";
 import type { Call } from "../requests/call.js";
 import { startChat } from "./chat-run.js";
-import { type Choice, type Piece, type PromptPiece, type WireFinish, usageOf } from "../requests/choice.js";
+import {
+  usageOf,
+  type Choice,
+  type Piece,
+  type PromptPiece,
+  type WireFinish,
+  type GenerationRun,
+} from "../requests/choice.js";
 import { invalid } from "../requests/errors.js";
 import { LACKING_IN_CHATS, MOST_ALTERNATIVES, shared, type SharedFields } from "../requests/fields.js";
-import type { GenerationRun } from "../requests/generation.js";
 import { chatLogprob, TokenContext, type ChatLogprob } from "../requests/logprobs.js";
 import { messagesField } from "../requests/messages.js";
 import type { Served } from "../requests/options.js";

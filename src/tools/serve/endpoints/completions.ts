@@ -2,16 +2,23 @@
 import { flag, whole } from "../../../runtime/program/reader.js";
 import type { PromptRead } from "../../../generation/engine/index.js";
 import type { Call } from "../requests/call.js";
-import { type Choice, type Piece, type PromptPiece, type WireFinish, usageOf } from "../requests/choice.js";
+import {
+  usageOf,
+  startGeneration,
+  type Choice,
+  type Piece,
+  type PromptPiece,
+  type WireFinish,
+  type GenerationRun,
+} from "../requests/choice.js";
 import { invalid, gone } from "../requests/errors.js";
 import { LACKING_IN_COMPLETIONS, MOST_ALTERNATIVES, shared, type SharedFields } from "../requests/fields.js";
-import { startGeneration, type GenerationRun } from "../requests/generation.js";
 import {
   addCompletionLogprob,
   noLogprobs,
   TokenContext,
-  type CompletionLogprobs,
   addPromptLogprobs,
+  type CompletionLogprobs,
 } from "../requests/logprobs.js";
 import type { Served } from "../requests/options.js";
 import { planned } from "../requests/plan.js";

@@ -1,13 +1,12 @@
 // `/v1/responses`: answers to a conversation as items, of which nothing is kept.
-import { flag, oneOf, type Read, whole } from "../../../runtime/program/reader.js";
+import { flag, oneOf, whole, type Read } from "../../../runtime/program/reader.js";
 import type { Message } from "../../../models/tokenizer/chat.js";
 import type { Call } from "../requests/call.js";
 import { startChat } from "./chat-run.js";
-import { type WireFinish, usageOf } from "../requests/choice.js";
+import { usageOf, type WireFinish, type GenerationRun } from "../requests/choice.js";
 import { invalid, type RequestError } from "../requests/errors.js";
 import { shared, type SharedFields } from "../requests/fields.js";
 import { textFormat, type TextFormat } from "../requests/forms.js";
-import type { GenerationRun } from "../requests/generation.js";
 import type { Served } from "../requests/options.js";
 import { inputField, instructed, ResponseOutput, type ResponseEvent } from "./response-output.js";
 import { anyText, body, readBody, type Unsupported } from "../requests/schema.js";

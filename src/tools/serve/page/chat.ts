@@ -188,8 +188,6 @@ function liveField(name: string): HTMLElement {
   return label;
 }
 
-new ChatPage().start();
-
 // The map of routes: a column for each token, a row for each route with its name, filled where the token took it.
 
 /** In pixels; a name is as high as a row with its gap. */
@@ -206,7 +204,7 @@ class RouteMap {
     this.#names = names;
   }
 
-  /** Begins anew, with these routes; "": that of all tokens. */
+  /** Empties the map, and begins with these routes; "": the route of all tokens. */
   clear(paths: readonly string[]): void {
     this.#columns = [];
     this.#rows = paths.length;
@@ -249,3 +247,5 @@ class RouteMap {
     }
   }
 }
+
+new ChatPage().start();

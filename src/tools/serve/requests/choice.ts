@@ -1,10 +1,23 @@
-// One text of a reply: the engine's tokens as text that can be shown, ended by stop strings.
-import type { Engine, EngineStream, EngineToken, PromptRead, RequestUse } from "../../../generation/engine/index.js";
+// The texts of a reply: starts a generation for each choice, and streams its tokens as text, ended by stop strings.
+import {
+  QueueFullError,
+  type Engine,
+  type EngineStream,
+  type EngineToken,
+  type PromptRead,
+  type RequestUse,
+} from "../../../generation/engine/index.js";
 import { TextWriter } from "../../../generation/generate/index.js";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { codePoints } from "./offsets.js";
-import type { Planned } from "./plan.js";
+import type { Planned, Plans } from "./plan.js";
 import { decoderAfter, type PlacedDecoder } from "./token-text.js";
+import { InputError } from "../../../runtime/index.js";
+import type { Call } from "./call.js";
+import { hinted, invalid, queueFull } from "./errors.js";
+import { merged } from "../../../ground/base/merged.js";
+import type { Served } from "./options.js";
+import { fewer } from "./room.js";
 
 /** Why a text ended, in OpenAI's words. */
 export type WireFinish = "stop" | "length" | "tool_calls";
@@ -198,4 +211,63 @@ export function usageOf(choices: readonly Choice[]): Usage {
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: [...first.values()].reduce((n, cached) => n + cached, 0) },
   };
+}
+
+export interface GenerationRun {
+  readonly choices: readonly Choice[];
+  /** In the order in which they come. Ends with all texts; leaving the loop cancels those that are left. */
+  pieces(): AsyncGenerator<Piece | PromptPiece, void>;
+}
+
+/** Throws what the engine throws; then nothing is under way, and the place of the texts is free. */
+export function startGeneration({ engine, tokenizer }: Served, call: Call, { texts, place }: Plans): GenerationRun {
+  const choices: Choice[] = [];
+  try {
+    call.signal.throwIfAborted();
+    for (const plan of texts) choices.push(new Choice(engine, tokenizer, plan));
+  } catch (fault) {
+    for (const choice of choices) choice.cancel();
+    place.release();
+    throw refusal(fault, texts, choices.length);
+  }
+  place.submitted();
+  // One listener for all: Node takes more than ten on a signal for a leak.
+  const abort = (): void => {
+    place.release(); // also of a stream that nobody began to read
+    for (const choice of choices) choice.abort(call.signal.reason);
+  };
+  call.signal.addEventListener("abort", abort);
+  return {
+    choices,
+    async *pieces() {
+      try {
+        for await (const piece of merged(choices.map((choice) => choice.pieces()))) {
+          if (piece.kind === "prompt" ? piece.last : piece.finish !== null) place.ended();
+          yield piece;
+        }
+      } finally {
+        place.release();
+        call.signal.removeEventListener("abort", abort);
+        for (const choice of choices) {
+          choice.cancel();
+          call.add(choice.use);
+        }
+      }
+    },
+  };
+}
+
+/** A fault of the engine over one of the texts, after so many that it took, in the words of the request. */
+function refusal(fault: unknown, texts: readonly Planned[], taken: number): unknown {
+  const [first] = texts;
+  if (fault instanceof InputError && first) {
+    // The engine knows prompts alone, and of its memory a client need not know more.
+    if (fault.input === "prompt") return invalid(fault.message, first.field);
+    if (fault.input === "promptLogprobs")
+      return invalid("with --loop-caches last the server has no log-probabilities of prompts", "logprobs");
+    if (fault.input !== null && Object.hasOwn(first.request.live ?? {}, fault.input))
+      return invalid(hinted(fault), `modc.live.${fault.input}`);
+  }
+  // The request's own texts do not count as waiting.
+  return fault instanceof QueueFullError && taken > 0 ? queueFull(fault, fewer(texts.length, taken)) : fault;
 }

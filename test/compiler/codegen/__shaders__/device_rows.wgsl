@@ -1,7 +1,7 @@
 // y[i] = f(a[…], b[…], …), element by element.
-// Method: `value` is generated from the expression of one or several operators; broadcast inputs are read where their
-// index map says.
-// Grid: one workgroup for each LANES · EACH elements of y, EACH to an invocation.
+// Method: `value` is generated from the expression of one or several operators. Broadcast inputs are read through their
+// index map.
+// Grid: one workgroup for each LANES · EACH elements of y; an invocation computes EACH elements.
 
 struct Sizes { sequences: u32, count: u32, size1: u32, n0: u32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
@@ -27,7 +27,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let first = (group.x + group.y * groups.x) * (LANES * EACH);
-  // Rolled, for its bound is no constant.
+  // The bound is not a constant, so compilers do not unroll the loop.
   let end = min(first + LANES * EACH, count());
   for (var i = first + lane; i < end; i += LANES) { y[i] = value(i); }
 }

@@ -1,6 +1,6 @@
-// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1: short reductions.
-// Method: an invocation goes through its elements in blocks of 32, so that rounding grows with the number of blocks,
-// not of elements.
+// y[o] = combine over r of value(base(o) + step(r)), r = 0 … extent − 1, for short reductions.
+// Method: an invocation takes elements in blocks of 32, so rounding grows with the number of blocks, not with the
+// number of elements.
 // Grid: one invocation for each element of y.
 
 struct Sizes { size1: u32, n0: u32, outputs: u32, extent: u32, base_stride0: u32 }
