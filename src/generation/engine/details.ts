@@ -29,7 +29,12 @@ export function checkDetails(generation: Generation, options: SequenceOptions): 
       "promptLogprobs needs caches in pages, but this generation has them in rows",
       'use the option `caches: "pages"` to compile it, or to open the session',
     );
-  const { shape } = generation.prompt.outputs.find(({ name }) => name === "logits")!;
+  const { prompt, step } = generation;
+  for (const name of options.observe?.outputs ?? [])
+    for (const { outputs } of [prompt, step])
+      if (!outputs.some((output) => output.name === name))
+        throw new InputError("observe", `observe names ${JSON.stringify(name)}, which is not a result of every run`);
+  const { shape } = prompt.outputs.find(({ name }) => name === "logits")!;
   if ((logprobs ?? null) !== null && shape[1] !== generation.sequenceAxis)
     throw new InputError(
       "logprobs",
@@ -77,6 +82,7 @@ function rowsOf(
   const { outputs } = kind === "step" ? generation.step : generation.prompt;
   const own = Object.entries(results).map(([name, { dtype, shape, data }]) => {
     const at = outputs.find((o) => o.name === name)!.shape.indexOf(generation.batchAxis);
+    if (at < 0) return [name, results[name]!] as const; // the same for all sequences
     const [outer, inner] = [countOf(shape.slice(0, at)), countOf(shape.slice(at + 1))];
     // as long as the data of all rows, and of their type
     const made = new (data.constructor as Uint32ArrayConstructor)(outer * rows.length * inner);

@@ -83,8 +83,10 @@ const whole = (name: "maxBatch" | "queue" | "chunk", value: number, least: numbe
 
 /** The limits of a generation with caches in any layout. Throws InputError for options that it cannot have. */
 export function limitsOf(generation: Generation, options: LimitOptions): EngineLimits {
-  if (isPaged(generation)) return checkEngine(generation, options)[1];
   const { maxBatch = 1, cacheMemory, draft = "off", queue = 256 } = options;
+  if (draft !== "off" && draft !== "routes")
+    throw new InputError("draft", `draft must be "off" or "routes", found ${JSON.stringify(draft)}`);
+  if (isPaged(generation)) return checkEngine(generation, options)[1];
   const given = { maxBatch: maxBatch > 1, cacheMemory: cacheMemory !== undefined, draft: draft !== "off" };
   for (const [name, needsPages] of Object.entries(given))
     if (needsPages)
