@@ -59,10 +59,10 @@ export interface RowReader {
   readonly outputs: readonly string[];
   /**
    * Called with the results of each run, a row for each sequence. `ended`: for each sequence, 1 if the run added
-   * nothing to it: its text had ended, or the run was for others. After the loss of a device or of memory the rows that
-   * were there come again, equal.
+   * nothing to it: its text had ended, or the run was for others. `before`: for each sequence, its rows by axis before
+   * the run. After the loss of a device or of memory rows come again, equal: `before` is smaller then.
    */
-  add(results: Results, ended: ArrayLike<number>): void;
+  add(results: Results, ended: ArrayLike<number>, before: readonly (readonly number[])[]): void;
 }
 
 /** Options of one sequence, or of several together. */

@@ -5,7 +5,7 @@ import { InputError, type Results } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import { resultOf } from "../../runtime/run/outputs.js";
 import { scoreOf } from "../sampling/scores.js";
-import type { PromptRead, Scored, SequenceOptions } from "../types.js";
+import type { PromptRead, RowReader, Scored, SequenceOptions } from "../types.js";
 import { PagedCaches } from "./caches/paged.js";
 import type { Opened } from "./core.js";
 import { ExpertLog } from "./experts.js";
@@ -51,15 +51,15 @@ export class Observed implements Observer {
   readonly log: ExpertLog | null;
   readonly outputs: readonly string[];
   readonly #opened: () => Opened;
-  readonly #add: (results: Results, ended: Uint8Array) => void;
+  readonly #add: RowReader["add"];
 
   constructor({ experts = false, observe }: SequenceOptions, opened: () => Opened) {
     this.#opened = opened;
     const log = (this.log = experts ? new ExpertLog(opened().generation) : null);
     this.outputs = [...(log?.outputs ?? []), ...(observe?.outputs ?? [])];
-    this.#add = (results, ended) => {
-      log?.add(results, ended);
-      observe?.add(results, ended);
+    this.#add = (...run) => {
+      log?.add(...run);
+      observe?.add(...run);
     };
   }
 
@@ -68,7 +68,17 @@ export class Observed implements Observer {
     const own = this.members.map((sequence) => rows[sequences.indexOf(sequence)] ?? null);
     // Caches side by side have all members in every run, in their order.
     const ended = this.members.map(({ over }, i) => Number(over || (own[i] === null && !caches.together)));
-    this.#add(caches.together ? results : rowsOf(generation, kind, results, own), Uint8Array.from(ended));
+    const read = caches.together ? results : rowsOf(generation, kind, results, own);
+    try {
+      this.#add(
+        read,
+        ended,
+        this.members.map((sequence) => sequence.rows),
+      );
+    } catch (error) {
+      // A fault of the caller's reader ends the caller's sequences alone.
+      for (const sequence of this.members) if (!sequence.over) sequence.fail(error);
+    }
   }
 }
 

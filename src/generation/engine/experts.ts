@@ -12,8 +12,6 @@ export class ExpertLog implements RowReader {
   readonly #choices: readonly GenerationChoice[];
   /** By choice. */
   readonly #rows: (readonly number[])[][][] = [];
-  /** By axis, the rows of each sequence so far, also after its end. */
-  #counts: readonly (readonly number[])[] = [];
 
   constructor(generation: Pick<Generation, "axes" | "choices" | "counts">) {
     this.#generation = generation;
@@ -24,25 +22,20 @@ export class ExpertLog implements RowReader {
     return [...new Set(this.#choices.map(({ output }) => output))];
   }
 
-  add(results: Results, ended: ArrayLike<number>): void {
-    const before = this.#counts;
-    const batch = ended.length;
+  add(results: Results, ended: ArrayLike<number>, before: readonly (readonly number[])[]): void {
     const { data: after } = results[this.#generation.counts]!;
-    this.#counts = this.#generation.axes.map((_, i) =>
-      Array.from(ended, (end, b) => (end ? (before[i]?.[b] ?? 0) : after[i * batch + b]!)),
-    );
     for (const [c, { axis, output, column, slots }] of this.#choices.entries()) {
       const { data, shape } = results[output]!;
       const [, rows = 0, width = 0] = shape;
       const i = this.#axisOf(axis);
       const chosen = (this.#rows[c] ??= Array.from(ended, () => []));
-      for (const [b, n] of this.#counts[i]!.entries()) {
+      for (const [b, own] of chosen.entries()) {
         if (ended[b]) continue;
-        // Rows that come again were there before, and are equal.
-        if (n < chosen[b]!.length) chosen[b]!.length = n;
-        for (let row = 0; row < n - (before[i]?.[b] ?? 0); row++) {
+        // Rows that come again replace equal ones.
+        own.length = before[b]![i]!;
+        for (let row = 0; row < after[i * ended.length + b]! - before[b]![i]!; row++) {
           const at = (b * rows + row) * width + column;
-          chosen[b]!.push(Array.from(data.subarray(at, at + data[at + slots]!)));
+          own.push(Array.from(data.subarray(at, at + data[at + slots]!)));
         }
       }
     }
@@ -85,8 +78,8 @@ export interface ChosenExperts {
 }
 
 /**
- * `rows`: by choice, the experts of each row on the choice's axis; `taken`: for each axis, the positions of its rows,
- * or null where nothing keeps them: then the events tell, of generated tokens.
+ * `rows`: by choice, the experts of each row on the choice's axis. `taken`: for each axis, the positions of its rows.
+ * If it is null, the positions are unknown, and the result has the experts of generated tokens, by `events`.
  */
 export function chosenExperts(
   { axes, choices = [] }: Pick<Generation, "axes" | "choices">,

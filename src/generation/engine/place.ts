@@ -19,9 +19,9 @@ export interface Place {
   readonly device: Device;
   readonly prompt: Session;
   readonly step: Session;
-  /** Of further programs, in their order. */
+  /** Sessions of further programs, in their order. */
   readonly others: readonly Session[];
-  /** One of the others, in place of `step` for one sequence in slot 0. */
+  /** The session of `others` that replaces `step` for a single sequence in slot 0. */
   readonly first?: Session | undefined;
 }
 

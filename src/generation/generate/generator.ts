@@ -55,8 +55,10 @@ export class Generator extends BaseGenerator {
     return this.#summary;
   }
 
-  #begin(prompts: readonly ArrayLike<number>[], options: GenerateOptions): Together {
+  #begin(prompts: readonly ArrayLike<number>[], given: GenerateOptions): Together {
     const { generation } = this;
+    // The caller may change its object while the generation is under way.
+    const options = { ...given, ...(given.live && { live: { ...given.live } }) };
     const core = this.#core;
     const kind = kindOf(generation, options.live, this.#parts.live);
     const settled = settleAll(generation, prompts, options, [...DETAILS, "onPrompt"], kind);

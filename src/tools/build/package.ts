@@ -26,7 +26,7 @@ import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../generatio
 import { declarations } from "./declarations.js";
 import { PACKAGE_JSON, packageJsonText, type EarlierPackage } from "./package-json.js";
 import { readme } from "./readme.js";
-import { printGeneration } from "../../runtime/program/generation.js";
+import { printGeneration, type PagedGeneration } from "../../runtime/program/generation.js";
 import { printProgram } from "../../runtime/program/serialize.js";
 
 export interface PackageInput {
@@ -275,6 +275,21 @@ export interface StoredPrograms {
   readonly kernels: ReadonlyMap<string, string>;
 }
 
+/**
+ * The pages of a generation without drafts and without a step for one sequence, whose programs would double a package's
+ * size. Named one by one, since reading the others compiles them.
+ */
+const pagesOf = ({ page, slots, token, seen, allLogits, axes }: PagedGeneration): PagedGeneration => ({
+  page,
+  slots,
+  token,
+  seen,
+  allLogits,
+  axes,
+  first: null,
+  draft: null,
+});
+
 function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms {
   const files = new Map<string, string>(); // file name by text
   const counts = new Map<string, number>();
@@ -296,9 +311,8 @@ function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms 
   const texts = [
     `"run": ${printProgram(stored(run))}`,
     `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
-    // Packages generate without drafts and without a step for one sequence: these programs would double their size.
     ...(generation?.pages && maxBatch !== undefined
-      ? [`"pages": ${JSON.stringify({ ...generation.pages, draft: null, first: null })},\n"maxBatch": ${maxBatch}\n`]
+      ? [`"pages": ${JSON.stringify(pagesOf(generation.pages))},\n"maxBatch": ${maxBatch}\n`]
       : []),
   ];
   return { text: `{\n${texts.join(",\n")}}\n`, kernels: new Map([...files].map(([wgsl, file]) => [file, wgsl])) };

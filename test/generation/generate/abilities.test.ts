@@ -175,6 +175,24 @@ describe("a generator and an engine", () => {
     generator.dispose();
   });
 
+  it("end a text whose observer throws, and no other", async () => {
+    const engine = await engineOf(compiled({ caches: "pages" }));
+    const alone = await answerOf(engine.submit({ prompt: PROMPT, maxTokens: 6 }));
+    const add = (): never => {
+      throw new Error("of the observer");
+    };
+    const wrong = engine.submit({ prompt: PROMPT, maxTokens: 6, observe: { outputs: ["token"], add } });
+    const right = answerOf(engine.submit({ prompt: PROMPT, maxTokens: 6 }));
+    await expect(answerOf(wrong)).rejects.toThrow("of the observer");
+    expect((await right).tokens.map(({ token }) => token)).toEqual(alone.tokens.map(({ token }) => token));
+    const observe = { outputs: ["typo"], add };
+    expect(() => engine.submit({ prompt: PROMPT, maxTokens: 1, observe })).toThrow('observe names "typo"');
+    await expect(engineOf(compiled({ caches: "pages" }), { draft: "route" as "routes" })).rejects.toThrow(
+      'draft must be "off" or "routes", found "route"',
+    );
+    await engine.close();
+  });
+
   it("refuse what their caches cannot do, and say which can", async () => {
     const rows = compiled({});
     const generator = await generatorOf(rows);

@@ -10,6 +10,7 @@ import {
   type GeneratedToken,
 } from "../../../src/generation/generate/index.js";
 import { type Device, initialWeights, load } from "../../../src/runtime/index.js";
+import { resultOf } from "../../../src/runtime/run/outputs.js";
 import { sparingDevice } from "../../device.js";
 
 let device: Device;
@@ -103,4 +104,26 @@ describe("experts of a generation", () => {
     expect(log.use[1]!.tokens).toBeLessThan(log.use[0]!.tokens);
     generator.dispose();
   });
+});
+
+it("a text that is read again in other chunks has the experts of each token once", () => {
+  const log = new ExpertLog({
+    axes: [{ axis: "T" }],
+    counts: "counts",
+    choices: [{ path: "moe", axis: "T", output: "chosen", entries: 9, column: 0, slots: 1 }],
+  } as unknown as ConstructorParameters<typeof ExpertLog>[0]);
+  const read = (before: number, experts: readonly number[]): void =>
+    log.add(
+      {
+        counts: resultOf("u32", [1, 1], Uint32Array.of(before + experts.length)),
+        chosen: resultOf("u32", [1, experts.length, 2], Uint32Array.from(experts.flatMap((e) => [e, 1]))),
+      },
+      [0],
+      [[before]],
+    );
+  read(0, [5, 3]);
+  read(2, [8]);
+  read(0, [5, 3, 8, 1]); // after a loss of memory
+  read(4, [2]);
+  expect(log.chosen).toEqual([[[[5], [3], [8], [1], [2]]]]);
 });

@@ -126,7 +126,7 @@ function quantizedIn(metadata: ReadonlyMap<string, string>, file: string): Reado
   return json as ReadonlyMap<string, string>; // as just checked
 }
 
-/** A tensor of bytes as the blocks that it holds. */
+/** Reads a tensor of bytes as blocks of integers with scales. */
 function asBlocks(key: string, tensor: FileTensor | undefined, type: string, file: string): FileTensor {
   const fail = (what: string): never => {
     throw new WeightsError(`${file}: tensor ${quotedName(key)} ${what}`);

@@ -56,6 +56,8 @@ export async function generate(
     throw misuse(
       "--heatmap and --loop-caches last exclude each other: the caches do not record which tokens ran a loop",
     );
+  if (flags.loopCaches === "last")
+    expectNone(flags, ["draft", "promptLogprobs"], "with --loop-caches last, whose caches are not in pages");
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();
@@ -80,7 +82,9 @@ export async function generate(
         stop: flags.chat ? [...chosen.stop, ...(chat?.stops ?? [])] : chosen.stop,
         maxTokens,
         signal: stop.signal,
-        ...(session.generation.choices && { experts: true }),
+        // Whoever observes experts gets no drafts.
+        ...(session.generation.choices &&
+          (flags.draft !== "routes" || flags.heatmap !== undefined) && { experts: true }),
         ...(form && { form }),
         logprobs: flags.topLogprobs ?? null,
         promptLogprobs: flags.promptLogprobs ?? null,

@@ -29,7 +29,7 @@ export type WireFinish = "stop" | "length" | "tool_calls";
 export interface ShownToken {
   readonly event: EngineToken;
   readonly text: string;
-  /** The place of its text in the choice's, in code points; of a part of a character, that of the character. */
+  /** The start of its text within the choice's text, in code points. A part of a character has the character's start. */
   readonly start: number;
 }
 

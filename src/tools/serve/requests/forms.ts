@@ -34,7 +34,7 @@ const responseFormat: Read<Form | null> = (r) => {
   return { kind: "schema", schema: namedSchema(r.get("json_schema")).schema };
 };
 
-/** A format as /v1/responses has it, and as its replies repeat it. */
+/** The `text.format` of /v1/responses, which replies repeat. */
 export interface TextFormat {
   readonly form: Form | null;
   readonly shown: object;

@@ -1,9 +1,9 @@
 // Bounds of JSON that others wrote, without parsing: a parser or writer that recurses must not see what is too deep,
 // and everybody waits while one makes millions of values.
 
-/** Lists and objects in one another, where nothing else is said. */
+/** The default limit of nested lists and objects. */
 export const MOST_DEPTH = 32;
-/** Values of all texts of JSON that a request has in its strings, such as arguments of calls. */
+/** The most JSON values within the strings of a request, such as arguments of calls. */
 export const MOST_INNER_VALUES = 1 << 18;
 
 export class JsonBounds {

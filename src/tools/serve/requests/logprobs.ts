@@ -44,7 +44,7 @@ export class TokenContext {
     return textAfter(this.tokenizer, this.#before, token);
   }
 
-  /** Its text, or its bytes where it is a part of a character. */
+  /** A token's text, or its bytes if it is a part of a character. */
   nameOf(token: number): string {
     return nameOf(this.tokenizer, token, this.textOf(token));
   }

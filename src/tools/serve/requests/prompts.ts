@@ -60,7 +60,7 @@ export function tokenList(r: Reader): readonly number[] {
   return value as readonly number[]; // each was looked at
 }
 
-/** What is said of a text, such as "prompt 3 has". */
+/** The subject and verb of a message about a prompt, such as "prompt 3 has". */
 export const whichHas = ({ name }: Pick<PromptField, "name">, index: number, count: number): string =>
   name === "messages" || name === "tools"
     ? `the ${name} have`

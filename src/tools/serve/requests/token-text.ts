@@ -26,7 +26,7 @@ export async function textOf(tokenizer: Tokenizer, tokens: readonly number[], si
   }
 }
 
-/** The text of a token behind others, special ones shown; bytes that are no whole character as U+FFFD. */
+/** The text of a token after others, with special tokens. Bytes that are not a whole character become U+FFFD. */
 export function textAfter(tokenizer: Tokenizer, before: readonly number[], token: number): string {
   const decode = (tokens: readonly number[]): string => known(() => tokenizer.decode(tokens, { special: true })) ?? "";
   const near = before.slice(-4);
@@ -37,15 +37,14 @@ export function textAfter(tokenizer: Tokenizer, before: readonly number[], token
 }
 
 /**
- * The bytes of a token of which `text` can be shown: those that the vocabulary has, where the token is not a text of
- * whole characters.
+ * The bytes of a token with this text; the vocabulary's bytes if the token is not a text of whole characters.
  */
 export function bytesOf(tokenizer: Tokenizer, token: number, text: string): readonly number[] | null {
   const whole = text !== "" && !text.includes("\ufffd");
   return whole ? [...new TextEncoder().encode(text)] : tokenizer.bytesOf(token);
 }
 
-/** A token as a key among others: its text, or, of a part of a character, its bytes, as OpenAI writes them. */
+/** The key of a token: its text or, for a part of a character, its bytes in OpenAI's notation. */
 export function nameOf(tokenizer: Tokenizer, token: number, text: string): string {
   const bytes = text.includes("\ufffd") ? tokenizer.bytesOf(token) : null;
   return bytes === null ? text : `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;

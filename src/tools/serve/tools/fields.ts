@@ -133,7 +133,7 @@ hex ::= [0-9A-Fa-f]
 number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,15})? ([Ee] [+\-]? [0-9]{1,2})?
 `;
 
-/** The form of answers that call one of these tools, or several of them in a row. Arguments are any object. */
+/** The form of answers that call one tool or, with `several`, tools in a row. Arguments are any object. */
 function callsForm(format: ToolFormat, names: readonly string[], several: boolean): Form {
   const { open, close, begin, end, between, field } = format.written;
   const list = several ? ` (${quoted(between)} call)*` : "";
