@@ -6,6 +6,7 @@ import type { Recovered } from "../types.js";
 import type { Caches } from "./caches/caches.js";
 import type { Core, LossHandler, Opened } from "./core.js";
 import { noOtherDevice } from "./errors.js";
+import { disposePlace } from "./place.js";
 import { endUnfitting, putBack } from "./room.js";
 import type { Sequence } from "./sequence.js";
 import { modelOf } from "./summary.js";
@@ -48,6 +49,7 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
   /** Replacements since a run was answered last. */
   #inVain = 0;
   #restoring: Restoring | null = null;
+  #disposed = false;
 
   constructor(options: RecoveryOptions<C>) {
     this.#options = options;
@@ -102,6 +104,10 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
       if (this.#inVain >= this.#options.mostInVain) throw lost;
       const signal = active.find(({ group }) => group)?.settled.signal;
       const opened = await this.#replaced(core.opened.generation, lost, signal);
+      if (this.#disposed) {
+        disposePlace(opened.place);
+        return opened.place.device.destroy();
+      }
       core.replace(opened);
       this.#replacement?.destroy();
       this.#replacement = opened.place.device;
@@ -139,6 +145,7 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
   }
 
   dispose(): void {
+    this.#disposed = true;
     this.#replacement?.destroy();
     this.#replacement = null;
   }

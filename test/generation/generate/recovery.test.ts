@@ -12,6 +12,7 @@ import {
 import {
   type Device,
   DeviceLostError,
+  DisposedError,
   initialWeights,
   NoDeviceError,
   openDevice,
@@ -191,3 +192,30 @@ describe("a device that is lost", () => {
     );
   });
 });
+
+it("a device that comes after the generator was disposed of is destroyed", async () => {
+  const [asked, arrival, opened] = [promised<void>(), promised<void>(), promised<Device>()];
+  const generator = await open({
+    async recover() {
+      asked.resolve();
+      await arrival.promise;
+      const device = await openDevice();
+      opened.resolve(device);
+      return { device };
+    },
+  });
+  const texts = all(generator, PROMPTS, { maxTokens: 20 }, (n) => n === 5).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  await asked.promise;
+  generator.dispose();
+  arrival.resolve();
+  expect(await texts).toBeInstanceOf(DisposedError);
+  expect((await (await opened.promise).lost).reason).toBe("destroyed");
+});
+
+function promised<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
+  let resolve!: (value: T) => void;
+  return { promise: new Promise<T>((done) => (resolve = done)), resolve };
+}
