@@ -5,7 +5,7 @@ import { ModcError } from "../../ground/base/errors.js";
 export class GenerationError extends ModcError<"generation"> {
   override readonly name = "GenerationError";
 
-  constructor(message: string) {
-    super("generation", message);
+  constructor(message: string, hint: string | null = null) {
+    super("generation", message, { hint });
   }
 }

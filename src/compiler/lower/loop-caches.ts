@@ -48,6 +48,7 @@ export function loopedAttentions(
       [...byPath.values()].some((own) => own.length > 1)
         ? `${HINT}: no block has the same attention in several calls`
         : `${HINT}: no block with attention is called more than once`,
+      "leave out loopCaches (--loop-caches): it is for models that run layers in loops",
     );
   const order = new Map(nodes.map((node, i) => [node, i]));
   for (const { calls, name } of looped) expectLoop(name, calls, root, { axisOf, order, ofWeights });

@@ -131,7 +131,7 @@ function validate(options: SamplingOptions, vocabulary: number): ValidatedOption
   );
   for (const name of ["presencePenalty", "frequencyPenalty"] as const) {
     const value = options[name] ?? 0;
-    expect(name, value, value >= -2 && value <= 2, "from −2 to 2");
+    expect(name, value, value >= -2 && value <= 2, "from -2 to 2");
   }
   expect("seed", seed, Number.isSafeInteger(seed) && seed >= 0, "a whole number from 0 to 2^53 − 1");
   expect("logprobs", logprobs, typeof logprobs === "boolean", "true or false");

@@ -11,7 +11,8 @@ export function nearest(name: string, candidates: Iterable<string>): string | nu
   let least = name.length < 3 ? 1 : Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const c of candidates) {
     if (c === name || Math.abs(c.length - name.length) >= least) continue;
-    const d = c.toLowerCase() === name.toLowerCase() ? 0.5 : distance(name, c);
+    // Letters of another case differ less than other letters.
+    const d = Math.max(0.5, distance(name.toLowerCase(), c.toLowerCase()));
     if (d < least) [best, least] = [c, d];
   }
   return best;

@@ -119,7 +119,7 @@ describe("a request", () => {
     expect(refused({ prompt: Array.from({ length: 25 }, () => 1) })).toMatch("at most 24");
     expect(refused({ maxTokens: -1 })).toMatch("whole number from 0");
     expect(refused({ logprobs: 101 })).toMatch("from 0 to 100");
-    expect(refused({ sampling: { presencePenalty: 3 } })).toMatch("from −2 to 2");
+    expect(refused({ sampling: { presencePenalty: 3 } })).toMatch("from -2 to 2");
     expect(refused({ sampling: { temperature: -1 } })).toMatch("temperature");
     expect(refused({ live: { capacity: 0.5 } })).toMatch("no live parameter");
     expect(refused({ ends: [-1] })).toMatch("is not a token");

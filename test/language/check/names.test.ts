@@ -212,6 +212,7 @@ describe("models", () => {
 it("suggests only names that are near", () => {
   expect(nearest("Linaer", ["Linear", "Layer"])).toBe("Linear");
   expect(nearest("softmx", ["softmax", "max"])).toBe("softmax");
+  expect(nearest("MdO", ["Layer", "MoD"])).toBe("MoD");
   expect(nearest("linear", ["Linear", "layer"])).toBe("Linear");
   expect(nearest("x", ["y", "abc"])).toBe(null);
   expect(nearest("t", ["T"])).toBe("T");

@@ -14,7 +14,7 @@ describe("modc bench", () => {
     expect(heading).toMatch(/^model +test +tokens\/s +a token +of dense +cache +of dense +ratio$/);
     expect(rows.map((row) => row.split(/ +/)[1])).toEqual(["pp8", "pp8", "pp16", "pp16", "tg4", "tg4"]);
     for (const [i, row] of rows.entries())
-      expect(row).toMatch(i % 2 === 0 ? /MFLOP .*% .* \d\.\d+ ± \d\.\d+$/ : /MFLOP .*%$/);
+      expect(row).toMatch(i % 2 === 0 ? /MFLOP .*% .* \d+\.\d+ ± \d+\.\d+$/ : /MFLOP .*%$/);
     expect(stderr).toContain("mean ± standard deviation of 2 runs with random tokens, after one warm-up run");
   });
 

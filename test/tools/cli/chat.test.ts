@@ -47,7 +47,7 @@ describe("modc chat", () => {
     expect((await run(["chat", ...MOBY, "--draft", "routes"], { stdin: text })).stdout).toBe(`${plain}\n`);
     expect(await run(["chat", ...MOBY, "--presence-penalty", "3"])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("--presence-penalty must be from −2 to 2") as string,
+      stderr: expect.stringContaining("--presence-penalty must be from -2 to 2") as string,
     });
   });
 

@@ -142,10 +142,15 @@ describe("modc generate", () => {
       .trimEnd()
       .split("\n")
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-    type Score = { readonly logprob: number; readonly top: readonly { readonly token: number }[] };
+    type Score = {
+      readonly token?: number;
+      readonly logprob: number;
+      readonly top: readonly { readonly token: number }[];
+    };
     const { scores, ...read } = lines[0] as { readonly scores: readonly (Score | null)[] };
     expect(read).toEqual({ sequence: 0, kind: "prompt", tokens: 12, cached: 0, routes: null });
     expect(scores.map((score) => score?.top.length)).toEqual([undefined, ...Array.from({ length: 11 }, () => 1)]);
+    expect(scores.slice(1).every((score) => Number.isInteger(score!.token))).toBe(true);
     for (const { token, score } of lines.slice(1, -1) as { token: number; score: Score }[])
       expect(score.top.map((t) => t.token === token)).toEqual([true, false]);
     expect(lines.at(-1)).toMatchObject({ summary: { drafted: { guessed: expect.any(Number) as number } } });

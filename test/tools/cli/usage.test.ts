@@ -124,7 +124,7 @@ describe("usage faults exit with 2, and say what is wrong on standard error", ()
     [["verify", "x.mod", "--validation", "5%"], "--validation has no effect without --data"],
     [["verify", "x.mod", "--tokenizer", "t.json"], "--tokenizer has no effect without --data"],
     [["verify", "x.json", "--loop-caches", "last"], "--loop-caches has no effect on a saved fault"],
-    [["tune", "--phase", "train"], "--phase has no effect without a model\n  hint: leave it out"],
+    [["tune", "--phase", "train"], "--phase has no effect without a model\n  hint: leave out --phase"],
     [["generate", "x.mod", "--prompt", "x", "--temperature", "0", "--top-k", "5"], "--top-k has no effect with --temp"],
     [["chat", "x.mod", "--temperature", "0", "--min-p", "0.1"], "--min-p has no effect with --temperature 0"],
     [["init", "examples/moby.mod"], "required option '-o, --output <path>' not specified"],

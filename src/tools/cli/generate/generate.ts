@@ -57,7 +57,11 @@ export async function generate(
       "--heatmap and --loop-caches last exclude each other: the caches do not record which tokens ran a loop",
     );
   if (flags.loopCaches === "last")
-    expectNone(flags, ["draft", "promptLogprobs"], "with --loop-caches last, whose caches are not in pages");
+    expectNone(
+      flags,
+      ["draft", "promptLogprobs"],
+      "with --loop-caches last, whose caches drafts and scores of prompts cannot use",
+    );
   if (flags.heatmap !== undefined && !existsSync(dirname(flags.heatmap)))
     throw new UserError(`--heatmap ${flags.heatmap}: there is no folder ${dirname(flags.heatmap)}`, null);
   const progress = new Progress();
@@ -90,7 +94,9 @@ export async function generate(
         promptLogprobs: flags.promptLogprobs ?? null,
         onPrompt(read, sequence) {
           reads[sequence] = read;
-          if (flags.json && read.scores) io().stdout.write(`${jsonLine({ sequence, ...read })}\n`);
+          if (!flags.json || !read.scores) return;
+          const scores = read.scores.map((score, i) => score && { token: tokens[sequence]![i]!, ...score });
+          io().stdout.write(`${jsonLine({ sequence, ...read, scores })}\n`);
         },
       },
     );

@@ -52,7 +52,7 @@ export function expectNone<F extends object>(flags: F, names: readonly (keyof F 
   const given = names.find((name) => flags[name] !== undefined);
   if (given === undefined) return;
   const option = given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  throw new UsageError("no-effect", `--${option} has no effect ${why}`, "leave it out");
+  throw new UsageError("no-effect", `--${option} has no effect ${why}`, `leave out --${option}`);
 }
 
 /** The path that an option or an argument names. Throws UsageError for an empty path. */
