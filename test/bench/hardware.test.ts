@@ -49,7 +49,7 @@ describe.skipIf(skip)("kernels on AMD's cards", () => {
     async (card) => {
       const device = await open(card);
       const wrong: string[] = [];
-      for (const given of casesOf("mod-2048+f16", "product-1x1024-q8", "step-q8")) {
+      for (const given of casesOf("mod-2048+f16", "large-mod-2048+f16", "product-1x1024-q8", "step-q8")) {
         const program = compileCase(given, device.target);
         const { dispatches } = await translate(device, program, { extents: extentsOf(program, given) });
         for (const { step, pipeline } of dispatches) {

@@ -16,7 +16,14 @@ import {
   type WideAttention,
 } from "../tunings/attention.js";
 import type { QueryAttention } from "../tunings/attention-query.js";
-import { attentionBytes, columnsOf, holdsQueries, tilingsOf, type MatrixTiling } from "../tunings/attention-matrix.js";
+import {
+  attentionBytes,
+  columnsOf,
+  holdsBlock,
+  holdsQueries,
+  tilingsOf,
+  type MatrixTiling,
+} from "../tunings/attention-matrix.js";
 import { halves } from "../codecs/f16.js";
 import type { Step } from "../plan/plan.js";
 import {
@@ -221,9 +228,12 @@ function tiled(
 /** On matrix units, with as much of a tile as has room; null where none has, or there are not enough queries. */
 function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number, make: Make): Tiled | null {
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
-  // A tile of no more than half its queries would have half its subgroups idle.
   const fit = tilingsOf(tuning).filter((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
-  const own = fit.find((t) => t.m * t.subgroups < 2 * most) ?? fit.at(-1);
+  // Spilled registers cost more than smaller blocks; if every tiling spills, the largest blocks are fastest.
+  const held = fit.filter((t) => holdsBlock(t, columns, values));
+  const candidates = held.length > 0 ? held : fit;
+  // A tile of no more than half its queries would have half its subgroups idle.
+  const own = candidates.find((t) => t.m * t.subgroups < 2 * most) ?? candidates.at(-1);
   if (!own || most < own.m || !holdsQueries(own, columns, values)) return null;
   const kernel = make("attention_matrix").constant("PADDED", columns > q.width ? 1 : 0);
   declareTiling(kernel, own, columns, values, own.vectors);

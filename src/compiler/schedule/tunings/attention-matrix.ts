@@ -127,6 +127,14 @@ const MOST_HELD = 192;
 export const holdsQueries = ({ m, width }: Shape, columns: number, values: number): boolean =>
   m * (columns + values) <= MOST_HELD * width;
 
+/** Whether a lane has room for its loads of a block and for its scores beside its queries and sums of values. */
+export function holdsBlock(tuning: Shape, columns: number, values: number): boolean {
+  const { m, width, subgroups, keys } = tuning;
+  const lanes = width * subgroups;
+  const loads = 8 * Math.ceil((keys * columns) / 8 / lanes) + 32 * Math.ceil((keys * values) / 32 / lanes);
+  return (m * (columns + values + keys)) / width + loads < MOST_HELD;
+}
+
 /** Whether a lane has few enough columns of its rows. */
 export function fitsRegisters(tuning: Shape, columns: number): boolean {
   const { m, width } = tuning;
