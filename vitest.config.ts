@@ -86,6 +86,13 @@ export default defineConfig({
     // Two processes run all files, with the modules they have loaded and the devices they have opened: a file leaves
     // both as it found them.
     isolate: false,
+    tags: [
+      {
+        name: "long",
+        description:
+          "takes over 1.5 s, or compares with programs of others; `npm test` leaves it out, continuous integration does not",
+      },
+    ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

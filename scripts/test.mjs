@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 // `npm test`: sets the checkout up, then lint, types and tests. The last line says how many checks passed and failed;
-// the status is 0 only where none failed. `npm test -- <words>` runs only the tests that match, by the path of their
-// file or, where no path has the word, by their name.
+// the status is 0 only if none failed. Tests with the tag `long` are left out; `npm test -- --all` runs them too.
+// `npm test -- <words>` runs only the tests that match, long ones included, by the path of their file or, if no path
+// has the word, by their name.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installPackages } from "../playground/packages.mjs";
 import { setupOrExit } from "./setup.mjs";
-import { filterOf } from "./test-filter.mjs";
+import { filterOf, SHORT } from "./test-filter.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -65,6 +66,8 @@ const passed = tests.passed + checks.filter((ok) => ok).length;
 // A run that broke off (a file that does not load, a worker that died) is a failure even where no single test is.
 const failed = Math.max(tests.failed, green ? 0 : 1) + checks.filter((ok) => !ok).length;
 if (passed + failed === 0) process.stdout.write(`\nno test matches ${filter.words.join(" ")}\n`);
+if (filter.vitest.includes(SHORT))
+  process.stdout.write("\nLong tests were left out; `npm test -- --all` runs them too.\n");
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 

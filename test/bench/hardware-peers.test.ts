@@ -1,4 +1,5 @@
 // The log of other runtimes on a null device, and the loop of machine code that does the arithmetic.
+// @module-tag long
 import { describe, expect, it } from "vitest";
 import { mainPass } from "../../bench/hardware/peers/loop.js";
 import { runsIn } from "../../bench/hardware/peers/peers.js";

@@ -1,6 +1,7 @@
 // What GPUs' own compilers make of modc's kernels, held to the targets that docs/hardware.md names, without the GPUs.
 // Figures in µs are estimates from machine code: they hold the code, not a card. The short run has a part of the cases
 // on two GPUs; the soak has all.
+// @module-tag long
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

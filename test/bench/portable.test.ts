@@ -23,7 +23,7 @@ import { soaking } from "../soak.js";
 describe("stages", () => {
   const script = (name: string, text: string, limit = 20) => ({ name, args: ["-e", text], limit, must: true });
 
-  it("go on after one that fails, one that hangs and one that is killed", async () => {
+  it("go on after one that fails, one that hangs and one that is killed", { tags: "long" }, async () => {
     const told: string[] = [];
     const stages = [
       script("fails", "console.error('why'); process.exit(3)"),

@@ -1,4 +1,5 @@
 // The page that a server has at `/`, in a browser: tokens shaded by depth, the map of routes filled, a stop that stops.
+// @module-tag long
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { CHAT_PAGE } from "../../src/tools/serve/index.js";
 import { listen, type Listening } from "../../src/tools/serve/listen-node.js";

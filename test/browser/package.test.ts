@@ -1,5 +1,6 @@
 // A built package in browsers: the numbers of Node under a strict content security policy, through a bundler too, and a
 // clear message where something is missing.
+// @module-tag long
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

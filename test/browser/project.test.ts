@@ -1,4 +1,5 @@
 // A user's page that compiles with the packed modc, runs on its runtime and on a built model, and is bundled by Vite.
+// @module-tag long
 import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,5 +1,6 @@
 // The server in a page's service worker, beside the browser's GPU: what a page asks by `fetch` is answered there, as it
 // is in Node.
+// @module-tag long
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";

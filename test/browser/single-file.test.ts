@@ -1,5 +1,6 @@
 // A page with a model in it, opened from disk: the greedy text of Node, nothing asked of anybody, and a message where
 // there is no WebGPU.
+// @module-tag long
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -71,12 +71,16 @@ describe("in JavaScript", () => {
     expect(findings).toHaveLength(15);
   });
 
-  it.each(byTurns(FAULTS, 5).filter((fault) => !OF_GRADIENTS.includes(fault)))("%s is told", async (fault) => {
-    const text = `import { layer } from ${JSON.stringify(join(suite, "faults.mjs"))};
+  it.each(byTurns(FAULTS, 5).filter((fault) => !OF_GRADIENTS.includes(fault)))(
+    "%s is told",
+    { tags: "long" },
+    async (fault) => {
+      const text = `import { layer } from ${JSON.stringify(join(suite, "faults.mjs"))};
 export const { train, generate, decode } = layer("${fault}");\n`;
-    const [status, { faults }] = await checked(folder.file(`${fault}.mjs`, text));
-    expect([status, faults]).toEqual([4, [[fault]]]);
-  });
+      const [status, { faults }] = await checked(folder.file(`${fault}.mjs`, text));
+      expect([status, faults]).toEqual([4, [[fault]]]);
+    },
+  );
 
   it("a module that throws, or gives what nobody asked for, fails by name", async () => {
     const [status, { findings, faults }] = await checked(
@@ -96,7 +100,7 @@ export function generate() { throw new Error("not today"); }\n`,
 describe.skipIf(!hasTorch)(`in PyTorch${torchNote}`, () => {
   const script = new URL("told.py", import.meta.url);
 
-  it("a right layer passes, and each fault is told", async () => {
+  it("a right layer passes, and each fault is told", { tags: "long" }, async () => {
     const tried = [[], ["rounded-down", "score-order"], ...byTurns(FAULTS, 5, 3).map((fault) => [fault])];
     const found = await askTorch<Found>(
       script,
@@ -109,7 +113,7 @@ describe.skipIf(!hasTorch)(`in PyTorch${torchNote}`, () => {
     });
   });
 
-  it("what `modc export --to torch` writes passes", async () => {
+  it("what `modc export --to torch` writes passes", { tags: "long" }, async () => {
     // The predictor's loss comes with an objective, of a kind that exports have.
     const own = "mean(forward(x) * probe)";
     const source = readFileSync(join(suite, "layer.mod"), "utf8");

@@ -1,5 +1,6 @@
 // The code of README, docs and examples runs as it is written: commands in this process, TypeScript and JavaScript
 // against the built package, each page in a folder of its own.
+// @module-tag long
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -127,31 +127,35 @@ it.skipIf(!PYTHON)("the package is a zip archive with the manifest of a VSIX, an
   expect(found.identity).toEqual({ Id: name, Version: version, Publisher: publisher });
 });
 
-it("the client starts the server, shows a mistake and takes it back, a picture and kernels", async () => {
-  const env = { ...process.env, MODC_EXTENSION: join(folder, "extension"), MODC_FOLDER: folder };
-  const drive = join(root, "test", "editors", "drive.cjs");
-  const { stdout } = await promisify(execFile)(process.execPath, [drive], { env, timeout: 60_000 });
-  const found = JSON.parse(stdout) as Record<"commands" | "providers", string[]>;
-  found.commands.sort();
-  found.providers.sort();
-  expect(found).toEqual({
-    diagnostic: expect.stringMatching(/^nothing is called `z` here\n/),
-    commands: manifest.contributes.commands.map((c) => c.command).sort(),
-    providers: [
-      "CodeActions",
-      "CompletionItem",
-      "Definition",
-      "DocumentFormattingEdit",
-      "DocumentSemanticTokens",
-      "DocumentSymbol",
-      "FoldingRange",
-      "Hover",
-      "InlayHints",
-      "Reference",
-      "Rename",
-      "SignatureHelp",
-    ],
-    picture: "M at B=1",
-    kernels: expect.stringContaining("// Method:"),
-  });
-});
+it(
+  "the client starts the server, shows a mistake and takes it back, a picture and kernels",
+  { tags: "long" },
+  async () => {
+    const env = { ...process.env, MODC_EXTENSION: join(folder, "extension"), MODC_FOLDER: folder };
+    const drive = join(root, "test", "editors", "drive.cjs");
+    const { stdout } = await promisify(execFile)(process.execPath, [drive], { env, timeout: 60_000 });
+    const found = JSON.parse(stdout) as Record<"commands" | "providers", string[]>;
+    found.commands.sort();
+    found.providers.sort();
+    expect(found).toEqual({
+      diagnostic: expect.stringMatching(/^nothing is called `z` here\n/),
+      commands: manifest.contributes.commands.map((c) => c.command).sort(),
+      providers: [
+        "CodeActions",
+        "CompletionItem",
+        "Definition",
+        "DocumentFormattingEdit",
+        "DocumentSemanticTokens",
+        "DocumentSymbol",
+        "FoldingRange",
+        "Hover",
+        "InlayHints",
+        "Reference",
+        "Rename",
+        "SignatureHelp",
+      ],
+      picture: "M at B=1",
+      kernels: expect.stringContaining("// Method:"),
+    });
+  },
+);

@@ -1,4 +1,5 @@
 // Each example, from its text to numbers computed by its WGSL, against the reference.
+// @module-tag long
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { programFor } from "../../src/compiler/compile.js";

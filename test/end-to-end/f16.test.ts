@@ -154,7 +154,7 @@ const usesF16 = ({ kernels }: Program): readonly string[] =>
   kernels.filter(({ wgsl }) => /array<(f16|vec2u)>/.test(wgsl)).map(({ name }) => name);
 
 describe.each(KERNELS)("$name", ({ source: text, input, roundings, uses }) => {
-  it("agrees with the reference to f16's digits, in whatever tiles", { timeout: 120_000 }, async () => {
+  it("agrees with the reference to f16's digits, in whatever tiles", { tags: "long", timeout: 120_000 }, async () => {
     const device = await testDevice();
     const { graph, program: whole } = compiled(text);
     const weights = roundedWeights(whole, 3);

@@ -58,7 +58,7 @@ function hidesNearTie(graph: Graph, wanted: Evaluation, results: Results, given:
 
 it(
   "each of many random programs agrees with the reference, in a phase and entry of its own",
-  { timeout: patience(300_000) },
+  { tags: "long", timeout: patience(300_000) },
   async () => {
     const device = await testDevice();
     await fc.assert(

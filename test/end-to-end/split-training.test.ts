@@ -18,30 +18,36 @@ beforeAll(async () => {
 });
 
 describe("in parts, on a device,", () => {
-  it("a head of its own, with a bias and capped logits, has the gradients of the reference", async () => {
-    const name = "a head of its own with a bias, its logits capped";
-    const { program, graph } = compiled(HEADS[name]!, {
-      phase: "train",
-      gradients: true,
-      target: narrow(device.target),
-    });
-    const weights = randomWeights(program, 11);
-    const shape = [ROWS.B, ROWS.T];
-    const rng = random(3);
-    const targets = Int32Array.from({ length: ROWS.B * ROWS.T }, () => (rng.below(6) === 0 ? -1 : rng.below(CLASSES)));
-    // The runtime takes either for its dtype.
-    const inputs = {
-      tokens: randomTokens(shape, CLASSES, 3),
-      targets: { shape, data: targets as unknown as Uint32Array },
-    };
-    const given: Case = { inputs, lengths: randomLengths(ROWS.B, ROWS.T, 5) };
-    const session = await sessionOf(program, device, weights, ROWS);
-    try {
-      expectAgreement(graph, weights, given, await onDevice(session, given), TOLERANCE, { choices: 0, forced: 0 });
-    } finally {
-      session.dispose();
-    }
-  });
+  it(
+    "a head of its own, with a bias and capped logits, has the gradients of the reference",
+    { tags: "long" },
+    async () => {
+      const name = "a head of its own with a bias, its logits capped";
+      const { program, graph } = compiled(HEADS[name]!, {
+        phase: "train",
+        gradients: true,
+        target: narrow(device.target),
+      });
+      const weights = randomWeights(program, 11);
+      const shape = [ROWS.B, ROWS.T];
+      const rng = random(3);
+      const targets = Int32Array.from({ length: ROWS.B * ROWS.T }, () =>
+        rng.below(6) === 0 ? -1 : rng.below(CLASSES),
+      );
+      // The runtime takes either for its dtype.
+      const inputs = {
+        tokens: randomTokens(shape, CLASSES, 3),
+        targets: { shape, data: targets as unknown as Uint32Array },
+      };
+      const given: Case = { inputs, lengths: randomLengths(ROWS.B, ROWS.T, 5) };
+      const session = await sessionOf(program, device, weights, ROWS);
+      try {
+        expectAgreement(graph, weights, given, await onDevice(session, given), TOLERANCE, { choices: 0, forced: 0 });
+      } finally {
+        session.dispose();
+      }
+    },
+  );
 
   it("one table for both ends learns as it does in one piece", async () => {
     const name = "one table for both ends";

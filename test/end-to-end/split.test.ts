@@ -61,6 +61,7 @@ describe.each(["default", "swiftshader"] as const)("on %s", (which) => {
   describe.each(Object.entries(MODELS).map((m, i) => [...m, i] as const))("%s", (_name, source, i) => {
     it.each(thinned(which, ["forward", "objective"] as const, 2, i))(
       "%s agrees with the reference, and with itself in one piece",
+      { tags: "long" },
       async (entry) => {
         const inParts = compiled(source, { entry, target: withBindings(device.target, SMALL) });
         const whole = compiled(source, { entry, target: device.target });
@@ -81,6 +82,7 @@ describe.each(["default", "swiftshader"] as const)("on %s", (which) => {
 
   it.each(["f32", "f16"] as const)(
     "a feed-forward layer in parts agrees with the whole and the reference, in %s",
+    { tags: "long" },
     async (precision) => {
       if (precision === "f16" && !device.target.f16) return;
       const own = compiled(FEED_FORWARD, {

@@ -31,7 +31,7 @@ const PAIRS = DEVICES.flatMap((on) => CLASSES.map((device) => [device, on] as co
 
 it.each(PAIRS)(
   "a program for %s devices agrees with the reference on the %s one",
-  { timeout: 200_000 },
+  { tags: "long", timeout: 200_000 },
   async (device, on) => {
     const own = await testDevice(on);
     const compiledFor = (target?: Target): ReturnType<typeof compiled> =>

@@ -17,7 +17,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     device = await testDevice(which);
   });
 
-  it.each(thinned(which, TRIED, 3))("%s", { timeout: 120_000 }, async (name) => {
+  it.each(thinned(which, TRIED, 3))("%s", { tags: "long", timeout: 120_000 }, async (name) => {
     const found = candidates("attention", device.target).find((c) => c.name === name);
     if (!found) {
       expect(name, "every device runs those by workgroups").toMatch(/^subgroup/);

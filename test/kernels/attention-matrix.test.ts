@@ -58,27 +58,31 @@ const differentiated = samples.attention_grad.list.filter(({ name }) => soaking 
 const tried = samples.attention.list.filter(({ name }) => soaking || SOME.includes(name));
 
 describe("attention on matrix units", () => {
-  it.for(tried.map((sample) => [sample.name, sample] as const))("%s", async ([name, sample], context) => {
-    needsUnits(context);
-    const of = rounded(caseOf("attention", sample));
-    const { outputs } = evaluate(of.graph, of.options);
-    const largest = Math.max(0, ...[...of.options.inputs.values()].flatMap(({ data }) => Array.from(data, Math.abs)));
-    const halves = of.graph.outputs.some(({ node }) => node.types[0]!.dtype === "f16");
-    // Each weight is rounded to eleven bits, and so is a result in f16; all else is in f32.
-    const allowed = largest * (2 ** -11 * (halves ? 2 : 1) + 2 ** -16);
-    for (const tuning of ways()) {
-      const tunings = tuningsOf(tuning);
-      const { steps } = schedule(of.graph, device.target, tunings, PRECISION);
-      const files = steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.file] : []));
-      expect(files.includes("attention_matrix"), attentionName(tuning)).toBe(!OTHERS.test(name));
-      const results = await runOnDevice(device, of, device.target, tunings, PRECISION);
-      for (const [output, { data }] of outputs) {
-        const found = results[output]!.data;
-        const worst = data.reduce((most, v, i) => Math.max(most, Math.abs(v - found[i]!)), 0);
-        expect(worst, attentionName(tuning)).toBeLessThanOrEqual(allowed);
+  it.for(tried.map((sample) => [sample.name, sample] as const))(
+    "%s",
+    { tags: "long" },
+    async ([name, sample], context) => {
+      needsUnits(context);
+      const of = rounded(caseOf("attention", sample));
+      const { outputs } = evaluate(of.graph, of.options);
+      const largest = Math.max(0, ...[...of.options.inputs.values()].flatMap(({ data }) => Array.from(data, Math.abs)));
+      const halves = of.graph.outputs.some(({ node }) => node.types[0]!.dtype === "f16");
+      // Each weight is rounded to eleven bits, and so is a result in f16; all else is in f32.
+      const allowed = largest * (2 ** -11 * (halves ? 2 : 1) + 2 ** -16);
+      for (const tuning of ways()) {
+        const tunings = tuningsOf(tuning);
+        const { steps } = schedule(of.graph, device.target, tunings, PRECISION);
+        const files = steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.file] : []));
+        expect(files.includes("attention_matrix"), attentionName(tuning)).toBe(!OTHERS.test(name));
+        const results = await runOnDevice(device, of, device.target, tunings, PRECISION);
+        for (const [output, { data }] of outputs) {
+          const found = results[output]!.data;
+          const worst = data.reduce((most, v, i) => Math.max(most, Math.abs(v - found[i]!)), 0);
+          expect(worst, attentionName(tuning)).toBeLessThanOrEqual(allowed);
+        }
       }
-    }
-  });
+    },
+  );
 
   it.for(differentiated.map((sample) => [sample.name, sample] as const))(
     "gradient: %s",

@@ -87,16 +87,20 @@ beforeAll(async () => {
 });
 
 describe.each(WAYS.map((few, turn) => [queryName(few), few, turn] as const))("%s", (_name, few, turn) => {
-  it.each(byTurns(TRIED, 7, turn).map((tried) => [tried.name, tried] as const))("%s", async (name, { op, of }) => {
-    if (few.least !== null && few.least > (device.target.subgroups?.[0] ?? 0)) return;
-    const tunings = tuningsOf(device.target, few);
-    const files = filesOf(of, device.target, tunings).filter((f) => f.startsWith("attention"));
-    const file = few.least === null ? "attention_query_shared" : "attention_query";
-    expect(files[0]).toBe(file);
-    if (few.part !== null && widths.some((w) => w.name === name))
-      expect(files.slice(0, 3)).toEqual([file, file, "attention_parts"]);
-    await compareOnDevice(device, op, of, device.target, tunings);
-  });
+  it.each(byTurns(TRIED, 7, turn).map((tried) => [tried.name, tried] as const))(
+    "%s",
+    { tags: "long" },
+    async (name, { op, of }) => {
+      if (few.least !== null && few.least > (device.target.subgroups?.[0] ?? 0)) return;
+      const tunings = tuningsOf(device.target, few);
+      const files = filesOf(of, device.target, tunings).filter((f) => f.startsWith("attention"));
+      const file = few.least === null ? "attention_query_shared" : "attention_query";
+      expect(files[0]).toBe(file);
+      if (few.part !== null && widths.some((w) => w.name === name))
+        expect(files.slice(0, 3)).toEqual([file, file, "attention_parts"]);
+      await compareOnDevice(device, op, of, device.target, tunings);
+    },
+  );
 });
 
 /** Attention in which the rows of each sequence see each other. */
@@ -147,31 +151,35 @@ function besides(lengths: readonly number[], window: number): Case {
   return b.finish(b.node("attention", inputs, { causal: true, window, scale: 0.4 }), "besides");
 }
 
-it.each([null, 4] as const)("the bits of a query hang on the keys it sees alone, by subgroups of %s", async (least) => {
-  const few: QueryAttention = { lanes: 64, least, most: ANY, part: 8 };
-  const tunings = tuningsOf(device.target, few);
-  for (const window of [0, 40]) {
-    const firstOf = async (lengths: readonly number[]): Promise<readonly number[]> => {
-      const of = besides(lengths, window);
-      const [head, all] = [8 * Math.max(...lengths), await runOnDevice(device, of, device.target, tunings)];
-      const y = [...all["y0"]!.data];
-      return [0, 1].flatMap((h) => y.slice(h * head, h * head + 8 * lengths[0]!));
+it.each([null, 4] as const)(
+  "the bits of a query hang on the keys it sees alone, by subgroups of %s",
+  { tags: "long" },
+  async (least) => {
+    const few: QueryAttention = { lanes: 64, least, most: ANY, part: 8 };
+    const tunings = tuningsOf(device.target, few);
+    for (const window of [0, 40]) {
+      const firstOf = async (lengths: readonly number[]): Promise<readonly number[]> => {
+        const of = besides(lengths, window);
+        const [head, all] = [8 * Math.max(...lengths), await runOnDevice(device, of, device.target, tunings)];
+        const y = [...all["y0"]!.data];
+        return [0, 1].flatMap((h) => y.slice(h * head, h * head + 8 * lengths[0]!));
+      };
+      // 32 keys are one workgroup's, whatever the room for more; 50 are parts of 8, however many there may be.
+      expect(await firstOf([32, 7])).toEqual(await firstOf([32, 90]));
+      expect(await firstOf([50, 7])).toEqual(await firstOf([50, 200]));
+    }
+    const by = async (part: number | null): Promise<readonly number[]> => {
+      const found = await runOnDevice(
+        device,
+        besides([90], 0),
+        device.target,
+        tuningsOf(device.target, { ...few, part }),
+      );
+      return [...found["y0"]!.data];
     };
-    // 32 keys are one workgroup's, whatever the room for more; 50 are parts of 8, however many there may be.
-    expect(await firstOf([32, 7])).toEqual(await firstOf([32, 90]));
-    expect(await firstOf([50, 7])).toEqual(await firstOf([50, 200]));
-  }
-  const by = async (part: number | null): Promise<readonly number[]> => {
-    const found = await runOnDevice(
-      device,
-      besides([90], 0),
-      device.target,
-      tuningsOf(device.target, { ...few, part }),
-    );
-    return [...found["y0"]!.data];
-  };
-  expect(await by(8)).not.toEqual(await by(null));
-});
+    expect(await by(8)).not.toEqual(await by(null));
+  },
+);
 
 it("a run divides keys where a sequence has room for many, and has no second dispatch where not", () => {
   const tunings = tuningsOf(PORTABLE, { lanes: 64, least: null, most: 8, part: 1024 });

@@ -33,7 +33,7 @@ describe.each([
     ["a causal window", true, 21],
     ["a window on both sides", false, 35],
   ] as const;
-  it.each(thinned(which, cases, 3, 1))("%s", async (_case, causal, window) => {
+  it.each(thinned(which, cases, 3, 1))("%s", { tags: "long" }, async (_case, causal, window) => {
     const device = await testDevice(which);
     const every = candidates("attention", device.target).filter(
       ({ tunings: t }) => t.kind === kind && (t.kind === "subgroup" || t.lanes === 8),

@@ -66,7 +66,7 @@ const SHAPES: readonly (readonly [string, Shape])[] = [
 
 describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {
   describe.each(["T", "A"])("along %s", (axis) => {
-    it.each(thinned(which, SHAPES, 2, axis === "T" ? 0 : 1))("%s", async (_name, shape) => {
+    it.each(thinned(which, SHAPES, 2, axis === "T" ? 0 : 1))("%s", { tags: "long" }, async (_name, shape) => {
       const device = await testDevice(which);
       const b = new Bench(
         {

@@ -18,7 +18,7 @@ it("Dawn accepts every generated shader", async () => {
   expect(shaders.size).toBeGreaterThan(100);
 });
 
-it("naga accepts them, in the short run every third", async () => {
+it("naga accepts them, in the short run every third", { tags: "long" }, async () => {
   const check = await openNaga();
   for (const [wgsl, name] of byTurns([...shaders], 3)) expect(await check(wgsl), `${name}\n${wgsl}`).toBeNull();
 });

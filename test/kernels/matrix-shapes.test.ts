@@ -60,7 +60,7 @@ describe.each([4, 8, 16, 32, 64])("with subgroups of %i", (width) => {
     }
   });
 
-  it("attention", async () => {
+  it("attention", { tags: "long" }, async () => {
     const accepts = await openDawnModules(FEATURES);
     const sample = samples.attention_grad.list.find(({ name }) => name === "a window over several blocks")!;
     const { graph } = caseOf("attention_grad", sample);

@@ -11,7 +11,7 @@ import { runOnDevice } from "./operators.js";
 
 const device = await testDevice();
 
-it("a mixture has the same bits with every tuning of its products", async () => {
+it("a mixture has the same bits with every tuning of its products", { tags: "long" }, async () => {
   const sizes = { dim: 40, hidden: 72, experts: 5, k: 2 };
   const b = new Bench({ tokens: 23 }, 9);
   const own = b.finish(mixture(b, b.rows([], [sizes.dim]), sizes), "rows");

@@ -74,7 +74,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
       await compareAsStates(device, product(rows, depth, columns, transposed), device.target);
   });
 
-  it("by every way to compute a product", async () => {
+  it("by every way to compute a product", { tags: "long" }, async () => {
     const every = candidates("products", device.target).filter((_, i) => i % 5 === 0);
     for (const { tunings } of thinned(which, every, 2))
       for (const transposed of [true, false])
@@ -110,7 +110,7 @@ const LLAMA = { depth: "2", vocab: "512", dim: "192", heads: "3", kv_heads: "1",
 describe.each(["moby", "llama"])("examples/%s.mod with its weights as states", (name) => {
   const vocab = name === "moby" ? 256 : 512;
   const source = readFileSync(new URL(`../../examples/${name}.mod`, import.meta.url), "utf8");
-  it("computes what the reference does, heads turned and gates paired", async () => {
+  it("computes what the reference does, heads turned and gates paired", { tags: "long" }, async () => {
     const device = await testDevice();
     const { program, graph } = compiled(source, name === "moby" ? {} : { set: LLAMA });
     const weights = randomWeights(program, 3);

@@ -182,7 +182,7 @@ function check(products: ProductTunings, { y, kept }: Results, data: Data, expec
 }
 
 describe.each(["default", "swiftshader"] as const)("on the %s device", (which) => {
-  it("a product computes a, adds a bias and keeps sums of its rows in one step", async () => {
+  it("a product computes a, adds a bias and keeps sums of its rows in one step", { tags: "long" }, async () => {
     const device = await testDevice(which);
     let seed = 9;
     const values = (n: number): Float32Array =>

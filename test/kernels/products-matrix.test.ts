@@ -153,7 +153,7 @@ describe("products on matrix units", () => {
 
   it.for(MODELS)(
     "carry prologues and epilogues, of $name in $precision",
-    { timeout: 200_000 },
+    { tags: "long", timeout: 200_000 },
     async (model, context) => {
       needsUnits(context);
       const { name, set, precision, least } = model;

@@ -66,6 +66,7 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
 
   it.each(SHAPES.map(([name, c], i) => [name, c, i] as const))(
     "agree with the reference in every way: %s",
+    { tags: "long" },
     async (_name, c, i) => {
       // In the short run a third of the ways for each shape, in turn, and on SwiftShader a sixth.
       const ways = byTurns([...tuningsOf(device.target).values()], 3, i);
@@ -74,7 +75,7 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
     },
   );
 
-  it("give a row the same bits alone and among others, whatever the tuning", async () => {
+  it("give a row the same bits alone and among others, whatever the tuning", { tags: "long" }, async () => {
     const [M, K, N] = [21, 150, 70];
     const b = new Bench({}, 9);
     const all = b.finish(
@@ -113,7 +114,7 @@ describe.each(["default", "swiftshader"] as const)("products on the %s device", 
     }
   });
 
-  it("of any number of rows take the case for so many", async () => {
+  it("of any number of rows take the case for so many", { tags: "long" }, async () => {
     for (const tokens of [1, 4, 5, 8, 9, 40]) {
       const b = new Bench({ tokens }, 5);
       await compareOnDevice(

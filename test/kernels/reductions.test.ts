@@ -139,7 +139,7 @@ describe.each(["default", "swiftshader"] as const)("reductions on the %s device"
       await compareOnDevice(device, op, c, device.target, tunings);
   });
 
-  it("keep six digits of a sum of half a million terms", async () => {
+  it("keep six digits of a sum of half a million terms", { tags: "long" }, async () => {
     const b = new Bench({}, 3);
     const n = 500_000;
     const c = b.finish(

@@ -75,7 +75,7 @@ describe.each(TILES.map((tile, turn) => [nameOf(tile), tile, turn] as const))("%
     },
   );
 
-  it("has the same bits for groups of rows, some of them empty", async () => {
+  it("has the same bits for groups of rows, some of them empty", { tags: "long" }, async () => {
     const sizes = { dim: 64, hidden: 96, experts: 9, k: 2 };
     const b = new Bench({ tokens: 5 }, 9);
     const own = b.finish(mixture(b, b.rows([], [sizes.dim]), sizes), "rows");

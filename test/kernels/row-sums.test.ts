@@ -144,7 +144,7 @@ describe.each(["default", "swiftshader"] as const)("sums over rows on the %s dev
       { lengths: [33, 20, 0, 1], depth: 300, axis: "A", sums: 4 },
     ],
     ["three sums of one column", 3, { lengths: [3], depth: 1, axis: "T", sums: 3 }],
-  ])("agree with the loop: %s", async (_name, first, setting) => {
+  ])("agree with the loop: %s", { tags: "long" }, async (_name, first, setting) => {
     const found = build(setting);
     const wanted = evaluate(found.graph, found.options).outputs;
     // On SwiftShader a quarter of the tunings for each setting, in turn.

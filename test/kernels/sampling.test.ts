@@ -225,7 +225,7 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
   // SwiftShader takes tens of milliseconds for a draw.
   const slow = which === "swiftshader";
 
-  it("draws from the exact distribution, whatever is filtered", async () => {
+  it("draws from the exact distribution, whatever is filtered", { tags: "long" }, async () => {
     const vocabulary = 97;
     const draws = slow ? (soaking ? 70 : 40) : 400;
     const batches = slow && !soaking ? 1 : 3;
@@ -255,7 +255,7 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
     });
   });
 
-  it("draws the token of the definition wherever that is no near-tie", async () => {
+  it("draws the token of the definition wherever that is no near-tie", { tags: "long" }, async () => {
     // A weight is as exact as exp in 32 bits, 3 + 2|x| units of the last place; with such logits, the error is below
     // 1e-5 relative to 64 bits.
     const BOUND = 1e-5;
@@ -306,7 +306,7 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
     expect(differing).toBeLessThanOrEqual(1);
   });
 
-  it("takes the largest where temperature is 0", async () => {
+  it("takes the largest where temperature is 0", { tags: "long" }, async () => {
     const vocabulary = 1500;
     const random = randomFrom(5);
     await using(vocabulary, 8, async (run) => {

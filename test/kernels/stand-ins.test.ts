@@ -45,7 +45,7 @@ const MODELS: readonly (readonly [string, string])[] = [
 /** More rows than a tile has, which are no multiple of those, of sequences that are full and that are empty. */
 const LENGTHS = [19, 0, 8];
 
-it.each(MODELS)("in a model of %s", async (_name, text) => {
+it.each(MODELS)("in a model of %s", { tags: "long" }, async (_name, text) => {
   const device = await testDevice();
   const { program, diagnostics } = compile(text, { target: device.target });
   if (!program) throw new Error(diagnostics.map((d) => d.message).join("; "));

@@ -46,11 +46,11 @@ describe.each(["default", "swiftshader"] as const)("top on the %s device", (whic
   });
   // Every way compiles a kernel for each number of rows, those for GPUs in 5 s: in the short run a case has every third
   // way and a way every second sample, in turn; on SwiftShader a case has one way.
-  it.each(CASES.map(([name, c], i) => [name, c, i] as const))("%s", async (_name, c, i) => {
+  it.each(CASES.map(([name, c], i) => [name, c, i] as const))("%s", { tags: "long" }, async (_name, c, i) => {
     for (const tunings of byTurns(tuningsOf(device.target), which === "default" ? 3 : 5, i))
       await compareOnDevice(device, "top", c, device.target, tunings);
   });
-  it("every sample", async () => {
+  it("every sample", { tags: "long" }, async () => {
     for (const [i, tunings] of tuningsOf(device.target).entries())
       for (const sample of byTurns(samples.top.list, which === "default" ? 2 : 4, i))
         await compareOnDevice(device, "top", caseOf("top", sample), device.target, tunings);

@@ -74,7 +74,7 @@ describe.each(["default", "swiftshader"] as const)("on the %s device", (which) =
     others = await testDevice("default");
   });
 
-  it.each(Object.keys(families) as FamilyName[])("all tunings of %s agree", async (family) => {
+  it.each(Object.keys(families) as FamilyName[])("all tunings of %s agree", { tags: "long" }, async (family) => {
     const { tried, sameBits } = FAMILIES[family];
     // Of the tunings that the default device has too, SwiftShader tries every sixth, and of its own every second. Mesa
     // takes up to 20 s for a kernel of attention, and there are 46 tunings of products: of both the default device

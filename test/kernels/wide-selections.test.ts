@@ -144,7 +144,7 @@ it.each([
 ] as const)(
   "tokens drawn from %i by %i lanes are those of one value in flight, to the bit",
   // Mesa compiles this kernel in seconds, for it is written for GPUs.
-  { timeout: 180_000 },
+  { tags: "long", timeout: 180_000 },
   async (vocabulary, lanes) => {
     const random = randomFrom(vocabulary + lanes);
     const count = vocabulary > 10_000 ? 12 : 48;

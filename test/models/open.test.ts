@@ -132,7 +132,7 @@ describe("a GGUF file is opened once", () => {
     ["build", gguf, "-o", place("package")],
     ["export", gguf, "--to", "hf", "-o", place("exported")],
     ["train", gguf, ...text.slice(0, 4), "--batch", "1", "--steps", "1", "-o", place("trained")],
-  ])("by modc %s", async (...words) => {
+  ])("by modc %s", { tags: "long" }, async (...words) => {
     const paths = await opened(".gguf", async () => {
       const { status, stderr } = await run(words);
       expect(status, stderr).toBe(0);

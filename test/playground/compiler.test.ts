@@ -80,7 +80,7 @@ describe.each(examples)("%s", (name) => {
     expect(parts.parts.some((p) => p.kind === "route")).toBe(!["llama.mod", "moe.mod"].includes(name));
   });
 
-  it("has the graphs of the compiler after each pass, kernels and costs", () => {
+  it("has the graphs of the compiler after each pass, kernels and costs", { tags: "long" }, () => {
     const { graph, program, sources } = compile(source.text, { ...source, file: "model.mod" });
     const last = stageOf(source, "")!;
     expect(last.stage).toBe(stages.at(-1));

@@ -1,5 +1,6 @@
 // The playground in a browser: everything one does there, under a strict policy and without a word to any other
 // machine.
+// @module-tag long
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";

@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), "modc-dawn-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("Dawn's warnings about limits", () => {
-  it("are on standard error of no device", async () => {
+  it("are on standard error of no device", { tags: "long" }, async () => {
     const [lavapipe, swiftshader] = await Promise.all(
       ["software", "swiftshader"].map((device) => modcProcess(["run", ...GOLDEN, "--device", device])),
     );

@@ -1,4 +1,5 @@
 // What a release is held to: versions that agree, a changelog that has it, a tarball with what users need and no more.
+// @module-tag long
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -45,6 +45,7 @@ describe("the soak's report", () => {
   });
   it.each([["nonsense"], ["0"], ["training", "1.5"], ["2", "3"], ["-4"]])(
     "is not begun by a call it does not understand: %s %s",
+    { tags: "long" },
     (...args) => {
       const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/soak.mjs", ...args], {
         encoding: "utf8",

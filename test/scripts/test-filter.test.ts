@@ -7,8 +7,10 @@ import { filterOf } from "../../scripts/test-filter.mjs";
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 describe("npm test -- <words>", () => {
-  it("runs everything, with flags of vitest, where there is no word", () => {
-    expect(filterOf(["--bail=1"], root)).toEqual({ words: [], vitest: ["--bail=1"] });
+  it("leaves out long tests if there is no word, unless --all is given, and keeps flags of vitest", () => {
+    expect(filterOf(["--bail=1"], root)).toEqual({ words: [], vitest: ["--tags-filter=!long", "--bail=1"] });
+    expect(filterOf(["--all", "--bail=1"], root)).toEqual({ words: [], vitest: ["--bail=1"] });
+    expect(filterOf(["--all", "scripts/"], root)).toEqual({ words: ["scripts/"], vitest: ["scripts/"] });
   });
 
   it("chooses files by their path", () => {

@@ -69,7 +69,7 @@ describe("those", () => {
     ["a difference", "r = those(b.mask and not a.mask)", "r = above(where(a.mask, -1.0, q), 0.0)"],
     ["two comparisons", "r = those(s > 0.0 and q < 0.5)", "r = above(where(s > 0.0, 0.5 - q, -1.0), 0.0)"],
     ["none", "r = those(s > 100.0)", "r = top(s, 0)"],
-  ])("is %s", async (_, masked, otherwise) => {
+  ])("is %s", { tags: "long" }, async (_, masked, otherwise) => {
     for (const lengths of ragged) {
       const before = "a = top(s, ceil(T / 4))\n b = above(q, 0.0)\n ";
       const own = await outputOf(source(`${before}${masked}\n observe r\n ${PUT}`), given(lengths));

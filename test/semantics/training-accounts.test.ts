@@ -136,7 +136,7 @@ describe.each(VARIANTS)("$name", (variant) => {
   const tried = once(() => (soaking ? range(20) : [1, 2]).map(triedOf(variant)));
   const lossOf = ({ outputs }: Tried): number => outputs.get("loss")!.data[0]!;
 
-  it("gives what its account gives, and has its loss and gradients", () => {
+  it("gives what its account gives, and has its loss and gradients", { tags: "long" }, () => {
     for (const own of tried()) {
       const { output, loss } = own.account(null);
       expect(far(own.result, output.flat())).toBeLessThan(1e-9);

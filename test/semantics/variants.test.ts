@@ -65,7 +65,7 @@ describe.each(NAMES)("%s", (name) => {
       expect(checked(name, "generate").diagnostics.map((d) => d.code)).toContain("non-causal-choice");
   });
 
-  it("gives on a device what the reference gives", async () => {
+  it("gives on a device what the reference gives", { tags: "long" }, async () => {
     const tally: Tally = { choices: 0, forced: 0 };
     const { graph, model } = INFERRED[name]!();
     const program = programFor({ graph, model, sources: [] });
@@ -86,6 +86,7 @@ describe.each(NAMES)("%s", (name) => {
   // In the short run every third.
   it.skipIf(!soaking && NAMES.indexOf(name) % 3 !== 0)(
     "trains: a loss and gradients that the reference has too",
+    { tags: "long" },
     async () => {
       const { program, graph } = compiled(textOf(name), { phase: "train", set: setOf(name), gradients: true });
       const weights = randomWeights(program, 5);
@@ -115,7 +116,7 @@ describe.each(NAMES)("%s", (name) => {
     // If generation equals one pass, the model is causal too: the short run has one of the two of each, by turns.
     const turn = CAUSAL.indexOf(name) % 2;
 
-    it.skipIf(!soaking && turn === 1)("is causal, and no sequence sees another", async () => {
+    it.skipIf(!soaking && turn === 1)("is causal, and no sequence sees another", { tags: "long" }, async () => {
       const { graph, model } = optimized(textOf(name), { phase: "generate", set: setOf(name) });
       const loaded = await loadGraph({ device: await testDevice() }, graph, randomWeights(model, 5));
       const given = (seed: number, batch: number, T: number) =>
@@ -131,7 +132,7 @@ describe.each(NAMES)("%s", (name) => {
       loaded.dispose();
     });
 
-    it.skipIf(!soaking && turn === 0)("generates token by token what one pass gives", async () => {
+    it.skipIf(!soaking && turn === 0)("generates token by token what one pass gives", { tags: "long" }, async () => {
       const text = Object.entries(setOf(name)).reduce(
         (source, [parameter, value]) => source.replace(new RegExp(`(\\b${parameter}: int = )\\d+`, "g"), `$1${value}`),
         textOf(name),

@@ -30,7 +30,7 @@ function backwardNodes(layers: number, again: boolean): number {
 }
 
 describe("gradients of thousands of layers", () => {
-  it.each([false, true])("grow with the layers and no faster (computed again: %s)", (again) => {
+  it.each([false, true])("grow with the layers and no faster (computed again: %s)", { tags: "long" }, (again) => {
     const few = again && !soaking ? 500 : 1000;
     const [some, more] = [backwardNodes(few, again), backwardNodes(4 * few, again)];
     expect(more).toBeLessThan(4.1 * some);

@@ -27,7 +27,7 @@ const CASES: readonly (readonly [name: string, own: boolean])[] = [
 describe("gradients on the device", () => {
   it.each(CASES)(
     "of %s are the reference's (compiled for this device: %s)",
-    { timeout: 240_000 },
+    { tags: "long", timeout: 240_000 },
     async (name, own) => {
       const { source, set } = MODELS.find((m) => m.name === name)!;
       const { program, graph } = compiled(source, {

@@ -60,7 +60,7 @@ describe("memory of a training step", () => {
   it.each([
     ["dense layers", dense],
     ["routed layers", moby],
-  ])("is the less the more of the %s are computed again", (_name, source) => {
+  ])("is the less the more of the %s are computed again", { tags: "long" }, (_name, source) => {
     const none = activations(source, small)(max);
     const some = activations(source, { ...small, again: (layers) => layers.slice(0, 1) })(max);
     const all = activations(source, { ...small, again: (layers) => layers })(max);

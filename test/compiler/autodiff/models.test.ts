@@ -26,7 +26,7 @@ describe.each(MODELS)("$name", (model) => {
     expect(verify(whole, ops)).toEqual([]);
   });
 
-  it("has the gradient of every weight that finite differences have", () => {
+  it("has the gradient of every weight that finite differences have", { tags: "long" }, () => {
     const only = held({ ...graph, outputs: graph.outputs.filter((o) => o.name === "loss") }, given, forced);
     const rng = random(2);
     for (const weight of weights) {

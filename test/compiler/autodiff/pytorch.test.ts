@@ -85,6 +85,7 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
 
   it.each(MODELS.map(({ name }, i) => ({ name, i })))(
     "has the loss and the gradient of every weight of $name",
+    { tags: "long" },
     async ({ i }) => {
       const { graph, weights, inputs } = cases[i]!;
       const leaves = nodesOf(graph).filter((n) => isOp(n, "weight"));

@@ -64,26 +64,30 @@ describe("kernels", () => {
     top: families.top.candidates(target).find(({ name }) => name.startsWith("subgroup"))!.tunings,
   };
 
-  it("of every operator say it where they use subgroups, and nowhere else", { timeout: 60_000 }, async () => {
-    const accepts = await openDawn(["subgroups", PINS] as GPUFeatureName[]);
-    const names = new Set<string>();
-    for (const { op, sample } of byTurns(allSamples, 3)) {
-      const program = emit(schedule(caseOf(op, sample).graph, target, tunings));
-      const relying = program.kernels.filter(({ wgsl }) => wgsl.includes("\nenable subgroups;\n"));
-      for (const { name, wgsl } of relying) {
-        names.add(name.replace(/\.\d+$/, ""));
-        expect(wgsl).toMatch(/\n@compute @subgroup_size\(32\) @workgroup_size\(/);
-        expect(await accepts(wgsl), `${name}\n${wgsl}`).toBeNull();
+  it(
+    "of every operator say it where they use subgroups, and nowhere else",
+    { tags: "long", timeout: 60_000 },
+    async () => {
+      const accepts = await openDawn(["subgroups", PINS] as GPUFeatureName[]);
+      const names = new Set<string>();
+      for (const { op, sample } of byTurns(allSamples, 3)) {
+        const program = emit(schedule(caseOf(op, sample).graph, target, tunings));
+        const relying = program.kernels.filter(({ wgsl }) => wgsl.includes("\nenable subgroups;\n"));
+        for (const { name, wgsl } of relying) {
+          names.add(name.replace(/\.\d+$/, ""));
+          expect(wgsl).toMatch(/\n@compute @subgroup_size\(32\) @workgroup_size\(/);
+          expect(await accepts(wgsl), `${name}\n${wgsl}`).toBeNull();
+        }
+        for (const kernel of program.kernels)
+          if (!relying.includes(kernel)) expect(kernel.wgsl).not.toMatch(/subgroup_size/);
+        expect(program.requires.features.includes(PINS)).toBe(relying.length > 0);
+        expect(program.requires.subgroupSize).toBe(relying.length > 0 ? 32 : null);
       }
-      for (const kernel of program.kernels)
-        if (!relying.includes(kernel)) expect(kernel.wgsl).not.toMatch(/subgroup_size/);
-      expect(program.requires.features.includes(PINS)).toBe(relying.length > 0);
-      expect(program.requires.subgroupSize).toBe(relying.length > 0 ? 32 : null);
-    }
-    expect([...names].toSorted()).toEqual(
-      expect.arrayContaining(["attention_row", "matmul_subgroup", "row_sums_subgroup", "top_subgroup"]),
-    );
-  });
+      expect([...names].toSorted()).toEqual(
+        expect.arrayContaining(["attention_row", "matmul_subgroup", "row_sums_subgroup", "top_subgroup"]),
+      );
+    },
+  );
 
   it("whose lanes hold many values say the narrowest, on a GPU of narrow subgroups alone", async () => {
     const accepts = await openDawn(["subgroups", PINS] as GPUFeatureName[]);
@@ -163,6 +167,7 @@ describe("kernels", () => {
     ["of 64 and 128", [64, 128]],
   ] as const)(
     "of GPUs that share memory, %s, say a size that divides their workgroups, by every tuning",
+    { tags: "long" },
     (_, range) => {
       const own = targetOf(range, { device: "integrated" });
       const samples = allSamples.filter(({ op }) => op.startsWith("attention") || op === "sample");

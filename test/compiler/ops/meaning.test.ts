@@ -268,7 +268,7 @@ describe("random values", () => {
 });
 
 describe("sequences", () => {
-  it("are evaluated alike alone and in a batch", () => {
+  it("are evaluated alike alone and in a batch", { tags: "long" }, () => {
     // Every sample of rows: each sequence of the batch has the same result if it runs alone.
     let compared = 0;
     for (const { op, sample } of allSamples) {

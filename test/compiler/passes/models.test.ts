@@ -91,7 +91,7 @@ const EXAMPLES: readonly {
   { name: "p-mod", set: { dim: "32", heads: "4", hidden: "48" }, vocab: null, dim: 32 },
 ];
 
-it.each(EXAMPLES)("the example $name", { timeout: 60_000 }, ({ name, set, vocab, dim }) => {
+it.each(EXAMPLES)("the example $name", { tags: "long", timeout: 60_000 }, ({ name, set, vocab, dim }) => {
   const text = readFileSync(new URL(`../../../examples/${name}.mod`, import.meta.url), "utf8");
   const graph = lowered(text, "infer", set);
   for (const lengths of [undefined, randomLengths(3, 23, 5)]) {

@@ -126,7 +126,7 @@ result "output" = %3 [4, 6]`;
     expect(() => optimize(graph, { after: "nonsense" })).toThrow(`there is no pass "nonsense": ${stages.join(", ")}`);
   });
 
-  it("run over 60,000 nodes in a few seconds", () => {
+  it("run over 60,000 nodes in a few seconds", { tags: "long" }, () => {
     const graph = deepGraph(9000);
     expect(nodesOf(graph).length).toBeGreaterThan(60_000);
     const seconds = processorTime();

@@ -88,24 +88,28 @@ const CASES: Readonly<Record<string, readonly [Setting, (b: Bench) => readonly N
 };
 
 describe("what is computed around a choice of entries", () => {
-  it.each(Object.entries(CASES))("%s: one kernel, and what the reference gives", async (_name, [setting, build]) => {
-    const b = new Bench(setting, 11);
-    const own = caseOf(b, build(b));
-    const tunings = tuningsFor(PORTABLE);
-    const ways = [
-      [device.target, tuningsFor(device.target)],
-      [PORTABLE, tunings],
-      [PORTABLE, { ...tunings, reductions: { lanes: 64, alone: 0 } }],
-    ] as const;
-    const expected = evaluate(own.graph, own.options).outputs;
-    for (const [target, by] of ways) {
-      const { steps } = schedule(own.graph, target, by);
-      expect(steps.map((s) => (s.kind === "dispatch" ? s.kernel.file : s.kind))).toEqual(["gating"]);
-      const found = await runOnDevice(device, own, target, by);
-      for (const [name, { data, dtype }] of expected)
-        expectClose(found[name]!.data, data, (v) => (dtype === "f32" ? 1e-7 + 2e-6 * Math.abs(v) : 0), name);
-    }
-  });
+  it.each(Object.entries(CASES))(
+    "%s: one kernel, and what the reference gives",
+    { tags: "long" },
+    async (_name, [setting, build]) => {
+      const b = new Bench(setting, 11);
+      const own = caseOf(b, build(b));
+      const tunings = tuningsFor(PORTABLE);
+      const ways = [
+        [device.target, tuningsFor(device.target)],
+        [PORTABLE, tunings],
+        [PORTABLE, { ...tunings, reductions: { lanes: 64, alone: 0 } }],
+      ] as const;
+      const expected = evaluate(own.graph, own.options).outputs;
+      for (const [target, by] of ways) {
+        const { steps } = schedule(own.graph, target, by);
+        expect(steps.map((s) => (s.kind === "dispatch" ? s.kernel.file : s.kind))).toEqual(["gating"]);
+        const found = await runOnDevice(device, own, target, by);
+        for (const [name, { data, dtype }] of expected)
+          expectClose(found[name]!.data, data, (v) => (dtype === "f32" ? 1e-7 + 2e-6 * Math.abs(v) : 0), name);
+      }
+    },
+  );
 
   it("NaN ranks last and spreads over the softmax of its row", async () => {
     const b = new Bench({ tokens: 2 }, 1);

@@ -98,7 +98,7 @@ describe("on the device", { timeout: 180_000 }, () => {
     { name: "moe", source: example("moe"), set: { dim: 64, depth: 1, vocab: 50 }, vocab: 50 },
   ];
 
-  it.each(TYPES)("%s gives what f32 of the quantized values gives", async (weights) => {
+  it.each(TYPES)("%s gives what f32 of the quantized values gives", { tags: "long" }, async (weights) => {
     const rng = random(8);
     for (const [m, { name, source, set, vocab }] of models.entries())
       for (const [t, options] of targets().entries()) {

@@ -18,7 +18,7 @@ afterAll(() => {
 
 it(
   "each of many random graphs around products agrees with the reference, however it is scheduled",
-  { timeout: patience(300_000) },
+  { tags: "long", timeout: patience(300_000) },
   async () => {
     const device = await testDevice();
     await fc.assert(

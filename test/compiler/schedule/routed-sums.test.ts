@@ -96,7 +96,7 @@ ${squares("p", "s")}\n${fresh("i", "n")}\n${STREAM}\n${squares("n", "r")}\n${set
 
 describe("sums over rows that a route updates", () => {
   for (const [name, body] of Object.entries(GRAPHS))
-    it(`${name}, are what the reference says`, async () => {
+    it(`${name}, are what the reference says`, { tags: "long" }, async () => {
       for (const setting of SETTINGS) await expectReference(graphOf(body, AXES), setting);
     });
 

@@ -232,28 +232,36 @@ describe("rows of a product by many columns are packed", () => {
     change(copy, own.slots[program!.kernels[own.kernel]!.access.indexOf("packed_write")]!);
     expect(() => parseProgram(JSON.stringify(copy))).toThrow(ProgramError);
   });
-  it("is still what the product reads where blocks of the weight are decoded first, whatever stands in", async () => {
-    const text = `model M(n: int = 512) {
+  it(
+    "is still what the product reads where blocks of the weight are decoded first, whatever stands in",
+    { tags: "long" },
+    async () => {
+      const text = `model M(n: int = 512) {
   weight a: f32[n, n]
   weight b: f32[n, n]
   forward(x: f32[32, n]) -> f32[32, n] { tanh(x @ a) @ b }
   objective(x: f32[32, n]) { loss square = mean(forward(x) ^ 2) }
 }`;
-    const x = { data: Float32Array.from({ length: 32 * 512 }, (_, i) => Math.sin(i * 0.37)), shape: [32, 512] };
-    const found: Results[] = [];
-    // Of a device that is opened by others nobody knows whether it reads textures.
-    const sparing = await openDevice();
-    for (const device of [await testDevice(), sparing]) {
-      const own = compile(text, { target: device.target, program: "gradients", precision: { weights: "q8" } }).program!;
-      const session = await load(own, device, undefined, { seed: 3 });
-      found.push(await session.run({ x }), await session.run({ x }));
-      session.dispose();
-    }
-    sparing.destroy();
-    const [first, ...others] = found.map((results) => Object.values(results).map(({ data }) => data));
-    for (const other of others) expect(other).toEqual(first);
-    expect(found[0]!["grad.a"]!.data.some((v) => v !== 0)).toBe(true);
-  });
+      const x = { data: Float32Array.from({ length: 32 * 512 }, (_, i) => Math.sin(i * 0.37)), shape: [32, 512] };
+      const found: Results[] = [];
+      // Of a device that is opened by others nobody knows whether it reads textures.
+      const sparing = await openDevice();
+      for (const device of [await testDevice(), sparing]) {
+        const own = compile(text, {
+          target: device.target,
+          program: "gradients",
+          precision: { weights: "q8" },
+        }).program!;
+        const session = await load(own, device, undefined, { seed: 3 });
+        found.push(await session.run({ x }), await session.run({ x }));
+        session.dispose();
+      }
+      sparing.destroy();
+      const [first, ...others] = found.map((results) => Object.values(results).map(({ data }) => data));
+      for (const other of others) expect(other).toEqual(first);
+      expect(found[0]!["grad.a"]!.data.some((v) => v !== 0)).toBe(true);
+    },
+  );
   it("whatever else the product binds, as far as buffers go", () => {
     const names = Array.from({ length: 5 }, (_, i) => `r${i}`);
     const text = `model M(n: int = 512) {
@@ -319,6 +327,7 @@ interface Writable {
 
 it.each(soaking ? WEIGHT_TYPES : (["f32", "q8"] as const))(
   "in %s, results have the same bits as from buffers, weights shared or not",
+  { tags: "long" },
   async (weights) => {
     const device = await testDevice();
     const tokens = Uint32Array.from({ length: 2 * 37 }, (_, i) => (i * 31 + 7) % 72);

@@ -68,6 +68,7 @@ describe("on the device", { timeout: 60_000 }, () => {
 
   it.each(["f16", "bf16"] as const)(
     "in %s they give the bits of f32 that was rounded before: vectors, a table's rows, odd widths",
+    { tags: "long" },
     async (weightPrecision) => {
       const rng = random(8);
       for (const [name, source, set] of [

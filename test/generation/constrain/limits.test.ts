@@ -25,7 +25,7 @@ const MANY = Array.from({ length: 1400 }, (_, i) => `r${i}`);
 const many = `root ::= ${MANY.join(" | ")}\n${MANY.map((name) => `${name} ::= "a" ${name} "z" | "b"`).join("\n")}`;
 
 describe("a text", () => {
-  it("that needs more and more memory is given up, and its rule named", async () => {
+  it("that needs more and more memory is given up, and its rule named", { tags: "long" }, async () => {
     const tree = await tokenTree(bytesTokenizer, 256, async () => {});
     const own = new TokenGrammar(compileForm(grammar(many)), tree);
     const follow = (): void => {

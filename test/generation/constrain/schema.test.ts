@@ -74,7 +74,7 @@ const { schema: schemas } = fc.letrec<{ schema: unknown; leaf: unknown }>((tie) 
 }));
 
 describe("a text under a schema", () => {
-  it("parses, and is as the schema describes it", () => {
+  it("parses, and is as the schema describes it", { tags: "long" }, () => {
     let [ended, all] = [0, 0];
     fc.assert(
       fc.property(schemas, fc.nat(), (schema, seed) => {

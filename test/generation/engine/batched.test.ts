@@ -21,7 +21,7 @@ const SHORT = ["dense", "mixture of depths", "nested routes", "routed work witho
 
 describe("requests at once", () => {
   for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || SHORT.includes(n)))
-    it(`give the texts that each gives alone: ${name}`, async () => {
+    it(`give the texts that each gives alone: ${name}`, { tags: "long" }, async () => {
       // Pages for hardly more than one text, all layers taken: texts are sent away and read again.
       let sentAway = 0;
       const observer = { preempted: () => void sentAway++ };

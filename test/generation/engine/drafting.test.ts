@@ -48,7 +48,7 @@ describe("drafting by depth", () => {
       await close();
     });
 
-  it("tells of each token what plain decoding tells", async () => {
+  it("tells of each token what plain decoding tells", { tags: "long" }, async () => {
     const request: EngineRequest = { prompt: [3, 1, 4, 1, 5], maxTokens: 12, logprobs: 2 };
     const told = async (draft: "off" | "routes") => {
       const { engine, close } = await pairOf(MODELS["mixture of depths"]!, device, 11, { draft });

@@ -21,34 +21,38 @@ async function smallDevice(bytes: number): Promise<Device> {
   return device;
 }
 
-it.each(["dense", "mixture of depths"])("goes on with the memory that the device has: %s", async (name) => {
-  const device = await smallDevice(12 * PAGE);
-  const limits: number[] = [];
-  const { engine, alone, close } = await pairOf(MODELS[name]!, device, 5, {
-    memory: 4096,
-    chunk: 7,
-    observer: { cacheLimited: (bytes) => void limits.push(bytes) },
-  });
-  const { limit } = engine.state.cache;
-  const rng = random(6);
-  // Two pages each, of sixteen at once.
-  const promptOf = (): number[] => Array.from({ length: 17 }, () => rng.below(13));
-  const requests = Array.from({ length: 40 }, () => ({
-    ...randomRequest(rng, 13, 12),
-    prompt: promptOf(),
-    maxTokens: 7,
-  }));
-  const wanted: (readonly number[])[] = [];
-  for (const request of requests) wanted.push(await aloneOf(alone, request));
-  const found = await Promise.all(requests.map(async (request) => await answerOf(engine.submit(request))));
-  expect(found.map(({ tokens }) => tokens.map(({ token }) => token))).toEqual(wanted);
-  expect(limits).toHaveLength(1);
-  expect(limits[0]).toBeLessThan(limit);
-  const { cache } = engine.state;
-  expect([cache.limit, cache.used, cache.kept + cache.free]).toEqual([limits[0], 0, limits[0]]);
-  await close();
-  device.destroy();
-});
+it.each(["dense", "mixture of depths"])(
+  "goes on with the memory that the device has: %s",
+  { tags: "long" },
+  async (name) => {
+    const device = await smallDevice(12 * PAGE);
+    const limits: number[] = [];
+    const { engine, alone, close } = await pairOf(MODELS[name]!, device, 5, {
+      memory: 4096,
+      chunk: 7,
+      observer: { cacheLimited: (bytes) => void limits.push(bytes) },
+    });
+    const { limit } = engine.state.cache;
+    const rng = random(6);
+    // Two pages each, of sixteen at once.
+    const promptOf = (): number[] => Array.from({ length: 17 }, () => rng.below(13));
+    const requests = Array.from({ length: 40 }, () => ({
+      ...randomRequest(rng, 13, 12),
+      prompt: promptOf(),
+      maxTokens: 7,
+    }));
+    const wanted: (readonly number[])[] = [];
+    for (const request of requests) wanted.push(await aloneOf(alone, request));
+    const found = await Promise.all(requests.map(async (request) => await answerOf(engine.submit(request))));
+    expect(found.map(({ tokens }) => tokens.map(({ token }) => token))).toEqual(wanted);
+    expect(limits).toHaveLength(1);
+    expect(limits[0]).toBeLessThan(limit);
+    const { cache } = engine.state;
+    expect([cache.limit, cache.used, cache.kept + cache.free]).toEqual([limits[0], 0, limits[0]]);
+    await close();
+    device.destroy();
+  },
+);
 
 it("ends what was taken for more memory than the device has, and takes no more of it", async () => {
   const device = await smallDevice(12 * PAGE);

@@ -43,7 +43,7 @@ const tokensOf = async (engine: Engine, request: EngineRequest): Promise<readonl
   (await answerOf(engine.submit(request))).tokens.map(({ token }) => token);
 
 for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || SHORT.includes(n)))
-  it(`gives equal tokens, and hands over to the step for several and back: ${name}`, async () => {
+  it(`gives equal tokens, and hands over to the step for several and back: ${name}`, { tags: "long" }, async () => {
     const { engine, alone, close } = await pairOf(source, device, 21, { maxBatch: 3 });
     const long = { prompt: [3, 1, 4, 1], maxTokens: 18, sampling: SAMPLED };
     const short = { prompt: [2, 7, 1], maxTokens: 4 };
@@ -90,7 +90,7 @@ it("does not run for a sequence in another slot", async () => {
   await close();
 });
 
-it("continues on another device", async () => {
+it("continues on another device", { tags: "long" }, async () => {
   const { alone, close } = await pairOf(MIXTURE, device, 8);
   const request = { prompt: [4, 2], maxTokens: 14, sampling: SAMPLED };
   const wanted = await aloneOf(alone, request);

@@ -32,39 +32,45 @@ beforeAll(async () => {
 });
 afterAll(() => device.destroy());
 
-it.each(["off", "routes"] as const)("unlike live parameters never mix, with drafts: %s", async (draft) => {
-  const { engine, alone, close } = await pairOf(MODEL, device, 5, { maxBatch: 4, chunk: 7, draft });
-  alone.dispose();
-  const { generation } = compileGeneration(MODEL, { target: device.target, caches: "rows" });
-  const weights = randomWeights(generation!.prompt, 5);
-  const rng = random(3);
-  const asked = Array.from({ length: soaking ? 60 : 15 }, (_, i) => ({
-    ...randomRequest(rng, 13, 11),
-    live: { share: SHARES[i % SHARES.length]! },
-  }));
-  const wanted = new Map<object, readonly number[]>();
-  const computed = new Map<number, number>();
-  for (const share of SHARES) {
-    const own = await createGenerator(generation!, device, ({ path }) => weights.get(path)!.data, { live: { share } });
-    for (const request of asked.filter(({ live }) => live.share === share)) {
-      const { live: _, ...plain } = request;
-      wanted.set(request, await aloneOf(own, plain));
+it.each(["off", "routes"] as const)(
+  "unlike live parameters never mix, with drafts: %s",
+  { tags: "long" },
+  async (draft) => {
+    const { engine, alone, close } = await pairOf(MODEL, device, 5, { maxBatch: 4, chunk: 7, draft });
+    alone.dispose();
+    const { generation } = compileGeneration(MODEL, { target: device.target, caches: "rows" });
+    const weights = randomWeights(generation!.prompt, 5);
+    const rng = random(3);
+    const asked = Array.from({ length: soaking ? 60 : 15 }, (_, i) => ({
+      ...randomRequest(rng, 13, 11),
+      live: { share: SHARES[i % SHARES.length]! },
+    }));
+    const wanted = new Map<object, readonly number[]>();
+    const computed = new Map<number, number>();
+    for (const share of SHARES) {
+      const own = await createGenerator(generation!, device, ({ path }) => weights.get(path)!.data, {
+        live: { share },
+      });
+      for (const request of asked.filter(({ live }) => live.share === share)) {
+        const { live: _, ...plain } = request;
+        wanted.set(request, await aloneOf(own, plain));
+      }
+      own.dispose();
     }
-    own.dispose();
-  }
-  const found = await Promise.all(
-    asked.map(async (request) => ({ request, answer: await answerOf(engine.submit(request)) })),
-  );
-  await close();
-  for (const { request, answer } of found) {
-    expect(answer.tokens.map(({ token }) => token)).toEqual(wanted.get(request));
-    const { share } = request.live;
-    const layers = answer.tokens.reduce((sum, { depth }) => sum + depth!, 0);
-    computed.set(share, (computed.get(share) ?? 0) + layers);
-  }
-  // A lower threshold computes more.
-  expect(computed.get(0.1)).toBeGreaterThan(computed.get(0.9)!);
-});
+    const found = await Promise.all(
+      asked.map(async (request) => ({ request, answer: await answerOf(engine.submit(request)) })),
+    );
+    await close();
+    for (const { request, answer } of found) {
+      expect(answer.tokens.map(({ token }) => token)).toEqual(wanted.get(request));
+      const { share } = request.live;
+      const layers = answer.tokens.reduce((sum, { depth }) => sum + depth!, 0);
+      computed.set(share, (computed.get(share) ?? 0) + layers);
+    }
+    // A lower threshold computes more.
+    expect(computed.get(0.1)).toBeGreaterThan(computed.get(0.9)!);
+  },
+);
 
 it("live parameters that leave no numbers are their request's fault, and no other's", async () => {
   const scaled = LM("", "layer: Residual(Layer(dim, 2))", "x = layer(x) * scale").replace(

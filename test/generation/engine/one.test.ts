@@ -17,7 +17,7 @@ afterAll(() => device.destroy());
 const SHORT = ["mixture of depths", "routed work without attention"];
 
 for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || SHORT.includes(n)))
-  it(`gives each text one after the other, and finds prefixes: ${name}`, async () => {
+  it(`gives each text one after the other, and finds prefixes: ${name}`, { tags: "long" }, async () => {
     const options = { slots: false, maxBatch: 1, chunk: 7, memory: 64 };
     const { engine, alone, close } = await pairOf(source, device, 21, options);
     const rng = random(5);
@@ -34,7 +34,7 @@ for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || S
     await close();
   });
 
-it("guesses tokens too, and has no more sequences at once", async () => {
+it("guesses tokens too, and has no more sequences at once", { tags: "long" }, async () => {
   const source = MODELS["mixture of depths"]!;
   let guessed = 0;
   const { engine, alone, close } = await pairOf(source, device, 21, {

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => device.destroy());
 
 describe("a device that is lost", () => {
-  it("is replaced, and each request gets the text that it gives alone", async () => {
+  it("is replaced, and each request gets the text that it gives alone", { tags: "long" }, async () => {
     const { alone, close } = await pairOf(MODELS["mixture of depths"]!, device, 8);
     const rng = random(9);
     const requests = Array.from({ length: 8 }, () => ({ ...randomRequest(rng, 13, 12), ends: [], maxTokens: 12 }));
@@ -127,34 +127,38 @@ describe("a device that is lost", () => {
     await close();
   });
 
-  it("is replaced while nothing is asked, and tried for until one opens: readiness tells balancers of it", async () => {
-    let lose = (): void => {};
-    const lossy = await openDevice();
-    const lost = new Promise<{ reason: string; message: string }>((resolve) => {
-      lose = () => resolve({ reason: "unknown", message: "unplugged" });
-    });
-    Object.defineProperty(lossy.gpu, "lost", { value: lost });
-    const wrapped = await openDevice({ device: lossy.gpu });
-    let tries = 0;
-    const other = await openDevice();
-    const { engine, close } = await pairOf(MODELS["dense"]!, wrapped, 8, {
-      recover: async () => {
-        if (++tries < 2) throw new Error("not yet");
-        return { device: other };
-      },
-    });
-    expect(engine.state).toMatchObject({ lost: 0, ready: true });
-    lose();
-    while (engine.state.lost === 0) await new Promise((resolve) => void setTimeout(resolve, 5));
-    expect(engine.state).toMatchObject({ lost: 1, ready: false });
-    while (!engine.state.ready) await new Promise((resolve) => void setTimeout(resolve, 50));
-    expect([tries, engine.state.lost]).toEqual([2, 1]);
-    expect((await answerOf(engine.submit({ prompt: [1], maxTokens: 2 }))).tokens).toHaveLength(2);
-    await close();
-    lossy.destroy();
-  });
+  it(
+    "is replaced while nothing is asked, and tried for until one opens: readiness tells balancers of it",
+    { tags: "long" },
+    async () => {
+      let lose = (): void => {};
+      const lossy = await openDevice();
+      const lost = new Promise<{ reason: string; message: string }>((resolve) => {
+        lose = () => resolve({ reason: "unknown", message: "unplugged" });
+      });
+      Object.defineProperty(lossy.gpu, "lost", { value: lost });
+      const wrapped = await openDevice({ device: lossy.gpu });
+      let tries = 0;
+      const other = await openDevice();
+      const { engine, close } = await pairOf(MODELS["dense"]!, wrapped, 8, {
+        recover: async () => {
+          if (++tries < 2) throw new Error("not yet");
+          return { device: other };
+        },
+      });
+      expect(engine.state).toMatchObject({ lost: 0, ready: true });
+      lose();
+      while (engine.state.lost === 0) await new Promise((resolve) => void setTimeout(resolve, 5));
+      expect(engine.state).toMatchObject({ lost: 1, ready: false });
+      while (!engine.state.ready) await new Promise((resolve) => void setTimeout(resolve, 50));
+      expect([tries, engine.state.lost]).toEqual([2, 1]);
+      expect((await answerOf(engine.submit({ prompt: [1], maxTokens: 2 }))).tokens).toHaveLength(2);
+      await close();
+      lossy.destroy();
+    },
+  );
 
-  it("ends a limit of memory that it had: texts end where they were to", async () => {
+  it("ends a limit of memory that it had: texts end where they were to", { tags: "long" }, async () => {
     const lossy = await openDevice();
     Object.assign(lossy.info.limits, { maxBufferSize: 12 * 16 * 16 * 4 });
     const limits: number[] = [];

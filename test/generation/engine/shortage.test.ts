@@ -13,6 +13,7 @@ const ROUNDS = cases(6);
 
 it.each(["dense", "mixture of depths"])(
   "gives each text what it gives alone: %s",
+  { tags: "long", timeout: patience(60_000) },
   async (name) => {
     const device = await sparingDevice();
     let sentAway = 0;
@@ -48,7 +49,6 @@ it.each(["dense", "mixture of depths"])(
     await close();
     device.destroy();
   },
-  patience(60_000),
 );
 
 it("begins the pools anew where others have filled the memory that one text needs", async () => {

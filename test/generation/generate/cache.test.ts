@@ -21,6 +21,7 @@ it.each([
   ["all of them", { capacity: "100%" }, 1],
 ])(
   "of models like moby at 4096 tokens is what the ledger says, where routed layers take %s",
+  { tags: "long" },
   (_what, parameters, share) => {
     const set = { ...parameters, context: String(T) };
     const { graph, model } = compile(source, { phase: "generate", set });

@@ -128,7 +128,7 @@ const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4
 
 describe("on a device", () => {
   for (const [name, source] of Object.entries(MODELS))
-    it(`prompt and steps are the whole sequence: ${name}`, async () => {
+    it(`prompt and steps are the whole sequence: ${name}`, { tags: "long" }, async () => {
       const model = await made(source, (program) => randomWeights(program, 11), { chunk: 5 });
       let left = 0;
       for (const batch of [1, 2, 5]) {
@@ -140,7 +140,7 @@ describe("on a device", () => {
     });
 
   for (const name of ["mixture of depths", "every layer routed"])
-    it(`prompts of every length to the context, at once: ${name}`, async () => {
+    it(`prompts of every length to the context, at once: ${name}`, { tags: "long" }, async () => {
       const model = await made(MODELS[name]!, (program) => randomWeights(program, 12), { chunk: 7 });
       const rng = random(2);
       const prompts = Array.from({ length: 24 }, (_, n) => Array.from({ length: n + 1 }, () => rng.below(13)));
@@ -152,7 +152,7 @@ describe("on a device", () => {
     });
 
   for (const name of ["dense", "mixture of depths", "nested routes", "one block called twice"])
-    it(`kernels that may bind no more than any device allows give the same: ${name}`, async () => {
+    it(`kernels that may bind no more than any device allows give the same: ${name}`, { tags: "long" }, async () => {
       const model = await made(MODELS[name]!, (program) => randomWeights(program, 11), {
         chunk: 5,
         target: ANY_DEVICE,
@@ -161,7 +161,7 @@ describe("on a device", () => {
       model.generator.dispose();
     });
 
-  it("the trained moby is the whole sequence too, in batches of one, two and five", async () => {
+  it("the trained moby is the whole sequence too, in batches of one, two and five", { tags: "long" }, async () => {
     const file = (name: string): Uint8Array => readFileSync(join(import.meta.dirname, "../../../examples", name));
     const stored = readSafetensors(file("moby.safetensors"));
     const model = await made(

@@ -24,6 +24,7 @@ for (const [name, layer] of Object.entries(KINDS))
   it(
     `${TOKENS} tokens of a ${name} model make no buffer but where a cache grows, and end with the memory they ` +
       "began with",
+    { tags: "long", timeout: 60_000 * SOAK },
     async () => {
       const device = await testDevice();
       const source = LM("", `layers: [for i in 0..2: ${layer}]`, "for layer in layers { x = layer(x) }", TOKENS + 8);
@@ -63,44 +64,47 @@ for (const [name, layer] of Object.entries(KINDS))
       expect(growths).toBeLessThanOrEqual(name === "dense" ? long : 3 + long);
       expect(late.growthSince(early)).toBeLessThan(SLACK);
     },
-    60_000 * SOAK,
   );
 
-it("texts of many lengths bind nothing anew once the caches have their sizes, and stay the same", async () => {
-  const device = await testDevice();
-  const source = LM("", `layers: [for i in 0..2: ${KINDS.routed}]`, "for layer in layers { x = layer(x) }", 256);
-  const { generation } = compileGeneration(source, { target: device.target });
-  const generator = await createGenerator(generation!, device, (w) => initialWeights(3)(w).map((v) => 6 * v));
-  const [create, bind] = [device.gpu.createBuffer.bind(device.gpu), device.gpu.createBindGroup.bind(device.gpu)];
-  const made = { buffers: 0, groups: 0 };
-  device.gpu.createBuffer = (descriptor) => {
-    made.buffers++;
-    return create(descriptor);
-  };
-  device.gpu.createBindGroup = (descriptor) => {
-    made.groups++;
-    return bind(descriptor);
-  };
-  const texts = async (): Promise<number[][]> => {
-    const all: number[][] = [];
-    for (let i = 0; i < 12; i++) {
-      const text: number[] = [];
-      const prompt = Array.from({ length: 1 + ((i * 7) % 11) }, (_, j) => 1 + ((3 * i + j) % 4));
-      const options = { maxTokens: 20 + ((i * 37) % 90), sampling: { temperature: 1, seed: i } };
-      for await (const { token } of generator.generate([prompt], options)) text.push(token);
-      all.push(text);
+it(
+  "texts of many lengths bind nothing anew once the caches have their sizes, and stay the same",
+  { tags: "long" },
+  async () => {
+    const device = await testDevice();
+    const source = LM("", `layers: [for i in 0..2: ${KINDS.routed}]`, "for layer in layers { x = layer(x) }", 256);
+    const { generation } = compileGeneration(source, { target: device.target });
+    const generator = await createGenerator(generation!, device, (w) => initialWeights(3)(w).map((v) => 6 * v));
+    const [create, bind] = [device.gpu.createBuffer.bind(device.gpu), device.gpu.createBindGroup.bind(device.gpu)];
+    const made = { buffers: 0, groups: 0 };
+    device.gpu.createBuffer = (descriptor) => {
+      made.buffers++;
+      return create(descriptor);
+    };
+    device.gpu.createBindGroup = (descriptor) => {
+      made.groups++;
+      return bind(descriptor);
+    };
+    const texts = async (): Promise<number[][]> => {
+      const all: number[][] = [];
+      for (let i = 0; i < 12; i++) {
+        const text: number[] = [];
+        const prompt = Array.from({ length: 1 + ((i * 7) % 11) }, (_, j) => 1 + ((3 * i + j) % 4));
+        const options = { maxTokens: 20 + ((i * 37) % 90), sampling: { temperature: 1, seed: i } };
+        for await (const { token } of generator.generate([prompt], options)) text.push(token);
+        all.push(text);
+      }
+      return all;
+    };
+    try {
+      const first = await texts();
+      made.buffers = made.groups = 0;
+      expect(await texts()).toEqual(first);
+      expect(made.groups).toBe(0);
+      // Rows were moved within the caches: a routed layer took more tokens of a text than it was given room for.
+      expect(made.buffers).toBeGreaterThan(0);
+    } finally {
+      Object.assign(device.gpu, { createBuffer: create, createBindGroup: bind });
+      generator.dispose();
     }
-    return all;
-  };
-  try {
-    const first = await texts();
-    made.buffers = made.groups = 0;
-    expect(await texts()).toEqual(first);
-    expect(made.groups).toBe(0);
-    // Rows were moved within the caches: a routed layer took more tokens of a text than it was given room for.
-    expect(made.buffers).toBeGreaterThan(0);
-  } finally {
-    Object.assign(device.gpu, { createBuffer: create, createBindGroup: bind });
-    generator.dispose();
-  }
-});
+  },
+);

@@ -159,7 +159,7 @@ describe("caches of the last loop alone", () => {
     expect(Math.abs(first.logprob! - wanted)).toBeLessThan(1e-4);
   });
 
-  it("are as they were on another device, when theirs is lost", async () => {
+  it("are as they were on another device, when theirs is lost", { tags: "long" }, async () => {
     let recovered = 0;
     const generate = async (
       generator: Generator,
@@ -211,33 +211,37 @@ describe("caches of the last loop alone", () => {
     ]);
   });
 
-  it("are held to the whole sequence behind prompts of which no route left a token, and to numbers", async () => {
-    /** As they are, and with other logits of the whole sequence. */
-    const measured = async (source: string, change: (logit: number, i: number) => number): Promise<StepsApart[]> => {
-      const generation = compileGeneration(source, { loopCaches: "last" }).generation!;
-      const own = randomWeights(generation.prompt, 8, 1.5);
-      const machine = { device: await modelDevice() };
-      const sound = await loadGraph(machine, optimize(lowered(source)), own);
-      const changed: Loaded = {
-        ...sound,
-        run: async (given) =>
-          new Map([...(await sound.run(given))].map(([k, v]) => [k, { ...v, data: Array.from(v.data, change) }])),
+  it(
+    "are held to the whole sequence behind prompts of which no route left a token, and to numbers",
+    { tags: "long" },
+    async () => {
+      /** As they are, and with other logits of the whole sequence. */
+      const measured = async (source: string, change: (logit: number, i: number) => number): Promise<StepsApart[]> => {
+        const generation = compileGeneration(source, { loopCaches: "last" }).generation!;
+        const own = randomWeights(generation.prompt, 8, 1.5);
+        const machine = { device: await modelDevice() };
+        const sound = await loadGraph(machine, optimize(lowered(source)), own);
+        const changed: Loaded = {
+          ...sound,
+          run: async (given) =>
+            new Map([...(await sound.run(given))].map(([k, v]) => [k, { ...v, data: Array.from(v.data, change) }])),
+        };
+        const of = { machine, generation, weights: own, prompts: PROMPTS.slice(0, 2), tokens: 2 };
+        const found = [await measureSteps({ ...of, whole: sound }), await measureSteps({ ...of, whole: changed })];
+        sound.dispose();
+        return found;
       };
-      const of = { machine, generation, weights: own, prompts: PROMPTS.slice(0, 2), tokens: 2 };
-      const found = [await measureSteps({ ...of, whole: sound }), await measureSteps({ ...of, whole: changed })];
-      sound.dispose();
-      return found;
-    };
-    const [sound, raised] = await measured(LOOPED, (v, i) => (i % 13 === 0 ? v + 5 : v));
-    expect(sound).toMatchObject({ isExactBehindPrompts: true, faults: [] });
-    expect([sound!.behindPrompts < 1e-4, sound!.largest > 1e-2]).toEqual([true, true]);
-    expect(raised!.faults[0]).toMatch(/^token 7 of sequence 0 has the log-probability .*, but the whole sequence -/);
-    // A route leaves tokens out, whose keys of an earlier loop the prompt sees: no law but that of numbers.
-    const [left, none] = await measured(LEFT, () => NaN);
-    expect(left).toMatchObject({ isExactBehindPrompts: false, faults: [] });
-    expect(left!.behindPrompts).toBeGreaterThan(1e-3);
-    expect(none!.faults[0]).toContain("but the whole sequence NaN");
-  });
+      const [sound, raised] = await measured(LOOPED, (v, i) => (i % 13 === 0 ? v + 5 : v));
+      expect(sound).toMatchObject({ isExactBehindPrompts: true, faults: [] });
+      expect([sound!.behindPrompts < 1e-4, sound!.largest > 1e-2]).toEqual([true, true]);
+      expect(raised!.faults[0]).toMatch(/^token 7 of sequence 0 has the log-probability .*, but the whole sequence -/);
+      // A route leaves tokens out, whose keys of an earlier loop the prompt sees: no law but that of numbers.
+      const [left, none] = await measured(LEFT, () => NaN);
+      expect(left).toMatchObject({ isExactBehindPrompts: false, faults: [] });
+      expect(left!.behindPrompts).toBeGreaterThan(1e-3);
+      expect(none!.faults[0]).toContain("but the whole sequence NaN");
+    },
+  );
 
   it("are refused where there is no loop, or none of all tokens, and in pages", async () => {
     const refused = (source: string, message: RegExp, more: Parameters<typeof generationGraphs>[1] = {}): void => {

@@ -90,35 +90,39 @@ const SAMPLING = {
 } as const;
 
 describe("a device that is lost", () => {
-  it("whenever it is, leaves the text as it would have been, and its caller hears of it once", async () => {
-    const calm = await open();
-    const free = await all(calm, PROMPTS, { maxTokens: 9, sampling: SAMPLING });
-    // The second sequence ends before the others.
-    const ends = [free.filter((t) => t.sequence === 1)[3]!.token];
-    const asked = { maxTokens: 9, sampling: SAMPLING, ends };
-    const wanted = bySequence(await all(calm, PROMPTS, asked));
-    expect(wanted[1]!.at(-1)!.finish).toBe("end");
-    const total = wanted.flat().length;
-    const routes = calm.summary!.routes;
-    // Before anything was said, between steps, within one, and twice.
-    for (const moments of soaking ? [[0], [6], [1, 8]] : [[0], [1, 8]]) {
-      const heard: Recovered[] = [];
-      const lossy = await open({ chunk: 5, ahead: 1, onRecovered: (event) => heard.push(event) });
-      expect(
-        bySequence(await all(lossy, PROMPTS, asked, (n) => moments.includes(n))),
-        `lost after ${moments.join(" and ")}`,
-      ).toEqual(wanted);
-      expect(heard.map((e) => e.lost.reason)).toEqual(moments.map(() => "destroyed"));
-      expect(heard.at(-1)!.device).toBe(lossy.device);
-      expect(heard[0]!.tokens).toBeGreaterThanOrEqual(21);
-      const { promptTokens, generatedTokens } = lossy.summary!;
-      expect([promptTokens, generatedTokens]).toEqual([21, total]);
-      // Nothing was computed twice, but for what was under way when a sequence ended.
-      lossy.summary!.routes.forEach(({ tokens }, i) => expect(tokens).toBeLessThanOrEqual(routes[i]!.tokens + 16));
-      // It is a generator like any other afterwards.
-      if (moments.length > 1) expect(bySequence(await all(lossy, PROMPTS, asked))).toEqual(wanted);
-    }
-  });
+  it(
+    "whenever it is, leaves the text as it would have been, and its caller hears of it once",
+    { tags: "long" },
+    async () => {
+      const calm = await open();
+      const free = await all(calm, PROMPTS, { maxTokens: 9, sampling: SAMPLING });
+      // The second sequence ends before the others.
+      const ends = [free.filter((t) => t.sequence === 1)[3]!.token];
+      const asked = { maxTokens: 9, sampling: SAMPLING, ends };
+      const wanted = bySequence(await all(calm, PROMPTS, asked));
+      expect(wanted[1]!.at(-1)!.finish).toBe("end");
+      const total = wanted.flat().length;
+      const routes = calm.summary!.routes;
+      // Before anything was said, between steps, within one, and twice.
+      for (const moments of soaking ? [[0], [6], [1, 8]] : [[0], [1, 8]]) {
+        const heard: Recovered[] = [];
+        const lossy = await open({ chunk: 5, ahead: 1, onRecovered: (event) => heard.push(event) });
+        expect(
+          bySequence(await all(lossy, PROMPTS, asked, (n) => moments.includes(n))),
+          `lost after ${moments.join(" and ")}`,
+        ).toEqual(wanted);
+        expect(heard.map((e) => e.lost.reason)).toEqual(moments.map(() => "destroyed"));
+        expect(heard.at(-1)!.device).toBe(lossy.device);
+        expect(heard[0]!.tokens).toBeGreaterThanOrEqual(21);
+        const { promptTokens, generatedTokens } = lossy.summary!;
+        expect([promptTokens, generatedTokens]).toEqual([21, total]);
+        // Nothing was computed twice, but for what was under way when a sequence ended.
+        lossy.summary!.routes.forEach(({ tokens }, i) => expect(tokens).toBeLessThanOrEqual(routes[i]!.tokens + 16));
+        // It is a generator like any other afterwards.
+        if (moments.length > 1) expect(bySequence(await all(lossy, PROMPTS, asked))).toEqual(wanted);
+      }
+    },
+  );
 
   it("between two generations matters as little, nor with one sequence of a dense model", async () => {
     const calm = await open({}, dense);

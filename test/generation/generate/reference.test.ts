@@ -53,7 +53,7 @@ const ADDED = 5;
 
 describe("prompt and steps in the reference", () => {
   for (const [name, source] of Object.entries(MODELS))
-    it(`continue as the whole sequence: ${name}`, () => {
+    it(`continue as the whole sequence: ${name}`, { tags: "long" }, () => {
       const whole = lowered(source);
       const weights = weightsOf(whole, 11);
       const made = generationGraphs(whole);

@@ -112,7 +112,7 @@ describe("over the network", () => {
     });
   });
 
-  it("gives up after four times, and says so", async () => {
+  it("gives up after four times, and says so", { tags: "long" }, async () => {
     await over(breaksOff(100), async ({ url, asked }) => {
       const fault = await faultOf(readFile(built.manifest, BIG, optionsAt(url)));
       expect([fault.name, fault.code, fault.file]).toEqual(["PackageError", "download-failed", BIG]);

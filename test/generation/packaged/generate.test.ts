@@ -88,7 +88,7 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     async () => void (model = await onDisk("bytes", await packageOf(run, { programs: { run, generation }, weights }))),
   );
 
-  it("goes on from a text as the generator does, and runs as a session does", async () => {
+  it("goes on from a text as the generator does, and runs as a session does", { tags: "long" }, async () => {
     const bytes = [...new TextEncoder().encode("Call me")];
     const wanted = await expected(generation, weights, bytes, 12);
     const device = await sparingDevice();
@@ -272,7 +272,7 @@ describe("of a model with a tokenizer", { timeout: 60_000 }, () => {
     );
   });
 
-  it("reads prompts and chats through it, and generates by the checkpoint's defaults", async () => {
+  it("reads prompts and chats through it, and generates by the checkpoint's defaults", { tags: "long" }, async () => {
     const the = [1, 273]; // <s> and the merged ▁the, which stands behind the bytes and single characters
     const wanted = await expected(generation, weights, the, 6);
     await loaded(

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.destroy());
 
-it("generations are what they were", { timeout: 300_000 }, async ({ skip }) => {
+it("generations are what they were", { tags: "long", timeout: 300_000 }, async ({ skip }) => {
   const file = join(import.meta.dirname, "texts.txt");
   const { name, driver, subgroups } = device.info;
   const head = `On ${name}, ${driver}, subgroups of ${subgroups?.[0] ?? "unknown size"}`;

@@ -148,7 +148,7 @@ describe("expressions at random", () => {
     expect(accepted).toBeGreaterThan(tried / 10);
   });
 
-  it("depend on no later token in phase generate", () => {
+  it("depend on no later token in phase generate", { tags: "long" }, () => {
     const random = randomNumbers(seedOf(5));
     const tried = cases(4000);
     let compared = 0;

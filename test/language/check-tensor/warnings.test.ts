@@ -213,7 +213,7 @@ describe("doubled-residual", () => {
 });
 
 describe("growth", () => {
-  it("checks a thousand routed layers in time", () => {
+  it("checks a thousand routed layers in time", { tags: "long" }, () => {
     const source = (depth: number): string =>
       model(
         "for l in layers { x = l(x) }\n norm(x)",

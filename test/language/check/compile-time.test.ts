@@ -91,7 +91,7 @@ describe("compile-time values", () => {
     expect(constant("1 ^ 1e30 + (-1) ^ 1e30 - 1")).toEqual([]);
   });
 
-  it("stop at limits instead of running on", () => {
+  it("stop at limits instead of running on", { tags: "long" }, () => {
     expect(constant("len([for i in 0..90000: [for j in 0..90000: j]])")).toEqual(["limit-exceeded"]);
     const deep = `import { Linear } from "std"\nblock A(n: int) { if n > 0 { a: A(n - 1)\n b: A(n - 1) }\n forward(x: f32[...]) -> f32[...] { x } }
 model M() { a: A(30)\n forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`;

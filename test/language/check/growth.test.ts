@@ -7,7 +7,7 @@ import { modelOf } from "./harness.js";
 const moby = readFileSync("examples/moby.mod", "utf8");
 
 describe("depth", () => {
-  it("makes checking grow in proportion, and a thousand layers are quick", () => {
+  it("makes checking grow in proportion, and a thousand layers are quick", { tags: "long" }, () => {
     const seconds = (depth: number): number => {
       const start = process.cpuUsage();
       const { model } = check(

@@ -166,7 +166,7 @@ const MOST = 4;
 describe("limits", () => {
   for (const [name, { text, says, again = false }] of Object.entries(REFUSED)) {
     if (again && !soaking) continue;
-    it(`refuse ${name}`, () => {
+    it(`refuse ${name}`, { tags: "long" }, () => {
       const seconds = processorTime();
       const { model: found, diagnostics } = checked(text);
       expect(found).toBeNull();
@@ -177,7 +177,7 @@ describe("limits", () => {
   }
 
   for (const [name, text] of Object.entries(ACCEPTED)) {
-    it(`do not stand in the way of ${name}`, () => {
+    it(`do not stand in the way of ${name}`, { tags: "long" }, () => {
       const seconds = processorTime();
       const { diagnostics } = checked(text);
       expect(diagnostics.filter((d) => d.severity === "error").map((d) => `${d.code}: ${d.message}`)).toEqual([]);

@@ -76,7 +76,7 @@ describe("diagnostics", () => {
     expect(found?.message).toMatch(/^the default of `a` must be an int, found the string "long .* … .*long "$/);
   });
 
-  it("hints at the mend in every message", () => {
+  it("hints at the mend in every message", { tags: "long" }, () => {
     // What was expected and found says it all.
     const without = new Set<string>(["unexpected-token"]);
     for (const code of codes) {

@@ -175,7 +175,7 @@ describe("the canonical form", () => {
     },
   );
 
-  it("keeps the examples, however their lines are broken and wherever comments stand", () => {
+  it("keeps the examples, however their lines are broken and wherever comments stand", { tags: "long" }, () => {
     const r = random(7);
     for (const { text } of examples) for (let i = 0; i < 12; i++) faithful(scrambled(text, r));
   });

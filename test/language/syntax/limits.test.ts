@@ -82,7 +82,7 @@ describe("nesting", () => {
 });
 
 describe("size", () => {
-  it("of a source is bounded in characters and in words", () => {
+  it("of a source is bounded in characters and in words", { tags: "long" }, () => {
     expect(codes(`// ${"a".repeat(MAX_SOURCE_LENGTH - 4)}\n`)).toEqual([]);
     expect(codes(`// ${"a".repeat(MAX_SOURCE_LENGTH)}\n`)).toEqual(["source-too-large"]);
     expect(codes("x;".repeat(MAX_SOURCE_LENGTH / 2))).toEqual(["source-too-large"]);

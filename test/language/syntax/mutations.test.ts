@@ -107,7 +107,7 @@ function mutated(text: string, r: Random): string {
 }
 
 describe("a source changed at random", () => {
-  it("is read, told about and formatted without a fault, and quickly", () => {
+  it("is read, told about and formatted without a fault, and quickly", { tags: "long" }, () => {
     const r = random(seedOf(99));
     const rounds = cases(700);
     let sound = 0;

@@ -194,7 +194,7 @@ describe("recovery", () => {
     });
   }
 
-  it("tells three mistakes anywhere by three messages", () => {
+  it("tells three mistakes anywhere by three messages", { tags: "long" }, () => {
     const r = random(seedOf(1729));
     for (let n = 0; n < cases(1500); n++) {
       const chosen = new Map<number, readonly [string, string]>();

@@ -40,6 +40,7 @@ function dense(name: string): string {
 describe("a converted checkpoint", () => {
   it.each(["Llama", "Qwen2, windows in the last layer", "Qwen3, windows by layer types"])(
     "of %s computes what the dense one does, by either rule",
+    { tags: "long" },
     async (name) => {
       const folder = dense(name);
       const out = `${folder}-mod`;
@@ -78,6 +79,7 @@ describe("a converted checkpoint", () => {
 
   it.each(["Mixtral", "DeepSeek-V3, stretched positions", "LongCat-Flash"])(
     "of %s routes layers with experts, and keeps the bias that lifts scores as it is",
+    { tags: "long" },
     async (name) => {
       const folder = place(`mixture-${made++}`);
       const variant = { ...MIXTURES.find((v) => v.name === name)!, dtype: "BF16" as const, shards: 1 };

@@ -1,6 +1,7 @@
 // Generation of looped models with caches of the last loop alone, against PyTorch's own account of the law: in the
 // reference to the last digits, and on a device; at a threshold of 1 and below it, with either kind of keys, from
 // prompts of unlike lengths.
+// @module-tag long
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

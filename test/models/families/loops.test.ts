@@ -1,6 +1,7 @@
 // Ouro's folders, whose layers run in loops until a token's gate lets it go, against PyTorch's own reading: at a
 // threshold of 1 what is published, and below it with either kind of keys. Random weights: nobody here ran those that
 // are published.
+// @module-tag long
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
 // Folders of dense decoders against PyTorch's own reading of the same files.
+// @module-tag long
 import { againstPytorch } from "./against-pytorch.js";
 import { VARIANTS, writeFolder } from "./folders.js";
 

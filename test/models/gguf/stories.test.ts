@@ -82,9 +82,13 @@ describe.skipIf(STORIES === null || !hasPython)(`stories260k in a GGUF file${not
       );
   });
 
-  it.each(soaking ? TYPES : (["F32", "Q4_0"] as const))("of %s goes on with llama.cpp's words", async (type) => {
-    expect(await greedy(fileOf(type))).toBe(type === "Q4_0" ? LLAMA_CPP.Q4_0 : LLAMA_CPP.plain);
-  });
+  it.each(soaking ? TYPES : (["F32", "Q4_0"] as const))(
+    "of %s goes on with llama.cpp's words",
+    { tags: "long" },
+    async (type) => {
+      expect(await greedy(fileOf(type))).toBe(type === "Q4_0" ? LLAMA_CPP.Q4_0 : LLAMA_CPP.plain);
+    },
+  );
 
   it.skipIf(!soaking)("goes on in its folder as in F32 (in the soak)", async () => {
     expect(await greedy(STORIES!)).toBe(LLAMA_CPP.plain);

@@ -104,36 +104,44 @@ describe("a tokenizer with a pattern that may never end", () => {
     });
   });
 
-  it("encodes in a worker that ends after a bound, while timers run, and answers the next text", async () => {
-    const folder = join(temporary, "endless");
-    mkdirSync(folder);
-    writeFileSync(join(folder, "tokenizer.json"), ENDLESS);
-    const { tokenizer } = await openTokenizer(folder);
-    expect(() => tokenizer.encode("a")).toThrow(TokenizerError);
-    expect(await tokenizer.encodeAsync("ab")).toEqual([0, 1]);
-    expect(tokenizer.decode([0, 1])).toBe("ab");
-    let ticks = 0;
-    const timer = setInterval(() => ticks++, 20);
-    try {
-      await expect(tokenizer.encodeAsync(LONG)).rejects.toMatchObject({
-        code: "too-slow",
-        message: expect.stringMatching(/tokenizer\.json takes more than 2\.0 s for this text/),
-      });
-    } finally {
-      clearInterval(timer);
-    }
-    expect(ticks).toBeGreaterThan(5);
-    expect(await tokenizer.encodeAsync("ba")).toEqual([1, 0]);
-  });
+  it(
+    "encodes in a worker that ends after a bound, while timers run, and answers the next text",
+    { tags: "long" },
+    async () => {
+      const folder = join(temporary, "endless");
+      mkdirSync(folder);
+      writeFileSync(join(folder, "tokenizer.json"), ENDLESS);
+      const { tokenizer } = await openTokenizer(folder);
+      expect(() => tokenizer.encode("a")).toThrow(TokenizerError);
+      expect(await tokenizer.encodeAsync("ab")).toEqual([0, 1]);
+      expect(tokenizer.decode([0, 1])).toBe("ab");
+      let ticks = 0;
+      const timer = setInterval(() => ticks++, 20);
+      try {
+        await expect(tokenizer.encodeAsync(LONG)).rejects.toMatchObject({
+          code: "too-slow",
+          message: expect.stringMatching(/tokenizer\.json takes more than 2\.0 s for this text/),
+        });
+      } finally {
+        clearInterval(timer);
+      }
+      expect(ticks).toBeGreaterThan(5);
+      expect(await tokenizer.encodeAsync("ba")).toEqual([1, 0]);
+    },
+  );
 
-  it("refuses texts for which no worker has time, while it encodes others", { timeout: 60_000 }, async () => {
-    const tokenizer = await parseTokenizer(ENDLESS, "x.json");
-    const asked = await Promise.allSettled(Array.from({ length: 40 }, () => tokenizer.encodeAsync(LONG)));
-    const codes = asked.map((one) => (one.status === "rejected" ? (one.reason as TokenizerError).code : "encoded"));
-    expect(new Set(codes)).toEqual(new Set(["too-slow", "busy"]));
-    expect(codes.slice(0, 2)).toEqual(["too-slow", "too-slow"]);
-    expect(await tokenizer.encodeAsync("ab")).toEqual([0, 1]);
-  });
+  it(
+    "refuses texts for which no worker has time, while it encodes others",
+    { tags: "long", timeout: 60_000 },
+    async () => {
+      const tokenizer = await parseTokenizer(ENDLESS, "x.json");
+      const asked = await Promise.allSettled(Array.from({ length: 40 }, () => tokenizer.encodeAsync(LONG)));
+      const codes = asked.map((one) => (one.status === "rejected" ? (one.reason as TokenizerError).code : "encoded"));
+      expect(new Set(codes)).toEqual(new Set(["too-slow", "busy"]));
+      expect(codes.slice(0, 2)).toEqual(["too-slow", "too-slow"]);
+      expect(await tokenizer.encodeAsync("ab")).toEqual([0, 1]);
+    },
+  );
 
   it("is left when its caller stops waiting", async () => {
     const tokenizer = await parseTokenizer(ENDLESS, "x.json");
@@ -271,7 +279,7 @@ it("Unigram reads texts as the library does", async () => {
   }
 });
 
-it("unknown text, long pieces and many added tokens take linear time", async () => {
+it("unknown text, long pieces and many added tokens take linear time", { tags: "long" }, async () => {
   const vocab = [["<unk>", -99], ...Array.from({ length: 64 }, (_, i) => ["a".repeat(i + 1), i / 9 - 64])];
   const scored = await parseHere(tokenizerJson({ model: { type: "Unigram", unk_id: 0, vocab } }), "x.json");
   const added_tokens = Array.from({ length: 65_000 }, (_, i) => ({ id: 100 + i, content: `<${i}>` }));
@@ -303,7 +311,7 @@ it("WordPiece reads words as the library does, and long ones in little time", as
   expect(tokenizer.encode("a".repeat(20_000))).toHaveLength(20_000);
 });
 
-it("a long chat is formatted as here, in a worker", async () => {
+it("a long chat is formatted as here, in a worker", { tags: "long" }, async () => {
   const folder = join(temporary, "chat");
   mkdirSync(folder);
   writeFileSync(join(folder, "tokenizer.json"), tokenizerJson({}));

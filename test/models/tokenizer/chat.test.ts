@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const HELLO: readonly Message[] = [{ role: "user", content: "Hello" }];
 const none = new Map<string, string>();
 
-it("the template of Qwen3 writes what it was trained on", async () => {
+it("the template of Qwen3 writes what it was trained on", { tags: "long" }, async () => {
   const chat = (await openTokenizer(QWEN3)).chat!;
   expect(chat.prompt([{ role: "system", content: "Be brief." }, ...HELLO])).toBe(
     "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n",

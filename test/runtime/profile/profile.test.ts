@@ -163,7 +163,7 @@ describe("a trace", () => {
 });
 
 describe("a roofline", () => {
-  it("is measured, and says what holds a work up", async () => {
+  it("is measured, and says what holds a work up", { tags: "long" }, async () => {
     const roofline = await measureRoofline(device);
     expect(roofline.flops).toBeGreaterThan(1e9);
     expect(roofline.readBytes).toBeGreaterThan(1e8);

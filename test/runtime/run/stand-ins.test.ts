@@ -127,7 +127,7 @@ it("takes what is promised of a run, whatever the device", () => {
   }
 });
 
-it("gives the same bits, whatever stands in, and compiles each kernel once", async () => {
+it("gives the same bits, whatever stands in, and compiles each kernel once", { tags: "long" }, async () => {
   const device = await openDevice();
   const { program } = compile(source, { target: device.target });
   const stands = program!.steps.filter((s) => s.kind === "dispatch" && s.standIn !== undefined);
@@ -159,34 +159,38 @@ it("gives the same bits, whatever stands in, and compiles each kernel once", asy
   plain.dispose();
 });
 
-it("compiles what a first run is likely to need until there is one, and runs nothing for it", async () => {
-  const tokens = { data: Uint32Array.from({ length: 24 }, (_, i) => i), shape: [1, 24] };
-  const runs: { readonly counted: number; readonly bits: Uint32Array }[] = [];
-  for (const likely of [null, { B: 1, T: 24 }]) {
-    // Each run opens a device, because sessions on one device share compiled kernels.
-    const device = await openDevice({ kind: "software" });
-    const { program } = compile(source, { target: device.target });
-    const events: SessionEvent[] = [];
-    const session = await load(program!, device, undefined, {
-      seed: 0,
-      compile: "run",
-      ...(likely && { likely }),
-      onProgress: (e) => events.push(e),
-    });
-    await new Promise((resolve) => {
-      setTimeout(resolve, 500);
-    });
-    const bits = new Uint32Array(Float32Array.from((await session.run({ tokens }))["output"]!.data).buffer);
-    runs.push({ counted: events.filter((e) => e.kind === "kernels").length, bits });
-    expect(device.uncaptured).toEqual([]);
-    session.dispose();
-    device.destroy();
-  }
-  const [own, ahead] = runs;
-  expect(ahead!.bits).toEqual(own!.bits);
-  expect(own!.counted).toBeGreaterThan(5);
-  expect(ahead!.counted).toBeLessThan(own!.counted);
-});
+it(
+  "compiles what a first run is likely to need until there is one, and runs nothing for it",
+  { tags: "long" },
+  async () => {
+    const tokens = { data: Uint32Array.from({ length: 24 }, (_, i) => i), shape: [1, 24] };
+    const runs: { readonly counted: number; readonly bits: Uint32Array }[] = [];
+    for (const likely of [null, { B: 1, T: 24 }]) {
+      // Each run opens a device, because sessions on one device share compiled kernels.
+      const device = await openDevice({ kind: "software" });
+      const { program } = compile(source, { target: device.target });
+      const events: SessionEvent[] = [];
+      const session = await load(program!, device, undefined, {
+        seed: 0,
+        compile: "run",
+        ...(likely && { likely }),
+        onProgress: (e) => events.push(e),
+      });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 500);
+      });
+      const bits = new Uint32Array(Float32Array.from((await session.run({ tokens }))["output"]!.data).buffer);
+      runs.push({ counted: events.filter((e) => e.kind === "kernels").length, bits });
+      expect(device.uncaptured).toEqual([]);
+      session.dispose();
+      device.destroy();
+    }
+    const [own, ahead] = runs;
+    expect(ahead!.bits).toEqual(own!.bits);
+    expect(own!.counted).toBeGreaterThan(5);
+    expect(ahead!.counted).toBeLessThan(own!.counted);
+  },
+);
 
 it("gives the same tokens where the likeliest are all that is asked for, and says what compiling took", async () => {
   const device = await openDevice();

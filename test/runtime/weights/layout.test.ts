@@ -74,7 +74,7 @@ describe("panels", () => {
     ["of several matrices", 3, 5, 19, 8],
     ["that go in several pieces", 2, 1000, 1500, 64],
     ["larger than a piece", 1, 40_000, 33, 32],
-  ] as const)("%s", (_name, matrices, depth, width, columns) => {
+  ] as const)("%s", { tags: "long" }, (_name, matrices, depth, width, columns) => {
     for (const transposed of [false, true]) {
       const weights = [{ values: numbers(matrices * depth * width), layout: alone(depth, width, transposed, columns) }];
       sameBits(pack(weights).out, expected(weights));

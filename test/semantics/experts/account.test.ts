@@ -101,7 +101,7 @@ describe("a random program with experts", () => {
     expect(ratio, `${made.source}\n${text}`).toBeLessThan(1);
   });
 
-  it.each(seeds.filter((seed) => seed % 3 === 1))("%i computes it on the device", async (seed) => {
+  it.each(seeds.filter((seed) => seed % 3 === 1))("%i computes it on the device", { tags: "long" }, async (seed) => {
     const { made, graph, weights, wanted } = programs[seed]!();
     const { program } = compiled(made.source);
     const session = await sessionOf(program, await testDevice(), weights, { B: 1, T: 4 });

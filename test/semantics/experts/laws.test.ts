@@ -90,6 +90,7 @@ describe("a list of blocks indexed by a choice", () => {
   const causal = pairs.filter(({ choice }) => choice !== "expert" && choice !== "capacity");
   it.each(causal.filter((_, i) => soaking || i % 2 === 0))(
     "continues sequences as one pass over them does: $experts, $choice",
+    { tags: "long" },
     async (pair) => {
       await expectGenerated(decoder({ ...pair, n: 4, k: 2, loop: false }), await testDevice(), [[1, 2, 3], [4]]);
     },

@@ -67,7 +67,7 @@ describe.each([
   ["tokens above a threshold, and experts choose", "default"],
   ...(soaking ? ([["tokens above a threshold, and experts choose", "swiftshader"]] as const) : []),
 ] as const satisfies readonly (readonly [Form, TestDevice])[])("NaN among scores, %s, %s", (form, which) => {
-  it("chooses and computes as the reference does", async () => {
+  it("chooses and computes as the reference does", { tags: "long" }, async () => {
     const own = made(form);
     const weights = weightsOf(own);
     const session = await sessionOf(own.program, await testDevice(which), weights, { B, T });

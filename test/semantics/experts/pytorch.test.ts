@@ -1,6 +1,7 @@
 // Random mixtures of experts against PyTorch: results, losses, gradients and states after a step, in the reference and
 // on the device. Mistakes that implementations make are planted in PyTorch's account, and must show. Skipped, and
 // saying so, where Python has no torch.
+// @module-tag long
 import { beforeAll, describe, expect, it } from "vitest";
 import { expectClose } from "../../close.js";
 import { testDevice } from "../../device.js";

@@ -42,21 +42,25 @@ const alone: Layout = { sharding: "replicated", precision: "f32", recompute: fal
 const values = sizeOf(training, /./);
 
 describe("memory of training", () => {
-  it.each([false, true])("is what a session on a device takes, within 5% (recomputed: %s)", async (recompute) => {
-    const device = await testDevice();
-    const { programs } = compileTraining(
-      { source: exampleText("moby.mod"), file: "moby.mod", set: SMALL },
-      { ...USUAL_STEP, microBatches: 1, recompute: recompute ? "all" : "none" },
-      { target: device.target }, // with kernels of its own, where the plan is for any device
-    );
-    const session = await load(programs!.step, device, undefined, { seed: 1, max: { B: 4, T: LENGTH } });
-    try {
-      const told = memory({ ...alone, recompute }, 4).total;
-      expect(Math.abs(told / session.memory.bytes - 1)).toBeLessThan(0.05);
-    } finally {
-      session.dispose();
-    }
-  });
+  it.each([false, true])(
+    "is what a session on a device takes, within 5% (recomputed: %s)",
+    { tags: "long" },
+    async (recompute) => {
+      const device = await testDevice();
+      const { programs } = compileTraining(
+        { source: exampleText("moby.mod"), file: "moby.mod", set: SMALL },
+        { ...USUAL_STEP, microBatches: 1, recompute: recompute ? "all" : "none" },
+        { target: device.target }, // with kernels of its own, where the plan is for any device
+      );
+      const session = await load(programs!.step, device, undefined, { seed: 1, max: { B: 4, T: LENGTH } });
+      try {
+        const told = memory({ ...alone, recompute }, 4).total;
+        expect(Math.abs(told / session.memory.bytes - 1)).toBeLessThan(0.05);
+      } finally {
+        session.dispose();
+      }
+    },
+  );
 
   it("has weights, and two moments of four bytes each, whole where replicated", () => {
     for (const precision of PRECISIONS) {
@@ -93,19 +97,23 @@ describe("memory of training", () => {
     expect(weights).toBe(4 * (sizeOf(experts, /./) - divided / 2));
   });
 
-  it("grows with the batch, shrinks with devices, and is less in two bytes and with fewer tokens", () => {
-    const dense = trainingMemory(training.dense(), extents, "dense");
-    for (const sharding of SHARDINGS)
-      for (const recompute of [false, true]) {
-        const layout: Layout = { sharding, precision: "f32", recompute, devices: 2 };
-        const { total } = memory(layout, 8);
-        expect(memory(layout, 16).total).toBeGreaterThan(total);
-        expect(memory({ ...layout, precision: "bf16" }, 8).total).toBeLessThan(total);
-        expect(dense(layout, 8).total).toBeGreaterThan(total);
-      }
-    const shared = (devices: number): number => memory({ ...alone, sharding: "tp", devices }, 8).total;
-    expect(shared(4)).toBeLessThan(shared(2));
-  });
+  it(
+    "grows with the batch, shrinks with devices, and is less in two bytes and with fewer tokens",
+    { tags: "long" },
+    () => {
+      const dense = trainingMemory(training.dense(), extents, "dense");
+      for (const sharding of SHARDINGS)
+        for (const recompute of [false, true]) {
+          const layout: Layout = { sharding, precision: "f32", recompute, devices: 2 };
+          const { total } = memory(layout, 8);
+          expect(memory(layout, 16).total).toBeGreaterThan(total);
+          expect(memory({ ...layout, precision: "bf16" }, 8).total).toBeLessThan(total);
+          expect(dense(layout, 8).total).toBeGreaterThan(total);
+        }
+      const shared = (devices: number): number => memory({ ...alone, sharding: "tp", devices }, 8).total;
+      expect(shared(4)).toBeLessThan(shared(2));
+    },
+  );
 
   it("is, with nothing skipped, the same whatever share of tokens is skipped", () => {
     const denseAt = (capacity: string): readonly number[] => {

@@ -34,7 +34,7 @@ describe("a plan", () => {
     expect(() => variantsOf(new Map([["a", many]]))).toThrow("65 variants: at most 64");
   });
 
-  it("counts training of the whole step, and pays for steps by it", () => {
+  it("counts training of the whole step, and pays for steps by it", { tags: "long" }, () => {
     const { forward, training } = small({ batch: 4 });
     expect(training.counted).toBe(true);
     expect(training.executed / forward.executed).toBeGreaterThan(2.5);
@@ -51,7 +51,7 @@ describe("a plan", () => {
     expect(memory).toEqual([]);
   });
 
-  it("tells the loss by a curve that is given, and by nothing else", () => {
+  it("tells the loss by a curve that is given, and by nothing else", { tags: "long" }, () => {
     const given = { E: "1.69", A: "406.4", alpha: "0.34", B: "410.7", beta: "0.28" };
     const curve = curveOf(new Map(Object.entries(given)));
     // Chinchilla itself: 70 billion parameters, 1.4 trillion tokens.
@@ -72,7 +72,7 @@ describe("a plan", () => {
       }
   });
 
-  it("finds the largest model within the memory of the dense one's training", () => {
+  it("finds the largest model within the memory of the dense one's training", { tags: "long" }, () => {
     const deep = { batch: 8, memory: 2 ** 30 };
     const variantAt = (depth: number, growth = new Map<string, number>()) =>
       planOf(MOBY, { ...SMALL, depth: String(depth) }, { ...deep, growth }).variants[0]!;
@@ -85,7 +85,7 @@ describe("a plan", () => {
     expect([unbounded.largerInMemory, memory[0]!.sequences!.executed > 0]).toEqual([null, true]);
   });
 
-  it("is drawn with a bar for each variant, beside that of the dense model", () => {
+  it("is drawn with a bar for each variant, beside that of the dense model", { tags: "long" }, () => {
     const plan = planOf(MOBY, SMALL, { varied: new Map([["capacity", ["12.5%", "50%"]]]) });
     const svg = drawnPlan(plan);
     const panels = 1 + plan.variants[0]!.memory.length;
@@ -110,7 +110,7 @@ describe("a plan", () => {
 describe("modc budget", () => {
   const args = ["budget", "examples/moby.mod", "--set", "depth=2", "--set", "dim=32", "--length", "64"];
 
-  it("prints tables, and the same as JSON", async () => {
+  it("prints tables, and the same as JSON", { tags: "long" }, async () => {
     const text = await run([...args, "--tokens", "1e6", "--memory", "16MiB"]);
     expect(text.stdout).toMatch(/^as it is +[\d.]+ k /m);
     expect(text.stdout).toMatch(/^replicated, bf16, recomputed +[\d.]+ [KM]iB /m);
@@ -124,12 +124,16 @@ describe("modc budget", () => {
     });
   });
 
-  it("plans as many tokens as all variants allow, and says where no larger model is paid for", async () => {
-    const varied = ["budget", "examples/moby.mod", "--set", "depth=2", "--set", "dim=32", "--vary", "context=64,128"];
-    const { status, stdout } = await run(varied);
-    expect([status, stdout]).toEqual([0, expect.stringContaining("8 sequences of 64 tokens a step")]);
-    expect(stdout).toContain("A larger model, by --grow or by depth, is shown only if");
-  });
+  it(
+    "plans as many tokens as all variants allow, and says where no larger model is paid for",
+    { tags: "long" },
+    async () => {
+      const varied = ["budget", "examples/moby.mod", "--set", "depth=2", "--set", "dim=32", "--vary", "context=64,128"];
+      const { status, stdout } = await run(varied);
+      expect([status, stdout]).toEqual([0, expect.stringContaining("8 sequences of 64 tokens a step")]);
+      expect(stdout).toContain("A larger model, by --grow or by depth, is shown only if");
+    },
+  );
 
   it.each([
     [["--flops", "1e9", "--tokens", "1e9"], 2, "--flops and --tokens exclude each other"],

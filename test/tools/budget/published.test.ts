@@ -48,7 +48,7 @@ describe("a plan tells", () => {
     ["135M", { dim: "576", heads: "9", kv_heads: "3", hidden: "1536", depth: "30" }, 134_515_008],
     ["360M", {}, 361_821_120],
     ["1.7B", { dim: "2048", heads: "32", kv_heads: "32", hidden: "8192", depth: "24" }, 1_711_376_384],
-  ])("the parameters of SmolLM-%s", (_name, set, parameters) => {
+  ])("the parameters of SmolLM-%s", { tags: "long" }, (_name, set, parameters) => {
     const { variants } = planOf(exampleText("smollm-mod.mod"), { every: "64", ...set }, {});
     expect(variants[0]!.parameters).toBe(parameters);
     expect(variants[0]!.forward.executed).toBe(variants[0]!.forward.dense);

@@ -1,5 +1,6 @@
 // The estimate of training memory in PyTorch, compared with `memory.py` of exported folders, and its laws. Comparisons
 // are skipped, and say so, if Python has no torch.
+// @module-tag long
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

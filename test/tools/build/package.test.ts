@@ -101,6 +101,7 @@ describe("a package", () => {
 
   it.each([1024, 4096, 5000, 1 << 24])(
     "gives back every weight from shards of at most %i bytes",
+    { tags: "long" },
     async (shardBytes) => {
       const { manifest, files } = await packageOf(program, { shardBytes });
       for (const name of manifest.shards) expect(files.get(name)!.length).toBeLessThanOrEqual(shardBytes);

@@ -1,5 +1,6 @@
 // What users install: the packed modc and a built model, checked by the tools that check packages, used from
 // TypeScript, in Node and through a bundler.
+// @module-tag long
 import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { publint } from "publint";

@@ -9,7 +9,7 @@ const CHAT = ["chat", "examples/moby.mod", "--weights", "examples/moby.safetenso
 const [INTERRUPT, END] = ["\u0003", "\u0004"];
 
 describe.skipIf(ptyPython === undefined)("modc chat in a terminal", { timeout: patience(120_000) }, () => {
-  it("asks there, and writes answers alone to a file that takes them", async () => {
+  it("asks there, and writes answers alone to a file that takes them", { tags: "long" }, async () => {
     const folder = temporaryFolder();
     onTestFinished(folder.remove);
     const chatting = async (stream: 1 | 2): Promise<readonly [terminal: string, file: string]> => {
@@ -26,17 +26,21 @@ describe.skipIf(ptyPython === undefined)("modc chat in a terminal", { timeout: p
     expect(said).toContain("type /help for commands");
   });
 
-  it("ends with 0 by the second interrupt at an empty line, or by the end of input, on a line of its own", async () => {
-    const prompt = "\u001b[3G"; // the cursor behind "> "
-    const [status, shown] = await inTerminal(CHAT, [
-      ["> ", INTERRUPT],
-      ["interrupt again to end the conversation, or type /exit\r\n", ""],
-      ["> ", INTERRUPT],
-    ]);
-    const prompts = shown.replace("<file or name> ", "").split("> ").length - 1; // a note names that option
-    expect([status, prompts]).toEqual([0, 2]);
-    expect(shown).toMatch(/\n$/);
-    const ended = await inTerminal(CHAT, [[prompt, END]]);
-    expect([ended[0], ended[1].slice(ended[1].lastIndexOf(prompt))]).toEqual([0, `${prompt}\r\n`]);
-  });
+  it(
+    "ends with 0 by the second interrupt at an empty line, or by the end of input, on a line of its own",
+    { tags: "long" },
+    async () => {
+      const prompt = "\u001b[3G"; // the cursor behind "> "
+      const [status, shown] = await inTerminal(CHAT, [
+        ["> ", INTERRUPT],
+        ["interrupt again to end the conversation, or type /exit\r\n", ""],
+        ["> ", INTERRUPT],
+      ]);
+      const prompts = shown.replace("<file or name> ", "").split("> ").length - 1; // a note names that option
+      expect([status, prompts]).toEqual([0, 2]);
+      expect(shown).toMatch(/\n$/);
+      const ended = await inTerminal(CHAT, [[prompt, END]]);
+      expect([ended[0], ended[1].slice(ended[1].lastIndexOf(prompt))]).toEqual([0, `${prompt}\r\n`]);
+    },
+  );
 });

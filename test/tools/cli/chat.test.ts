@@ -12,7 +12,7 @@ const generated = async (prompt: string): Promise<string> =>
   (await run(["generate", ...MOBY, "--prompt", prompt])).stdout.replace(/\n$/, "");
 
 describe("modc chat", () => {
-  it("goes on with what is written, remembers it, and forgets it when it is told to", async () => {
+  it("goes on with what is written, remembers it, and forgets it when it is told to", { tags: "long" }, async () => {
     const first = await generated("Call me Ishmael");
     const second = await generated(`Call me Ishmael${first}\nThe whale`);
     const lines = ["Call me Ishmael", "", "The whale", "/reset", "Call me Ishmael", "/exit", "never read"];
@@ -23,7 +23,7 @@ describe("modc chat", () => {
     expect(stderr).toContain("the conversation is forgotten");
   });
 
-  it("answers by a chat template that is chosen, which the note about none names", async () => {
+  it("answers by a chat template that is chosen, which the note about none names", { tags: "long" }, async () => {
     const talk = { stdin: "Call me Ishmael\n" };
     expect((await run(["chat", ...MOBY], talk)).stderr).toContain("give one with --chat-template <file or name>");
     const { status, stdout, stderr } = await run(["chat", ...MOBY, "--chat-template", "phi3"], talk);
@@ -35,7 +35,7 @@ describe("modc chat", () => {
     expect(await run(words)).toMatchObject({ status: 2, stderr: expect.stringContaining("give --chat too") });
   });
 
-  it("takes penalties and guesses as generate does", async () => {
+  it("takes penalties and guesses as generate does", { tags: "long" }, async () => {
     const flags = ["--presence-penalty", "0.7", "--frequency-penalty", "0.4", "--repetition-penalty", "1.1"];
     const text = "Call me Ishmael";
     const [penalised, plain] = [
@@ -64,7 +64,7 @@ describe("modc chat", () => {
     expect(stderr).toContain("/reset        forget the conversation");
   });
 
-  it("shows the layers' colours where there are colours", async () => {
+  it("shows the layers' colours where there are colours", { tags: "long" }, async () => {
     const depth = (env: Readonly<Record<string, string>>) => run(["chat", ...MOBY], { stdin: "/depth\n", env });
     const colored = (await depth({ FORCE_COLOR: "1" })).stderr;
     expect(colored).toContain("layers of each token: \u001b[48;5;255;38;5;16m 3 \u001b[0m");
@@ -72,25 +72,29 @@ describe("modc chat", () => {
     expect((await depth({ FORCE_COLOR: "1", NO_COLOR: "1" })).stderr).toContain("layers of each token: 3 4 5 6\n");
   });
 
-  it("colours each stream by what that stream is, and tells shades in words where it may have no colours", async () => {
-    const terminal = { isTTY: true };
-    for (const [words, stdin, legend] of [
-      [["chat"], "/depth\nCall me\n", "layers of each token: "],
-      [["generate", "--show-depth", "--prompt", "Call me"], "", "depth   "],
-    ] as const) {
-      const [command, ...more] = words;
-      const said = async (stdout: object, stderr: object) =>
-        streams([command, ...MOBY, ...more], stdin, stdout, stderr);
-      const toFile = await said(terminal, {});
-      expect(toFile.stdout).toContain("\u001b[48;5;");
-      expect(toFile.stderr).not.toContain("\u001b");
-      expect(toFile.stderr).toContain(`${legend}3 (lightest) to 6 (darkest)`);
-      const fromFile = await said({}, terminal);
-      expect(fromFile.stdout).not.toContain("\u001b");
-      expect(fromFile.stderr).toContain(`${legend}3 4 5 6`);
-      expect((await said(terminal, terminal)).stderr).toContain(`${legend}\u001b[48;5;`);
-    }
-  });
+  it(
+    "colours each stream by what that stream is, and tells shades in words where it may have no colours",
+    { tags: "long" },
+    async () => {
+      const terminal = { isTTY: true };
+      for (const [words, stdin, legend] of [
+        [["chat"], "/depth\nCall me\n", "layers of each token: "],
+        [["generate", "--show-depth", "--prompt", "Call me"], "", "depth   "],
+      ] as const) {
+        const [command, ...more] = words;
+        const said = async (stdout: object, stderr: object) =>
+          streams([command, ...MOBY, ...more], stdin, stdout, stderr);
+        const toFile = await said(terminal, {});
+        expect(toFile.stdout).toContain("\u001b[48;5;");
+        expect(toFile.stderr).not.toContain("\u001b");
+        expect(toFile.stderr).toContain(`${legend}3 (lightest) to 6 (darkest)`);
+        const fromFile = await said({}, terminal);
+        expect(fromFile.stdout).not.toContain("\u001b");
+        expect(fromFile.stderr).toContain(`${legend}3 4 5 6`);
+        expect((await said(terminal, terminal)).stderr).toContain(`${legend}\u001b[48;5;`);
+      }
+    },
+  );
 
   it("goes on without a message that no token stands for, and ends with 1", async () => {
     const file = tokenizerWithout("q");
@@ -102,21 +106,25 @@ describe("modc chat", () => {
     expect([status, half + half, half]).toEqual([1, stdout, expect.stringMatching(/.\n$/)]);
   });
 
-  it("says once of tokens that the tokenizer lacks that they have no text, and so does generate", async () => {
-    const all = await generated("Call me Ishmael");
-    const lacked = Array.from(all).find((letter) => letter !== " " && !"Call me Ishmael".includes(letter))!;
-    const more = ["--tokenizer", tokenizerWithout(lacked)];
-    const chosen = await run(["generate", ...MOBY, ...more, "--prompt", "Call me Ishmael"]);
-    expect([chosen.status, chosen.stdout]).toEqual([0, `${all.replaceAll(lacked, "")}\n`]);
-    const note = `note: the model chose token ${lacked.charCodeAt(0)}, which its tokenizer does not have`;
-    expect(chosen.stderr).toContain(note);
-    const stdin = "Call me Ishmael\n/reset\nCall me Ishmael\n";
-    const { stdout, stderr } = await run(["chat", ...MOBY, ...more], { stdin });
-    expect(stdout).toBe(chosen.stdout.repeat(2));
-    expect(stderr.split(note)).toHaveLength(2);
-  });
+  it(
+    "says once of tokens that the tokenizer lacks that they have no text, and so does generate",
+    { tags: "long" },
+    async () => {
+      const all = await generated("Call me Ishmael");
+      const lacked = Array.from(all).find((letter) => letter !== " " && !"Call me Ishmael".includes(letter))!;
+      const more = ["--tokenizer", tokenizerWithout(lacked)];
+      const chosen = await run(["generate", ...MOBY, ...more, "--prompt", "Call me Ishmael"]);
+      expect([chosen.status, chosen.stdout]).toEqual([0, `${all.replaceAll(lacked, "")}\n`]);
+      const note = `note: the model chose token ${lacked.charCodeAt(0)}, which its tokenizer does not have`;
+      expect(chosen.stderr).toContain(note);
+      const stdin = "Call me Ishmael\n/reset\nCall me Ishmael\n";
+      const { stdout, stderr } = await run(["chat", ...MOBY, ...more], { stdin });
+      expect(stdout).toBe(chosen.stdout.repeat(2));
+      expect(stderr.split(note)).toHaveLength(2);
+    },
+  );
 
-  it("goes on without a message that is too long, and ends with 1", async () => {
+  it("goes on without a message that is too long, and ends with 1", { tags: "long" }, async () => {
     const stdin = `The\n${"long ".repeat(60)}\nThe whale\n`;
     const { status, stdout, stderr } = await run(["chat", ...MOBY], { stdin });
     const first = await generated("The");
@@ -125,15 +133,19 @@ describe("modc chat", () => {
     expect(stderr).not.toContain("forgotten");
   });
 
-  it("goes on where the model's context is full, without what was said first, and says so once", async () => {
-    const stdin = "Call me Ishmael\nThe whale\nThe sea\nThe ship\n";
-    const { status, stdout, stderr } = await run(["chat", ...MOBY.slice(0, 3)], { stdin });
-    const [first, second] = stdout.split("\n", 2).map((line) => line.length);
-    expect([status, first! > 0, second! > 0]).toEqual([0, true, true]);
-    const note = "note: there is room for 256 tokens: the oldest messages are forgotten from now on\n";
-    expect(stderr.split(note)).toHaveLength(2);
-    expect(stderr).not.toContain("left out");
-  });
+  it(
+    "goes on where the model's context is full, without what was said first, and says so once",
+    { tags: "long" },
+    async () => {
+      const stdin = "Call me Ishmael\nThe whale\nThe sea\nThe ship\n";
+      const { status, stdout, stderr } = await run(["chat", ...MOBY.slice(0, 3)], { stdin });
+      const [first, second] = stdout.split("\n", 2).map((line) => line.length);
+      expect([status, first! > 0, second! > 0]).toEqual([0, true, true]);
+      const note = "note: there is room for 256 tokens: the oldest messages are forgotten from now on\n";
+      expect(stderr.split(note)).toHaveLength(2);
+      expect(stderr).not.toContain("left out");
+    },
+  );
 
   it("refuses a message of the system where there is no template, as generate does, before weights are read", async () => {
     const more = ["--weights", "none.safetensors", "--system", "Be brief"];
@@ -143,7 +155,7 @@ describe("modc chat", () => {
     expect([chat.status, chat.stderr]).toEqual([1, expect.stringContaining("the model has no chat template")]);
   });
 
-  it("answers each line of a pipe as it comes", { timeout: patience(60_000) }, async () => {
+  it("answers each line of a pipe as it comes", { tags: "long", timeout: patience(60_000) }, async () => {
     const { child, said, ended } = chatting("--max-tokens", "12");
     child.stdin.write("Call me Ishmael\r\nThe wh");
     await said((text) => text.endsWith("\n"));
@@ -157,7 +169,7 @@ describe("modc chat", () => {
 
   it.skipIf(process.platform === "win32")(
     "ends within an answer over a pipe by an interrupt, with 130",
-    { timeout: patience(60_000) },
+    { tags: "long", timeout: patience(60_000) },
     async () => {
       const { child, said, ended } = chatting();
       child.stdin.write("Call me Ishmael\nThe whale\n"); // and more may come
@@ -169,13 +181,17 @@ describe("modc chat", () => {
   );
 });
 
-it.skipIf(process.platform === "win32")("refuses a folder as its input", { timeout: patience(60_000) }, () => {
-  const folder = openSync(root, "r");
-  onTestFinished(() => closeSync(folder));
-  const words = [main, "chat", "examples/moby.mod", "--weights", "examples/moby.safetensors"];
-  const { status, stderr } = spawnSync(process.execPath, words, { cwd: root, stdio: [folder, "pipe", "pipe"] });
-  expect([status, stderr.toString()]).toEqual([1, expect.stringContaining("cannot read standard input: EISDIR")]);
-});
+it.skipIf(process.platform === "win32")(
+  "refuses a folder as its input",
+  { tags: "long", timeout: patience(60_000) },
+  () => {
+    const folder = openSync(root, "r");
+    onTestFinished(() => closeSync(folder));
+    const words = [main, "chat", "examples/moby.mod", "--weights", "examples/moby.safetensors"];
+    const { status, stderr } = spawnSync(process.execPath, words, { cwd: root, stdio: [folder, "pipe", "pipe"] });
+    expect([status, stderr.toString()]).toEqual([1, expect.stringContaining("cannot read standard input: EISDIR")]);
+  },
+);
 
 /** Starts `modc chat` as a process: its output once a condition holds, and its exit code and signal. */
 function chatting(...more: readonly string[]) {

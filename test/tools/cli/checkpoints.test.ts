@@ -172,7 +172,7 @@ describe("a checkpoint's tokenizer", () => {
 });
 
 describe("a converted checkpoint", () => {
-  it("is a folder like others, whose routing alone is trained", { timeout: 120_000 }, async () => {
+  it("is a folder like others, whose routing alone is trained", { tags: "long", timeout: 120_000 }, async () => {
     const own = broken("dense", (path) => writeFileSync(join(path, "tokenizer.json"), SMALL_TOKENIZER));
     const output = place("routed");
     const converted = await modc(["convert", own, "-o", output, "--mod", "every=3", "capacity=25%"]);

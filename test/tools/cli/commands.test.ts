@@ -316,7 +316,7 @@ describe("explain and doc", () => {
 });
 
 describe("the public API", () => {
-  it("examples/run.ts runs", async () => {
+  it("examples/run.ts runs", { tags: "long" }, async () => {
     const { spawnSync } = await import("node:child_process");
     const { status, stdout } = spawnSync(
       process.execPath,

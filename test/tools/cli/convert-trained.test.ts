@@ -55,7 +55,7 @@ describe("modc convert", () => {
     }
   });
 
-  it("says of a routed model that it is one, and of a dense folder that it is gone", async () => {
+  it("says of a routed model that it is one, and of a dense folder that it is gone", { tags: "long" }, async () => {
     const [routed, more, output] = [place("routed"), place("more"), place("none")];
     await modc(["convert", dense, "-o", routed]);
     expect(await modc(["convert", routed, "-o", output])).toMatchObject({

@@ -55,7 +55,7 @@ describe.skipIf(!able)(`the first process of a container${note}`, { timeout: pat
     expect(said()).toBe("");
   });
 
-  it("is ended by a second interrupt while it finishes what is under way", async () => {
+  it("is ended by a second interrupt while it finishes what is under way", { tags: "long" }, async () => {
     const { said, until, send, ended } = first([...SERVE, "--max-batch", "1", "--drain-timeout", "10m"]);
     const url = await until(/http:\S+/);
     const headers = { "content-type": "application/json" };

@@ -36,7 +36,7 @@ describe("modc generate with a form", () => {
     expect(await modc([...words, "--json-schema", '{"const":7}'])).toMatchObject({ status: 0, stdout: "7\n" });
   });
 
-  it("prints a text of the grammar, as a session does", async () => {
+  it("prints a text of the grammar, as a session does", { tags: "long" }, async () => {
     const { status, stdout, stderr } = await modc(["generate", ...MOBY, "--grammar", grammar, "--prompt", "Turn "]);
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^(?:left|right)!\n$/)]);
     expect(stderr).toContain("ended by its schema or grammar");

@@ -130,7 +130,7 @@ describe("modc generate", () => {
     });
   });
 
-  it("guesses tokens, and reports scores of tokens and prompts", async () => {
+  it("guesses tokens, and reports scores of tokens and prompts", { tags: "long" }, async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 9 });
     const given = ["generate", ...MOBY, "--prompt", PROMPT, "--max-tokens", "9", "--draft", "routes"];
     const { stdout, stderr } = await modc([...given, "--prompt-logprobs", "0"]);
@@ -181,7 +181,7 @@ describe("modc generate", () => {
     expect(html).not.toMatch(/https?:/);
   });
 
-  it("answers chats, and reads prompts from standard input or a file", async () => {
+  it("answers chats, and reads prompts from standard input or a file", { tags: "long" }, async () => {
     const file = temporary.file("prompt.txt", "the sea");
     const args = ["generate", folder, "--max-tokens", "6", "--prompt"];
     const [piped, chat] = await Promise.all([
@@ -262,7 +262,7 @@ describe("a device that is lost in the middle of a text", () => {
     }
   }
 
-  it("is a line on standard error, and the text is what it would have been", async () => {
+  it("is a line on standard error, and the text is what it would have been", { tags: "long" }, async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 80 });
     const { ended: exit, stdout, stderr } = await lossy();
     expect([exit, stdout]).toEqual([0, `${wanted}\n`]);

@@ -91,7 +91,7 @@ describe.skipIf(process.platform === "win32").each(["software", "swiftshader"])(
   "a process on the device %s",
   (device) => {
     const count = cases(5);
-    it(`ends as it should at ${count} random moments`, { timeout: patience(300_000) }, async () => {
+    it(`ends as it should at ${count} random moments`, { tags: "long", timeout: patience(300_000) }, async () => {
       let state = seedOf(77) + device.length;
       const random = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
       // How long each takes by itself says where its moments are.
@@ -153,27 +153,31 @@ describe.skipIf(process.platform === "win32")("what the host computes for long",
       ["tune", model, "--device", "software", "-o", join(folder.path, "large.json")],
       (said: string) => said.includes("measuring"),
     ],
-  ] as const)("is interrupted within a second: %s", { timeout: patience(60_000) }, async (_, words, begun) => {
-    const child = spawn(process.execPath, [main, ...words], { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
-    let [said, since] = ["", Infinity];
-    child.stderr.setEncoding("utf8").on("data", (more: string) => (said += more));
-    const watch = setInterval(() => {
-      if (!begun(said)) return;
-      clearInterval(watch);
-      // In the midst of it.
-      setTimeout(() => {
-        since = performance.now();
-        child.kill("SIGINT");
-      }, 700);
-    }, 20);
-    const [status, signal] = await new Promise<readonly [number | null, string | null]>((resolve) =>
-      child.on("close", (...ended) => resolve(ended)),
-    );
-    const after = performance.now() - since;
-    expect([status, signal], said).toEqual(words[0] === "tune" ? [130, null] : [null, "SIGINT"]);
-    expect(after).toBeLessThan(patience(1000));
-    expect(readdirSync(folder.path).filter((name) => name.startsWith("large."))).toEqual(["large.mod"]);
-  });
+  ] as const)(
+    "is interrupted within a second: %s",
+    { tags: "long", timeout: patience(60_000) },
+    async (_, words, begun) => {
+      const child = spawn(process.execPath, [main, ...words], { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
+      let [said, since] = ["", Infinity];
+      child.stderr.setEncoding("utf8").on("data", (more: string) => (said += more));
+      const watch = setInterval(() => {
+        if (!begun(said)) return;
+        clearInterval(watch);
+        // In the midst of it.
+        setTimeout(() => {
+          since = performance.now();
+          child.kill("SIGINT");
+        }, 700);
+      }, 20);
+      const [status, signal] = await new Promise<readonly [number | null, string | null]>((resolve) =>
+        child.on("close", (...ended) => resolve(ended)),
+      );
+      const after = performance.now() - since;
+      expect([status, signal], said).toEqual(words[0] === "tune" ? [130, null] : [null, "SIGINT"]);
+      expect(after).toBeLessThan(patience(1000));
+      expect(readdirSync(folder.path).filter((name) => name.startsWith("large."))).toEqual(["large.mod"]);
+    },
+  );
 });
 
 /** By itself; by the signal, where there was nothing to keep; or with 130, once what there was is kept and told. */

@@ -10,37 +10,43 @@ const folder = temporaryFolder();
 afterAll(folder.remove);
 const mine = join(folder.path, "my project");
 
-it("writes a project whose scripts train and build, and whose server has the page and the package alone", async () => {
-  const { status, stdout } = await run(["new", mine]);
-  expect([status, stdout]).toEqual([0, expect.stringContaining(`  cd '${mine}'\n  npm install\n  npm run train`)]);
-  const made = JSON.parse(readFileSync(join(mine, "package.json"), "utf8")) as {
-    readonly name: string;
-    readonly scripts: Readonly<Record<string, string>>;
-    readonly devDependencies: { readonly modc: string };
-  };
-  expect(made.name).toBe("my-project");
-  expect(existsSync(join(made.devDependencies.modc.replace("file:", ""), "dist", "src", "cli", "main.js"))).toBe(true);
-  const words = (script: string): readonly string[] =>
-    Array.from(made.scripts[script]!.matchAll(/"([^"]*)"|\S+/g), ([word, quoted]) => quoted ?? word)
-      .slice(1)
-      .map((word) => (/^(model\.mod|text\.txt|run|model)$/.test(word) ? join(mine, word) : word));
-  for (const script of ["generate", "build"])
-    expect(await run(words(script))).toMatchObject({
-      status: 1,
-      stderr: expect.stringMatching(
-        /cannot read .*run: there is no such file or folder\n {2}hint: give a \.mod file, a folder that `modc train` wrote/,
-      ),
+it(
+  "writes a project whose scripts train and build, and whose server has the page and the package alone",
+  { tags: "long", timeout: 240_000 },
+  async () => {
+    const { status, stdout } = await run(["new", mine]);
+    expect([status, stdout]).toEqual([0, expect.stringContaining(`  cd '${mine}'\n  npm install\n  npm run train`)]);
+    const made = JSON.parse(readFileSync(join(mine, "package.json"), "utf8")) as {
+      readonly name: string;
+      readonly scripts: Readonly<Record<string, string>>;
+      readonly devDependencies: { readonly modc: string };
+    };
+    expect(made.name).toBe("my-project");
+    expect(existsSync(join(made.devDependencies.modc.replace("file:", ""), "dist", "src", "cli", "main.js"))).toBe(
+      true,
+    );
+    const words = (script: string): readonly string[] =>
+      Array.from(made.scripts[script]!.matchAll(/"([^"]*)"|\S+/g), ([word, quoted]) => quoted ?? word)
+        .slice(1)
+        .map((word) => (/^(model\.mod|text\.txt|run|model)$/.test(word) ? join(mine, word) : word));
+    for (const script of ["generate", "build"])
+      expect(await run(words(script))).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(
+          /cannot read .*run: there is no such file or folder\n {2}hint: give a \.mod file, a folder that `modc train` wrote/,
+        ),
+      });
+    expect(await run([...words("train").filter(notTheSteps), "--steps", "2"])).toMatchObject({
+      status: 0,
     });
-  expect(await run([...words("train").filter(notTheSteps), "--steps", "2"])).toMatchObject({
-    status: 0,
-  });
-  expect(await run(words("build"))).toMatchObject({ status: 0 });
-  const { get } = await served();
-  expect(await get("/")).toEqual([200, "text/html", readFileSync(join(mine, "index.html"), "utf8")]);
-  expect((await get("/model/index.js")).slice(0, 2)).toEqual([200, "text/javascript"]);
-  for (const path of ["/package.json", "/model/../package.json", "/model/%2e%2e/text.txt", "/model", "/%ff"])
-    expect((await get(path))[0]).toBe(404);
-}, 240_000);
+    expect(await run(words("build"))).toMatchObject({ status: 0 });
+    const { get } = await served();
+    expect(await get("/")).toEqual([200, "text/html", readFileSync(join(mine, "index.html"), "utf8")]);
+    expect((await get("/model/index.js")).slice(0, 2)).toEqual([200, "text/javascript"]);
+    for (const path of ["/package.json", "/model/../package.json", "/model/%2e%2e/text.txt", "/model", "/%ff"])
+      expect((await get(path))[0]).toBe(404);
+  },
+);
 
 /** The steps of the script are for people who wait. */
 const notTheSteps = (word: string, i: number, words: readonly string[]): boolean =>

@@ -28,7 +28,7 @@ const bytes = readFileSync(join(root, "examples/moby.safetensors"));
 writeFileSync(WEIGHTS, bytes.fill(0xff, bytes.length - 64));
 const MOBY = ["examples/moby.mod", "--weights", WEIGHTS] as const;
 
-it("generate and eval refuse what is not finite, with nothing on standard output", async () => {
+it("generate and eval refuse what is not finite, with nothing on standard output", { tags: "long" }, async () => {
   const text = temporary.file("text.txt", "It was the whale. ".repeat(20));
   for (const [args, message] of [
     [["generate", ...MOBY, "--prompt", "It was", "--max-tokens", "4"], "logits after 6 tokens are not finite numbers"],

@@ -66,7 +66,7 @@ describe.skipIf(process.platform === "win32")("a pipe that nobody writes is no f
     }
   });
 
-  it("but one that is written is a source, and one that is not ends with an interrupt", async () => {
+  it("but one that is written is a source, and one that is not ends with an interrupt", { tags: "long" }, async () => {
     const path = pipe("written");
     const child = spawn(process.execPath, [main, "check", path], { stdio: ["ignore", "pipe", "ignore"] });
     const ended = new Promise((resolve) => child.on("close", (status, signal) => resolve([status, signal])));

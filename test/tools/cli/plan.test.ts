@@ -61,6 +61,7 @@ describe("plan", () => {
 
   it.each(["portable", "mesa-software", "swiftshader", "integrated", "discrete"])(
     "needs no device to plan for %s",
+    { tags: "long" },
     async (target) => {
       const { status, stdout } = await modc(["plan", ...SMALL, "--target", target, "--json"], { env: NO_DEVICE });
       expect(status).toBe(0);
@@ -142,18 +143,22 @@ describe("plan --hardware", () => {
     expect(stderr).toMatch(/mesa-intel\.mjs|use Linux/);
   });
 
-  it.skipIf(missingForNullDevice(process.env, "Intel") !== null)("tells static counts of Intel's GPUs", async () => {
-    const text = await fine("plan", ...SMALL, "--hardware", "dg2", "--length", "64");
-    expect(text).toMatch(
-      /for Intel's Arc A770M, which is not present\nStatic counts by the compiler, not measurements/,
-    );
-    expect(text).toMatch(
-      /^ {6}\d+ workgroups?, subgroups of 16, \d+ instructions, \d+ messages, \d+ cycles, none spilled/m,
-    );
-    expect(text).toMatch(
-      /^\d+ dispatches, of which (none spills or has scratch|1 spills or has scratch|\d+ spill or have scratch)$/m,
-    );
-  });
+  it.skipIf(missingForNullDevice(process.env, "Intel") !== null)(
+    "tells static counts of Intel's GPUs",
+    { tags: "long" },
+    async () => {
+      const text = await fine("plan", ...SMALL, "--hardware", "dg2", "--length", "64");
+      expect(text).toMatch(
+        /for Intel's Arc A770M, which is not present\nStatic counts by the compiler, not measurements/,
+      );
+      expect(text).toMatch(
+        /^ {6}\d+ workgroups?, subgroups of 16, \d+ instructions, \d+ messages, \d+ cycles, none spilled/m,
+      );
+      expect(text).toMatch(
+        /^\d+ dispatches, of which (none spills or has scratch|1 spills or has scratch|\d+ spill or have scratch)$/m,
+      );
+    },
+  );
 
   it("names one device, and compiles for it", async () => {
     const both = await modc(["plan", ...SMALL, "--hardware", "navi31", "--target", "portable"]);
@@ -162,12 +167,16 @@ describe("plan --hardware", () => {
     expect(unknown.status).toBe(2);
   });
 
-  it.skipIf(missingForNullDevice(process.env) !== null)("tells facts and estimates apart", async () => {
-    const text = await fine("plan", ...SMALL, "--hardware", "navi31", "--length", "64");
-    expect(text).toMatch(/for a Radeon RX 7900 XTX that is not present\nTimes are estimates from machine code, not/);
-    expect(text).toMatch(/^ +1 {2}\S+/m);
-    expect(text).toMatch(/^ {6}facts +\d+ workgroups? of \d+, subgroups of \d+, \d+ registers, none spilled/m);
-    expect(text).toMatch(/^ {6}time +estimated [\d.]+ µs, limited by \w+/m);
-    expect(text.split("\n").filter((line) => line.length > 100)).toEqual([]);
-  });
+  it.skipIf(missingForNullDevice(process.env) !== null)(
+    "tells facts and estimates apart",
+    { tags: "long" },
+    async () => {
+      const text = await fine("plan", ...SMALL, "--hardware", "navi31", "--length", "64");
+      expect(text).toMatch(/for a Radeon RX 7900 XTX that is not present\nTimes are estimates from machine code, not/);
+      expect(text).toMatch(/^ +1 {2}\S+/m);
+      expect(text).toMatch(/^ {6}facts +\d+ workgroups? of \d+, subgroups of \d+, \d+ registers, none spilled/m);
+      expect(text).toMatch(/^ {6}time +estimated [\d.]+ µs, limited by \w+/m);
+      expect(text.split("\n").filter((line) => line.length > 100)).toEqual([]);
+    },
+  );
 });

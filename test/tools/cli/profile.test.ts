@@ -29,28 +29,34 @@ interface Profiled {
 }
 
 describe("profile", () => {
-  it("prints kernels and layers against the device's best, in a hundred columns, and writes a trace", async () => {
-    const trace = join(folder.path, "trace.json");
-    const { status, stdout, stderr } = await modc(["profile", ...SMALL, "--repeat", "2", "--trace", trace]);
-    expect([status, stderr]).toEqual([0, expect.stringContaining(`${trace}: open it at`)]);
-    expect(stdout).toMatch(/^Moby, infer forward, B=1 T=256, on \S.*: [\d.]+ ms a run, the median of 2$/m);
-    expect(stdout).toMatch(/^peak, measured here: [\d.]+ GFLOP\/s, [\d.]+ [MG]B\/s read, [\d.]+ [MG]B\/s copied$/m);
-    expect(stdout).toMatch(/^kernel +calls +ms +of all +GFLOP\/s +GB\/s +of best +limited by$/m);
-    expect(stdout).toMatch(/^layers\.1 +32\/256 +[\d.]+ +[\d.]+% .* 0\.\d+$/m);
-    expect(stdout).toMatch(/^layers\.0 +all +[\d.]+ +[\d.]+% .* 1\.0000$/m);
-    expect(stdout).toMatch(
-      /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed layer takes [\d.]+% of this time$/m,
-    );
-    expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([]);
+  it(
+    "prints kernels and layers against the device's best, in a hundred columns, and writes a trace",
+    { tags: "long" },
+    async () => {
+      const trace = join(folder.path, "trace.json");
+      const { status, stdout, stderr } = await modc(["profile", ...SMALL, "--repeat", "2", "--trace", trace]);
+      expect([status, stderr]).toEqual([0, expect.stringContaining(`${trace}: open it at`)]);
+      expect(stdout).toMatch(/^Moby, infer forward, B=1 T=256, on \S.*: [\d.]+ ms a run, the median of 2$/m);
+      expect(stdout).toMatch(/^peak, measured here: [\d.]+ GFLOP\/s, [\d.]+ [MG]B\/s read, [\d.]+ [MG]B\/s copied$/m);
+      expect(stdout).toMatch(/^kernel +calls +ms +of all +GFLOP\/s +GB\/s +of best +limited by$/m);
+      expect(stdout).toMatch(/^layers\.1 +32\/256 +[\d.]+ +[\d.]+% .* 0\.\d+$/m);
+      expect(stdout).toMatch(/^layers\.0 +all +[\d.]+ +[\d.]+% .* 1\.0000$/m);
+      expect(stdout).toMatch(
+        /^a routed layer: [\d.]+ ms, .*\na dense one: .*; the routed layer takes [\d.]+% of this time$/m,
+      );
+      expect(stdout.split("\n").filter((line) => line.length > 100)).toEqual([]);
 
-    const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as { readonly traceEvents: readonly TraceEvent[] };
-    const spans = traceEvents.filter((e) => e.ph === "X");
-    expect(spans.length).toBeGreaterThan(20);
-    for (const e of spans) expect([e.pid, e.ts >= 0, e.dur >= 0]).toEqual([1, true, true]);
-    expect(spans.map((e) => e.name)).toEqual(expect.arrayContaining(["layers.0", "layers.1"]));
-  });
+      const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as {
+        readonly traceEvents: readonly TraceEvent[];
+      };
+      const spans = traceEvents.filter((e) => e.ph === "X");
+      expect(spans.length).toBeGreaterThan(20);
+      for (const e of spans) expect([e.pid, e.ts >= 0, e.dur >= 0]).toEqual([1, true, true]);
+      expect(spans.map((e) => e.name)).toEqual(expect.arrayContaining(["layers.0", "layers.1"]));
+    },
+  );
 
-  it("gives in JSON every work, its layer and its lines; parts add up to the whole", async () => {
+  it("gives in JSON every work, its layer and its lines; parts add up to the whole", { tags: "long" }, async () => {
     const { status, stdout } = await modc([
       "profile",
       ...SMALL,

@@ -11,7 +11,7 @@ describe.each(PROGRAM_NAMES)("--program %s", (program) => {
   const isOfDraft = program === "draft" || program === "verify-draft";
   const isOfGeneration = isOfDraft || program === "prompt" || program === "step";
   const tokens = program === "step" || program === "draft" ? 1 : 40;
-  it("is shown by ir, wgsl, plan and cost", async () => {
+  it("is shown by ir, wgsl, plan and cost", { tags: "long" }, async () => {
     const [ir, wgsl, plan, cost] = await Promise.all([
       modc(["ir", ...asked]),
       modc(["wgsl", ...asked, "--json"]),
@@ -33,7 +33,7 @@ describe.each(PROGRAM_NAMES)("--program %s", (program) => {
   });
 });
 
-it("profile measures a step behind a prompt of that length", async () => {
+it("profile measures a step behind a prompt of that length", { tags: "long" }, async () => {
   const { status, stdout, stderr } = await modc([
     "profile",
     ...MOBY,

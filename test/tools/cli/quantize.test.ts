@@ -45,7 +45,7 @@ describe("a number that the type does not hold is refused by the weight's name a
     [9e6, "q4"],
     [NaN, "q8"],
     [-Infinity, "q4"],
-  ])("%d as %s", async (value, type) => {
+  ])("%d as %s", { tags: "long" }, async (value, type) => {
     const checkpoint = withOne(`${value}`, value);
     const message = `.attn.q.weight[3, 5] is ${value}, which ${type} does not hold`;
     for (const words of [
@@ -77,7 +77,7 @@ describe("a number that the type does not hold is refused by the weight's name a
 describe("a quantized folder", () => {
   const note = (type: string): string => `note: weights keep the blocks of their file, as with --weights-as ${type}\n`;
 
-  it.each(["q8", "q4"])("of %s computes from its blocks without an option", async (type) => {
+  it.each(["q8", "q4"])("of %s computes from its blocks without an option", { tags: "long" }, async (type) => {
     expect(await run(["quantize", at("dense"), "--weights-as", type, "-o", at(type)])).toMatchObject({ status: 0 });
     const bytes = async (...words: readonly string[]): Promise<number> => {
       const { stdout, stderr } = await run(["cost", at(type), "--json", ...words]);

@@ -144,7 +144,7 @@ it.each([
 ])("%j is a token of kind %s", (text, kind) => expect(kindOf(text)).toBe(kind));
 
 describe("the command", () => {
-  it("tells of a model, as tables, JSON and a page, and compares it with itself", async () => {
+  it("tells of a model, as tables, JSON and a page, and compares it with itself", { tags: "long" }, async () => {
     const page = join(folder.path, "routes.html");
     const ended = await modc(["routes", ...MOBY, ...SMALL, "--rule", "causal", "-o", page, "--against", MOBY[2]]);
     expect([ended.status, ended.stderr.match(/^error.*/m)]).toEqual([0, null]);
@@ -174,7 +174,7 @@ describe("the command", () => {
     expect(html).toContain("Uncertainty by how many routes compute a token");
   });
 
-  it("takes a text of the command line as it does one of a file", async () => {
+  it("takes a text of the command line as it does one of a file", { tags: "long" }, async () => {
     const text = readFileSync(MOBY[4], "utf8").slice(0, 200);
     const own = folder.file("short.txt", text);
     const [given, ...others] = await Promise.all(

@@ -274,7 +274,7 @@ describe("weights and programs", () => {
     expect((await runJson([path("golden.json"), ...input])).outputs).toEqual((await runJson(GOLDEN)).outputs);
   });
 
-  it("a compiled program takes no parameters and has no reference", async () => {
+  it("a compiled program takes no parameters and has no reference", { tags: "long" }, async () => {
     for (const option of [["--set", "n=1"], ["--phase", "infer"], ["--device", "reference"], ["--check"]]) {
       const { status, stderr } = await modc(
         ["run", path("golden.json"), "--input", "x=[[[1],[3],[2],[4]]]", ...option],

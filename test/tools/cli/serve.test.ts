@@ -47,7 +47,7 @@ async function served(words: readonly string[]): Promise<Serving> {
 }
 
 describe("modc serve", () => {
-  it("answers many at once with what each is alone, and ends when streams have, with 0", async () => {
+  it("answers many at once with what each is alone, and ends when streams have, with 0", { tags: "long" }, async () => {
     const key = "a-key-of-tests";
     const { child, url, said } = await served([...MOBY, "--api-key", `@${folder.file("keys", `# ours\n${key}\n`)}`]);
     const client = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 });
@@ -84,7 +84,7 @@ describe("modc serve", () => {
       max_tokens: 4,
     });
 
-  it("says that there are no chats without a chat template, and how there are", async () => {
+  it("says that there are no chats without a chat template, and how there are", { tags: "long" }, async () => {
     const { url, noted } = await served(MOBY);
     expect(noted()).toContain(
       "no chat template, so the server offers no chats; give one with --chat-template <file or name>",
@@ -92,7 +92,7 @@ describe("modc serve", () => {
     await expect(chatted(url)).rejects.toThrow(/no chat template: use \/v1\/completions, or .*--chat-template/);
   });
 
-  it("chats by a chat template that is chosen", async () => {
+  it("chats by a chat template that is chosen", { tags: "long" }, async () => {
     const { url, noted } = await served([...MOBY, "--chat-template", "chatml"]);
     expect(noted()).not.toContain("no chat template");
     expect((await chatted(url)).usage).toMatchObject({ completion_tokens: 4 });
@@ -100,39 +100,52 @@ describe("modc serve", () => {
     expect(info.chat_template).toContain("<|im_start|>");
   });
 
-  it("tells those who come when it is full to come again, what it can never hold that it cannot, and all as JSON", async () => {
-    const words = ["--max-batch", "1", "--queue", "1", "--log", "json", "--name", "whale", "--context", "128"];
-    const { child, url, said } = await served([...MOBY, ...words]);
-    const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
-      readonly data: readonly { readonly id: string; readonly max_model_len: number }[];
-    };
-    expect([data[0]!.id, data[0]!.max_model_len]).toEqual(["whale", 128]);
-    const ask = (body: object): Promise<Response> =>
-      fetch(`${url}/v1/completions`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ prompt: "It was the w", max_tokens: 100, ...body }),
-      });
-    const replies = await Promise.all(Array.from({ length: 6 }, () => ask({})));
-    const statuses = new Set(replies.map(({ status }) => status));
-    expect(statuses).toEqual(new Set([200, 429]));
-    const full = replies.find(({ status }) => status === 429)!;
-    expect(Number(full.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
-    const never = await ask({ n: 3 });
-    expect([never.status, await never.text()]).toEqual([400, expect.stringContaining("may ask for 2 choices")]);
-    child.kill("SIGINT");
-    const [status] = (await once(child, "close")) as [number];
-    expect(status).toBe(0);
-    const events = said()
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line) as { readonly event: string; readonly status?: number; readonly path?: string });
-    const requests = Array.from({ length: 8 }, () => "request");
-    expect(events.map(({ event }) => event)).toEqual(["listening", "cache", ...requests, "draining", "cache", "ended"]);
-    expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
-  });
+  it(
+    "tells those who come when it is full to come again, what it can never hold that it cannot, and all as JSON",
+    { tags: "long" },
+    async () => {
+      const words = ["--max-batch", "1", "--queue", "1", "--log", "json", "--name", "whale", "--context", "128"];
+      const { child, url, said } = await served([...MOBY, ...words]);
+      const { data } = (await (await fetch(`${url}/v1/models`)).json()) as {
+        readonly data: readonly { readonly id: string; readonly max_model_len: number }[];
+      };
+      expect([data[0]!.id, data[0]!.max_model_len]).toEqual(["whale", 128]);
+      const ask = (body: object): Promise<Response> =>
+        fetch(`${url}/v1/completions`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ prompt: "It was the w", max_tokens: 100, ...body }),
+        });
+      const replies = await Promise.all(Array.from({ length: 6 }, () => ask({})));
+      const statuses = new Set(replies.map(({ status }) => status));
+      expect(statuses).toEqual(new Set([200, 429]));
+      const full = replies.find(({ status }) => status === 429)!;
+      expect(Number(full.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+      const never = await ask({ n: 3 });
+      expect([never.status, await never.text()]).toEqual([400, expect.stringContaining("may ask for 2 choices")]);
+      child.kill("SIGINT");
+      const [status] = (await once(child, "close")) as [number];
+      expect(status).toBe(0);
+      const events = said()
+        .trimEnd()
+        .split("\n")
+        .map(
+          (line) => JSON.parse(line) as { readonly event: string; readonly status?: number; readonly path?: string },
+        );
+      const requests = Array.from({ length: 8 }, () => "request");
+      expect(events.map(({ event }) => event)).toEqual([
+        "listening",
+        "cache",
+        ...requests,
+        "draining",
+        "cache",
+        "ended",
+      ]);
+      expect(events[2]).toMatchObject({ status: 200, path: "/v1/models" });
+    },
+  );
 
-  it("goes on where nobody reads its log any more, and says so", async () => {
+  it("goes on where nobody reads its log any more, and says so", { tags: "long" }, async () => {
     const { child, url } = await served(MOBY);
     let stderr = "";
     child.stderr!.on("data", (text: string) => (stderr += text));
@@ -143,7 +156,7 @@ describe("modc serve", () => {
     expect([status, stderr.match(/note: the log cannot be written: .*\n/g)]).toEqual([0, [expect.any(String)]]);
   });
 
-  it("has a line of its log for each request, whatever that asks", async () => {
+  it("has a line of its log for each request, whatever that asks", { tags: "long" }, async () => {
     const { child, url, said } = await served(MOBY);
     const forged = "1\n2026-12-01 02:00:00 POST /v1/completions 200, 5 ms forged";
     const fields = [forged, "x".repeat(100_000)].map((name) => ({ prompt: "a", logit_bias: { [name]: "x" } }));
@@ -160,7 +173,7 @@ describe("modc serve", () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(1000);
   });
 
-  it("says where --cache-memory holds shorter texts than the model reads", async () => {
+  it("says where --cache-memory holds shorter texts than the model reads", { tags: "long" }, async () => {
     const { child, url } = await served([...MOBY, "--cache-memory", "700KiB"]);
     const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { max_model_len: number }[] };
     expect(data[0]!.max_model_len).toBe(112);
@@ -172,70 +185,78 @@ describe("modc serve", () => {
     await once(child, "close");
   });
 
-  it("answers those that it cuts off, and tells of them before its end, with what was read of each", async () => {
-    const words = ["--max-batch", "2", "--drain-timeout", "1s", "--log", "json", "--queue", "64"];
-    const { child, url, said } = await served([...MOBY, ...words]);
-    const replies = Array.from({ length: 8 }, async (_, i) => {
-      const response = await fetch(`${url}/v1/completions`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ prompt: "It was the w", max_tokens: 240, n: 3, stream: i % 2 === 0 }),
+  it(
+    "answers those that it cuts off, and tells of them before its end, with what was read of each",
+    { tags: "long" },
+    async () => {
+      const words = ["--max-batch", "2", "--drain-timeout", "1s", "--log", "json", "--queue", "64"];
+      const { child, url, said } = await served([...MOBY, ...words]);
+      const replies = Array.from({ length: 8 }, async (_, i) => {
+        const response = await fetch(`${url}/v1/completions`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ prompt: "It was the w", max_tokens: 240, n: 3, stream: i % 2 === 0 }),
+        });
+        return [response.status, await response.text()] as const;
       });
-      return [response.status, await response.text()] as const;
-    });
-    // The eight requests, and the request for the metrics.
-    const active = async (): Promise<string> => await (await fetch(`${url}/metrics`)).text();
-    while (!(await active()).includes("modc_http_requests_active 9"))
-      await new Promise((resolve) => void setTimeout(resolve, 10));
-    await new Promise((resolve) => void setTimeout(resolve, 300));
-    child.kill("SIGTERM");
-    for (const [i, [status, text]] of (await Promise.all(replies)).entries()) {
-      expect(status).toBe(i % 2 === 0 ? 200 : 503);
-      expect(text).toMatch(i % 2 === 0 ? /data: \{"error":\{[^\n]*"code":"cut_off"\}\}\n\n$/ : /"code":"cut_off"/);
-    }
-    const [status] = (await once(child, "close")) as [number];
-    expect(status).toBe(130);
-    const events = said()
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line) as { event: string; promptTokens: number; path: string });
-    expect(events.at(-1)!.event).toBe("ended");
-    const read = events.filter(({ path }) => path === "/v1/completions").map(({ promptTokens }) => promptTokens);
-    expect(read).toHaveLength(8);
-    expect(Math.max(...read)).toBeGreaterThan(0);
-    expect(read.filter((tokens) => tokens === 0).length).toBeGreaterThanOrEqual(4); // they only waited
-  });
+      // The eight requests, and the request for the metrics.
+      const active = async (): Promise<string> => await (await fetch(`${url}/metrics`)).text();
+      while (!(await active()).includes("modc_http_requests_active 9"))
+        await new Promise((resolve) => void setTimeout(resolve, 10));
+      await new Promise((resolve) => void setTimeout(resolve, 300));
+      child.kill("SIGTERM");
+      for (const [i, [status, text]] of (await Promise.all(replies)).entries()) {
+        expect(status).toBe(i % 2 === 0 ? 200 : 503);
+        expect(text).toMatch(i % 2 === 0 ? /data: \{"error":\{[^\n]*"code":"cut_off"\}\}\n\n$/ : /"code":"cut_off"/);
+      }
+      const [status] = (await once(child, "close")) as [number];
+      expect(status).toBe(130);
+      const events = said()
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as { event: string; promptTokens: number; path: string });
+      expect(events.at(-1)!.event).toBe("ended");
+      const read = events.filter(({ path }) => path === "/v1/completions").map(({ promptTokens }) => promptTokens);
+      expect(read).toHaveLength(8);
+      expect(Math.max(...read)).toBeGreaterThan(0);
+      expect(read.filter((tokens) => tokens === 0).length).toBeGreaterThanOrEqual(4); // they only waited
+    },
+  );
 
-  it("refuses options of generated texts for a model of embeddings, and more requests than may wait", async () => {
-    const model = folder.file(
-      "pooled.mod",
-      `import { Embedding } from "std"
+  it(
+    "refuses options of generated texts for a model of embeddings, and more requests than may wait",
+    { tags: "long" },
+    async () => {
+      const model = folder.file(
+        "pooled.mod",
+        `import { Embedding } from "std"
 
 model Pooled(vocab: int = 256, dim: int = 16) {
   embed: Embedding(vocab, dim)
   forward(tokens: u32[B, T]) -> f32[B, dim] { mean(embed(tokens), axis: 1) }
 }
 `,
-    );
-    for (const [option, value] of [
-      ["--draft", "routes"],
-      ["--cache-memory", "1GiB"],
-    ] as const) {
-      const { status, stderr } = await modc(["serve", model, option, value]);
-      expect([status, stderr]).toEqual([2, expect.stringContaining(`${option} has no effect on an embedding model`)]);
-    }
-    const { url, said } = await served([model, "--max-batch", "2", "--queue", "1"]);
-    const asked = Array.from({ length: 60 }, () =>
-      fetch(`${url}/v1/embeddings`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ input: ["Call me Ishmael", "Moby"] }),
-      }),
-    );
-    const statuses = (await Promise.all(asked)).map(({ status }) => status);
-    expect(new Set(statuses)).toEqual(new Set([200, 429]));
-    expect(said()).toMatch(/POST \/v1\/embeddings 200, \d+ ms, 19 tokens read/);
-  });
+      );
+      for (const [option, value] of [
+        ["--draft", "routes"],
+        ["--cache-memory", "1GiB"],
+      ] as const) {
+        const { status, stderr } = await modc(["serve", model, option, value]);
+        expect([status, stderr]).toEqual([2, expect.stringContaining(`${option} has no effect on an embedding model`)]);
+      }
+      const { url, said } = await served([model, "--max-batch", "2", "--queue", "1"]);
+      const asked = Array.from({ length: 60 }, () =>
+        fetch(`${url}/v1/embeddings`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ input: ["Call me Ishmael", "Moby"] }),
+        }),
+      );
+      const statuses = (await Promise.all(asked)).map(({ status }) => status);
+      expect(new Set(statuses)).toEqual(new Set([200, 429]));
+      expect(said()).toMatch(/POST \/v1\/embeddings 200, \d+ ms, 19 tokens read/);
+    },
+  );
 
   it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
     const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {

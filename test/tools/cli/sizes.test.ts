@@ -18,7 +18,7 @@ it.each([
     ["train", MOBY, "--data", text, "--length", "16", "--batch", "100000000", "-o", join(folder.path, "run")],
     "--batch, --length",
   ],
-])("%j", async (words, options) => {
+])("%j", { tags: "long" }, async (words, options) => {
   const { status, stdout, stderr } = await run(words);
   if (options === null) return expect(status).toBe(0); // as many sequences as the text has
   expect([status, stdout]).toEqual([1, ""]);

@@ -152,6 +152,7 @@ describe("modc train", () => {
   it(
     "finishes the step and saves on an interrupt, exits with 130, and goes on to the bytes of a run that was not " +
       "disturbed",
+    { tags: "long" },
     async () => {
       const child = spawn(
         process.execPath,
@@ -179,7 +180,7 @@ describe("modc train", () => {
     },
   );
 
-  it("survives kill -9: going on gives the bytes of a run that was not disturbed", async () => {
+  it("survives kill -9: going on gives the bytes of a run that was not disturbed", { tags: "long" }, async () => {
     const wanted = cases(2);
     let x = seedOf(99);
     let kills = 0;
@@ -214,7 +215,7 @@ describe("modc train", () => {
     }
   });
 
-  it("says what stops it, and loses nothing", async () => {
+  it("says what stops it, and loses nothing", { tags: "long" }, async () => {
     const copy = (name: string): string => {
       cpSync(join(folder.path, "whole"), join(folder.path, name), { recursive: true, verbatimSymlinks: true });
       return join(folder.path, name);

@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("the values that a run was trained to", () => {
-  it("are those of eval, routes, run, cost and plan, which say so", async () => {
+  it("are those of eval, routes, run, cost and plan, which say so", { tags: "long" }, async () => {
     for (const [name, ...more] of [
       ["eval", "--data", data, "--length", "16"],
       ["routes", "--data", data, "--length", "16", "--windows", "2"],
@@ -56,7 +56,7 @@ describe("the values that a run was trained to", () => {
     ]);
   });
 
-  it("are those of generate, also in the library", async () => {
+  it("are those of generate, also in the library", { tags: "long" }, async () => {
     const words = ["--prompt", "Call me", "--max-tokens", "12"];
     const whole = await run(["generate", ran, ...words]);
     const weights = ["--weights", join(checkpoint, "model.safetensors")];
@@ -76,33 +76,39 @@ describe("the values that a run was trained to", () => {
     }
   });
 
-  it("are the defaults of programs, packages and exports, in place of which --live names others", async () => {
-    const program = JSON.parse((await run(["compile", ran])).stdout);
-    expect(program.live).toEqual([expect.objectContaining({ name: "capacity", default: "1/4" })]);
-    for (const [live, fraction] of [
-      [[], "1, 4"],
-      [["--live", "capacity=1/2"], "1, 2"],
-    ] as const) {
-      const torch = at(`torch-${fraction}`);
-      expect(await run(["export", ran, "--to", "torch", "-o", torch, ...live])).toMatchObject(FINE);
-      expect(readFileSync(join(torch, "model.py"), "utf8")).toContain(`live = {"capacity": Fraction(${fraction})}`);
-      const built = at(`package-${fraction}`);
-      expect(await run(["build", ran, "-o", built, ...live])).toMatchObject(FINE);
-      const texts = readdirSync(built, { recursive: true, encoding: "utf8" })
-        .filter((name) => name.endsWith(".json"))
-        .map((name) => readFileSync(join(built, name), "utf8"));
-      const defaults = texts.flatMap((text) => [...text.matchAll(/"name":\s*"capacity",[^}]*"default":\s*"([^"]*)"/g)]);
-      expect(new Set(defaults.map(([, value]) => value))).toEqual(new Set([fraction.replace(", ", "/")]));
-    }
-    expect(await run(["export", ran, "--to", "torch", "-o", at("none"), "--live", "dim=3"])).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining("the model has no live parameter dim\n  hint: it has capacity"),
-    });
-    expect(await run(["build", ran, "-o", at("none"), "--live", "capacity=much"])).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining("--live capacity=much: write a number such as 0.5, 12.5% or 1/8"),
-    });
-  });
+  it(
+    "are the defaults of programs, packages and exports, in place of which --live names others",
+    { tags: "long" },
+    async () => {
+      const program = JSON.parse((await run(["compile", ran])).stdout);
+      expect(program.live).toEqual([expect.objectContaining({ name: "capacity", default: "1/4" })]);
+      for (const [live, fraction] of [
+        [[], "1, 4"],
+        [["--live", "capacity=1/2"], "1, 2"],
+      ] as const) {
+        const torch = at(`torch-${fraction}`);
+        expect(await run(["export", ran, "--to", "torch", "-o", torch, ...live])).toMatchObject(FINE);
+        expect(readFileSync(join(torch, "model.py"), "utf8")).toContain(`live = {"capacity": Fraction(${fraction})}`);
+        const built = at(`package-${fraction}`);
+        expect(await run(["build", ran, "-o", built, ...live])).toMatchObject(FINE);
+        const texts = readdirSync(built, { recursive: true, encoding: "utf8" })
+          .filter((name) => name.endsWith(".json"))
+          .map((name) => readFileSync(join(built, name), "utf8"));
+        const defaults = texts.flatMap((text) => [
+          ...text.matchAll(/"name":\s*"capacity",[^}]*"default":\s*"([^"]*)"/g),
+        ]);
+        expect(new Set(defaults.map(([, value]) => value))).toEqual(new Set([fraction.replace(", ", "/")]));
+      }
+      expect(await run(["export", ran, "--to", "torch", "-o", at("none"), "--live", "dim=3"])).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining("the model has no live parameter dim\n  hint: it has capacity"),
+      });
+      expect(await run(["build", ran, "-o", at("none"), "--live", "capacity=much"])).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining("--live capacity=much: write a number such as 0.5, 12.5% or 1/8"),
+      });
+    },
+  );
 
   it("are the defaults of the run's weights in another model file, where it declares them", async () => {
     const cost = await run(["cost", file, ...SET, "--json"]);

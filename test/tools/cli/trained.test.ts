@@ -62,7 +62,7 @@ describe("a run's folder is a model", () => {
     await expect(openSession(undefined as never)).rejects.toThrow("cannot read undefined");
   });
 
-  it("to run, and to look at", async () => {
+  it("to run, and to look at", { tags: "long" }, async () => {
     const text = ["--text", "Call", "--device", "reference", "--json"];
     expect(results(await run(["run", ran, ...text]))).toEqual(results(await run(["run", file, ...SAID, ...text])));
     // The run is trained on bytes: another tokenizer is not left out without a word.
@@ -91,7 +91,7 @@ describe("a run's folder is a model", () => {
     expect([bench.status, JSON.parse(bench.stdout)]).toMatchObject([0, { models: [{ path: ran, weightsAs: "f32" }] }]);
   });
 
-  it("to begin another run with: its parameters and its weights", async () => {
+  it("to begin another run with: its parameters and its weights", { tags: "long" }, async () => {
     const output = join(folder, "begun");
     const still = ["--optimizer", "sgd", "--lr", "1e-30", "--weight-decay", "0", "--warmup", "0", "--steps", "1"];
     const sizes = ["--batch", "1", "--length", "8"];
@@ -268,7 +268,7 @@ describe("what is wrong with a run's folder is said:", () => {
   });
 });
 
-it("eval tells how far quantized weights deviate", async () => {
+it("eval tells how far quantized weights deviate", { tags: "long" }, async () => {
   const moby = ["examples/moby.mod", "--weights", "examples/moby.safetensors", "--data", "examples/moby-dick.txt"];
   const words = ["eval", ...moby, "--windows", "1", "--rule", "top-k", "--weights-as"];
   const { status, stdout } = await run([...words, "q8", "--json"]);

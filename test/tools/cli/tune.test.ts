@@ -65,7 +65,7 @@ describe("modc tune", () => {
       /peak rates of this device, measured now: [\d.]+ GFLOP\/s, reads .*of 1 MiB, .*of 64 MiB, [\d.]+ µs for a dispatch/,
     );
   });
-  it("says with --json what bounds the best kernels, and which they are", async () => {
+  it("says with --json what bounds the best kernels, and which they are", { tags: "long" }, async () => {
     const ended = await modc(["tune", model, "--budget", "8s", "--json", "-o", join(folder.path, "bounds.json")], {
       env,
     });
@@ -84,6 +84,7 @@ describe("modc tune", () => {
   });
   it.skipIf(missingForNullDevice(process.env, "AMD") !== null)(
     "says with --hardware what holds up the best kernels on a card that is not there",
+    { tags: "long" },
     async () => {
       const args = ["tune", model, "--budget", "8s", "--json", "--hardware", "navi31"];
       const ended = await modc([...args, "-o", join(folder.path, "card.json")], { env });
@@ -182,7 +183,7 @@ describe("modc tune", () => {
     );
   });
 
-  it("keeps what it found when it is interrupted", async () => {
+  it("keeps what it found when it is interrupted", { tags: "long" }, async () => {
     const output = join(folder.path, "interrupted.json");
     const args = [join(root, "dist/src/cli/main.js"), "tune", model, "--budget", "12s", "--output", output, "--fresh"];
     const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });

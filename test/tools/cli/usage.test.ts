@@ -32,7 +32,7 @@ describe("version and help", () => {
     expect(loaded.size).toBeLessThan(30);
   });
 
-  it("a process ends with the code of its command, and each stream has its own", async () => {
+  it("a process ends with the code of its command, and each stream has its own", { tags: "long" }, async () => {
     expect(await modcProcess(["check", "examples/moby.mod", "--nonsense"])).toEqual({
       status: 2,
       stdout: "",
@@ -272,7 +272,7 @@ describe("streams", () => {
     );
   });
 
-  it("a reader that goes away ends the command quietly", async () => {
+  it("a reader that goes away ends the command quietly", { tags: "long" }, async () => {
     const child = spawn(process.execPath, ["dist/src/cli/main.js", "ir", "examples/moby.mod", "--set", "depth=60"], {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe"],

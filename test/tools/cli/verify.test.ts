@@ -16,30 +16,34 @@ const SET = { depth: "2", dim: "16", heads: "2" };
 const SMALL = ["verify", "examples/moby.mod", ...Object.entries(SET).flatMap(([name, n]) => ["--set", `${name}=${n}`])];
 
 describe("verify", () => {
-  it("says of a sound model that everything holds, prompts and steps included, and how its rules agree on a text", async () => {
-    const text = folder.file("text.txt", "all my means are sane, my motive and my object mad. ".repeat(12));
-    const data = ["--data", text, "--windows", "3", "--set", "context=40"];
-    const { status, stdout, stderr } = await modc([...SMALL, "--batch", "2", "--length", "33", ...data]);
-    const lines = stdout.trimEnd().split("\n");
-    expect(lines.at(-1)).toBe("everything holds");
-    expect(lines.map((l) => l.split(/ +/).slice(0, 3).join(" ").trim())).toEqual([
-      ...["passes", "operators", "program", "causality", "rows"].map((what) => `holds ${what} causal`),
-      ...["passes", "operators", "program"].map((what) => `holds ${what} top-k`),
-      "note causality top-k",
-      "holds rows top-k",
-      "holds steps causal",
-      "note agreement layers.1.chosen:",
-      "note perplexity top-k",
-      "note perplexity causal",
-      "everything holds",
-    ]);
-    expect(lines[3]).toContain("for prefixes of 1, 3, 7, 15, 31, 32 tokens");
-    expect(lines.find((l) => l.includes("agreement"))).toMatch(
-      /both rules agree on \d+\.\d% of the tokens; top-k computes 12\.5%/,
-    );
-    expect(stderr).toContain("note: no --weights");
-    expect(status).toBe(0);
-  });
+  it(
+    "says of a sound model that everything holds, prompts and steps included, and how its rules agree on a text",
+    { tags: "long" },
+    async () => {
+      const text = folder.file("text.txt", "all my means are sane, my motive and my object mad. ".repeat(12));
+      const data = ["--data", text, "--windows", "3", "--set", "context=40"];
+      const { status, stdout, stderr } = await modc([...SMALL, "--batch", "2", "--length", "33", ...data]);
+      const lines = stdout.trimEnd().split("\n");
+      expect(lines.at(-1)).toBe("everything holds");
+      expect(lines.map((l) => l.split(/ +/).slice(0, 3).join(" ").trim())).toEqual([
+        ...["passes", "operators", "program", "causality", "rows"].map((what) => `holds ${what} causal`),
+        ...["passes", "operators", "program"].map((what) => `holds ${what} top-k`),
+        "note causality top-k",
+        "holds rows top-k",
+        "holds steps causal",
+        "note agreement layers.1.chosen:",
+        "note perplexity top-k",
+        "note perplexity causal",
+        "everything holds",
+      ]);
+      expect(lines[3]).toContain("for prefixes of 1, 3, 7, 15, 31, 32 tokens");
+      expect(lines.find((l) => l.includes("agreement"))).toMatch(
+        /both rules agree on \d+\.\d% of the tokens; top-k computes 12\.5%/,
+      );
+      expect(stderr).toContain("note: no --weights");
+      expect(status).toBe(0);
+    },
+  );
 
   it("ends with 4 where a kernel is wrong, and writes a file that shows it and that later agrees", async () => {
     let printed = "";
@@ -88,7 +92,7 @@ describe("verify", () => {
     expect([ended.status, ended.stdout]).toEqual([status, ""]);
   });
 
-  it("takes live parameters at their defaults", async () => {
+  it("takes live parameters at their defaults", { tags: "long" }, async () => {
     const live = folder.file(
       "live.mod",
       `import { Layer, MoD } from "std"

@@ -50,7 +50,7 @@ describe("a weight that nothing reads", () => {
     ],
     ["generate", file, "--prompt", "Call", "--max-tokens", "1"],
     ...(soaking ? [["profile", file, "--length", "8", "--repeat", "1"]] : []),
-  ])("is told by %s, once", { timeout: 120_000 }, async (...words) => {
+  ])("is told by %s, once", { tags: "long", timeout: 120_000 }, async (...words) => {
     const { status, stderr } = await run(words);
     expect([status, times(stderr, "warning[unread-weight]")], stderr).toEqual([0, 1]);
   });

@@ -1,4 +1,5 @@
 // The programs of docs/export-onnx.md say what modc generates. Skipped, and saying so, where there is no runtime.
+// @module-tag long
 import { spawnSync } from "node:child_process";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
 // Experts on routes in ONNX, where no token takes the route: ONNX Runtime ends the process for what it ranks of no
 // rows. Skipped, and saying so, where Python has no onnx.
+// @module-tag long
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

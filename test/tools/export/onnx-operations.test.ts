@@ -1,5 +1,6 @@
 // Every operation of the language in ONNX, one small model for each way it is written: the runtime's results equal the
 // reference's. Skipped, and saying so, where Python has no onnx.
+// @module-tag long
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
 // Exported graphs in ONNX against the reference: results, choices, losses, and generation with caches. Skipped, and
 // saying so, where Python has no onnx.
+// @module-tag long
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -40,12 +40,19 @@ model M(dim: int = 8) {
 const HEAD = "x @ transpose(embed.table)";
 
 describe("stages", () => {
-  it("begin at each member of a list that is called in a loop, and at other blocks of the model", () => {
-    expect(units(example("moby"))).toEqual(["embed: embed", "layers *: ", "norm: norm embed.table"]);
-    expect(units(example("llama"))).toEqual(["inputs: embed", "layers *: ", "norm: norm embed"]);
-    const several = model("a: Linear(dim, dim)\n  b: Linear(dim, dim)", `x = x + a(x)\n    x = x + b(x)\n    ${HEAD}`);
-    expect(units(several)).toEqual(["embed: embed", "a: a", "b: b embed.table"]);
-  });
+  it(
+    "begin at each member of a list that is called in a loop, and at other blocks of the model",
+    { tags: "long" },
+    () => {
+      expect(units(example("moby"))).toEqual(["embed: embed", "layers *: ", "norm: norm embed.table"]);
+      expect(units(example("llama"))).toEqual(["inputs: embed", "layers *: ", "norm: norm embed"]);
+      const several = model(
+        "a: Linear(dim, dim)\n  b: Linear(dim, dim)",
+        `x = x + a(x)\n    x = x + b(x)\n    ${HEAD}`,
+      );
+      expect(units(several)).toEqual(["embed: embed", "a: a", "b: b embed.table"]);
+    },
+  );
 
   it("have names of their own, which are none of the model's", () => {
     const lists = (fields: string): readonly string[] =>

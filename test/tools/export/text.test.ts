@@ -28,7 +28,7 @@ model M() {
 const modelOf = (result: string): string => `model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { ${result} } }`;
 
 describe("the text of a folder", () => {
-  it("is that of moby, word for word", async () => {
+  it("is that of moby, word for word", { tags: "long" }, async () => {
     const { files } = exported(example("moby"), { file: "moby.mod" });
     expect([...files.keys()]).toEqual([
       "model.py",
@@ -97,23 +97,27 @@ describe("the text of a folder", () => {
     expect(JSON.parse(fileOf(LAMBDA, "keys.json"))).toEqual({ "class_.lambda_": "class.lambda" });
   });
 
-  it("writes equal blocks once, and lists of them as loops, however many there are", () => {
+  it("writes equal blocks once, and lists of them as loops, however many there are", { tags: "long" }, () => {
     const { files } = exported(example("moby"), { file: "moby.mod", set: { depth: "40" }, alone: true });
     const { files: few } = exported(example("moby"), { file: "moby.mod", set: { depth: "10" }, alone: true });
     const lines = (text: string | undefined): number => text!.split("\n").length;
     expect(lines(files.get("model.py"))).toBe(lines(few.get("model.py")));
   });
 
-  it.each([2, 3, 5])("writes a list of %i layers of two kinds as a loop, by the parameter of its period", (depth) => {
-    const set = { depth: String(depth), dim: "60", hidden: "20", vocab: "32" };
-    const text = fileOf(example("smollm-mod"), "model.py", set, false);
-    expect(text).toContain("if i % args.every == args.every - 1\n");
-    expect(text).toContain("for i in range(args.depth)\n");
-    for (const field of ["heads: int = 15", "kv_heads: int = 5", "every: int = 2"])
-      expect(text).toContain(`    ${field}\n`);
-    expect(text).toContain("    def head_dim(self) -> int:\n        return mt.quotient(self.dim, self.heads)\n");
-    expect(text).toContain("return mt.quotient(self.dim * self.kv_heads, self.heads)\n");
-  });
+  it.each([2, 3, 5])(
+    "writes a list of %i layers of two kinds as a loop, by the parameter of its period",
+    { tags: "long" },
+    (depth) => {
+      const set = { depth: String(depth), dim: "60", hidden: "20", vocab: "32" };
+      const text = fileOf(example("smollm-mod"), "model.py", set, false);
+      expect(text).toContain("if i % args.every == args.every - 1\n");
+      expect(text).toContain("for i in range(args.depth)\n");
+      for (const field of ["heads: int = 15", "kv_heads: int = 5", "every: int = 2"])
+        expect(text).toContain(`    ${field}\n`);
+      expect(text).toContain("    def head_dim(self) -> int:\n        return mt.quotient(self.dim, self.heads)\n");
+      expect(text).toContain("return mt.quotient(self.dim * self.kv_heads, self.heads)\n");
+    },
+  );
 
   it("names the source from the folder of the model", () => {
     const { files } = exported(example("moby"), { file: "/home/someone/models/moby.mod", alone: true });
@@ -121,7 +125,7 @@ describe("the text of a folder", () => {
     expect(files.get("model.py")).toContain("    Source: moby.mod:4.\n");
   });
 
-  it("tells numbers apart that are equal by chance, and takes sizes as arguments", () => {
+  it("tells numbers apart that are equal by chance, and takes sizes as arguments", { tags: "long" }, () => {
     const text = fileOf(example("llama"), "model.py", { hidden: "576", depth: "4" });
     const args = /class LlamaArgs:\n[^]*?\n\n\n/.exec(text)![0];
     for (const field of [
@@ -224,7 +228,7 @@ model M() {
     expect(text).not.toContain("def step");
   });
 
-  it("has all experts of a list as one, whose weights are the keys of each", () => {
+  it("has all experts of a list as one, whose weights are the keys of each", { tags: "long" }, () => {
     const { models, files } = exported(example("moe"), { set: { experts: "3", depth: "1" } });
     const text = files.get("model.py")!;
     expect(text).toContain("        self.weight = nn.Parameter(torch.empty(num_experts, d_out, d_in))\n");
@@ -236,7 +240,7 @@ model M() {
     expect(keys[`${mlp}.up.weight`]).toEqual([0, 1, 2].map((e) => `${mlp}.${e}.up.weight`));
   });
 
-  it("has a method for each function of a block that is called several times", () => {
+  it("has a method for each function of a block that is called several times", { tags: "long" }, () => {
     const text = fileOf(example("mor"), "model.py", { layers: "1" });
     for (const name of ["keys", "values", "forward"]) expect(text).toContain(`    def ${name}(self, x: Tensor`);
     expect(text).toContain("self.shared[0](h, self.shared[0].keys(h, axis), self.shared[0].values(h), axis)");

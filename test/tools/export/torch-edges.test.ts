@@ -1,5 +1,6 @@
 // Exported folders at the edges: names that Python has for itself, no tokens, NaN, and what they refuse in a sentence.
 // Skipped, and saying so, where Python has no torch.
+// @module-tag long
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
 // Forms of programs in PyTorch: each exported and held against the reference. Skipped, and saying so, where Python has
 // no torch.
+// @module-tag long
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

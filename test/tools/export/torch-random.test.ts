@@ -1,5 +1,6 @@
 // Random programs in PyTorch: results, losses, gradients, routes and steps of generation are those of the reference;
 // what has no form is refused by name. Skipped, and saying so, where Python has no torch.
+// @module-tag long
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

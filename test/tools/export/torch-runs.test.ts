@@ -1,5 +1,6 @@
 // Runs of exported folders: settings, data, models and checkpoints that they refuse in a sentence, and how they end.
 // Skipped, and saying so, where Python has no torch.
+// @module-tag long
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
 // Exported folders in PyTorch against the reference: results, losses, gradients and routes of the examples. Skipped,
 // and saying so, where Python has no torch.
+// @module-tag long
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

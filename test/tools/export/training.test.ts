@@ -1,6 +1,7 @@
 // Exported folders that train: on one process and on several the same losses and gradient norms, checkpoints of any
 // number of ranks, whole graphs, and runs that go on in PyTorch and come back. Skipped, and saying so, where Python has
 // no torch.
+// @module-tag long
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -129,38 +129,42 @@ const REQUESTS = [
 ] as const;
 
 describe("random edits", () => {
-  it("leave a server that answers, and diagnostics of the text as it is", { timeout: 3_600_000 }, async () => {
-    const r = random(seedOf(72));
-    const encoding: Encoding = r.below(2) === 0 ? "utf-16" : "utf-8";
-    const client = await Client.start({ capabilities: { general: { positionEncodings: [encoding] } } });
-    const names = soaking ? EXAMPLES : QUICK;
-    // 10,000 edits in a soak of one time.
-    for (let round = 0; round < (soaking ? cases(500) : 6); round++) {
-      const name = names[round % names.length]!;
-      const path = `${round}-${name}`;
-      let text = texts.get(name)!;
-      await client.open(path, text);
-      for (let version = 2; version <= 21; version++) {
-        const places = new Text(text, encoding);
-        const { start, end, text: by } = editOf(text, r);
-        // A position lies neither within the end of a line nor within a character.
-        const whole = (at: number): number => places.offsetAt(places.positionAt(at));
-        const edit = { start: whole(start), end: whole(end), text: by };
-        text = applied(text, edit);
-        client.texts.set(path, { text, version });
-        await client.connection.sendNotification("textDocument/didChange", {
-          textDocument: { uri: client.uri(path), version },
-          contentChanges: [{ range: places.rangeOf(edit), text: edit.text }],
-        });
-        if (r.below(3) === 0) await ask(client, path, text, REQUESTS[r.below(REQUESTS.length)]!, r);
-        if (r.below(4) > 0) continue;
-        await expectShown(client, path, version, expectedOf(client.uri(path), text, encoding), text);
+  it(
+    "leave a server that answers, and diagnostics of the text as it is",
+    { tags: "long", timeout: 3_600_000 },
+    async () => {
+      const r = random(seedOf(72));
+      const encoding: Encoding = r.below(2) === 0 ? "utf-16" : "utf-8";
+      const client = await Client.start({ capabilities: { general: { positionEncodings: [encoding] } } });
+      const names = soaking ? EXAMPLES : QUICK;
+      // 10,000 edits in a soak of one time.
+      for (let round = 0; round < (soaking ? cases(500) : 6); round++) {
+        const name = names[round % names.length]!;
+        const path = `${round}-${name}`;
+        let text = texts.get(name)!;
+        await client.open(path, text);
+        for (let version = 2; version <= 21; version++) {
+          const places = new Text(text, encoding);
+          const { start, end, text: by } = editOf(text, r);
+          // A position lies neither within the end of a line nor within a character.
+          const whole = (at: number): number => places.offsetAt(places.positionAt(at));
+          const edit = { start: whole(start), end: whole(end), text: by };
+          text = applied(text, edit);
+          client.texts.set(path, { text, version });
+          await client.connection.sendNotification("textDocument/didChange", {
+            textDocument: { uri: client.uri(path), version },
+            contentChanges: [{ range: places.rangeOf(edit), text: edit.text }],
+          });
+          if (r.below(3) === 0) await ask(client, path, text, REQUESTS[r.below(REQUESTS.length)]!, r);
+          if (r.below(4) > 0) continue;
+          await expectShown(client, path, version, expectedOf(client.uri(path), text, encoding), text);
+        }
+        await client.close(path);
+        if (soaking && round % 50 === 49) process.stdout.write(`${20 * (round + 1)} edits\n`);
       }
-      await client.close(path);
-      if (soaking && round % 50 === 49) process.stdout.write(`${20 * (round + 1)} edits\n`);
-    }
-    expect(await client.stop()).toBe(0);
-  });
+      expect(await client.stop()).toBe(0);
+    },
+  );
 });
 
 /** Waits until these are shown: the last checks of a text may find more than the first. */

@@ -70,6 +70,7 @@ it("scores a page as lm-evaluation-harness does, by the loss that `modc eval` fi
 describe("requests that come at any moment", () => {
   it(
     "give the texts that they give alone, some of them cancelled, in streams that mix nothing",
+    { tags: "long", timeout: patience(60_000) },
     async () => {
       const rng = random(seedOf(16));
       const pick = <T>(list: readonly T[]): T => list[rng.below(list.length)]!;
@@ -125,6 +126,5 @@ describe("requests that come at any moment", () => {
       const all = /modc_run_sequences_count\{kind="step"\} (\d+)/.exec(page)![1];
       expect(largest[0]).toBeLessThan(Number(all)); // there were steps of several texts
     },
-    patience(60_000),
   );
 });

@@ -121,7 +121,7 @@ describe("a pooled result", () => {
     await model.close();
   });
 
-  it("has another device soon where its own is lost while nothing is asked", async () => {
+  it("has another device soon where its own is lost while nothing is asked", { tags: "long" }, async () => {
     const lossy = await openDevice();
     let lose = (): void => {};
     const lost = new Promise<{ reason: string; message: string }>((resolve) => {
@@ -232,7 +232,7 @@ describe("a server of embeddings", () => {
     await model.close();
   });
 
-  it("becomes ready again without a request, which a balancer would not send", async () => {
+  it("becomes ready again without a request, which a balancer would not send", { tags: "long" }, async () => {
     let [current, fails] = [await openDevice(), 1];
     const model = await openEngine(file(), {
       device: current,

@@ -57,7 +57,7 @@ describe("a form", () => {
     expect(new Set(json.choices.map(({ message }: { message: { content: string } }) => message.content)).size).toBe(4);
   });
 
-  it("is of random schemas too", async () => {
+  it("is of random schemas too", { tags: "long" }, async () => {
     const part = fc.constantFrom(
       { type: "boolean" },
       { type: "integer" },
@@ -81,7 +81,7 @@ describe("a form", () => {
     );
   });
 
-  it("gives the same text beside others, with penalties and filters, and in a stream", async () => {
+  it("gives the same text beside others, with penalties and filters, and in a stream", { tags: "long" }, async () => {
     const held = { response_format: format(schema), seed: 7, top_p: 0.9, presence_penalty: 0.5, max_tokens: 300 };
     const alone = (await chat(held)).json.choices[0].message.content;
     const [beside, other, plain, stream] = await Promise.all([

@@ -52,7 +52,7 @@ async function streamed(i: number, heard: () => void): Promise<string> {
     .join("");
 }
 
-it("goes on with each stream, and is not ready meanwhile", { timeout: 120_000 }, async () => {
+it("goes on with each stream, and is not ready meanwhile", { tags: "long", timeout: 120_000 }, async () => {
   const streams = Array.from({ length: STREAMS }, (_, i) => i);
   const wanted: string[] = [];
   for (const i of streams) wanted.push(await streamed(i, () => {}));

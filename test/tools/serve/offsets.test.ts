@@ -69,45 +69,53 @@ describe("offsets of a completion", () => {
     expect(await promptOffsets(tokenizer, tokens, "a b", NEVER)).toEqual([0, 0, 1, 1]);
   });
 
-  it("are those of the character that a token's first byte belongs to, whatever the bytes", async () => {
-    const rng = random(5);
-    const decode = (tokens: readonly number[]): string =>
-      new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(tokens));
-    const place = (all: readonly number[], i: number): number => Array.from(decode(all.slice(0, i + 1))).length - 1;
-    for (let round = 0; round < 300; round++) {
-      const prompt = [...broken(rng, 1 + rng.below(12)), 0x78];
-      const said = broken(rng, 1 + rng.below(16));
-      const { server } = scripted("", { script: { says: () => said } });
-      const body = { prompt, max_tokens: said.length, logprobs: 0 };
-      const echoed = (await ask(server, "/v1/completions", { ...body, echo: true })).json.choices[0];
-      const all = [...prompt, ...said];
-      expect(echoed.text).toBe(decode(all));
-      expect(echoed.logprobs.text_offset, String(all)).toEqual(all.map((_, i) => place(all, i)));
-      const own = (await ask(server, "/v1/completions", body)).json.choices[0];
-      expect(own.text).toBe(decode(said));
-      expect(own.logprobs.text_offset, String(said)).toEqual(said.map((_, i) => place(said, i)));
-    }
-  });
-
-  it("never decrease, and whole tokens stand at theirs, also behind a prompt that ends in a character", async () => {
-    const rng = random(6);
-    for (let round = 0; round < 300; round++) {
-      const [prompt, said] = [broken(rng, 1 + rng.below(5)), broken(rng, 1 + rng.below(8))];
-      const { server } = scripted("", { script: { says: () => said } });
-      for (const echo of [false, true]) {
-        const body = { prompt, max_tokens: said.length, logprobs: 0, echo };
-        const { text, logprobs } = (await ask(server, "/v1/completions", body)).json.choices[0];
-        expectPlaced(text, logprobs.tokens, logprobs.text_offset);
+  it(
+    "are those of the character that a token's first byte belongs to, whatever the bytes",
+    { tags: "long" },
+    async () => {
+      const rng = random(5);
+      const decode = (tokens: readonly number[]): string =>
+        new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(tokens));
+      const place = (all: readonly number[], i: number): number => Array.from(decode(all.slice(0, i + 1))).length - 1;
+      for (let round = 0; round < 300; round++) {
+        const prompt = [...broken(rng, 1 + rng.below(12)), 0x78];
+        const said = broken(rng, 1 + rng.below(16));
+        const { server } = scripted("", { script: { says: () => said } });
+        const body = { prompt, max_tokens: said.length, logprobs: 0 };
+        const echoed = (await ask(server, "/v1/completions", { ...body, echo: true })).json.choices[0];
+        const all = [...prompt, ...said];
+        expect(echoed.text).toBe(decode(all));
+        expect(echoed.logprobs.text_offset, String(all)).toEqual(all.map((_, i) => place(all, i)));
+        const own = (await ask(server, "/v1/completions", body)).json.choices[0];
+        expect(own.text).toBe(decode(said));
+        expect(own.logprobs.text_offset, String(said)).toEqual(said.map((_, i) => place(said, i)));
       }
-    }
-    const { server } = scripted("", { script: { says: () => [0x61] } });
-    const body = { prompt: [0x78, 0xe2], max_tokens: 1, logprobs: 0 };
-    expect((await ask(server, "/v1/completions", body)).json.choices[0]).toMatchObject({ text: "a" });
-    const echoed = (await ask(server, "/v1/completions", { ...body, echo: true })).json.choices[0];
-    expect(echoed).toMatchObject({ text: "x\ufffda", logprobs: { text_offset: [0, 1, 2] } });
-  });
+    },
+  );
 
-  it("are so where tokens have several bytes, of which some begin or end a character", async () => {
+  it(
+    "never decrease, and whole tokens stand at theirs, also behind a prompt that ends in a character",
+    { tags: "long" },
+    async () => {
+      const rng = random(6);
+      for (let round = 0; round < 300; round++) {
+        const [prompt, said] = [broken(rng, 1 + rng.below(5)), broken(rng, 1 + rng.below(8))];
+        const { server } = scripted("", { script: { says: () => said } });
+        for (const echo of [false, true]) {
+          const body = { prompt, max_tokens: said.length, logprobs: 0, echo };
+          const { text, logprobs } = (await ask(server, "/v1/completions", body)).json.choices[0];
+          expectPlaced(text, logprobs.tokens, logprobs.text_offset);
+        }
+      }
+      const { server } = scripted("", { script: { says: () => [0x61] } });
+      const body = { prompt: [0x78, 0xe2], max_tokens: 1, logprobs: 0 };
+      expect((await ask(server, "/v1/completions", body)).json.choices[0]).toMatchObject({ text: "a" });
+      const echoed = (await ask(server, "/v1/completions", { ...body, echo: true })).json.choices[0];
+      expect(echoed).toMatchObject({ text: "x\ufffda", logprobs: { text_offset: [0, 1, 2] } });
+    },
+  );
+
+  it("are so where tokens have several bytes, of which some begin or end a character", { tags: "long" }, async () => {
     const tokenizer = await parseTokenizer(gpt2Json(), "gpt2");
     const rng = random(7);
     const parts = Array.from({ length: tokenizer.vocabulary - 1 }, (_, id) => id).filter((id) =>
@@ -168,17 +176,21 @@ describe("offsets of a completion", () => {
     expect(more).toBeLessThan(5 * some);
   });
 
-  it("are there for prompts of more tokens than a call takes arguments", async () => {
-    const tokenizer = await bert();
-    for (const [text, first] of [
-      ["hello [SEP]x" + " x".repeat(140_000), [0, 6, 11]],
-      ["Hello" + " X".repeat(140_000), [0, 5, 7]],
-    ] as const) {
-      const offsets = await promptOffsets(tokenizer, tokenizer.encode(text), text, NEVER);
-      expect(offsets.slice(0, 3)).toEqual(first);
-      expect(offsets.at(-1)).toBe(text.length - 2);
-    }
-  }, 240_000);
+  it(
+    "are there for prompts of more tokens than a call takes arguments",
+    { tags: "long", timeout: 240_000 },
+    async () => {
+      const tokenizer = await bert();
+      for (const [text, first] of [
+        ["hello [SEP]x" + " x".repeat(140_000), [0, 6, 11]],
+        ["Hello" + " X".repeat(140_000), [0, 5, 7]],
+      ] as const) {
+        const offsets = await promptOffsets(tokenizer, tokenizer.encode(text), text, NEVER);
+        expect(offsets.slice(0, 3)).toEqual(first);
+        expect(offsets.at(-1)).toBe(text.length - 2);
+      }
+    },
+  );
 
   it("leave chats whole: the texts of all tokens are the content, also where it ends in a character", async () => {
     const rng = random(8);

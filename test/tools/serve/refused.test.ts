@@ -120,7 +120,7 @@ describe("fields", () => {
     expect(id.text + text.text + refused.text).not.toContain("secret");
   });
 
-  it("with a text that the tokenizer may read without end stop nobody else", async () => {
+  it("with a text that the tokenizer may read without end stop nobody else", { tags: "long" }, async () => {
     const vocab = { a: 0, "!": 1 };
     const pre_tokenizer = { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated" };
     const json = JSON.stringify({ model: { type: "BPE", vocab, merges: [] }, pre_tokenizer });

@@ -221,7 +221,7 @@ describe("a socket", () => {
     expect((await running).status).toBe(200);
   });
 
-  it("lets go of a client that does not read, when its time is up", async () => {
+  it("lets go of a client that does not read, when its time is up", { tags: "long" }, async () => {
     const says = (): readonly number[] => Array<number>(50_000).fill(120);
     const { engine, port } = await opened({
       limits: { seconds: 0.3 },
@@ -288,7 +288,7 @@ describe("a socket", () => {
     open = null;
   });
 
-  it("sends what it has answered to its last byte before it ends", async () => {
+  it("sends what it has answered to its last byte before it ends", { tags: "long" }, async () => {
     const { engine, port } = await opened({ script: { model: { context: 500_000 } } });
     const socket = await silent(port);
     const body = JSON.stringify({ prompt: "x".repeat(400_000), echo: true, max_tokens: 0, n: 20 });
@@ -317,7 +317,7 @@ describe("a socket", () => {
     open = null;
   });
 
-  it("closes on those who never read what they are answered", async () => {
+  it("closes on those who never read what they are answered", { tags: "long" }, async () => {
     const says = (): readonly number[] => Array<number>(50_000).fill(120);
     const before = (_: unknown, i: number): Promise<void> | undefined => (i < 49_999 ? undefined : later(60_000));
     const codes: unknown[] = [];

@@ -65,7 +65,7 @@ async function tokens(
 }
 
 describe("a session", () => {
-  it("goes on from a text, several, or tokens, as its generator does", async () => {
+  it("goes on from a text, several, or tokens, as its generator does", { tags: "long" }, async () => {
     const { generation } = compileGeneration(readFileSync(join(examples, "moby.mod"), "utf8"), {
       target: device.target,
     });

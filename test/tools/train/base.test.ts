@@ -173,7 +173,7 @@ describe("checkpoints of trained weights", () => {
     return path;
   };
 
-  it("go on, are merged and folded, and refuse a changed base", async () => {
+  it("go on, are merged and folded, and refuse a changed base", { tags: "long" }, async () => {
     const notes: string[] = [];
     const { output } = await train(adapted, options({ steps: 2, onNote: (note) => void notes.push(note) }));
     expect(notes).toEqual(["2 of 5 weights are not in base.safetensors and start from seed 0: map.lora.a, map.lora.b"]);
@@ -270,34 +270,38 @@ describe("checkpoints of trained weights", () => {
     for (const source of [from, to, trained]) await source.close();
   });
 
-  it("lie over a base in blocks on the device, and a resumed run goes on to the same bytes", async () => {
-    const quantized = join(folder.path, "q4-device.safetensors");
-    await run(["init", dense, "--weights", base, "--weights-as", "q4", "-o", quantized]);
-    const notes: string[] = [];
-    const onNote = (note: string): void => void notes.push(note);
-    const blocks = { weights: quantized, precision: { weights: "q4" }, onNote } as const;
-    const losses: (number | null)[] = [];
-    for (const save of ["trained", "all"] as const) {
-      const [whole, parts] = [options({ ...blocks, save }), options({ ...blocks, save, steps: 2 })];
-      const ended = await train(adapted, whole);
-      losses.push(ended.loss);
-      await train(adapted, parts);
-      const { checkpoint } = await train(null, { output: parts.output, resume: true, steps: 4, device, onNote });
-      for (const file of ["model.safetensors", "state.safetensors"])
-        expect(readFileSync(join(checkpoint!, file)).equals(readFileSync(join(ended.checkpoint!, file)))).toBe(true);
-      const values = await valuesIn(ended.checkpoint!);
-      expect(values["map.weight"]).toEqual((await valuesIn(quantized, DENSE))["map.weight"]);
-    }
-    // The table lies in blocks twice: for lookups, and in the panels of the product.
-    expect(new Set(notes.filter((note) => note.includes("q4, instead")))).toEqual(
-      new Set(["the frozen weights take 9.6 KiB in q4, instead of 36 KiB in f32"]),
-    );
-    // Blocks keep the values of blocks: the same losses as in f32, but for rounding.
-    const { loss } = await train(adapted, options({ weights: quantized }));
-    for (const other of losses) expect(other).toBeCloseTo(loss!, 5);
-    const { loss: unrounded } = await train(adapted, options());
-    expect(Math.abs(unrounded! - loss!)).toBeGreaterThan(1e-4);
-  });
+  it(
+    "lie over a base in blocks on the device, and a resumed run goes on to the same bytes",
+    { tags: "long" },
+    async () => {
+      const quantized = join(folder.path, "q4-device.safetensors");
+      await run(["init", dense, "--weights", base, "--weights-as", "q4", "-o", quantized]);
+      const notes: string[] = [];
+      const onNote = (note: string): void => void notes.push(note);
+      const blocks = { weights: quantized, precision: { weights: "q4" }, onNote } as const;
+      const losses: (number | null)[] = [];
+      for (const save of ["trained", "all"] as const) {
+        const [whole, parts] = [options({ ...blocks, save }), options({ ...blocks, save, steps: 2 })];
+        const ended = await train(adapted, whole);
+        losses.push(ended.loss);
+        await train(adapted, parts);
+        const { checkpoint } = await train(null, { output: parts.output, resume: true, steps: 4, device, onNote });
+        for (const file of ["model.safetensors", "state.safetensors"])
+          expect(readFileSync(join(checkpoint!, file)).equals(readFileSync(join(ended.checkpoint!, file)))).toBe(true);
+        const values = await valuesIn(ended.checkpoint!);
+        expect(values["map.weight"]).toEqual((await valuesIn(quantized, DENSE))["map.weight"]);
+      }
+      // The table lies in blocks twice: for lookups, and in the panels of the product.
+      expect(new Set(notes.filter((note) => note.includes("q4, instead")))).toEqual(
+        new Set(["the frozen weights take 9.6 KiB in q4, instead of 36 KiB in f32"]),
+      );
+      // Blocks keep the values of blocks: the same losses as in f32, but for rounding.
+      const { loss } = await train(adapted, options({ weights: quantized }));
+      for (const other of losses) expect(other).toBeCloseTo(loss!, 5);
+      const { loss: unrounded } = await train(adapted, options());
+      expect(Math.abs(unrounded! - loss!)).toBeGreaterThan(1e-4);
+    },
+  );
 
   it("need trained weights for a type of the others, whatever begins the run, and cannot change it", async () => {
     const command = ["train", adapted, "--data", data, "-o", join(folder.path, "refused"), "--weights-as", "q8"];

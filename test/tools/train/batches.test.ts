@@ -32,7 +32,7 @@ describe("batches", () => {
     expect(await targetsOf(true, null)).toEqual([6, 0, 7, 8, 0, 9, 4, 3]);
   });
 
-  it.skipIf(!hasTorch)(`have them so in an exported train.py too${torchNote}`, () => {
+  it.skipIf(!hasTorch)(`have them so in an exported train.py too${torchNote}`, { tags: "long" }, () => {
     const code =
       "import sys, types; sys.path.insert(0, sys.argv[1]); import data\n" +
       "tokens = data.Tokens(sys.argv[2], 1, 0)\n" +

@@ -227,6 +227,7 @@ describe("where the disk refuses,", () => {
     ["EACCES", "permission denied", 9],
   ] as const)(
     "%s is said, and earlier files are intact, at whichever moment it happens",
+    { tags: "long" },
     async (code, reason, apart) => {
       let moments = 0;
       for (let at = 1; ; at += apart) {

@@ -13,6 +13,7 @@ const SLACK = 24e6;
 
 it(
   `${STEPS} steps, with validation and state read in between, end with the memory they began with`,
+  { tags: "long", timeout: 120_000 * Number(process.env["SOAK"] ?? "1") },
   async () => {
     const device = await testDevice();
     const set = { dim: "16", heads: "2", depth: "2", vocab: "13", context: "16", capacity: "50%" };
@@ -58,5 +59,4 @@ it(
     }
     expect(late.growthSince(early)).toBeLessThan(SLACK);
   },
-  120_000 * Number(process.env["SOAK"] ?? "1"),
 );

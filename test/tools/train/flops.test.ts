@@ -50,7 +50,7 @@ describe("the operations of a step", () => {
     expect((two - 2 * added) / weights).toBeLessThan(30);
   });
 
-  it("are told by the trainer for the capacity of each step", async () => {
+  it("are told by the trainer for the capacity of each step", { tags: "long" }, async () => {
     const device = await testDevice();
     const programs = compiled(1, device.target);
     const trainer = await createTrainer({

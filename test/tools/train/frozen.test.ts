@@ -132,48 +132,55 @@ describe.each(MODELS)("$name", { timeout: 60_000 }, (model) => {
   // Kernels for GPUs compile slowly here: in the short run they are tried on the smallest model.
   const classes = soaking ? CLASSES : (["own"] as const);
   const ways = types.flatMap((weights) => classes.map((as) => [weights, as] as const));
-  it.each(ways)("a step in %s by %s kernels takes the gradients of the dequantized weights", async (weights, as) => {
-    const programs = compiled(model, device, weights, { as });
-    const values = storedBy(programs);
-    const trainer = await trainerOf(device, programs);
-    const batch = batchOf(1);
-    const before = await trainer.state();
-    const { loss } = await trainer.step([batch], { learningRate: 1 });
-    const after = await trainer.state();
-    const { graph, model: own } = lowered(model.source, { set: model.set });
-    const asValues = (data: ArrayLike<number>, shape: readonly number[]) => ({ shape, data: Float64Array.from(data) });
-    const given: Given = {
-      inputs: new Map(Object.entries(batch.inputs).map(([name, data]) => [name, asValues(data, [ROWS, LENGTH])])),
-      weights: new Map(
-        own.weights.map((w) => [
-          w.path,
-          asValues(values(programs.step.weights.find((p) => p.path === w.path)!), w.shape),
-        ]),
-      ),
-    };
-    const forced = choicesOf(graph, given);
-    const fixed = held(graph, given, forced);
-    const rng = random(4);
-    let compared = 0;
-    for (const path of soaking ? programs.trained : programs.trained.slice(-6)) {
-      const change = Float64Array.from(after.get(path)!.data, (x, i) => before.get(path)!.data[i]! - x);
-      const direction = change.map(() => rng.normal());
-      const found = difference(fixed.graph, fixed.given, forced, { kind: "weight", name: path }, direction, 1e-4);
-      if (found === null) continue;
-      const along = change.reduce((sum, g, i) => sum + g * direction[i]!, 0);
-      const size = Math.sqrt(change.reduce((sum, g) => sum + g * g, 0));
-      expect(Math.abs(along - found), path).toBeLessThan(1e-3 * Math.max(size, 1e-2));
-      compared++;
-    }
-    expect(compared).toBeGreaterThan(1);
-    const whole = await trainerOf(device, compiled(model, device, "f32", { as }), values);
-    expect((await whole.step([batch], { learningRate: 1 })).loss).toBeCloseTo(loss, 4);
-    const rounded = await trainerOf(device, compiled(model, device, "f32", { as }));
-    expect(Math.abs((await rounded.step([batch], { learningRate: 1 })).loss - loss)).toBeGreaterThan(1e-5);
-    for (const one of [trainer, whole, rounded]) one.dispose();
-  });
+  it.each(ways)(
+    "a step in %s by %s kernels takes the gradients of the dequantized weights",
+    { tags: "long" },
+    async (weights, as) => {
+      const programs = compiled(model, device, weights, { as });
+      const values = storedBy(programs);
+      const trainer = await trainerOf(device, programs);
+      const batch = batchOf(1);
+      const before = await trainer.state();
+      const { loss } = await trainer.step([batch], { learningRate: 1 });
+      const after = await trainer.state();
+      const { graph, model: own } = lowered(model.source, { set: model.set });
+      const asValues = (data: ArrayLike<number>, shape: readonly number[]) => ({
+        shape,
+        data: Float64Array.from(data),
+      });
+      const given: Given = {
+        inputs: new Map(Object.entries(batch.inputs).map(([name, data]) => [name, asValues(data, [ROWS, LENGTH])])),
+        weights: new Map(
+          own.weights.map((w) => [
+            w.path,
+            asValues(values(programs.step.weights.find((p) => p.path === w.path)!), w.shape),
+          ]),
+        ),
+      };
+      const forced = choicesOf(graph, given);
+      const fixed = held(graph, given, forced);
+      const rng = random(4);
+      let compared = 0;
+      for (const path of soaking ? programs.trained : programs.trained.slice(-6)) {
+        const change = Float64Array.from(after.get(path)!.data, (x, i) => before.get(path)!.data[i]! - x);
+        const direction = change.map(() => rng.normal());
+        const found = difference(fixed.graph, fixed.given, forced, { kind: "weight", name: path }, direction, 1e-4);
+        if (found === null) continue;
+        const along = change.reduce((sum, g, i) => sum + g * direction[i]!, 0);
+        const size = Math.sqrt(change.reduce((sum, g) => sum + g * g, 0));
+        expect(Math.abs(along - found), path).toBeLessThan(1e-3 * Math.max(size, 1e-2));
+        compared++;
+      }
+      expect(compared).toBeGreaterThan(1);
+      const whole = await trainerOf(device, compiled(model, device, "f32", { as }), values);
+      expect((await whole.step([batch], { learningRate: 1 })).loss).toBeCloseTo(loss, 4);
+      const rounded = await trainerOf(device, compiled(model, device, "f32", { as }));
+      expect(Math.abs((await rounded.step([batch], { learningRate: 1 })).loss - loss)).toBeGreaterThan(1e-5);
+      for (const one of [trainer, whole, rounded]) one.dispose();
+    },
+  );
 
-  it("validation and micro-batches read the same values, and memory is spared", async () => {
+  it("validation and micro-batches read the same values, and memory is spared", { tags: "long" }, async () => {
     const programs = compiled(model, device, types[0]!, { microBatches: 2 });
     const trainer = await trainerOf(device, programs, starting, 2);
     const [one, other] = [batchOf(1), batchOf(2)];

@@ -159,7 +159,7 @@ model M(vocab: int = 256, dim: int = 6, n: int = 5) {
   const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
   const [ROWS, LENGTH, N] = [4, 12, 5];
 
-  it.each(CHOICES)("are those of the choice, %s, also in parts", async (_, choice, dropped) => {
+  it.each(CHOICES)("are those of the choice, %s, also in parts", { tags: "long" }, async (_, choice, dropped) => {
     const source = mixture(choice);
     const rng = random(5);
     const words = (): Uint32Array => Uint32Array.from({ length: ROWS * LENGTH }, () => rng.below(256));

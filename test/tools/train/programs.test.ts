@@ -12,7 +12,7 @@ const TRAINED = ["", "norm", "layers.0", "layers.1", "embed", "layers.1.router",
 describe.each(DEVICE_CLASSES)("for %s, a training step of moby.mod compiles where", (device) => {
   const turn = DEVICE_CLASSES.indexOf(device);
   // In the short run half of them for each class, in turn, each with one of the two numbers.
-  it.each(byTurns(TRAINED, 2, turn))("%j learns", (only) => {
+  it.each(byTurns(TRAINED, 2, turn))("%j learns", { tags: "long" }, (only) => {
     for (const microBatches of byTurns([1, 2], 2, Math.floor((turn + TRAINED.indexOf(only)) / 2))) {
       const { programs } = compileTraining(
         { source: exampleSource("moby.mod"), file: "moby.mod", set: { depth: soaking ? "3" : "2" } },

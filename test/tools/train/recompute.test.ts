@@ -48,7 +48,7 @@ describe("layers that are computed again", () => {
     expect(() => compiled({ recompute: "layers.0, layres.2" })).toThrow(/no layer is called layres.2/);
   });
 
-  it("are as few as a budget needs, and a budget that does not suffice says what would", () => {
+  it("are as few as a budget needs, and a budget that does not suffice says what would", { tags: "long" }, () => {
     const [none, all] = [bytes(compiled()), bytes(compiled({ recompute: "all" }))];
     expect(all).toBeLessThan(none);
     const within = (most: number): TrainingPrograms =>
@@ -72,7 +72,7 @@ describe("layers that are computed again", () => {
     expect(bytes(programs) - rest - memoryOf(step, { max, inFlight: IN_FLIGHT }).total).toBe(largest);
   });
 
-  it("are counted for the largest values that live parameters will have", () => {
+  it("are counted for the largest values that live parameters will have", { tags: "long" }, () => {
     const source = exampleSource("moby.mod").replace("capacity: ratio", "live capacity: ratio");
     const at = (live: Readonly<Record<string, number>>): number => {
       const { programs } = compileTraining(
@@ -89,7 +89,7 @@ describe("layers that are computed again", () => {
     );
   });
 
-  it("leave loss and gradients what they are, to rounding", async () => {
+  it("leave loss and gradients what they are, to rounding", { tags: "long" }, async () => {
     const device = await testDevice();
     const rng = random(4);
     const words = (): Uint32Array => Uint32Array.from({ length: ROWS * LENGTH }, () => rng.below(13));

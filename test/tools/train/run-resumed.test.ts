@@ -160,33 +160,37 @@ describe("a run that goes on", () => {
 });
 
 describe("kill -9 at random moments", () => {
-  it("and going on each time ends with the bytes of a run that was not disturbed", async () => {
-    await undisturbed;
-    const output = place();
-    const child = childOf(new URL("./children/train.ts", import.meta.url));
-    let x = Number(process.env["SOAK_SEED"] ?? "0") + 4711;
-    let killed = 0;
-    for (let done = false; !done;) {
-      const run = spawn(process.execPath, [child, output, data, JSON.stringify(settings)], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      let said = "";
-      run.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
-      const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
-      await new Promise((resolve) => run.stdout.once("data", resolve));
-      x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-      // Each attempt runs longer, so that the run comes to an end.
-      const timer = setTimeout(() => run.kill("SIGKILL"), 15 + (x >>> 24) * 0.5 + 80 * killed);
-      expect([0, null], "it ends well, or is killed").toContain(await ended);
-      clearTimeout(timer);
-      done = said.includes("done");
-      if (!done) killed++;
-    }
-    expect(killed).toBeGreaterThan(0);
-    for (const file of ["model.safetensors", "state.safetensors"])
-      expect(last(output, file).equals(last(whole, file)), file).toBe(true);
-    const steps: number[] = [];
-    for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "step") steps.push(entry.step);
-    expect(steps).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
-  }, 120_000);
+  it(
+    "and going on each time ends with the bytes of a run that was not disturbed",
+    { tags: "long", timeout: 120_000 },
+    async () => {
+      await undisturbed;
+      const output = place();
+      const child = childOf(new URL("./children/train.ts", import.meta.url));
+      let x = Number(process.env["SOAK_SEED"] ?? "0") + 4711;
+      let killed = 0;
+      for (let done = false; !done;) {
+        const run = spawn(process.execPath, [child, output, data, JSON.stringify(settings)], {
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+        let said = "";
+        run.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+        const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
+        await new Promise((resolve) => run.stdout.once("data", resolve));
+        x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+        // Each attempt runs longer, so that the run comes to an end.
+        const timer = setTimeout(() => run.kill("SIGKILL"), 15 + (x >>> 24) * 0.5 + 80 * killed);
+        expect([0, null], "it ends well, or is killed").toContain(await ended);
+        clearTimeout(timer);
+        done = said.includes("done");
+        if (!done) killed++;
+      }
+      expect(killed).toBeGreaterThan(0);
+      for (const file of ["model.safetensors", "state.safetensors"])
+        expect(last(output, file).equals(last(whole, file)), file).toBe(true);
+      const steps: number[] = [];
+      for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "step") steps.push(entry.step);
+      expect(steps).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    },
+  );
 });

@@ -58,7 +58,7 @@ describe("the example of a threshold that follows a capacity", () => {
     expect(outputs.get("state.layer.cut")!.data[0]).toBeCloseTo(before + 0.25 * (mean - before), 12);
   });
 
-  it("lets all tokens through at first, and about its share after some steps", async () => {
+  it("lets all tokens through at first, and about its share after some steps", { tags: "long" }, async () => {
     const device = await modelDevice();
     const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.95, eps: 1e-8 } as const;
     const { programs } = compileTraining(

@@ -1,4 +1,5 @@
 // `train` of the library: from a model's file and a text to a trained model, in one call.
+// @module-tag long
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

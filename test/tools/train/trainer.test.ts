@@ -180,7 +180,7 @@ describe("a trainer", () => {
     device = await modelDevice();
   });
 
-  it("takes the step of one batch in micro-batches", async () => {
+  it("takes the step of one batch in micro-batches", { tags: "long" }, async () => {
     const sgd = { kind: "sgd", momentum: 0.9, nesterov: false } as const;
     const [whole, parts] = [compiled(device, 1, { optimizer: sgd }), compiled(device, 2, { optimizer: sgd })];
     const big = batchOf(8, 4); // at none of its choices two scores are so close that a rounding decides
@@ -229,7 +229,7 @@ describe("a trainer", () => {
     trainer.dispose();
   });
 
-  it("says which value went wrong first, and keeps what it had", async () => {
+  it("says which value went wrong first, and keeps what it had", { tags: "long" }, async () => {
     const programs = compiled(device);
     const trainer = await trainerOf(device, programs);
     await trainer.step([batchOf(1)], { learningRate: 0.01 });

@@ -71,7 +71,7 @@ it("choices are none without units", () => {
 
 it(
   "products and attention on units are measured, and give what the host does",
-  { timeout: 60_000 },
+  { tags: "long", timeout: 60_000 },
   async (context) => {
     const device = await matrixDevice();
     if (typeof device === "string") {

@@ -163,7 +163,7 @@ describe("verify", () => {
     expect(await checkReproduction({ device }, file, passes)).toBeNull();
   });
 
-  it("names a kernel that is wrong only in what it is fused with", async () => {
+  it("names a kernel that is wrong only in what it is fused with", { tags: "long" }, async () => {
     const dense = graphOf("generate", DENSE);
     // The gated network behind a product, which alone is another kernel.
     const amend = (program: Program): Program =>

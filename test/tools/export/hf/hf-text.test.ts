@@ -21,34 +21,38 @@ model M(vocab: int = 8${more}) {
 const modeling = (source: string): string => exportedWithCode(source, { alone: true }).files.get("modeling_m.py")!;
 
 describe("the text of a folder of Hugging Face", () => {
-  it("is that of moby: a configuration by readable names, and the model as transformers have them", async () => {
-    const { files, keys } = exportedWithCode(example("moby"), { file: "moby.mod" });
-    expect([...files.keys()]).toEqual([
-      "config.json",
-      "configuration_moby.py",
-      "modeling_moby.py",
-      "modc_hf.py",
-      "modc_torch.py",
-      "modc_axes.py",
-      "modc_entries.py",
-      "modc_losses.py",
-      "modc_caches.py",
-      "README.md",
-    ]);
-    expect(JSON.parse(files.get("config.json")!)).toMatchObject({
-      model_type: "modc_moby",
-      architectures: ["ModcMobyForCausalLM"],
-      auto_map: { AutoModelForCausalLM: "modeling_moby.ModcMobyForCausalLM" },
-      depth: 6,
-      capacity: 0.125,
-      torch_dtype: "float32",
-    });
-    const text = files.get("modeling_moby.py")!;
-    await expect(text.slice(text.indexOf("class ModcMobyForCausalLM"))).toMatchFileSnapshot("moby.golden.py");
-    expect(keys.get("layers.1.inner.mlp.up.weight")).toBe("layers.1.inner.mlp.up.weight");
-    for (const [name, own] of files)
-      if (name.endsWith(".py")) expect(own.match(/^(?:from|import) modc_\w+/m), name).toBeNull();
-  });
+  it(
+    "is that of moby: a configuration by readable names, and the model as transformers have them",
+    { tags: "long" },
+    async () => {
+      const { files, keys } = exportedWithCode(example("moby"), { file: "moby.mod" });
+      expect([...files.keys()]).toEqual([
+        "config.json",
+        "configuration_moby.py",
+        "modeling_moby.py",
+        "modc_hf.py",
+        "modc_torch.py",
+        "modc_axes.py",
+        "modc_entries.py",
+        "modc_losses.py",
+        "modc_caches.py",
+        "README.md",
+      ]);
+      expect(JSON.parse(files.get("config.json")!)).toMatchObject({
+        model_type: "modc_moby",
+        architectures: ["ModcMobyForCausalLM"],
+        auto_map: { AutoModelForCausalLM: "modeling_moby.ModcMobyForCausalLM" },
+        depth: 6,
+        capacity: 0.125,
+        torch_dtype: "float32",
+      });
+      const text = files.get("modeling_moby.py")!;
+      await expect(text.slice(text.indexOf("class ModcMobyForCausalLM"))).toMatchFileSnapshot("moby.golden.py");
+      expect(keys.get("layers.1.inner.mlp.up.weight")).toBe("layers.1.inner.mlp.up.weight");
+      for (const [name, own] of files)
+        if (name.endsWith(".py")) expect(own.match(/^(?:from|import) modc_\w+/m), name).toBeNull();
+    },
+  );
 
   it("gives arguments other names where transformers have one of theirs", () => {
     const { files } = exportedWithCode(
