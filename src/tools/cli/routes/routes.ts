@@ -201,7 +201,8 @@ function printed(report: RoutesReport): string {
   );
   const always = often.filter(({ share }) => share === 1).length;
   const never = often.filter(({ share }) => share === 0).length;
-  lines.push(`of ${grouped(often.length)} frequent tokens ${always} are always computed and ${never} never`);
+  if (often.length > 0)
+    lines.push(`${grouped(often.length)} frequent tokens: ${always} always computed, ${never} never`);
   if (against)
     lines.push(
       "",
