@@ -150,9 +150,9 @@ function generationOf(
       expected: toNumber(expectedOf(axes, axis)),
     })),
     layers: made.layers.map(({ axis, keys, values, weights }, i) => {
-      const own = [keys, values, ...(weights === null ? [] : [weights])].filter((state) => !counted.has(state));
-      for (const state of own) counted.add(state);
-      return { path: layers[i]!, axis, bytes: own.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
+      const uncounted = [keys, values, ...(weights === null ? [] : [weights])].filter((state) => !counted.has(state));
+      for (const state of uncounted) counted.add(state);
+      return { path: layers[i]!, axis, bytes: uncounted.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
     }),
     ...(made.loopCaches === "last" && { loopCaches: made.loopCaches }),
     ...(made.caches === "pages" && { pages: pagedOf(made, prompt, later) }),
@@ -194,14 +194,14 @@ function pagedOf(
     allLogits: ALL_LOGITS,
     axes: axes.map(({ axis, counts }, i) => {
       const pool = poolOf(axis);
-      const own = states.filter((s) => plainAxis(s.type.shape[0] ?? 1) === pool);
+      const pooled = states.filter((s) => plainAxis(s.type.shape[0] ?? 1) === pool);
       const used = inputs.some((i) => i.name === pagesInput(axis));
       return {
         counts,
         pool: used ? pool : null,
         pages: used ? { axis: pagesOf(axis), input: pagesInput(axis) } : null,
         taken: outputs.some((o) => o.name === takenName(i)) ? takenName(i) : null,
-        states: own.map(({ name, type: { shape } }) => ({
+        states: pooled.map(({ name, type: { shape } }) => ({
           name,
           bytes: shape.slice(1).reduce<number>((bytes, n) => bytes * Number(n), 4),
         })),
@@ -217,7 +217,7 @@ function pagedOf(
 const inFirstSlot = (program: Program, { axes, states }: Program): Program => ({
   ...program,
   axes: [...program.axes, ...axes.filter(({ name }) => name === SLOTS)],
-  states: program.states.map((own) => ({ ...own, shape: states.find(({ name }) => name === own.name)!.shape })),
+  states: program.states.map((state) => ({ ...state, shape: states.find(({ name }) => name === state.name)!.shape })),
 });
 
 /** Of all tokens none; of a route the name the model has for it, else its call. */

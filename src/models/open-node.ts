@@ -126,7 +126,7 @@ function openedModel(
     describe,
     async close() {
       const opened = weights === null ? others : [weights, ...others];
-      const closed = await Promise.allSettled(opened.map((own) => own.close()));
+      const closed = await Promise.allSettled(opened.map((source) => source.close()));
       await ggufs.close();
       for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
     },

@@ -98,15 +98,15 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
   const m = algebra(emit.node, rates);
   const states: State[] = [...whole.states];
-  const learning = weights.flatMap(({ declared: own, node, gradient }) => {
+  const learning = weights.flatMap(({ declared: weight, node, gradient }) => {
     if (gradient === null) {
-      if (!whole.updates.has(own.path)) states.push(keeps(own, node));
+      if (!whole.updates.has(weight.path)) states.push(keeps(weight, node));
       return [];
     }
-    if (!options.accumulated) return [{ own, node, gradient }];
-    const before = accumulatorOf(emit, own);
-    states.push({ name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next: before });
-    return [{ own, node, gradient: m.add(before, gradient) }];
+    if (!options.accumulated) return [{ weight, node, gradient }];
+    const before = accumulatorOf(emit, weight);
+    states.push({ name: gradientState(weight.path), type: typeOf(node), init: { kind: "zeros" }, next: before });
+    return [{ weight, node, gradient: m.add(before, gradient) }];
   });
   const share = emit.node("reshape", [emit.node("slice", [rates], { axis: 0, start: 4, stop: 5 })], { shape: [] });
   const gradientNorm = normOf(
@@ -124,19 +124,19 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
       init: { kind: "zeros" },
       next: m.where(fine, 0, 1),
     });
-  for (const { declared: own, node } of weights) {
-    const next = whole.updates.get(own.path);
-    if (next) states.push({ ...keeps(own, node), next: m.where(fine, next, node) });
+  for (const { declared: weight, node } of weights) {
+    const next = whole.updates.get(weight.path);
+    if (next) states.push({ ...keeps(weight, node), next: m.where(fine, next, node) });
   }
   const factor = m.mul(share, m.where(fine, clipping(m, norm, options.clip), NaN));
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
-  for (const { own, node, gradient } of learning) {
-    const decays = options.decays ? options.decays(own) : own.shape.length >= 2 && !lookedUp.has(node);
+  for (const { weight, node, gradient } of learning) {
+    const decays = options.decays ? options.decays(weight) : weight.shape.length >= 2 && !lookedUp.has(node);
     states.push(
       ...updated(
         emit,
         {
-          declared: own,
+          declared: weight,
           node,
           gradient,
           settings: settingsOf(emit, options.optimizer, rates, decays ? null : m.number(0), factor),
@@ -146,7 +146,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     );
   }
   const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
-    declared.filter((own) => some.includes(own)).map((own) => own.path);
+    declared.filter((weight) => some.includes(weight)).map((weight) => weight.path);
   const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(held ? [plainInput(held.follows)] : [])];
   const outputs = [
     ...graph.outputs,
@@ -154,7 +154,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   ];
   return {
     graph: withStarts(graph, { ...graph, inputs, outputs, states }),
-    trained: inOrder(learning.map((l) => l.own)),
+    trained: inOrder(learning.map((l) => l.weight)),
     idle: inOrder(weights.filter((w) => w.gradient === null && learns(w.declared, options)).map((w) => w.declared)),
   };
 }
@@ -169,11 +169,14 @@ export function accumulateStep(
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
   const m = algebra(emit.node, keep);
   const continues = m.gt(keep, 0);
-  const states = weights.flatMap(({ declared: own, node, gradient }): State[] => {
-    if (gradient === null) return [keeps(own, node)];
-    const before = m.where(continues, accumulatorOf(emit, own), 0);
+  const states = weights.flatMap(({ declared: weight, node, gradient }): State[] => {
+    if (gradient === null) return [keeps(weight, node)];
+    const before = m.where(continues, accumulatorOf(emit, weight), 0);
     const next = m.add(before, gradient);
-    return [keeps(own, node), { name: gradientState(own.path), type: typeOf(node), init: { kind: "zeros" }, next }];
+    return [
+      keeps(weight, node),
+      { name: gradientState(weight.path), type: typeOf(node), init: { kind: "zeros" }, next },
+    ];
   });
   const reductions = accumulateReductions(emit, updates, graph.axes, continues);
   return withStarts(graph, {
@@ -196,14 +199,14 @@ function prepare(
   const graph = { ...whole, outputs: whole.outputs.filter((o) => o.role !== "update") };
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
-  const nodes = declared.flatMap((own) => {
-    const { path, dtype, shape } = own;
+  const nodes = declared.flatMap((weight) => {
+    const { path, dtype, shape } = weight;
     if (isFrozen(path)) return [];
     const node = read.get(weightState(path)) ?? emit.node("state", [], { name: weightState(path), dtype, shape });
-    return [{ own, node: node as Node<"state"> }]; // unchanged: its next value is the node itself
+    return [{ weight, node: node as Node<"state"> }]; // unchanged: its next value is the node itself
   });
   const leaves = nodes
-    .filter(({ own }) => learns(own, options) && read.has(weightState(own.path)))
+    .filter(({ weight }) => learns(weight, options) && read.has(weightState(weight.path)))
     .map(({ node }) => node);
   const found = gradients(
     emit,
@@ -214,7 +217,7 @@ function prepare(
   // In the order of the backward walk, which is the order of computation, so that the inputs of one gradient are freed
   // before the next gradient.
   const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
-  const weights = nodes.map(({ own, node }) => ({ declared: own, node, gradient: found.get(node) ?? null }));
+  const weights = nodes.map(({ weight, node }) => ({ declared: weight, node, gradient: found.get(node) ?? null }));
   const updates = updatesOf(whole);
   return {
     graph,
@@ -297,34 +300,34 @@ interface Update {
 /** The next states of one weight. */
 function updated(
   emit: Emit,
-  { declared: own, node, gradient, settings }: Update,
+  { declared: weight, node, gradient, settings }: Update,
   optimizer: Optimizer,
 ): readonly State[] {
   const type = typeOf(node);
   const moment = (kind: "m" | "v"): Node<"state"> =>
-    emit.node("state", [], { name: momentState(kind, own.path), dtype: "f32", shape: own.shape });
+    emit.node("state", [], { name: momentState(kind, weight.path), dtype: "f32", shape: weight.shape });
   const state = (kind: "m" | "v", next: Node): State => ({
-    name: momentState(kind, own.path),
+    name: momentState(kind, weight.path),
     type,
     init: { kind: "zeros" },
     next,
   });
-  const weight = (next: Node): State => ({
-    name: weightState(own.path),
+  const weightOf = (next: Node): State => ({
+    name: weightState(weight.path),
     type,
-    init: { kind: "weight", path: own.path },
+    init: { kind: "weight", path: weight.path },
     next,
   });
   switch (optimizer.kind) {
     case "adamw": {
       const { beta1, beta2, eps } = optimizer;
       const step = emit.node("adamw", [node, moment("m"), moment("v"), gradient, settings], { beta1, beta2, eps });
-      return [weight(emit.pick(step, 0)), state("m", emit.pick(step, 1)), state("v", emit.pick(step, 2))];
+      return [weightOf(emit.pick(step, 0)), state("m", emit.pick(step, 1)), state("v", emit.pick(step, 2))];
     }
     case "sgd": {
       const { momentum, nesterov } = optimizer;
       const step = emit.node("sgd", [node, moment("m"), gradient, settings], { momentum, nesterov });
-      return [weight(emit.pick(step, 0)), state("m", emit.pick(step, 1))];
+      return [weightOf(emit.pick(step, 0)), state("m", emit.pick(step, 1))];
     }
     default:
       return optimizer satisfies never;

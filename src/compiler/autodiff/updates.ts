@@ -23,8 +23,8 @@ export function accumulateReductions(
   return reductionsOf(updates, axes).map((reduction, i) => {
     const before = accumulator(emit, reduction, i);
     const { where } = algebra(emit.node, before);
-    const own = stored(emit, reduction);
-    return kept(i, before, where(continues, merged(emit, reduction, before), own));
+    const first = stored(emit, reduction);
+    return kept(i, before, where(continues, merged(emit, reduction, before), first));
   });
 }
 

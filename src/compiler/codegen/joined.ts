@@ -16,11 +16,14 @@ export function joinedText(
   const lanes = Math.max(...texts.map((t) => t.lanes));
   const beside = Math.min(Math.floor(MOST_INVOCATIONS / lanes), mostBetweenWaits(parts));
   let turn = 0;
-  const runs = texts.map(({ call, lanes: own, arguments: given }, i) => {
+  const runs = texts.map(({ call, lanes: declared, arguments: given }, i) => {
     const { prefix, waits } = parts[i]!;
     if (waits) turn = 0;
     const loop = `for (var n = 0u; n < sizes.${prefix}groups; n++) { ${call}(${given(`sizes.${prefix}groups`)}); }`;
-    const tests = [...(beside > 1 ? [`turn == ${turn % beside}u`] : []), ...(own < lanes ? [`lane < ${own}u`] : [])];
+    const tests = [
+      ...(beside > 1 ? [`turn == ${turn % beside}u`] : []),
+      ...(declared < lanes ? [`lane < ${declared}u`] : []),
+    ];
     turn++;
     const run = tests.length > 0 ? `if (${tests.join(" && ")}) { ${loop} }` : loop;
     return `${waits ? "  storageBarrier();\n" : ""}  ${run}\n`;
@@ -108,11 +111,11 @@ const withoutComments = (text: string): string =>
  * joined kernel. Struct members other than uniform words keep their names.
  */
 function renamedText(text: string, prefix: string, buffers: ReadonlyMap<string, string>): string {
-  const own = new Set([...text.matchAll(/^(?:struct|alias|const|fn) (\w+)/gm)].map(([, name]) => name!));
+  const declared = new Set([...text.matchAll(/^(?:struct|alias|const|fn) (\w+)/gm)].map(([, name]) => name!));
   invariant(!/^struct/m.test(text), "a kernel with structs is joined");
   return text.replace(/(\bsizes\.|\.)?\b([A-Za-z_]\w*)\b/g, (all, before: string | undefined, name: string) => {
     if (before === "sizes.") return `sizes.${prefix}${name}`;
     if (before !== undefined) return all;
-    return buffers.get(name) ?? (own.has(name) ? prefix + name : all);
+    return buffers.get(name) ?? (declared.has(name) ? prefix + name : all);
   });
 }

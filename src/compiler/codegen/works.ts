@@ -136,8 +136,8 @@ class Traffic {
         this.#stored.set(root, (this.#stored.get(root) ?? new Set()).add(result));
     };
     for (const unit of units) {
-      const own = new Set(unit.nodes);
-      for (const node of unit.nodes) for (const input of node.inputs) if (!own.has(input)) markStored(input);
+      const members = new Set(unit.nodes);
+      for (const node of unit.nodes) for (const input of node.inputs) if (!members.has(input)) markStored(input);
     }
     for (const { node } of graph.outputs) markStored(node);
     for (const { next } of graph.states) markStored(next);
@@ -164,17 +164,17 @@ class Traffic {
    * Bytes of the inputs that other steps or the host provide, each counted once, and of the results that are stored.
    */
   bytes(unit: StepGroup): Size {
-    const own = new Set(unit.nodes);
+    const members = new Set(unit.nodes);
     const reads = new Map<string, { readonly whole: Size; readonly parts: Map<string, Size> }>();
     const ids = new Map<Node, number>();
     for (const node of unit.nodes)
       node.inputs.forEach((input, i) => {
-        if (own.has(input)) return;
+        if (members.has(input)) return;
         const touches = touched(node);
         const rows = i === 0 ? (touches?.read ?? null) : null;
         const share = touches?.share?.input === i ? touches.share.of : null;
         for (const { root, result, type } of this.#storedValuesOf(input)) {
-          if (own.has(root) || root.op === "constant") continue;
+          if (members.has(root) || root.op === "constant") continue;
           if (!ids.has(root)) ids.set(root, ids.size);
           const key = `${ids.get(root)!} ${result}`;
           let read = reads.get(key);
@@ -221,9 +221,9 @@ function costOfGroup(unit: StepGroup, traffic: Traffic): WorkCost {
   let [flops, dense]: [Size, Size] = [0, 0];
   for (const node of unit.nodes) {
     const { existing, members, computing } = memberShares(node);
-    const own = shareOf(existing, costOf(node).flops);
-    flops = addSizes(flops, shareOf(sizeOf(members), own));
-    dense = addSizes(dense, shareOf(sizeOf(computing), own));
+    const existingFlops = shareOf(existing, costOf(node).flops);
+    flops = addSizes(flops, shareOf(sizeOf(members), existingFlops));
+    dense = addSizes(dense, shareOf(sizeOf(computing), existingFlops));
   }
   const copies = unit.steps.filter((s) => s.kind !== "dispatch");
   let bytes = traffic.bytes(unit);

@@ -43,8 +43,8 @@ export function mixturesOf(
   bytesPerValue: number,
 ): readonly Mixture[] {
   if (mixtures.length === 0) return [];
-  const own = weightsOf(mixtures, weights);
-  const kindsOfEach = mixtures.map(({ experts }) => kindsOf(experts, own));
+  const byExpert = weightsOf(mixtures, weights);
+  const kindsOfEach = mixtures.map(({ experts }) => kindsOf(experts, byExpert));
   const cost = operationsOf(nodes, mixtures, kindsOfEach, sizes, operations);
   const alike = new Map<string, { readonly paths: string[]; readonly kinds: readonly ExpertKind[] }>();
   for (const [i, mixture] of mixtures.entries()) {
@@ -80,8 +80,8 @@ function weightsOf(mixtures: readonly ModelMixture[], weights: Model["weights"])
     mixtures.flatMap(({ experts }) => experts.map(({ path }) => [path, []])),
   );
   for (const { kind, path, shape } of weights) {
-    const own = kind === "weight" ? within(path, found) : null;
-    if (own !== null) found.get(own)!.push({ name: path.slice(own.length), shape });
+    const owner = kind === "weight" ? within(path, found) : null;
+    if (owner !== null) found.get(owner)!.push({ name: path.slice(owner.length), shape });
   }
   return found;
 }
@@ -89,11 +89,11 @@ function weightsOf(mixtures: readonly ModelMixture[], weights: Model["weights"])
 function kindsOf(experts: ModelMixture["experts"], weights: Weights): readonly Kind[] {
   const kinds = new Map<string, Kind>();
   for (const first of experts) {
-    const own = weights.get(first.path) ?? [];
-    const key = JSON.stringify([first.block, own]);
+    const tensors = weights.get(first.path) ?? [];
+    const key = JSON.stringify([first.block, tensors]);
     const known = kinds.get(key);
     if (known) known.experts++;
-    else kinds.set(key, { first, experts: 1, parameters: own.reduce((sum, { shape }) => sum + countOf(shape), 0) });
+    else kinds.set(key, { first, experts: 1, parameters: tensors.reduce((sum, { shape }) => sum + countOf(shape), 0) });
   }
   return [...kinds.values()];
 }
@@ -131,7 +131,7 @@ function operationsOf(
 
 /** The longest prefix of the path among the known paths; null if there is no such prefix. */
 function within(path: string, known: ReadonlyMap<string, unknown>): string | null {
-  for (let own = path; own !== ""; own = own.slice(0, Math.max(0, own.lastIndexOf("."))))
-    if (known.has(own)) return own;
+  for (let prefix = path; prefix !== ""; prefix = prefix.slice(0, Math.max(0, prefix.lastIndexOf("."))))
+    if (known.has(prefix)) return prefix;
   return null;
 }

@@ -219,8 +219,8 @@ class CacheRewriter {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
     const looped = this.#looped.get(node);
-    const own = looped ?? [path, ...(taken === 0 ? [] : [taken])].filter((part) => part !== "").join(".");
-    const name = `cache.${own === "" ? "" : `${own}.`}`;
+    const layerName = looped ?? [path, ...(taken === 0 ? [] : [taken])].filter((part) => part !== "").join(".");
+    const name = `cache.${layerName === "" ? "" : `${layerName}.`}`;
     const type = { dtype: "f32", shape: [this.#layout.rows(place.axis)] } as const;
     const [keys, values, weighing] = [
       this.#appendToState(`${name}keys`, place, k, node.origin),

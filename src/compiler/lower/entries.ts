@@ -100,8 +100,8 @@ function lowerTakeEntry(cx: Lowering, value: Value<"take_entry">): Placed {
   const [x, choice, route] = value.inputs;
   const { node, row } = packedAlong(cx, cx.get(x), dim);
   const rows = addable(cx, cx.emit("take", [node, routeRows(cx, route!)], { dim: row }));
-  const own = beside(cx, isEntry(cx, choice!, route!, entry), row, typeOf(rows).shape.length);
-  const kept = cx.algebra(rows).where(own, rows, 0);
+  const holdsEntry = beside(cx, isEntry(cx, choice!, route!, entry), row, typeOf(rows).shape.length);
+  const kept = cx.algebra(rows).where(holdsEntry, rows, 0);
   const one = cx.emit("sum", [kept], { axes: [row + 1], keep: false });
   return fromPackedAlong(cx, cx.cast(one, value.type.dtype), value.type, dim);
 }
@@ -120,8 +120,8 @@ function lowerJoinEntries(cx: Lowering, value: Value<"join_entries">): Placed {
     const rows = addable(cx, packedAlong(cx, cx.get(y), dim).node);
     const stored = typeOf(rows).shape;
     const apart = cx.reshape(rows, stored.toSpliced(row + 1, 0, 1));
-    const own = beside(cx, isEntry(cx, choice!, route, e), row, stored.length + 1);
-    const placed = cx.broadcast(cx.algebra(apart).where(own, apart, 0), shape.with(row, stored[row]!));
+    const holdsEntry = beside(cx, isEntry(cx, choice!, route, e), row, stored.length + 1);
+    const placed = cx.broadcast(cx.algebra(apart).where(holdsEntry, apart, 0), shape.with(row, stored[row]!));
     joined = cx.emit("put", [joined, routeRows(cx, route), placed], { dim: row });
   }
   return fromPackedAlong(cx, cx.cast(joined, value.type.dtype), value.type, dim);

@@ -364,6 +364,6 @@ function readingLastToken(graph: Graph, input: GraphInput, root: string, values:
   const chosen = emit.node("gather", [token, sequence], {});
   const { dtype } = input.node.attrs;
   const tokens = dtype === "u32" ? chosen : emit.node("cast", [chosen], { dtype });
-  const [own, ...others] = graph.inputs;
-  return substituteNodes({ ...graph, inputs: others }, new Map([[own!.node, tokens]]));
+  const [tokenInput, ...others] = graph.inputs;
+  return substituteNodes({ ...graph, inputs: others }, new Map([[tokenInput!.node, tokens]]));
 }

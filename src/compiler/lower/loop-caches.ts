@@ -45,7 +45,7 @@ export function loopedAttentions(
   );
   if (looped.length === 0)
     throw new GenerationError(
-      [...byPath.values()].some((own) => own.length > 1)
+      [...byPath.values()].some((calls) => calls.length > 1)
         ? `${HINT}: no block has the same attention in several calls`
         : `${HINT}: no block with attention is called more than once`,
       "leave out loopCaches (--loop-caches): it is for models that run layers in loops",
@@ -85,8 +85,8 @@ function sameAttentions(
  */
 const rowsFrom = (node: Node<"attention">, ofWeights: ReadonlySet<Node>): readonly (readonly string[] | null)[] =>
   [node.inputs[1], node.inputs[2]].map((x) => {
-    const own = weightsBehind(node, x, ofWeights);
-    return own.length > 0 ? own : nearestWeights(x, ofWeights);
+    const weights = weightsBehind(node, x, ofWeights);
+    return weights.length > 0 ? weights : nearestWeights(x, ofWeights);
   });
 
 /** Weight paths of the last layer before `x`; null if `x` has several computed operands, such as a sum. */

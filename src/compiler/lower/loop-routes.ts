@@ -109,10 +109,10 @@ export function maskOfAll(
   if (!first || routes.some(({ route }) => route.op !== first.route.op)) return null;
   const entries = routes.map((r) => r.entry);
   const all = first.route.inputs.map((input, i) => {
-    const own = routes.map(({ route }) => route.inputs[i]!);
-    return own.every((v) => numbering.areSame(v, input))
+    const operands = routes.map(({ route }) => route.inputs[i]!);
+    return operands.every((v) => numbering.areSame(v, input))
       ? forAll(input, emit)
-      : ofAllEntries(own, entries, among, numbering, emit);
+      : ofAllEntries(operands, entries, among, numbering, emit);
   });
   const [score, threshold] = all;
   if (!score || first.route.op === "those") return score ?? null;
@@ -200,11 +200,11 @@ export function ofAllEntries(
   const inputs: Value[] = [];
   for (const [i, input] of first.inputs.entries()) {
     const { shape } = input.type;
-    const own = values.map((v) => v.inputs[i]!);
-    const whole = own.every((v) => numbering.areSame(v, input))
+    const operands = values.map((v) => v.inputs[i]!);
+    const whole = operands.every((v) => numbering.areSame(v, input))
       ? forAll(input, emit)
       : shape.length >= 2 && equalSizes(shape[0]!, batch!) && equalSizes(shape[1]!, tokens!)
-        ? ofAllEntries(own, entries, among, numbering, emit)
+        ? ofAllEntries(operands, entries, among, numbering, emit)
         : null;
     if (!whole) return null;
     inputs.push(whole);

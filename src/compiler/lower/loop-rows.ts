@@ -32,12 +32,12 @@ export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
   const { values, gates } = withoutGates(all, terms, loop);
   const rows = new Rows(terms, loop).of(values);
   if (!rows || !isRowByRow(rows, choice)) return null;
-  const ofEntries = (own: readonly Size[]): LogicalType => typeOf(dtype, own.toSpliced(1, 1, tokens, entries));
+  const ofEntries = (shape: readonly Size[]): LogicalType => typeOf(dtype, shape.toSpliced(1, 1, tokens, entries));
   const unsorted = emit("unsort_entries", [rows, choice], sorting, ofEntries(rows.type.shape));
   const product = gates.reduce<Value>((p, gate) => {
     const beside = [...gate.type.shape, ...shape.slice(2).map(() => 1)];
-    const own = emit("reshape", [gate], {}, typeOf(dtype, beside));
-    return emit("pointwise", [p, own], { fn: "mul" }, ofEntries(shape));
+    const factor = emit("reshape", [gate], {}, typeOf(dtype, beside));
+    return emit("pointwise", [p, factor], { fn: "mul" }, ofEntries(shape));
   }, unsorted);
   return emit(
     "reduce",
@@ -159,8 +159,8 @@ class Rows {
   }
 
   #sizes(shape: readonly Size[]): readonly Size[] {
-    const [own, all] = [this.#axis(0), axisSize(this.#loop.sorting.axis)];
-    return shape.map((size) => (equalSizes(size, own) ? all : size));
+    const [rowsOfOne, all] = [this.#axis(0), axisSize(this.#loop.sorting.axis)];
+    return shape.map((size) => (equalSizes(size, rowsOfOne) ? all : size));
   }
 
   /** Rows that each term gathers by its route. */

@@ -98,13 +98,16 @@ function runsOf(
   const runs: Chain[] = [];
   for (const { end, addition } of additions) {
     const { base, route, rows } = addition;
-    const own = sourceOf(route, axes);
-    if (!own) continue;
-    const term = { route, rows, entry: own.entry };
+    const entrySource = sourceOf(route, axes);
+    if (!entrySource) continue;
+    const term = { route, rows, entry: entrySource.entry };
     const last = runs.at(-1);
-    const follows = last?.end === base && isOneSource(last.source, own.source) && last.terms.at(-1)!.entry < own.entry;
+    const follows =
+      last?.end === base &&
+      isOneSource(last.source, entrySource.source) &&
+      last.terms.at(-1)!.entry < entrySource.entry;
     if (follows) runs[runs.length - 1] = { ...last, terms: [...last.terms, term], end };
-    else runs.push({ base, source: own.source, terms: [term], end });
+    else runs.push({ base, source: entrySource.source, terms: [term], end });
   }
   return runs.filter(({ terms }) => terms.length > 1);
 }
@@ -135,13 +138,13 @@ function isOwn(
   readers: ReadonlyMap<Value, readonly Value[]>,
   roots: ReadonlySet<Value>,
 ): boolean {
-  const own = new Set(onRoutes.get(route.attrs.axis));
-  return [...own].every(
+  const routed = new Set(onRoutes.get(route.attrs.axis));
+  return [...routed].every(
     (value) =>
       value === route ||
       (!roots.has(value) &&
         (readers.get(value) ?? []).every(
-          (reader) => own.has(reader) || (value === rows && putOf(reader)?.rows === rows),
+          (reader) => routed.has(reader) || (value === rows && putOf(reader)?.rows === rows),
         )),
   );
 }

@@ -32,11 +32,17 @@ export function observedChoices(graph: Graph): ObservedChoices {
     if (path === null || !count || rows === undefined || typeof slots !== "number") continue;
     if (output.packing?.tokenDim !== 1 || output.shape.length !== 3) continue;
     const { axis } = output.packing;
-    const own = byAxis.get(axis) ?? { columns: [], width: 0, like: output };
-    if (!byAxis.has(axis)) byAxis.set(axis, own);
-    choices.push({ path, axis, output: outputName([...byAxis.keys()].indexOf(axis)), column: own.width, slots });
-    own.columns.push(output.node, emit.node("reshape", [count], { shape: [rows, 1] }));
-    own.width += slots + 1;
+    const columnsOfAxis = byAxis.get(axis) ?? { columns: [], width: 0, like: output };
+    if (!byAxis.has(axis)) byAxis.set(axis, columnsOfAxis);
+    choices.push({
+      path,
+      axis,
+      output: outputName([...byAxis.keys()].indexOf(axis)),
+      column: columnsOfAxis.width,
+      slots,
+    });
+    columnsOfAxis.columns.push(output.node, emit.node("reshape", [count], { shape: [rows, 1] }));
+    columnsOfAxis.width += slots + 1;
   }
   const outputs = [...byAxis.values()].map(({ columns, width, like }, i): GraphOutput => ({
     ...like,

@@ -113,8 +113,8 @@ function groupsOf(cx: Lowering, index: Node, { members, of }: Sorting["attrs"]):
   let groups: Node = cx.constant(before, "u32", typeOf(index).shape);
   for (const { first, count } of members.toReversed()) {
     before -= count;
-    const own = first === before ? index : m.sub(index, first - before);
-    groups = m.where(within(cx, index, first, count), own, groups);
+    const group = first === before ? index : m.sub(index, first - before);
+    groups = m.where(within(cx, index, first, count), group, groups);
   }
   return groups;
 }
@@ -158,9 +158,9 @@ function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   const [made, choice] = value.inputs;
   const rows = cx.get(made).node;
   const places = cx.reshape(place, [entriesIn(place)]);
-  const own = cx.emit("entry_rows", [rows, places, alone(cx, entries)], {});
+  const gathered = cx.emit("entry_rows", [rows, places, alone(cx, entries)], {});
   const behind = typeOf(rows).shape.slice(1);
-  const whole = cx.reshape(own, [...typeOf(place).shape, ...behind]);
+  const whole = cx.reshape(gathered, [...typeOf(place).shape, ...behind]);
   const { members, of } = value.attrs;
   if (countOf(members) === of && choice!.op === "top_entries") return cx.placed(whole, value.type);
   // Entries that are not members, or do not exist, have no row.
@@ -201,10 +201,10 @@ export function expertProduct(cx: Lowering, value: Value<"matmul">): Placed {
 /** The vector of each row's expert, as an operand of a pointwise operator of `rank` logical dimensions. */
 export function expertVectors(cx: Lowering, weight: Value, like: Placed, rank: number): Node {
   const { groups } = sortedOn(cx, like);
-  const own = cx.emit("gather", [cx.get(weight).node, groups], {});
-  const [rows, ...shape] = typeOf(own).shape;
+  const ofGroups = cx.emit("gather", [cx.get(weight).node, groups], {});
+  const [rows, ...shape] = typeOf(ofGroups).shape;
   const between = rank - 2 - shape.length;
-  return cx.reshape(own, [rows!, ...Array.from({ length: between }, () => 1), ...shape]);
+  return cx.reshape(ofGroups, [rows!, ...Array.from({ length: between }, () => 1), ...shape]);
 }
 
 function sortedOn(cx: Lowering, { packing }: Placed): SortedEntries {

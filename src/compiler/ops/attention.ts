@@ -107,8 +107,8 @@ export function attentionCotangents(
   dlse: Node | null,
 ): readonly (Node | null)[] {
   const [y, lse] = [emit("pick", [kept], { result: 0 }), emit("pick", [kept], { result: 1 })];
-  const own = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
-  const delta = dlse ? emit("sub", [own, dlse], {}) : own;
+  const rowSums = emit("sum", [emit("cast", [emit("mul", [dy, y], {})], { dtype: "f32" })], { axes: [2], keep: false });
+  const delta = dlse ? emit("sub", [rowSums, dlse], {}) : rowSums;
   const [rows, weights] = [kept.inputs.slice(0, 7), kept.inputs.slice(7)];
   const inputs = inputsFor("attention_grad", [...rows, lse, delta, dy, ...weights]);
   const gradient = emit("attention_grad", inputs, kept.attrs);

@@ -59,8 +59,8 @@ export const structure: Pick<OpTable, Structure> = {
     cost: noCost,
     linear: () => true,
     rows(node, dim) {
-      const own = samePacked(typeOf(node).shape, dim, typeOf(node.inputs[0]).shape);
-      return own === null ? null : [own];
+      const packedDim = samePacked(typeOf(node).shape, dim, typeOf(node.inputs[0]).shape);
+      return packedDim === null ? null : [packedDim];
     },
     tokens: "own",
     columns: "kept",

@@ -55,12 +55,12 @@ export function broadcastNumbers(shapes: readonly (readonly number[])[]): number
   return Array.from({ length: rank }, (_, i) => {
     let size = 1;
     for (const shape of shapes) {
-      const own = shape[i - rank + shape.length] ?? 1;
+      const extent = shape[i - rank + shape.length] ?? 1;
       invariant(
-        own === 1 || size === 1 || own === size,
+        extent === 1 || size === 1 || extent === size,
         `shapes ${shapes.map((s) => `[${s.join(", ")}]`).join(" and ")} do not broadcast`,
       );
-      if (own !== 1) size = own;
+      if (extent !== 1) size = extent;
     }
     return size;
   });
@@ -77,9 +77,9 @@ export function broadcastOffsets(from: readonly number[], to: readonly number[])
   const rank = to.length;
   const steps = new Array<number>(rank).fill(0);
   for (let d = rank - 1, step = 1; d >= 0; d--) {
-    const own = from[d - rank + from.length] ?? 1;
-    if (own !== 1) steps[d] = step;
-    step *= own;
+    const extent = from[d - rank + from.length] ?? 1;
+    if (extent !== 1) steps[d] = step;
+    step *= extent;
   }
   walk(to, steps, (i, offset) => {
     offsets[i] = offset;

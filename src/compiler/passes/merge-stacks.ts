@@ -42,9 +42,9 @@ export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
     const joint = emit("concat", weights, { axis: 0 });
     const shape = [groups, stacks.reduce((n, s) => n + s.columns, 0), depth];
     const product = emit("grouped_matmul", [a, emit("reshape", [joint], { shape }), starts], { transposed: true });
-    const own = emit("slice", [product], { axis: 1, start, stop: start + columns });
-    trace?.("merge-stacks", node, own);
-    return own;
+    const columnsOfOne = emit("slice", [product], { axis: 1, start, stop: start + columns });
+    trace?.("merge-stacks", node, columnsOfOne);
+    return columnsOfOne;
   });
 }
 

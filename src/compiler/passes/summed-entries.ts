@@ -122,10 +122,10 @@ const isUnsorted = (node: Node): node is Node<"reshape"> => isOp(node, "reshape"
  */
 function unsortedRows(node: Node, emit: Emit): Unsorted | null {
   const existing = existingOf(node);
-  const own = existing?.value ?? node;
-  if (!isUnsorted(own) || !isOp(own.inputs[0], "entry_rows")) return null;
-  const [y, place] = own.inputs[0].inputs;
-  const { shape } = own.attrs;
+  const unsorted = existing?.value ?? node;
+  if (!isUnsorted(unsorted) || !isOp(unsorted.inputs[0], "entry_rows")) return null;
+  const [y, place] = unsorted.inputs[0].inputs;
+  const { shape } = unsorted.attrs;
   if (!isOp(place, "reshape") || !isOp(place.inputs[0], "pick") || place.inputs[0].attrs.result !== 2) return null;
   const sort = place.inputs[0].inputs[0];
   if (!isOp(sort, "sort_entries") || shape.length < 3) return null;
@@ -139,19 +139,19 @@ function unsortedRows(node: Node, emit: Emit): Unsorted | null {
 
 /** The factor in the order of the sorted rows; null if it does not broadcast to them. */
 function sortedFactor(factor: Node, shape: readonly Size[], { pick }: Sorted, emit: Emit): Node | null {
-  const own = typeOf(factor).shape;
+  const factorShape = typeOf(factor).shape;
   const [rows, k] = shape as readonly [Size, Size];
-  if (own.length < shape.length) {
+  if (factorShape.length < shape.length) {
     // A factor of trailing dimensions only is the same for all entries.
-    return own.length <= shape.length - 2 && own.every((s) => rowsOf(s) === null) ? factor : null;
+    return factorShape.length <= shape.length - 2 && factorShape.every((s) => rowsOf(s) === null) ? factor : null;
   }
-  if (own.length > shape.length || !equalSizes(own[0]!, rows)) return null;
-  const behind = own.slice(2);
+  if (factorShape.length > shape.length || !equalSizes(factorShape[0]!, rows)) return null;
+  const behind = factorShape.slice(2);
   const count = multiplySizes(k, rows);
   const places = (): Node => emit("reshape", [pick(2)], { shape: [count, 1] });
-  if (equalSizes(own[1]!, k))
+  if (equalSizes(factorShape[1]!, k))
     return emit("entry_rows", [emit("reshape", [factor], { shape: [count, ...behind] }), pick(0), places()], {});
-  return own[1] === 1
+  return factorShape[1] === 1
     ? emit("entry_rows", [emit("reshape", [factor], { shape: [rows, ...behind] }), pick(1), pick(2)], {})
     : null;
 }

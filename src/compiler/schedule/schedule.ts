@@ -105,7 +105,7 @@ function outputOf(
 }
 
 function startsOf(starts: ReadonlyMap<string, Storage>, axis: string): Storage {
-  const own = starts.get(axis);
-  invariant(own !== undefined, `the starts of ${axis} are not read`);
-  return own;
+  const found = starts.get(axis);
+  invariant(found !== undefined, `the starts of ${axis} are not read`);
+  return found;
 }

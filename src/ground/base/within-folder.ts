@@ -3,8 +3,8 @@
 /** The path of a source file relative to the folder of the model's file; library files keep their names. */
 export function withinFolder(file: string, model: string): string {
   if (/^std[/]/.test(file)) return file;
-  const [own, folder] = [file.split(/[/\\]/), model.split(/[/\\]/).slice(0, -1)];
+  const [segments, folder] = [file.split(/[/\\]/), model.split(/[/\\]/).slice(0, -1)];
   let same = 0;
-  while (same < folder.length && own[same] === folder[same]) same++;
-  return [...folder.slice(same).map(() => ".."), ...own.slice(same)].join("/");
+  while (same < folder.length && segments[same] === folder[same]) same++;
+  return [...folder.slice(same).map(() => ".."), ...segments.slice(same)].join("/");
 }

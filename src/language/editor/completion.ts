@@ -118,8 +118,8 @@ function membersAt(project: Project, { occurrence, names }: Here): readonly Comp
   const seen = new Set<string>();
   return blocks
     .flatMap((b) => {
-      const own = names.exports.get(b.name.text) === b ? names : project.names(b.name.span.file);
-      return [...(own?.membersOf(b.node).values() ?? [])].flatMap((all) => all.slice(0, 1));
+      const declaring = names.exports.get(b.name.text) === b ? names : project.names(b.name.span.file);
+      return [...(declaring?.membersOf(b.node).values() ?? [])].flatMap((all) => all.slice(0, 1));
     })
     .filter((d) => !seen.has(d.name.text) && seen.add(d.name.text))
     .map((d) => completionOf(project, d));

@@ -90,9 +90,9 @@ export function visibleAt({ names, from, fn, block }: Here): ReadonlyMap<string,
   const inside = names.definitions.filter((d) => d.from <= from && from <= d.to && d.to !== Infinity);
   for (const d of inside.toReversed()) if (d.kind === "each") add(d);
   if (fn) {
-    const own = (kind: "local" | "input" | "axis"): readonly Definition[] =>
+    const ofFunction = (kind: "local" | "input" | "axis"): readonly Definition[] =>
       inside.filter((d) => d.kind === kind && d.fn === fn);
-    for (const d of [...own("local").toReversed(), ...own("input"), ...own("axis")]) add(d);
+    for (const d of [...ofFunction("local").toReversed(), ...ofFunction("input"), ...ofFunction("axis")]) add(d);
   }
   const ofBlock = inside.filter((d) => "owner" in d && d.owner === block && !("fn" in d));
   const isParameter = (d: Definition): boolean => d.kind === "parameter";

@@ -42,8 +42,8 @@ const isPlace = ({ name }: Definition, { file, start }: Span): boolean =>
 /** The files that may mention a definition: all files, or only its own file if the name is local to a function. */
 function filesOf(project: Project, definitions: readonly Definition[]): readonly string[] {
   const local = definitions.every((d) => d.kind === "local" || d.kind === "each" || d.kind === "axis");
-  const own = definitions.map((d) => d.name.span.file);
-  return [...new Set(local ? own : [...own, ...project.openFiles, ...project.host.files()])];
+  const declaring = definitions.map((d) => d.name.span.file);
+  return [...new Set(local ? declaring : [...declaring, ...project.openFiles, ...project.host.files()])];
 }
 
 function mentionsOf(project: Project, keys: ReadonlySet<string>, files: readonly string[]): readonly Occurrence[] {

@@ -66,8 +66,8 @@ function describedCall(project: Project, names: Names, call: OpenCall): Describe
       : forwardOf(project, names, definition, call);
   if (!entered) return null;
   const { signature, doc, parameters: docs } = told(project, entered);
-  const own = entered.name.span.file === names.file ? names : project.names(entered.name.span.file);
-  const takes = (own?.definitions ?? []).filter((d) =>
+  const declaring = entered.name.span.file === names.file ? names : project.names(entered.name.span.file);
+  const takes = (declaring?.definitions ?? []).filter((d) =>
     entered.kind === "block"
       ? d.kind === "parameter" && d.owner === entered.node
       : d.kind === "input" && entered.kind === "function" && d.fn === entered.node,

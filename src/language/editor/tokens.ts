@@ -95,8 +95,8 @@ function kindOf(
     return builtins.has(word) || isCompileTimeFunction(word) ? ["function", "defaultLibrary"] : ["variable"];
   }
   const library: readonly TokenModifier[] = project.isLibrary(definition.name.span.file) ? ["defaultLibrary"] : [];
-  const own = definition.name.span.start === span.start && definition.name.span.file === span.file;
-  const place: readonly TokenModifier[] = own ? ["declaration"] : binds ? ["modification"] : [];
+  const isDefinition = definition.name.span.start === span.start && definition.name.span.file === span.file;
+  const place: readonly TokenModifier[] = isDefinition ? ["declaration"] : binds ? ["modification"] : [];
   return [TYPES[definition.kind], ...place, ...library];
 }
 

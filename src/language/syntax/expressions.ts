@@ -66,10 +66,10 @@ export function chain(b: Builder, node: cst.ChainCstNode | cst.SizeCstNode | und
   for (let i = 0; i < terms.length; i++) {
     // Prefix operators before binary operator i belong to term i.
     const end = binary[i]?.startOffset ?? Number.POSITIVE_INFINITY;
-    const own: Operator[] = [];
+    const operators: Operator[] = [];
     for (; next < prefixes.length && prefixes[next]!.startOffset < end; next++)
-      own.push(operatorOf(b, prefixes[next]!));
-    before.push(own);
+      operators.push(operatorOf(b, prefixes[next]!));
+    before.push(operators);
   }
   const ops = binary.map((o) => operatorOf(b, o));
   reportMisuse(b, ops, before);

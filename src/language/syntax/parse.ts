@@ -32,12 +32,12 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
   let errors = 0;
   for (const { start, end } of stretchesOf(text)) {
     if (errors >= MAX_ERRORS) break;
-    const own = text.slice(start, end);
+    const source = text.slice(start, end);
     const more = end < text.length;
-    let part = before.get(own) ?? parts.get(own);
-    if (part?.more !== more) part = { at: 0, more, parsed: parseTree({ file, text: own }, more) };
+    let part = before.get(source) ?? parts.get(source);
+    if (part?.more !== more) part = { at: 0, more, parsed: parseTree({ file, text: source }, more) };
     if (part.at !== start) part = { at: start, more, parsed: shifted(part.parsed, start - part.at) };
-    parts.set(own, part);
+    parts.set(source, part);
     all.push(part.parsed);
     errors += part.parsed.diagnostics.filter((d) => d.severity === "error").length;
   }

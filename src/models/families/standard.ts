@@ -182,9 +182,10 @@ function correspondence(
   results: (model: Model) => Results,
 ): ReadonlyMap<string, string> | null {
   const numbers = new Map<string, number>();
-  const [own, theirs] = [new Numbered(model, numbers), new Numbered(other, numbers)];
+  const [numbered, otherNumbered] = [new Numbered(model, numbers), new Numbered(other, numbers)];
   const [a, b] = [results(model), results(other)];
-  if (a.length !== b.length || a.some(({ value }, i) => own.of(value) !== theirs.of(b[i]!.value))) return null;
+  if (a.length !== b.length || a.some(({ value }, i) => numbered.of(value) !== otherNumbered.of(b[i]!.value)))
+    return null;
   const found = new Map<string, string>();
   const seen = new Map<Value, Value>();
   const todo = a.map(({ value }, i): readonly [Value, Value] => [value, b[i]!.value]);
@@ -196,7 +197,7 @@ function correspondence(
       if ((found.get(x.attrs.path) ?? y.attrs.path) !== y.attrs.path) return null;
       found.set(x.attrs.path, y.attrs.path);
     }
-    const [xs, ys] = [own.operands(x), theirs.operands(y)];
+    const [xs, ys] = [numbered.operands(x), otherNumbered.operands(y)];
     xs.forEach((operand, i) => todo.push([operand, ys[i]!]));
   }
   const whole = found.size === model.weights.length && found.size === other.weights.length;

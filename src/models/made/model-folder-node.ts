@@ -95,7 +95,7 @@ export const writeModelFolder = (
     writeFileSync(join(fresh, MODEL_FILE), text);
     await writeWeights(join(fresh, "model.safetensors"));
     const texts = await textsOf(from);
-    for (const [name, own] of texts) writeFileSync(join(fresh, name), own);
+    for (const [name, text] of texts) writeFileSync(join(fresh, name), text);
     if (texts.every(([name]) => name !== GENERATION)) await writeEnds(from, fresh);
   });
 

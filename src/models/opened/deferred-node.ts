@@ -30,8 +30,8 @@ export async function openTexts(
 ): Promise<ModelTexts> {
   const opened = source === null ? null : await source.open();
   const { tokenizer = null, info = null, texts: files = null } = opened ?? {};
-  const own = folder === null ? NO_DEFAULTS : checkpointDefaults(folder, tokenizer?.vocabulary ?? null);
-  const defaults = { ...own, ends: own.ends.length > 0 ? own.ends : (opened?.ends ?? []) };
+  const ofFolder = folder === null ? NO_DEFAULTS : checkpointDefaults(folder, tokenizer?.vocabulary ?? null);
+  const defaults = { ...ofFolder, ends: ofFolder.ends.length > 0 ? ofFolder.ends : (opened?.ends ?? []) };
   if (chatTemplate === undefined) return { tokenizer, chat: opened?.chat ?? null, info, files, defaults };
   const { chat, ends } = openChatTemplate(chatTemplate, tokenizer ?? bytesTokenizer, info);
   const { bos_token = null, eos_token = null, pad_token = null } = info ?? {};

@@ -70,15 +70,15 @@ export function openTrained(path: string): Trained | null {
     ]),
   );
   const live = Object.fromEntries(Object.entries(manifest.live).map(([name, value]) => [name, expressionOf(value)]));
-  const [own] = manifest.sources;
-  if (!own)
+  const [modelSource] = manifest.sources;
+  if (!modelSource)
     throw new SessionError(`${found.path} does not contain the source of its model`, {
       hint: "give the model's file, and --weights",
     });
   return {
     ...found,
     manifest,
-    source: { file: own.path, text: texts.get(own.path)! },
+    source: { file: modelSource.path, text: texts.get(modelSource.path)! },
     read: (name) => texts.get(name) ?? texts.get(`./${name}`) ?? null,
     changed: manifest.sources.flatMap(({ path: name, file }) =>
       hasChanged(name, fileOf(found.path, manifest, file)) ? [name] : [],

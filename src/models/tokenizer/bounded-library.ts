@@ -28,16 +28,17 @@ function boundPatterns(library: object, deadline: Deadline): void {
 function boundModel(model: unknown, longest: number, check: () => void): void {
   if (typeof model !== "function") return;
   if ("max_input_chars_per_word" in model) {
-    const own = model as object as WordPieceModel; // only the library's WordPiece has that field
-    own.encode = (words) => wordPieces(own, words, longest, check);
+    const wordPiece = model as object as WordPieceModel; // only the library's WordPiece has that field
+    wordPiece.encode = (words) => wordPieces(wordPiece, words, longest, check);
   } else if ("unk_score" in model) {
-    const own = model as object as UnigramModel; // only the library's Unigram has that field
-    own.encode = (words) => unigramPieces(own, words, longest, check);
-    own.fuse_unk = false;
+    const unigram = model as object as UnigramModel; // only the library's Unigram has that field
+    unigram.encode = (words) => unigramPieces(unigram, words, longest, check);
+    unigram.fuse_unk = false;
   } else if ("bpe_ranks" in model) {
-    const own = model as object as { bpe: (word: string) => readonly string[] }; // only the library's BPE has ranks
-    const bpe = own.bpe.bind(own);
-    own.bpe = (word) => (check(), bpe(word));
+    // Only the library's BPE has ranks.
+    const bytePair = model as object as { bpe: (word: string) => readonly string[] };
+    const bpe = bytePair.bpe.bind(bytePair);
+    bytePair.bpe = (word) => (check(), bpe(word));
   }
 }
 
@@ -50,13 +51,13 @@ interface ByteDecoder {
 /** The library's ByteLevel compares each token with all added ones. */
 function indexAddedTokens(decoder: unknown): void {
   if (typeof decoder !== "function" || !("byte_decoder" in decoder)) return;
-  const own = decoder as object as ByteDecoder; // only the library's ByteLevel has that field
-  const added = new Set(own.added_tokens.map(({ content }) => content));
-  own.decode_chain = (tokens) => {
+  const byteLevel = decoder as object as ByteDecoder; // only the library's ByteLevel has that field
+  const added = new Set(byteLevel.added_tokens.map(({ content }) => content));
+  byteLevel.decode_chain = (tokens) => {
     const texts: string[] = [];
     let bytes: string[] = [];
     const flush = (): void => {
-      if (bytes.length > 0) texts.push(own.convert_tokens_to_string(bytes));
+      if (bytes.length > 0) texts.push(byteLevel.convert_tokens_to_string(bytes));
       bytes = [];
     };
     for (const token of tokens)

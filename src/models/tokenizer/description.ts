@@ -143,8 +143,8 @@ function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly F
     expectShort(content, `${place}.content`, refuse);
     // If a list has a piece twice, both ids are valid.
     if (owners.get(id) === content) return token;
-    const own = ids.get(content);
-    if (own !== undefined) return { ...token, id: own };
+    const listedId = ids.get(content);
+    if (listedId !== undefined) return { ...token, id: listedId };
     const other = owners.get(id);
     if (other !== undefined)
       refuse(
@@ -183,8 +183,8 @@ function checkDecoder(decoder: unknown, place: string, refuse: Refuse): void {
   const check = (part: unknown, place: string): void => {
     if (++decoders > MOST_DECODERS) refuse(place, part, `there are more than ${MOST_DECODERS} decoders`);
     if (!isFields(part)) return; // the library refuses it
-    const { type, decoders: own, pattern, content } = part;
-    if (Array.isArray(own)) own.forEach((one: unknown, i) => check(one, `${place}.decoders[${i}]`));
+    const { type, decoders: nested, pattern, content } = part;
+    if (Array.isArray(nested)) nested.forEach((one: unknown, i) => check(one, `${place}.decoders[${i}]`));
     const replaced = REPLACED.get(type);
     if (replaced && (part[replaced.field] ?? replaced.absent) === "") growth *= 2;
     if (isFields(pattern)) growth *= replacing(pattern, content, place);

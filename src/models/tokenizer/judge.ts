@@ -109,7 +109,7 @@ class Parts {
     const part = this.#begin(value, depth);
     if (part === null) return;
     const type = String(part["type"]);
-    if (type === "Sequence") for (const own of listOf(part["normalizers"])) this.normalizer(own, depth + 1);
+    if (type === "Sequence") for (const item of listOf(part["normalizers"])) this.normalizer(item, depth + 1);
     else if (type === "Replace") this.#replace(part);
     else if (type === "Prepend") this.#before(this.#added("prepend", part["prepend"]));
     // Texts are measured by their longest normal form, where they are encoded and in what parts add.
@@ -121,7 +121,7 @@ class Parts {
     const part = this.#begin(value, depth);
     if (part === null) return;
     const type = String(part["type"]);
-    if (type === "Sequence") for (const own of listOf(part["pretokenizers"])) this.preTokenizer(own, depth + 1);
+    if (type === "Sequence") for (const item of listOf(part["pretokenizers"])) this.preTokenizer(item, depth + 1);
     else if (type === "Replace") this.#replace(part);
     else if (type === "Metaspace") {
       const written = this.#added("replacement", part["str_rep"] || (part["replacement"] ?? " "));
@@ -197,7 +197,7 @@ function postProcessor(value: unknown, depth = 0, count = { parts: 0 }): void {
   const part = partOf(value);
   if (part === null) return;
   if (depth > MAX_NESTING || ++count.parts > MAX_PARTS) doubt("it has many post_processors");
-  for (const own of listOf(part["processors"])) postProcessor(own, depth + 1, count);
+  for (const processor of listOf(part["processors"])) postProcessor(processor, depth + 1, count);
   const around = listOf(part["single"]);
   const texts = around.filter((item) => partOf(item)?.["Sequence"] !== undefined);
   if (around.length > MAX_AROUND || texts.length > 1) doubt("its post_processor repeats a text");

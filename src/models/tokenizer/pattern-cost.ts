@@ -186,8 +186,8 @@ const costOf = (branches: readonly (readonly Item[])[], tried: Tried): Cost =>
 function branchCost(items: readonly Item[], tried: Tried): Cost {
   const mayFail = tried === "again" ? items.length : items.findLastIndex(({ min }) => min > 0);
   return items.reduce<Cost>((cost, item, i) => {
-    const own = itemCost(item, i >= mayFail ? tried : "again");
-    return i > mayFail ? sum(cost, own) : product(cost, own);
+    const next = itemCost(item, i >= mayFail ? tried : "again");
+    return i > mayFail ? sum(cost, next) : product(cost, next);
   }, ONE);
 }
 
@@ -196,8 +196,8 @@ function itemCost({ atom, min, max }: Item, tried: Tried): Cost {
   if (max !== Infinity && max > MAX_REPEATED) return null;
   if (atom.kind === "group" && !isOneCharacter(atom)) {
     if (max > 1) return null;
-    const own = costOf(atom.branches, atom.look ? "read" : tried);
-    return min === 0 ? sum(ONE, own) : own;
+    const branches = costOf(atom.branches, atom.look ? "read" : tried);
+    return min === 0 ? sum(ONE, branches) : branches;
   }
   if (max === 1 && min === 1) return ONE;
   // A match that is kept costs its characters once, and they are not looked at again.
@@ -218,7 +218,7 @@ function isOneCharacter({ branches }: Extract<Atom, { kind: "group" }>): boolean
     ({ atom }) =>
       atom.kind === "group" &&
       atom.look &&
-      atom.branches.every((own) => own.every((i) => i.atom.kind === "character" && i.min === 1 && i.max === 1)),
+      atom.branches.every((branch) => branch.every((i) => i.atom.kind === "character" && i.min === 1 && i.max === 1)),
   );
   return characters.length === 1 && characters.length + conditions.length === items.length;
 }

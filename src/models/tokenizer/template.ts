@@ -300,14 +300,14 @@ class MeteredInterpreter extends Interpreter {
   ): { readonly nodes: readonly Node[]; readonly largest: number } {
     let largest = 0;
     const value = (node: unknown): Node => {
-      const own = node as Node;
+      const argument = node as Node;
       // Some filters inspect the literal node of an argument: keep string literals unchanged.
-      const result = this.evaluate(own, environment);
+      const result = this.evaluate(argument, environment);
       this.#chargeScan(result);
       const parts = isList(result) ? result.value.slice(0, 2) : [result];
       for (const part of parts)
         largest = Math.max(largest, isText(part) ? part.value.length : typeof part.value === "number" ? part.value : 0);
-      return own.type === "StringLiteral" ? own : held(result);
+      return argument.type === "StringLiteral" ? argument : held(result);
     };
     const nodes = [...args];
     const each = (positional: boolean): void =>

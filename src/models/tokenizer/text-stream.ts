@@ -82,7 +82,7 @@ export class TextStream {
     const first = this.tokenizer.bytesOf(token)?.[0];
     if (first === undefined || first < 0x80 || first > 0xbf) return false;
     const near = this.window.slice(1 - CONTEXT).map((other) => this.tokenizer.bytesOf(other));
-    const bytes = near.slice(near.lastIndexOf(null) + 1).flatMap((own) => own ?? []);
+    const bytes = near.slice(near.lastIndexOf(null) + 1).flatMap((b) => b ?? []);
     return charactersOf([...bytes, first]) === charactersOf(bytes);
   }
 
@@ -181,7 +181,7 @@ export function decoderAfter(
   for (const token of Array.from(prompt).slice(-BEFORE)) stream.add(token);
   // Bytes at the prompt's end that become no character are its own; bytes that do are a character in the continuation.
   let [begun, lead] = [stream.incomplete, 0];
-  const own = (text: string): string => {
+  const withoutLead = (text: string): string => {
     lead = stream.lead;
     if (!begun || text === "") return text;
     begun = false;
@@ -192,12 +192,12 @@ export function decoderAfter(
   return {
     add(token) {
       const mark = shown.get(token);
-      if (mark === undefined) return own(stream.add(token));
-      const rest = own(stream.finish());
+      if (mark === undefined) return withoutLead(stream.add(token));
+      const rest = withoutLead(stream.finish());
       lead = rest.length;
       return rest + mark;
     },
-    finish: () => own(stream.finish()),
+    finish: () => withoutLead(stream.finish()),
     get lead() {
       return lead;
     },

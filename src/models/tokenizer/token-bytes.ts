@@ -8,8 +8,8 @@ interface Described {
 function decoderTypes(decoder: unknown): ReadonlySet<unknown> {
   if (typeof decoder !== "object" || decoder === null) return new Set();
   const parts: readonly unknown[] = "decoders" in decoder && Array.isArray(decoder.decoders) ? decoder.decoders : [];
-  const own = "type" in decoder ? [decoder.type] : [];
-  return new Set([...own, ...parts.flatMap((part) => [...decoderTypes(part)])]);
+  const outer = "type" in decoder ? [decoder.type] : [];
+  return new Set([...outer, ...parts.flatMap((part) => [...decoderTypes(part)])]);
 }
 
 /** The byte that each character stands for in a byte-level vocabulary (GPT-2's `bytes_to_unicode`). */

@@ -47,9 +47,13 @@ export function judge(lines: readonly SelfTestLine[], ending: Ending): SelfTest 
   if (!adapter) return { f16: broken, matrices: "untested", pins: "untested", vectors: "untested" };
   const products = lines.filter((line) => line.kind === "product");
   /** Call in the order of the tests: the process ended in the first test that lacks lines. */
-  const outcome = <L extends SelfTestLine>(own: readonly L[], wanted: number, right: (line: L) => boolean): Outcome => {
-    if (!own.every(right)) return "wrong";
-    if (own.length >= wanted) return wanted === 0 ? "absent" : "passed";
+  const outcome = <L extends SelfTestLine>(
+    test: readonly L[],
+    expected: number,
+    right: (line: L) => boolean,
+  ): Outcome => {
+    if (!test.every(right)) return "wrong";
+    if (test.length >= expected) return expected === 0 ? "absent" : "passed";
     const found = broken;
     broken = "untested";
     return found;

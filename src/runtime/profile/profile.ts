@@ -49,8 +49,8 @@ export interface ProfiledWork {
 
 /** The first kernel of a work that does more than pack rows; if there is none, the first step. */
 export function mainStep({ steps, kernels }: Program, work: ProfiledWork): ProgramStep {
-  const own = work.steps.map((s) => steps[s]!);
-  return own.find((s) => s.kind === "dispatch" && !packsRows(kernels[s.kernel]!)) ?? own[0]!;
+  const workSteps = work.steps.map((s) => steps[s]!);
+  return workSteps.find((s) => s.kind === "dispatch" && !packsRows(kernels[s.kernel]!)) ?? workSteps[0]!;
 }
 
 /**

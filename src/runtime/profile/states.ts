@@ -12,13 +12,13 @@ export async function keepingStates<T>(
 ): Promise<T> {
   const { gpu } = device;
   const kept = program.states.map(({ slot }) => {
-    const own = buffers.buffer(slot);
+    const buffer = buffers.buffer(slot);
     return {
       slot,
-      own,
+      own: buffer,
       copy: gpu.createBuffer({
         label: "states before",
-        size: own.size,
+        size: buffer.size,
         usage: BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst,
       }),
     };

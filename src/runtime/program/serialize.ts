@@ -127,7 +127,8 @@ export function readProgram(root: Reader): Program {
 /** Checks that a slot bound as a texture is one everywhere, and that the program requires the features for textures. */
 function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reader): void {
   const held = new Map<number, ProgramWeightSlot[]>();
-  for (const own of program.weights.flatMap((w) => w.slots)) held.set(own.slot, [...(held.get(own.slot) ?? []), own]);
+  for (const weightSlot of program.weights.flatMap((w) => w.slots))
+    held.set(weightSlot.slot, [...(held.get(weightSlot.slot) ?? []), weightSlot]);
   const holds = (format: TextureFormat, { form, layout }: ProgramWeightSlot): boolean =>
     encodings[form].texture === format && layout.kind === "panels" && layout.columns % 4 === 0;
   for (const { access, slots } of program.steps.flatMap((s) =>
@@ -137,13 +138,13 @@ function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reade
     if (textures.length > MOST_TEXTURES) at.fail(`bind ${textures.length} textures, of at most ${MOST_TEXTURES}`);
     if (textures.length > 0 && !program.requires.features.includes(READS_TEXTURES))
       at.fail(`read textures, and the program does not require ${READS_TEXTURES}`);
-    access.forEach((own, i) => {
+    access.forEach((mode, i) => {
       const slot = slots[i]!;
-      if (isPacked(own)) {
+      if (isPacked(mode)) {
         if (held.has(slot) || buffers.has(slot)) at.fail(`pack rows in slot ${slot}, which holds something else too`);
-      } else if (isTexture(own)) {
-        const sound = held.get(slot)?.every((weight) => holds(own, weight)) ?? false;
-        if (!sound || buffers.has(slot) || !fitsTexture(program.slots[slot]!.bytes, own))
+      } else if (isTexture(mode)) {
+        const sound = held.get(slot)?.every((weight) => holds(mode, weight)) ?? false;
+        if (!sound || buffers.has(slot) || !fitsTexture(program.slots[slot]!.bytes, mode))
           at.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
       }
     });

@@ -54,10 +54,10 @@ export class Symbols {
 
   #axis(r: Reader): ProgramAxis {
     const role = oneOf(["batch", "free", "sequence"])(r.get("role"));
-    const own = { name: string, bound: orNull(whole(1)) };
+    const common = { name: string, bound: orNull(whole(1)) };
     return role === "sequence"
-      ? object({ role: () => role, ...own, count: (count) => this.#count(count) })(r)
-      : object({ role: () => role, ...own })(r);
+      ? object({ role: () => role, ...common, count: (count) => this.#count(count) })(r)
+      : object({ role: () => role, ...common })(r);
   }
   #count(r: Reader): CountRule<SizeText, string> {
     const kind = oneOf(ruleKinds())(r.get("kind"));

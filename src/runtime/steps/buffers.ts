@@ -88,13 +88,13 @@ export class Buffers {
     return "size" in held ? { buffer: held } : held.createView();
   }
   held(slot: number): GPUBuffer | GPUTexture {
-    const own = this.#shared.get(slot);
-    return own ? own.buffers.held(own.slot) : this.#buffers[slot]!;
+    const sharedFrom = this.#shared.get(slot);
+    return sharedFrom ? sharedFrom.buffers.held(sharedFrom.slot) : this.#buffers[slot]!;
   }
 
   bytes(slot: number): number {
-    const own = this.#shared.get(slot);
-    return own ? own.buffers.bytes(own.slot) : this.#bytes[slot]!;
+    const sharedFrom = this.#shared.get(slot);
+    return sharedFrom ? sharedFrom.buffers.bytes(sharedFrom.slot) : this.#bytes[slot]!;
   }
 
   /** The number of slots that got a buffer, here and in the sessions that own shared slots. */

@@ -8,8 +8,8 @@ export function sharedWeightSlots(program: Program, owner: Program): ReadonlyMap
   const owned = new Map([...weightsBySlot(owner)].map(([slot, held]) => [held, slot]));
   return new Map(
     [...weightsBySlot(program)].flatMap(([slot, held]): [number, number][] => {
-      const own = owned.get(held);
-      return own === undefined ? [] : [[slot, own]];
+      const slotOfOwner = owned.get(held);
+      return slotOfOwner === undefined ? [] : [[slot, slotOfOwner]];
     }),
   );
 }
@@ -29,8 +29,8 @@ function weightsBySlot(program: Program): ReadonlyMap<number, string> {
   const held = new Map<number, string[]>();
   for (const { path, slots } of program.weights)
     for (const { slot, form, layout, part } of slots) {
-      const own = JSON.stringify([path, form, layout, part, textures?.has(slot) ?? false]);
-      held.set(slot, [...(held.get(slot) ?? []), own]);
+      const weightText = JSON.stringify([path, form, layout, part, textures?.has(slot) ?? false]);
+      held.set(slot, [...(held.get(slot) ?? []), weightText]);
     }
   return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }

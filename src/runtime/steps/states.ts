@@ -27,16 +27,17 @@ function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, S
   const owned = new Map(owner.program.states.map((s) => [s.name, s]));
   return new Map(
     program.states.map((state) => {
-      const own = owned.get(state.name);
-      if (!own) throw new InputError(state.name, `the session that shares its states has no state ${state.name}`);
-      const [wanted, found] = [state.shape, own.shape];
-      if (wanted.join() !== found.join() || state.dtype !== own.dtype)
+      const ownedState = owned.get(state.name);
+      if (!ownedState)
+        throw new InputError(state.name, `the session that shares its states has no state ${state.name}`);
+      const [wanted, found] = [state.shape, ownedState.shape];
+      if (wanted.join() !== found.join() || state.dtype !== ownedState.dtype)
         throw new InputError(
           state.name,
           `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ` +
-            `${own.dtype}[${found.join(", ")}] there`,
+            `${ownedState.dtype}[${found.join(", ")}] there`,
         );
-      return [state.slot, { buffers: owner.buffers, slot: own.slot }];
+      return [state.slot, { buffers: owner.buffers, slot: ownedState.slot }];
     }),
   );
 }

@@ -244,8 +244,8 @@ function prepare(step: ProgramStep, program: Program, sizes: SizeTable, layout: 
       const group = `${kernel.access.join()} ${step.slots.join()} ${offset} ${uniforms}`;
       const standIn = step.standIn ? { ...step.standIn, workgroups: sizes.index(step.standIn.workgroups) } : null;
       const packs = packsRows(kernel);
-      const own = step.work === null || packs ? null : program.works[step.work];
-      const flops = own ? sizes.index(own.flops) : null;
+      const workOfStep = step.work === null || packs ? null : program.works[step.work];
+      const flops = workOfStep ? sizes.index(workOfStep.flops) : null;
       const [slots, words, workgroups] = [step.slots, kernel.uniforms, sizes.index(step.workgroups)];
       return { kind: "dispatch", kernel: step.kernel, slots, offset, words, workgroups, standIn, packs, flops, group };
     }

@@ -115,9 +115,9 @@ export async function openOverBase(
 
 /** Throws WeightsError where the base is not what it was. */
 async function expectUnchanged(folder: string, { weights, files }: BaseRecord): Promise<void> {
-  const own = `${folder} has only trained weights, which complete the weights of ${escapedName(weights)}`;
+  const needsBase = `${folder} has only trained weights, which complete the weights of ${escapedName(weights)}`;
   const fail = (what: string): never => {
-    throw new WeightsError(`${own}: ${what}`, {
+    throw new WeightsError(`${needsBase}: ${what}`, {
       hint: "put the base weights of the run back there; modc merge writes trained and base weights as one file",
     });
   };

@@ -146,12 +146,12 @@ class Streamed implements FetchedWeights {
 
   /** Reads one tensor at a time, as there is only one stream. */
   read(key: string): Promise<Uint8Array> {
-    const own = this.#turn.then(
+    const bytes = this.#turn.then(
       () => this.#read(key),
       () => this.#read(key),
     );
-    this.#turn = own;
-    return own;
+    this.#turn = bytes;
+    return bytes;
   }
 
   async #read(key: string): Promise<Uint8Array> {

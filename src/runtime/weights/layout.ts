@@ -17,9 +17,10 @@ export function partOf(values: Words, shape: readonly number[], part: ProgramWei
   const [outer, inner] = [count(shape.slice(0, axis)), count(shape.slice(axis + 1))];
   const [row, run] = [shape[axis]! * inner, (stop - start) * inner];
   if (outer === 1) return values.subarray(start * inner, stop * inner);
-  const own = new (values.constructor as new (n: number) => Words)(outer * run); // as the values are
-  for (let o = 0; o < outer; o++) own.set(values.subarray(o * row + start * inner, o * row + stop * inner), o * run);
-  return own;
+  const columns = new (values.constructor as new (n: number) => Words)(outer * run); // as the values are
+  for (let o = 0; o < outer; o++)
+    columns.set(values.subarray(o * row + start * inner, o * row + stop * inner), o * run);
+  return columns;
 }
 
 /**
@@ -67,19 +68,19 @@ function forEachPanels(
     const matrix = values.subarray(m * depth * width, (m + 1) * depth * width);
     for (let p = 0; p < across; p++) {
       const source = sources.subarray(p * columns, (p + 1) * columns);
-      const own = source.reduce((n, c) => n + Number(c >= 0), 0);
+      const filled = source.reduce((n, c) => n + Number(c >= 0), 0);
       const at = (m * across + p) * words;
       const wanted = Math.min(columns, total - p * columns);
-      if (own === wanted) {
+      if (filled === wanted) {
         if (used === piece.length || begin + used !== at) flush();
         if (used === 0) begin = at;
         writeColumns(matrix, layout, source, piece.subarray(used, used + words));
         used += words;
-      } else if (own > 0) {
+      } else if (filled > 0) {
         let shared = open.get(at);
         if (!shared) open.set(at, (shared = { words: make(words), missing: wanted }));
         putColumns(matrix, layout, source, shared.words);
-        shared.missing -= own;
+        shared.missing -= filled;
         if (shared.missing > 0) continue;
         visit(shared.words, at);
         open.delete(at);

@@ -52,10 +52,10 @@ function expectNone(faults: readonly Fault[], source: Listed): void {
   if (faults.length === 0) return;
   // Unexpected keys first: they reveal a mistyped name or another model's file.
   const lines = KINDS.flatMap((kind) => {
-    const own = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
-    return own.length > MOST_LISTED
-      ? [...own.slice(0, MOST_LISTED), `… and ${own.length - MOST_LISTED} more ${kind}`]
-      : own;
+    const texts = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
+    return texts.length > MOST_LISTED
+      ? [...texts.slice(0, MOST_LISTED), `… and ${texts.length - MOST_LISTED} more ${kind}`]
+      : texts;
   });
   throw new WeightsError(`${source.name} does not fit the model:${lines.map((line) => `\n  ${line}`).join("")}`, {
     tensors: source.tensors,

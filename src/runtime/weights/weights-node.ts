@@ -176,13 +176,13 @@ export async function saveWeights(
   const entries = program.weights.map((weight) => {
     const { path, keys, shape } = weight;
     const key = options.keys === "paths" ? path : (keys[0] ?? path);
-    const own = floats !== undefined && isFloat(weight.dtype) && !kept?.has(path) ? floats : fileDtype(weight.dtype);
+    const stored = floats !== undefined && isFloat(weight.dtype) && !kept?.has(path) ? floats : fileDtype(weight.dtype);
     const blocks = quantized?.paths.has(path) ? quantized.type : null;
     return {
       weight,
       key,
       blocks,
-      dtype: blocks === null ? own : "U8",
+      dtype: blocks === null ? stored : "U8",
       shape: blocks === null ? shape : ofBytes(shape, blocks),
     };
   });

@@ -120,8 +120,8 @@ export async function uploadWeights(
     const words = await weights.values(weight);
     if (device.lostError) throw device.lostError;
     for (const { slot, form, layout, part } of slots) {
-      const own = partOf(words, weight.shape, part);
-      const bytes = weightBytes(layout, own.length, form);
+      const values = partOf(words, weight.shape, part);
+      const bytes = weightBytes(layout, values.length, form);
       if (bytes > buffers.bytes(slot)) bug(`the slot of ${weight.path} is too small`);
       const shared = open.get(slot) ?? new Map();
       open.set(slot, shared);
@@ -133,11 +133,11 @@ export async function uploadWeights(
           : writeTexture(queue, held, byte, piece as Float32Array<ArrayBuffer>);
       const packer =
         packers.get(slot) ??
-        (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, own.length));
+        (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, values.length));
       packers.set(slot, packer);
       const unheld = packer.unheld?.(weight, words);
       if (unheld) throw new WeightsError(unheld);
-      forEachPiece(own, layout, shared, (piece, at) => packer.add(piece, at));
+      forEachPiece(values, layout, shared, (piece, at) => packer.add(piece, at));
       pending += bytes;
       if (pending <= BYTES_BETWEEN_WAITS) continue;
       await device.wait(() => queue.onSubmittedWorkDone());

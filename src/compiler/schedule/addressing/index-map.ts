@@ -47,9 +47,9 @@ export function stridesOf(extents: Extents, shape: readonly Size[]): Size[] {
  * Strides of a tensor of shape `from` along the dimensions of `to`, to which it broadcasts: 0 where it is broadcast.
  */
 export function broadcastStrides(extents: Extents, from: readonly Size[], to: readonly Size[]): Size[] {
-  const own = stridesOf(extents, from);
+  const strides = stridesOf(extents, from);
   return to.map((_, d) => {
     const at = d - to.length + from.length;
-    return at < 0 || from[at] === 1 ? 0 : own[at]!;
+    return at < 0 || from[at] === 1 ? 0 : strides[at]!;
   });
 }

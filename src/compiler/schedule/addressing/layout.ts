@@ -47,8 +47,8 @@ export const inParts = (extents: Extents, whole: Layout, parts: number): Layout 
 });
 
 export function isRowMajor(extents: Extents, { strides, offset, parts }: Layout, shape: readonly Size[]): boolean {
-  const own = stridesOf(extents, shape);
-  return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, own[d]!));
+  const rowMajor = stridesOf(extents, shape);
+  return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, rowMajor[d]!));
 }
 
 /** The layout of a view `node` of its first input; null where it needs a copy. */
@@ -94,8 +94,8 @@ export function dimensionGroups(
   from: readonly Size[],
   to: readonly Size[],
 ): readonly DimensionGroup[] | null {
-  const own = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (s === 1 ? [] : [d]));
-  const [left, right] = [own(from), own(to)];
+  const longDims = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (s === 1 ? [] : [d]));
+  const [left, right] = [longDims(from), longDims(to)];
   const groups: DimensionGroup[] = [];
   let [i, j] = [0, 0];
   while (i < left.length && j < right.length) {

@@ -3,6 +3,7 @@ import { invariant } from "../../../ground/base/invariant.js";
 import { isOp, type Node, isView, isPointwise } from "../../ir/graph.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Consumers } from "../analysis/consumers.js";
+import type { Affine } from "./access.js";
 import { ExpressionBuilder, type Expression, type Inlining } from "./expression.js";
 import type { Extents } from "../analysis/extents.js";
 import { isRowMajor, rowMajor, viewed, type Layout, type Value } from "./layout.js";
@@ -100,13 +101,7 @@ export class Layouts {
   /** The expression with equal axes of different layers replaced by one, so that equal kernels are found. */
   same(expression: Expression): Expression {
     const { equal } = this.#extents;
-    const affine = ({
-      strides,
-      offset,
-    }: {
-      readonly strides: readonly Size[];
-      readonly offset: Size;
-    }): { strides: Size[]; offset: Size } => ({
+    const sameAffine = ({ strides, offset }: Affine): Affine => ({
       strides: strides.map((s) => equal.size(s)),
       offset: equal.size(offset),
     });
@@ -115,12 +110,12 @@ export class Layouts {
       shape: expression.shape.map((s) => equal.size(s)),
       leaves: expression.leaves.map((leaf) => {
         if (leaf.kind !== "memory") return leaf;
-        const { affine: own, indexed } = leaf.access;
+        const { affine, indexed } = leaf.access;
         return {
           ...leaf,
           access: {
-            affine: affine(own),
-            indexed: indexed && { ...indexed, at: affine(indexed.at), times: equal.size(indexed.times) },
+            affine: sameAffine(affine),
+            indexed: indexed && { ...indexed, at: sameAffine(indexed.at), times: equal.size(indexed.times) },
           },
         };
       }),

@@ -66,9 +66,9 @@ export function viewsOf(
     if (written.has(node) || copied) layouts.set(node, [ownLayout(node, extents)]);
     else {
       const below = layouts.get(from) ?? [permuted.get(from) ?? ownLayout(from, extents)];
-      const own = below.flatMap((layout) => viewed(extents, node, layout) ?? []);
-      const complete = own.length > 0 && own.length === below.length;
-      layouts.set(node, complete && !isSameView(node) ? [...own, ownLayout(node, extents)] : complete ? own : []);
+      const seen = below.flatMap((layout) => viewed(extents, node, layout) ?? []);
+      const complete = seen.length > 0 && seen.length === below.length;
+      layouts.set(node, complete && !isSameView(node) ? [...seen, ownLayout(node, extents)] : complete ? seen : []);
     }
     if (layouts.get(node)!.length > 0) strided.add(node);
     const end = blindSpot(node, copied, views);
@@ -151,10 +151,11 @@ function viewsAllow(
 ): boolean {
   return consumers.direct(node).every((reader) => {
     if (!isView(reader) || reader.inputs[0] !== node || isGather(reader)) return true;
-    const own = viewed(extents, reader, layout);
+    const seen = viewed(extents, reader, layout);
     if (consumers.isCopied(reader)) return true; // a copy can read any strides
-    if (!own || !(consumers.allowsAnyLayout(reader) || isRowMajor(extents, own, reader.types[0]!.shape))) return false;
-    return viewsAllow(reader, own, extents, consumers);
+    if (!seen || !(consumers.allowsAnyLayout(reader) || isRowMajor(extents, seen, reader.types[0]!.shape)))
+      return false;
+    return viewsAllow(reader, seen, extents, consumers);
   });
 }
 
@@ -178,8 +179,8 @@ function writtenPermutes(
     if (others.length > 1 || consumers.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from))
       continue;
     const strides: Size[] = [];
-    const own = ownLayout(node, extents).strides;
-    node.attrs.order.forEach((d, n) => (strides[d] = own[n]!));
+    const rowMajor = ownLayout(node, extents).strides;
+    node.attrs.order.forEach((d, n) => (strides[d] = rowMajor[n]!));
     const layout = { value: { node: from, result: 0 }, strides, offset: 0, parts: 1 };
     if (!viewsAllow(from, layout, extents, consumers)) continue;
     written.add(node);

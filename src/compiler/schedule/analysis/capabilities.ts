@@ -21,14 +21,14 @@ export function capabilitiesOf(product: RowProduct, tunings: ProductTunings, ext
   const packs = productWeights(product) !== null;
   if (isOp(product, "grouped_matmul")) return { packs, sumsOver: null };
   if (!packs || typeof depth !== "number" || typeof columns !== "number") return { packs, sumsOver: null };
-  const own = weightTunings(tunings, depth, columns);
+  const weightCases = weightTunings(tunings, depth, columns);
   const count = extents.product(rows);
   // Which of them it takes is known only when its operands' types and memory are.
-  const found = allCases(own).flatMap(({ byWeight, byWeightAnyRows }) =>
+  const found = allCases(weightCases).flatMap(({ byWeight, byWeightAnyRows }) =>
     typeof count === "number"
       ? byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
       : byWeightAnyRows,
   );
-  const sums = found.every((c) => supportsRowSums(c.tuning, own.panel, tunings.subgroupSize));
-  return { packs, sumsOver: sums ? own.panel : null };
+  const sums = found.every((c) => supportsRowSums(c.tuning, weightCases.panel, tunings.subgroupSize));
+  return { packs, sumsOver: sums ? weightCases.panel : null };
 }

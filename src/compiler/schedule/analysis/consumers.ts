@@ -99,8 +99,8 @@ export class Consumers {
     }
     for (const r of this.readers(node))
       this.#add(from, node.op === "broadcast" && !r.repeats ? { ...r, repeats: true } : r);
-    const own = this.#readerLists.get(node);
-    if (own) this.#listOf(from).modes |= own.modes;
+    const readerList = this.#readerLists.get(node);
+    if (readerList) this.#listOf(from).modes |= readerList.modes;
   }
   #listOf(node: Node): ReaderList {
     let asked = this.#readerLists.get(node);

@@ -18,8 +18,8 @@ export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Gr
   };
   const isShared = (value: Node): boolean => {
     const all = readersAt(value);
-    const own = all.every((r) => loads(r, value) && (isSingleProduct(r) || gathers(r)));
-    return own && all.length > 1 && all.some(gathers);
+    const areProducts = all.every((r) => loads(r, value) && (isSingleProduct(r) || gathers(r)));
+    return areProducts && all.length > 1 && all.some(gathers);
   };
   /** What is computed for the value alone, and cheaply: it may be computed again. */
   const chainOf = (value: Node): ReadonlySet<Node> => {
@@ -37,9 +37,9 @@ export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Gr
     const chain = value && chains.get(value);
     const copy = (n: Node): Node => (chain?.has(n) ? { ...n, inputs: n.inputs.map(copy) } : (now.get(n) ?? n));
     const copies = chain && before !== readers.get(value)![0];
-    const own = copies ? { ...node, inputs: node.inputs.with(0, copy(value)) } : node;
-    now.set(before, own);
-    return own;
+    const reader = copies ? { ...node, inputs: node.inputs.with(0, copy(value)) } : node;
+    now.set(before, reader);
+    return reader;
   });
 }
 

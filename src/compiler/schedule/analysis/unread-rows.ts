@@ -14,12 +14,12 @@ export function unreadRows(graph: Graph): Graph {
   const known = new Map<Node, Map<Node, boolean>>();
   /** Whether nothing reads the rows of a value that lie behind the last of the groups that begin at `starts`. */
   const areUnread = (value: Node, starts: Node): boolean => {
-    const own = known.get(starts) ?? new Map<Node, boolean>();
-    known.set(starts, own);
-    let found = own.get(value);
+    const byValue = known.get(starts) ?? new Map<Node, boolean>();
+    known.set(starts, byValue);
+    let found = byValue.get(value);
     if (found === undefined) {
       found = !results.has(value) && readers.get(value)!.every((reader) => spares(reader, value, starts));
-      own.set(value, found);
+      byValue.set(value, found);
     }
     return found;
   };
@@ -55,6 +55,6 @@ function skipsThem(sum: Node<"sum_entries">, value: Node, starts: Node): boolean
 }
 
 function hasRowsOf(reader: Node, value: Node): boolean {
-  const [of, own] = [typeOf(value).shape, typeOf(reader).shape];
-  return of.length === own.length && equalSizes(of[0]!, own[0]!);
+  const [shape, readerShape] = [typeOf(value).shape, typeOf(reader).shape];
+  return shape.length === readerShape.length && equalSizes(shape[0]!, readerShape[0]!);
 }

@@ -21,6 +21,6 @@ export function storageBuffers(parts: readonly Bindings[], types: readonly Tenso
   const reads = new Set(parts.flatMap((part) => [...part.reads]));
   for (const { replaces } of parts) if (replaces) reads.delete(replaces);
   const writes = new Set(parts.flatMap((part) => [...part.writes]));
-  const own = parts.reduce((n, part) => n + (part.own ?? 0), 0);
-  return reads.size + writes.size + own + extents.countedIn([...types, ...[...reads].flatMap((n) => n.types)]).size;
+  const unnamed = parts.reduce((n, part) => n + (part.own ?? 0), 0);
+  return reads.size + writes.size + unnamed + extents.countedIn([...types, ...[...reads].flatMap((n) => n.types)]).size;
 }

@@ -41,9 +41,10 @@ export function pairsOf(draft: Draft): number {
 /** The accumulators of a slice: in a pair, the first has number 0 and the second 1. */
 export function accumulatorsOf(draft: Draft, slice: ColumnSlice): ReadonlyMap<Node, number> {
   const accumulators = new Map<Node, number>();
-  for (const [node, own] of draft.accumulators) {
-    if (own === slice || (slice.second !== null && own.start === slice.start)) accumulators.set(node, 0);
-    else if (slice.second !== null && own.start === slice.second) accumulators.set(node, 1);
+  for (const [node, accumulated] of draft.accumulators) {
+    if (accumulated === slice || (slice.second !== null && accumulated.start === slice.start))
+      accumulators.set(node, 0);
+    else if (slice.second !== null && accumulated.start === slice.second) accumulators.set(node, 1);
   }
   return accumulators;
 }

@@ -128,7 +128,7 @@ function stepsOf(
   layouts: Layouts,
   { extents, partition }: FusionOptions,
 ): { readonly steps: readonly GatingStep[]; readonly cells: Cells; readonly count: number; readonly widest: number } {
-  const own = new Set(nodes);
+  const members = new Set(nodes);
   const stored = new Set(results);
   const steps: GatingStep[] = [];
   const of = new Map<Node, number>();
@@ -155,7 +155,7 @@ function stepsOf(
         extents,
         layoutOf: (n) => {
           const value = values.get(n);
-          if (!value) return own.has(n) ? null : layouts.of(n);
+          if (!value) return members.has(n) ? null : layouts.of(n);
           const { strides } = rowMajor(extents, value, n.types[0]!.shape);
           return { value, strides: strides.with(0, 0), offset: starts.get(value)!, parts: 1 };
         },
@@ -180,7 +180,7 @@ function stepsOf(
   };
   for (const node of nodes) {
     if (isPointwise(node) || isView(node)) {
-      const readers = partition.consumers.direct(node).filter((r) => own.has(r));
+      const readers = partition.consumers.direct(node).filter((r) => members.has(r));
       const [reader] = readers;
       const inlines =
         readers.length === 1 && isPointwise(node) && isPointwise(reader!) && rowWidth(reader!) === rowWidth(node);
@@ -255,17 +255,17 @@ function gatingKernel(
   const alone = widest <= reductions.alone && together >= LEAST_ROWS;
   const lanes = alone ? 1 : reductions.lanes;
   const kernel = new KernelBuilder("gating", extents);
-  const own = alone ? together : 1;
+  const rowsEach = alone ? together : 1;
   declare(kernel, lanes);
   return kernel
     .function("fn larger(a: f32, b: f32) -> f32 { return modc_max(a, b); }")
     .function("fn smaller(a: f32, b: f32) -> f32 { return modc_min(a, b); }")
-    .constant("INVOCATIONS", lanes * own)
+    .constant("INVOCATIONS", lanes * rowsEach)
     .constant("LANES", lanes)
-    .constant("ROWS", own)
+    .constant("ROWS", rowsEach)
     .constant("CELLS", cells)
     .count("rowCount", rows)
-    .dispatch(extents.ceilDivide(rows, own));
+    .dispatch(extents.ceilDivide(rows, rowsEach));
 }
 
 /** How many lanes share each of so many lists. */

@@ -52,18 +52,18 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
   // The first results are scatters, which take over the memory of the values they update: rows, then sums over them.
   const rows = epilogues.flatMap((e) => e.rows);
   const sets = epilogues.flatMap((e) => e.sums.flatMap(({ set }) => set ?? []));
-  for (const node of rows) results.replace(node, results.own(node));
+  for (const node of rows) results.replace(node, results.inRows(node));
   for (const node of sets) results.replace(node, results.partial(node));
-  const worked = fusion.columns.map((own): Worked => {
-    const { slice, accumulators } = own;
+  const worked = fusion.columns.map((half): Worked => {
+    const { slice, accumulators } = half;
     const expression = layouts.expression(
-      own.epilogues.map((e) => e.value),
+      half.epilogues.map((e) => e.value),
       [...shape.slice(0, -1), slice.stop - slice.start],
       nodes,
       accumulators,
     );
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
-    return { columns: own, expression };
+    return { columns: half, expression };
   });
   const held = heldB(product);
   const weight = packedAtLoad.has(held) ? layouts.result(held, 0) : layouts.valueOf(b);
@@ -120,22 +120,22 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
     return kind === "fours";
   };
   const plain = isPlainStore(bound, columns);
-  const own = ownSumOf(fusion, loaded, finished, layouts, options);
+  const sums = ownSumOf(fusion, loaded, finished, layouts, options);
   const fused = (inPlace: readonly boolean[], stored: Stored, ownRows: number): MatmulContext => {
     const inputs: Inputs = { of: inputOf, codecs: stored.reads };
     return {
       ownSum:
-        own && ownRows > 0
+        sums && ownRows > 0
           ? {
               rows: ownRows,
               loads: (kernel, letter = "A", alsoFinishes = true, kind = null) => {
                 if (alsoFinishes) shareMemory(kernel, inPlace);
-                return loads(kernel, inputs, letter, kind, layouts.same(own.loaded));
+                return loads(kernel, inputs, letter, kind, layouts.same(sums.loaded));
               },
               declare: (kernel) => {
                 const names = { letter: "X", parameters: "row: u32", prefix: "s" };
-                declareRows(kernel, layouts.same(own.summed), extents, inputs, names);
-                const indices = own.through.map((index) => kernel.inputOnce(inputOf(index), "u32"));
+                declareRows(kernel, layouts.same(sums.summed), extents, inputs, names);
+                const indices = sums.through.map((index) => kernel.inputOnce(inputOf(index), "u32"));
                 const row = indices.reduce((at, index) => `${index}[${at}]`, "row");
                 kernel.function(`fn summedRow(row: u32) -> u32 { return ${row}; }`);
               },
@@ -197,16 +197,16 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
     key,
     make: (inPlace, stored) => make(inPlace, stored),
   };
-  if (!own) return kernel;
+  if (!sums) return kernel;
   const upTo = (most: number): FusedKernel => ({
     ...kernel,
     key:
-      `${key}\nown sum up to ${most} rows: ${expressionKey(own.summed, extents, inputOf)} ` +
-      own.through.map(inputOf).join(),
+      `${key}\nown sum up to ${most} rows: ${expressionKey(sums.summed, extents, inputOf)} ` +
+      sums.through.map(inputOf).join(),
     make: (inPlace, stored) => make(inPlace, stored, most),
   });
   const count = extents.product(shape.slice(0, -1));
-  return { ...kernel, ownSum: { sum: own.sum, rows: own.rows, count, upTo } };
+  return { ...kernel, ownSum: { sum: sums.sum, rows: sums.rows, count, upTo } };
 }
 
 /** The states that results of a fusion update element by element, if the kernel does not read them otherwise. */

@@ -24,10 +24,13 @@ const OWN_RESULTS = 2;
 /** The kernel, which may add up few scores itself. */
 export function fusedSelection(selection: Selection, layouts: Layouts, options: FusionOptions): FusedKernel {
   const kernel = selectionKernel(selection, layouts, options, null);
-  const own = scoreSumOf(selection, layouts, options);
-  if (!own) return kernel;
-  const { sum, rows, count } = own;
-  return { ...kernel, ownSum: { sum, rows, count, upTo: () => selectionKernel(selection, layouts, options, own) } };
+  const scoreSum = scoreSumOf(selection, layouts, options);
+  if (!scoreSum) return kernel;
+  const { sum, rows, count } = scoreSum;
+  return {
+    ...kernel,
+    ownSum: { sum, rows, count, upTo: () => selectionKernel(selection, layouts, options, scoreSum) },
+  };
 }
 
 function selectionKernel(
@@ -218,12 +221,12 @@ class OutputText {
       case "paged": {
         const [pages, each, { page }] = [this.#read(output.pages), `pages${n}`, output.node.attrs];
         this.#kernel.count(each, output.pages.types[0]!.shape[1]!);
-        const own = `${pages}[b * ${each}() + min(i${n} / ${page}u, ${each}() - 1u)]`;
+        const pageNumber = `${pages}[b * ${each}() + min(i${n} / ${page}u, ${each}() - 1u)]`;
         return {
           once: "row",
           text: [
             `let i${n} = ${this.#read(output.counts)}[b] + at - first;`,
-            `let v${n} = ${own} * ${page}u + i${n} % ${page}u;`,
+            `let v${n} = ${pageNumber} * ${page}u + i${n} % ${page}u;`,
             `y${n}[at] = v${n};`,
           ],
         };

@@ -75,10 +75,10 @@ export function gatingOf(node: Node, options: GatingOptions): Gating | null {
 
 function gating(node: Node, nodes: readonly Node[], options: GatingOptions): Gating | null {
   const { required, extents, mostBuffers } = options;
-  const own = new Set(nodes);
+  const members = new Set(nodes);
   const isAskedFor = (n: Node): boolean => required.has(n) || options.consumers.readers(n).some((r) => r.node === null);
-  const results = nodes.filter((n) => isAskedFor(n) || readersOf(n, options).some((r) => !own.has(r)));
-  const reads = new Set(nodes.flatMap((n) => readsOf(n, own, options)));
+  const results = nodes.filter((n) => isAskedFor(n) || readersOf(n, options).some((r) => !members.has(r)));
+  const reads = new Set(nodes.flatMap((n) => readsOf(n, members, options)));
   const types = nodes.flatMap((n) => n.types);
   const room = mostBuffers - storageBuffers([{ reads, writes: results }], types, extents);
   const [rows] = node.types[0]!.shape;
@@ -129,15 +129,15 @@ function isRowwise(node: Node, { consumers }: GatingOptions): boolean {
 function possible(node: Node, nodes: readonly Node[], options: GatingOptions): readonly Node[] {
   const { position, scheduledAt } = options;
   const at = position(node);
-  let own = new Set(nodes);
+  let members = new Set(nodes);
   const isPossible = (n: Node): boolean =>
-    readsOf(n, own, options).every((r) => scheduledAt(r) < at) &&
-    (position(n) >= at || readersOf(n, options).every((r) => own.has(r) || scheduledAt(r) > at)) &&
+    readsOf(n, members, options).every((r) => scheduledAt(r) < at) &&
+    (position(n) >= at || readersOf(n, options).every((r) => members.has(r) || scheduledAt(r) > at)) &&
     isAddressable(n, options);
   for (;;) {
-    const left = connected(node, [...own].filter(isPossible), options);
-    if (left.length === own.size || left.length === 0) return left;
-    own = new Set(left);
+    const left = connected(node, [...members].filter(isPossible), options);
+    if (left.length === members.size || left.length === 0) return left;
+    members = new Set(left);
   }
 }
 

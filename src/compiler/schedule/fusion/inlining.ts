@@ -61,25 +61,25 @@ export function inlinePointwise(order: readonly Node[], options: InliningOptions
       ways.set(base, (ways.get(base) ?? 0) + 1);
     }
     const types = [node, ...node.inputs, ...reads].flatMap((n) => n.types);
-    let own: InlinedKernel = { operations: computes ? 1 : 0, reads, counted: extents.countedIn(types) };
+    let total: InlinedKernel = { operations: computes ? 1 : 0, reads, counted: extents.countedIn(types) };
     for (const [base, times] of ways) {
       const inner = open.get(base);
       if (!inner) continue;
       const joint: InlinedKernel = {
-        operations: own.operations + times * inner.operations,
-        reads: new Set([...[...own.reads].filter((n) => n !== base), ...inner.reads]),
-        counted: new Set([...own.counted, ...inner.counted]),
+        operations: total.operations + times * inner.operations,
+        reads: new Set([...[...total.reads].filter((n) => n !== base), ...inner.reads]),
+        counted: new Set([...total.counted, ...inner.counted]),
       };
       if (joint.operations >= MOST_OPERATIONS || !fits(node, joint)) continue;
       if (!isAddressable(node, options, (n) => n === base || inlined.has(n))) continue;
       inlined.add(base);
-      own = joint;
+      total = joint;
       open.delete(base);
     }
     if (!computes) continue;
     const reader = uses.soleReader(node);
     const mayInline = reader && !reader.repeats && !required.has(node) && !isRead(node) && !isAssigned(reader.node);
-    if (mayInline) open.set(node, own);
+    if (mayInline) open.set(node, total);
     else stored.add(node);
   }
   for (const node of open.keys()) stored.add(node);

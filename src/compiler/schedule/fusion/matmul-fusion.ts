@@ -117,8 +117,8 @@ function prune(draft: Draft): Draft {
   const isRedundant = ({ node, value }: FusedOp): boolean => {
     if (node !== value || !isStored(draft, node) || isRead(draft, node)) return false;
     const reader = consumers.soleReader(node);
-    const own = node.inputs.filter((n) => draft.members.has(n));
-    const outside = own.every((n) => consumers.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
+    const operands = node.inputs.filter((n) => draft.members.has(n));
+    const outside = operands.every((n) => consumers.direct(n).some((d) => !draft.members.has(d)) || required.has(n));
     return (
       reader !== null &&
       !reader.repeats &&
@@ -154,8 +154,8 @@ function fits(fusion: Fusion, { extents, mostBuffers }: FusionOptions): boolean 
 function bindingsOf({ product, prologue, columns, reads }: Fusion): readonly Bindings[] {
   const a = prologue?.reads ?? [product.inputs[0]];
   const starts = isOp(product, "grouped_matmul") ? [product.inputs[2]] : [];
-  const own: Bindings = { reads: [...reads, ...a, ...starts], writes: [], own: 1 }; // b
-  return [own, ...columns.flatMap(({ epilogues }) => epilogues.map((e) => e.buffers))];
+  const ofProduct: Bindings = { reads: [...reads, ...a, ...starts], writes: [], own: 1 }; // b
+  return [ofProduct, ...columns.flatMap(({ epilogues }) => epilogues.map((e) => e.buffers))];
 }
 
 function fusionOf(draft: Draft): Fusion {

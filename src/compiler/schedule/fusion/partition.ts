@@ -119,8 +119,8 @@ export function partition(order: readonly Node[], options: PartitionOptions): Pa
     fusions.set(product, fusion);
     if (panel !== null) sumsOver.set(product, panel);
     const epilogues = fusion.columns.flatMap((c) => c.epilogues);
-    for (const { sum: own, set } of epilogues.flatMap((e) => e.sums))
-      if (!set) fusedSums.set(own, Math.ceil(columns / panel!));
+    for (const { sum, set } of epilogues.flatMap((e) => e.sums))
+      if (!set) fusedSums.set(sum, Math.ceil(columns / panel!));
     const angles = epilogues.flatMap((e) => e.reads);
     assign(fusion.nodes, [...fusion.reads, ...angles, ...(fusion.prologue?.reads ?? [])], product);
   };

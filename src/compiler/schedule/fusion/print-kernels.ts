@@ -36,7 +36,7 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
   const [head] = kernel.nodes;
   const fusion = fusions.get(head!);
   const selection = selections.get(head!);
-  const own = fusion ? fusionLines(fusion, ref) : selection ? selectionLines(selection, ref) : [];
+  const lines = fusion ? fusionLines(fusion, ref) : selection ? selectionLines(selection, ref) : [];
   const gating = gatings.get(head!);
   const also: readonly Node[] = gating ? kernel.nodes : (rowGroups.get(head!)?.sums ?? []);
   const inlined =
@@ -48,7 +48,7 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
   return [
     `kernel ${computed(head!, ref)}`,
     ...[
-      ...own,
+      ...lines,
       ...inlined,
       `reads ${values(kernel.reads)}`,
       `writes ${values(kernel.writes.map((w) => w.value))}`,

@@ -29,7 +29,7 @@ export class Results {
   #bytes(node: Node): Size {
     return this.extents.bytes(this.extents.equal.type(node.types[0]!));
   }
-  own(node: Node): number {
+  inRows(node: Node): number {
     const value = this.layouts.result(node, 0);
     this.lies.push([node, rowMajor(this.extents, value, node.types[0]!.shape)]);
     return this.#add(value, this.#bytes(node));

@@ -38,7 +38,7 @@ const store = (node: Node, isShared: boolean, product: Node): Epilogue => ({
   rows: [],
   sums: [],
   bind(results, { start, stop }) {
-    if (!isShared) return storeAt({ result: results.own(node), stride: stop - start, offset: 0 });
+    if (!isShared) return storeAt({ result: results.inRows(node), stride: stop - start, offset: 0 });
     results.place(node, start);
     return storeAt({ result: results.shared(), stride: results.columns, offset: start });
   },

@@ -82,9 +82,9 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   invariant(typeof heads === "number" && typeof shared === "number", "the heads are known");
   const groupSize = heads / shared;
   const ofQueries = side === "queries";
-  const own = (ofQueries ? q : k).type.shape[1]!;
+  const ownRows = (ofQueries ? q : k).type.shape[1]!;
   const ownGroup = ofQueries ? groupSize : 1;
-  const most = extents.most(packedAxis(own)!);
+  const most = extents.most(packedAxis(ownRows)!);
   const weighted = inputs.length > WEIGHTS;
   const rows = most === null ? Infinity : most * ownGroup;
   const { attention } = tunings;
@@ -148,7 +148,7 @@ function sideStep(context: Context, side: Side): Step<Operand> {
   else declareSeeing(kernel, attrs);
 
   // Each sequence may end with a partly filled tile.
-  const tiles = addSizes(extents.ceilDivide(extents.times(ownGroup, own), tile), extents.batch);
+  const tiles = addSizes(extents.ceilDivide(extents.times(ownGroup, ownRows), tile), extents.batch);
   return kernel.dispatch(extents.times(shared, tiles));
 }
 
@@ -168,7 +168,7 @@ function declareWeighing(kernel: KernelBuilder, ofQueries: boolean): void {
 
 /** The kernel file's names for the two sides. */
 function namesOf(ofQueries: boolean, weighted: boolean): readonly string[] {
-  const [own, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
+  const [owned, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
   const inTable = `{
   let queries = startQ(batch());
   let at = 2u * batch() + 2u + queries + 2u * startK(batch()) + head * queries + row;
@@ -184,9 +184,9 @@ function namesOf(ofQueries: boolean, weighted: boolean): readonly string[] {
   return [
     `fn ownGroup() -> u32 { return ${ofQueries ? "groupSize()" : "1u"}; }`,
     `fn otherGroup() -> u32 { return ${ofQueries ? "1u" : "groupSize()"}; }`,
-    `fn ownStart(b: u32) -> u32 { return start${own}(b); }`,
+    `fn ownStart(b: u32) -> u32 { return start${owned}(b); }`,
     `fn otherStart(b: u32) -> u32 { return start${other}(b); }`,
-    `fn ownPosition(row: u32) -> u32 { return position${own}(row); }`,
+    `fn ownPosition(row: u32) -> u32 { return position${owned}(row); }`,
     `fn otherPosition(row: u32) -> u32 { return position${other}(row); }`,
     `fn ownStats(head: u32, row: u32) -> vec2f ${ofQueries ? stats : none}`,
     `fn otherStats(head: u32, row: u32) -> vec2f ${ofQueries ? none : stats}`,
@@ -217,13 +217,13 @@ function byUnits(
   // Its own largest tile has four subgroups; with two gradients registers have room for half the rows of a block.
   const few = { ...tuning, subgroups: Math.min(tuning.subgroups, 4) };
   const fit = tilingsOf(few).filter((t) => gradientBytes(t, q.width, v.width, both) <= t.bytes);
-  const own = (both ? fit.find((t) => 2 * t.keys === few.keys) : undefined) ?? fit[0];
-  if (!own || most < own.m || !fitsRegisters(own, columns + values)) return null;
+  const tiling = (both ? fit.find((t) => 2 * t.keys === few.keys) : undefined) ?? fit[0];
+  if (!tiling || most < tiling.m || !fitsRegisters(tiling, columns + values)) return null;
   const kernel = new KernelBuilder("attention_matrix_grad", extents);
-  declareTiling(kernel, own, columns, values, own.vectors);
-  kernel.constant("HELD", holdsOwn(own, columns, values) ? 1 : 0);
-  kernel.function(own.vectors ? GRADIENT_IN_VECTORS : GRADIENT_IN_HALVES);
-  return { kernel, tile: own.m * own.subgroups };
+  declareTiling(kernel, tiling, columns, values, tiling.vectors);
+  kernel.constant("HELD", holdsOwn(tiling, columns, values) ? 1 : 0);
+  kernel.function(tiling.vectors ? GRADIENT_IN_VECTORS : GRADIENT_IN_HALVES);
+  return { kernel, tile: tiling.m * tiling.subgroups };
 }
 
 /** The kernel with its tile's constants; `most`: the most rows of a sequence. */
@@ -244,9 +244,9 @@ function tiled(
       .constant("HALF", half);
     return { kernel: kernel.constant("CHUNKS", chunks).constant("PARTS", parts), tile: 2 * half };
   }
-  const own = sharedAttention(tuning);
-  const lanes = LANES.find((n) => n >= own.lanes && Math.max(quarters, quartersV) <= 2 * n) ?? LANES.at(-1)!;
-  const tile = tileWithin(own.tile, most, 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0));
+  const shared = sharedAttention(tuning);
+  const lanes = LANES.find((n) => n >= shared.lanes && Math.max(quarters, quartersV) <= 2 * n) ?? LANES.at(-1)!;
+  const tile = tileWithin(shared.tile, most, 16 * (quarters + quartersV + 2 * lanes) + (weighted ? 4 * lanes : 0));
   const kernel = new KernelBuilder(weighted ? "attention_weighted_grad" : "attention_grad", extents)
     .holdsMany()
     .constant("LANES", lanes)

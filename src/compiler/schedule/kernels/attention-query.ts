@@ -75,8 +75,8 @@ export function keyPartsOf(
   if (part === null || axis === null || extents.onDevice(axis)) return null;
   const whole = WHOLE_PARTS * part;
   const seen = window === 0 ? Infinity : causal ? window : 2 * window - 1;
-  const own = packedAxis(queries) === axis ? most : Infinity;
-  if (Math.min(seen, own, extents.most(axis) ?? Infinity) <= whole) return null;
+  const mostQueries = packedAxis(queries) === axis ? most : Infinity;
+  if (Math.min(seen, mostQueries, extents.most(axis) ?? Infinity) <= whole) return null;
   const room = axisSize(axis);
   const visible = seen === Infinity ? room : applySize("min", [room, seen]);
   return { part, count: extents.ceilDivide(visible, part), keys: room, whole };

@@ -155,22 +155,24 @@ function attentionWork(
   const tuning = context.tunings.attention;
   const few = weighted ? undefined : tuning.few;
   const [quarters, quartersV] = [quartersOf(q.width), quartersOf(v.width)];
-  const alone = (own: QueryAttention): Step<Operand> => {
-    const kernel = queryKernel(own, quarters, quartersV, make);
+  const alone = (query: QueryAttention): Step<Operand> => {
+    const kernel = queryKernel(query, quarters, quartersV, make);
     declareWhole(kernel);
     return dispatched({ kernel, tile: 1, alone: true, anyWidth: false });
   };
   /** Of few queries, no more than `room` in a run. */
-  const ofFew = (own: QueryAttention, room: Size): Work => {
-    const parts = divides ? keyPartsOf(own, typeAt(context.inputs, POSITIONS_K).shape[0]!, rows, attrs, extents) : null;
-    if (!parts) return work([alone(own)]);
-    const kernel = queryKernel(own, quarters, quartersV, (file) => make(file, scratch()));
+  const ofFew = (query: QueryAttention, room: Size): Work => {
+    const parts = divides
+      ? keyPartsOf(query, typeAt(context.inputs, POSITIONS_K).shape[0]!, rows, attrs, extents)
+      : null;
+    if (!parts) return work([alone(query)]);
+    const kernel = queryKernel(query, quarters, quartersV, (file) => make(file, scratch()));
     declarePart(kernel, parts);
     const inParts = [
       dispatched({ kernel, tile: 1, alone: true, anyWidth: false, parts }),
       sumKeyParts(parts, operands, quartersV, extents, { parts: scratch(), starts: input(STARTS_Q) }),
     ].map((step) => whereRows(extents, step, parts.keys, parts.whole, null));
-    const whole = whereRows(extents, alone(own), parts.keys, 0, parts.whole);
+    const whole = whereRows(extents, alone(query), parts.keys, 0, parts.whole);
     return work([whole, ...inParts], [partBytes(parts, operands, quartersV, room, extents)]);
   };
   if (few !== undefined && most !== null && most <= few.most) return ofFew(few, rows);
@@ -180,9 +182,9 @@ function attentionWork(
   // Only the host chooses by rows.
   if (few === undefined || extents.deviceSize(rows) !== null) return work(steps);
   const many = steps.map((step) => whereRows(extents, step, rows, few.most, null));
-  const own = ofFew(few, applySize("min", [rows, few.most]));
-  const ofOwn = own.steps.map((step) => whereRows(extents, step, rows, 0, few.most));
-  return work([...ofOwn, ...many], own.scratch);
+  const forFew = ofFew(few, applySize("min", [rows, few.most]));
+  const fewSteps = forFew.steps.map((step) => whereRows(extents, step, rows, 0, few.most));
+  return work([...fewSteps, ...many], forFew.scratch);
 }
 
 /** The places of the starts of queries and of the positions of keys, or the table that has these, among the inputs. */
@@ -233,12 +235,12 @@ function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number
   const held = fit.filter((t) => holdsBlock(t, columns, values));
   const candidates = held.length > 0 ? held : fit;
   // A tile of no more than half its queries would have half its subgroups idle.
-  const own = candidates.find((t) => t.m * t.subgroups < 2 * most) ?? candidates.at(-1);
-  if (!own || most < own.m || !holdsQueries(own, columns, values)) return null;
+  const tiling = candidates.find((t) => t.m * t.subgroups < 2 * most) ?? candidates.at(-1);
+  if (!tiling || most < tiling.m || !holdsQueries(tiling, columns, values)) return null;
   const kernel = make("attention_matrix").constant("PADDED", columns > q.width ? 1 : 0);
-  declareTiling(kernel, own, columns, values, own.vectors);
-  kernel.function(own.vectors ? IN_VECTORS : IN_HALVES);
-  return { kernel, tile: own.m * own.subgroups };
+  declareTiling(kernel, tiling, columns, values, tiling.vectors);
+  kernel.function(tiling.vectors ? IN_VECTORS : IN_HALVES);
+  return { kernel, tile: tiling.m * tiling.subgroups };
 }
 
 /**
@@ -311,12 +313,12 @@ function bySubgroup(
   make: Make,
 ): readonly Tiled[] {
   const [chunks, parts] = [Math.ceil(quarters / width), Math.ceil(quartersV / width)];
-  const own = (file: string): KernelBuilder =>
+  const ofWidth = (file: string): KernelBuilder =>
     make(file).subgroups(width).constant("WIDTH", width).constant("CHUNKS", chunks).constant("PARTS", parts);
-  const row: Tiled = { kernel: own("attention_row"), tile: 1, alone: true };
+  const row: Tiled = { kernel: ofWidth("attention_row"), tile: 1, alone: true };
   if (most === 1) return [row];
   const half = halfTile(wanted, most, Math.max(chunks, parts));
-  return [row, { kernel: own("attention_subgroup").constant("HALF", half), tile: 2 * half }];
+  return [row, { kernel: ofWidth("attention_subgroup").constant("HALF", half), tile: 2 * half }];
 }
 
 /** Half a tile of at most `wanted` rows, so that a lane's vectors of columns, `each` for a row, are unrolled. */

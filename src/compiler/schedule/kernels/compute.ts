@@ -199,16 +199,16 @@ export const ignoring = ({ dtype }: TensorType): string =>
 const classSums: Spec<"class_sums"> = ({ attrs, inputs, extents, tunings }) => {
   const before = inputs.length === 3 ? 1 : 0;
   const [x, targets] = [typeAt(inputs, before), typeAt(inputs, before + 1)];
-  const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
+  const [rows, classes] = [extents.product(targets.shape), x.shape.at(-1)!];
   const kernel = new KernelBuilder("class_sums", extents)
     .read("x", "f32", input(before))
     .read("targets", "u32", input(before + 1))
     .write("y", "f32", result());
   if (before === 1) kernel.read("sums", "f32", input(0));
-  const together = rowsTogether(kernel, own, tunings.reductions);
+  const together = rowsTogether(kernel, classes, tunings.reductions);
   kernel
     .count("rowCount", rows)
-    .count("classes", own)
+    .count("classes", classes)
     .count("firstClass", attrs.first)
     .count("allClasses", attrs.classes);
   kernel.function(

@@ -110,14 +110,14 @@ export class Texts {
   }
   /** The address of an element; `sum` prints its affine functions. */
   address({ access: { affine, indexed } }: MemoryLeaf, sum: (affine: Affine) => string): string {
-    const own = sum(affine);
-    if (!indexed) return own;
+    const offset = sum(affine);
+    if (!indexed) return offset;
     const row = indexed.indices.reduce(
       (at, index) => `${this.#kernel.inputOnce(this.#inputs.of(index), "u32")}[${at}]`,
       sum(indexed.at),
     );
     const through = indexed.times === 1 ? row : `${row} * ${this.size(indexed.times)}`;
-    return own === "0u" ? through : `${through} + ${own}`;
+    return offset === "0u" ? through : `${through} + ${offset}`;
   }
   load({ value, dtype, parts }: MemoryLeaf, address: string): string {
     const input = this.#inputs.of(value);
@@ -316,11 +316,11 @@ export class RowText {
     const fixed = this.#fixed.get(place);
     if (fixed !== undefined) return fixed;
     const name = place < 0 ? `${this.#prefix}a${-1 - place}` : `${this.#prefix}v${place}`;
-    const own = place < 0 ? this.#leafReach[-1 - place]! : this.#reach[place]!;
-    if (own === "both" && place < 0 && this.#apart) return `t.${name}`;
-    if (reach !== "both" || own === "both") return name;
+    const nameReach = place < 0 ? this.#leafReach[-1 - place]! : this.#reach[place]!;
+    if (nameReach === "both" && place < 0 && this.#apart) return `t.${name}`;
+    if (reach !== "both" || nameReach === "both") return name;
     const dtype = dtypeAt(this.#expression, place);
-    const [fields, of] = own === "column" ? [this.columnFields, "c"] : [this.rowFields, "r"];
+    const [fields, of] = nameReach === "column" ? [this.columnFields, "c"] : [this.rowFields, "r"];
     if (!this.#fields.has(name)) {
       this.#fields.add(name);
       fields.push({ name, type: this.isWide(place) ? "vec4f" : wgslType(dtype) });

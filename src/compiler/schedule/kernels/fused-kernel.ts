@@ -104,7 +104,7 @@ export function updatedState(
   const old = leaves.filter(
     (l): l is MemoryLeaf => l.kind === "memory" && isOp(l.value.node, "state") && l.value.node.attrs.name === name,
   );
-  const own = ({ value, access, parts, dtype }: MemoryLeaf): boolean =>
+  const isRowMajorLeaf = ({ value, access, parts, dtype }: MemoryLeaf): boolean =>
     dtype === node.types[0]!.dtype && !access.indexed && isRowMajor(extents, { value, ...access.affine, parts }, shape);
-  return old.every(own) ? (old[0]?.value ?? null) : null;
+  return old.every(isRowMajorLeaf) ? (old[0]?.value ?? null) : null;
 }

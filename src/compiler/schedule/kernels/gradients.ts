@@ -62,11 +62,11 @@ const classGrad: Spec<"class_grad"> = ({ attrs, inputs, extents, tunings, inPlac
     .read("dloss", "f32", input(3))
     .write("dx", "f32", result());
   kernel.function(`fn value(i: u32) -> f32 { return ${taken ? "dx" : "x"}[i]; }`);
-  const [rows, own] = [extents.product(targets.shape), x.shape.at(-1)!];
-  const together = rowsTogether(kernel, own, tunings.reductions);
+  const [rows, classes] = [extents.product(targets.shape), x.shape.at(-1)!];
+  const together = rowsTogether(kernel, classes, tunings.reductions);
   kernel
     .count("rowCount", rows)
-    .count("classes", own)
+    .count("classes", classes)
     .count("firstClass", attrs.first)
     .count("allClasses", attrs.classes);
   kernel.function(rounding(words, x.dtype)).function(ignoring(targets));

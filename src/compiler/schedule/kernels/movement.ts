@@ -32,22 +32,22 @@ const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) =>
   const most = widths.some((w) => extents.deviceSize(w)) ? 1 : MOST_BUFFERS - (extents.deviceSize(all.outer) ? 2 : 1);
   const steps: Step<Operand>[] = [];
   for (let first = 0; first < widths.length; first += most) {
-    const own = widths.slice(first, first + most);
-    const width = total(own);
+    const batch = widths.slice(first, first + most);
+    const width = total(batch);
     const kernel = new KernelBuilder("place", extents);
-    own.forEach((_, i) => kernel.read(`x${i}`, "u32", input(first + i)));
+    batch.forEach((_, i) => kernel.read(`x${i}`, "u32", input(first + i)));
     kernel.write("y", "u32", result());
     kernel
       .count("outer", all.outer)
       .count("width", width)
       .count("stride", extents.times(all.rows, all.inner))
       .count("offset", total(widths.slice(0, first)));
-    const parts = own.map((size, i) => {
-      const before = i === 0 ? "" : ` - ${kernel.size(total(own.slice(0, i)))}`;
-      const value = `return x${i}[row * ${own.length === 1 ? "width()" : kernel.size(size)} + at${before}];`;
-      return i === own.length - 1
+    const parts = batch.map((size, i) => {
+      const before = i === 0 ? "" : ` - ${kernel.size(total(batch.slice(0, i)))}`;
+      const value = `return x${i}[row * ${batch.length === 1 ? "width()" : kernel.size(size)} + at${before}];`;
+      return i === batch.length - 1
         ? `  ${value}\n`
-        : `  if (at < ${kernel.size(total(own.slice(0, i + 1)))}) { ${value} }\n`;
+        : `  if (at < ${kernel.size(total(batch.slice(0, i + 1)))}) { ${value} }\n`;
     });
     kernel.function(`fn partAt(row: u32, at: u32) -> u32 {\n${parts.join("")}}`);
     steps.push(kernel.spread(extents.times(all.outer, width), tunings.elements));

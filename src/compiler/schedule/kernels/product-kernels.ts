@@ -187,8 +187,8 @@ function rowStep(
     .constant("AHEAD", ahead ? 1 : 0)
     .constant("SURE", product.tiles.whole && context.extents.deviceSize(product.rows) === null ? 1 : 0)
     .constant("SUMMED", ownSum ? summedLanes(tunings.rowSums, product.depth) : 0);
-  const own = ownSum ? { ...context, loads: ownSum.loads } : context;
-  const step = vectorStep(kernel, own, product, { b, rows, columns: 4 * vectors, few: width });
+  const loading = ownSum ? { ...context, loads: ownSum.loads } : context;
+  const step = vectorStep(kernel, loading, product, { b, rows, columns: 4 * vectors, few: width });
   if (ownSum) ownSum.declare(kernel);
   else kernel.function(NO_SUM);
   return step;

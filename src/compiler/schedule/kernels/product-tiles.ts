@@ -94,16 +94,16 @@ fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); 
 
 /** Batch g sums over the rows of group g: those of a and of b from `starts[g]` on. */
 export function contractedTiles(groups: number, rows: Size, starts: number): Tiles {
-  const own = evenTiles(groups, rows, {
+  const tiles = evenTiles(groups, rows, {
     reach: "fn reach(batch: u32) -> u32 { return starts[batch + 1u] - starts[batch]; }",
     whole: false,
     firstB: "fn firstB(matrix: u32) -> u32 { return starts[matrix] * columnCount(); }",
   });
   return {
-    ...own,
+    ...tiles,
     declare(kernel, order) {
       kernel.read("starts", "u32", input(starts));
-      own.declare(kernel, order);
+      tiles.declare(kernel, order);
     },
   };
 }

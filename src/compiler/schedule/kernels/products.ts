@@ -115,8 +115,8 @@ function withStandIns(
   const first = standingIn(stepOf(context, product, FIRST), behind(many), FEW_VECTORS);
   const one = cases.slice(0, few).map(({ tuning }, i) => {
     const whole = stepsOf(context, product, tuning).at(-1)!;
-    const own = steps[i]!.at(-1)!;
-    return own.kind === "dispatch" ? standingIn(whole, behind(i), ONE_ROW, own.workgroups) : own;
+    const step = steps[i]!.at(-1)!;
+    return step.kind === "dispatch" ? standingIn(whole, behind(i), ONE_ROW, step.workgroups) : step;
   });
   const rows = few === 0 ? [] : [standingIn(stepOf(context, product, FIRST), few, ONE_OF_EIGHT)];
   return [...rows, ...one, ...steps.slice(few, many).flat(), first, ...steps.slice(many).flat()];
@@ -164,8 +164,8 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
   const rounds = takesHalves(context);
   const packs = mayPack(product);
   const allowed = (tuning: ProductTuning, panel: number | null): ProductTuning => {
-    const own = rounds ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
-    return own.kind === "packed" && !packs ? asItLies(own) : own;
+    const exact = rounds ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
+    return exact.kind === "packed" && !packs ? asItLies(exact) : exact;
   };
   if (!weights[inputB]) {
     if (attrs.transposed || columns % 4 !== 0) return always({ kind: "plain" });
@@ -175,12 +175,12 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
     const tuning = narrowed(tunings, { most: null, tuning: byValue(tunings, usual, each) }, columns);
     return always(allowed(tuning, null));
   }
-  const own = ownTunings(context, product);
-  const given = casesOfKinds(own, kindsOf(context, product));
+  const ownCases = ownTunings(context, product);
+  const cases = casesOfKinds(ownCases, kindsOf(context, product));
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
-    cases.map((c) => ({ ...c, tuning: allowed(c.tuning, own.panel) }));
-  const both = { byWeight: all(given.byWeight), byWeightAnyRows: all(given.byWeightAnyRows) };
-  const mine = groupTunings(product, both, own.panel);
+    cases.map((c) => ({ ...c, tuning: allowed(c.tuning, ownCases.panel) }));
+  const both = { byWeight: all(cases.byWeight), byWeightAnyRows: all(cases.byWeightAnyRows) };
+  const mine = groupTunings(product, both, ownCases.panel);
   if (typeof rows !== "number") return mine.byWeightAnyRows;
   const found = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
   invariant(found, "no tuning fits so many rows");

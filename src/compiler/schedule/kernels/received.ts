@@ -36,10 +36,10 @@ function sideStep({ attrs, inputs, extents, tunings, views }: Context, side: "qu
   const [heads, groups] = [q.type.shape[0], k.type.shape[0]];
   invariant(typeof heads === "number" && typeof groups === "number", "the heads are known");
   const ofQueries = side === "queries";
-  const own = ofQueries ? q : k;
+  const owned = ofQueries ? q : k;
   const quarters = Math.ceil(q.width / 4);
-  const { lanes, tile: wanted } = sharedAttention(tunings.attention);
-  const tile = tileWithin(wanted, Infinity, 16 * quarters + 8 * lanes);
+  const { lanes, tile: tunedTile } = sharedAttention(tunings.attention);
+  const tile = tileWithin(tunedTile, Infinity, 16 * quarters + 8 * lanes);
 
   const kernel = new KernelBuilder(ofQueries ? "score_sums" : "received", extents)
     .read("q", elementOf(q), input(0))
@@ -65,20 +65,20 @@ function sideStep({ attrs, inputs, extents, tunings, views }: Context, side: "qu
   else declareSeeing(kernel, attrs);
 
   // Each sequence may end with a partly filled tile.
-  const tiles = addSizes(extents.ceilDivide(own.type.shape[1]!, tile), extents.batch);
+  const tiles = addSizes(extents.ceilDivide(owned.type.shape[1]!, tile), extents.batch);
   return kernel.dispatch(extents.times(heads, tiles));
 }
 
 /** The kernel files' names for the two sides. */
 function namesOf(ofQueries: boolean): readonly string[] {
-  const [own, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
+  const [owned, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
   const [each, shared] = ["{ return h; }", "{ return h / groupSize(); }"];
   return [
     `fn ownHead(h: u32) -> u32 ${ofQueries ? each : shared}`,
     `fn otherHead(h: u32) -> u32 ${ofQueries ? shared : each}`,
-    `fn ownStart(b: u32) -> u32 { return start${own}(b); }`,
+    `fn ownStart(b: u32) -> u32 { return start${owned}(b); }`,
     `fn otherStart(b: u32) -> u32 { return start${other}(b); }`,
-    `fn ownPosition(row: u32) -> u32 { return position${own}(row); }`,
+    `fn ownPosition(row: u32) -> u32 { return position${owned}(row); }`,
     `fn otherPosition(row: u32) -> u32 { return position${other}(row); }`,
     `fn pairs(i: u32, j: u32) -> bool { return ${ofQueries ? "sees(i, j)" : "sees(j, i)"}; }`,
     `fn firstOf(i: u32) -> u32 { return ${ofQueries ? "firstSeen" : "firstSeeing"}(i); }`,

@@ -183,8 +183,11 @@ function readForChoices({ order, results: { required }, layouts }: KernelGraph):
   );
   const choosing = new Set<Node>();
   for (const node of order.toReversed()) {
-    const own = readers.get(node) ?? [];
-    if (scores.has(node) || (own.length > 0 && !required.has(node) && own.every((r) => choosing.has(r))))
+    const nodeReaders = readers.get(node) ?? [];
+    if (
+      scores.has(node) ||
+      (nodeReaders.length > 0 && !required.has(node) && nodeReaders.every((r) => choosing.has(r)))
+    )
       choosing.add(node);
   }
   const read = new Set<Node>();

@@ -49,13 +49,13 @@ export function updatesAfterReaders<U extends OrderedKernel>(
 
 /** The dependences, and those anti-dependences that do not close a cycle. */
 function withoutCycles(needs: Edges, waits: Edges): Edges {
-  const all = needs.map((own, i) => [...own, ...waits[i]!]);
+  const all = needs.map((needed, i) => [...needed, ...waits[i]!]);
   const component = componentsOf(all);
-  const before = needs.map((own) => [...own]);
+  const before = needs.map((needed) => [...needed]);
   // Edges between components close no cycles; within a component each edge is checked separately.
-  waits.forEach((own, i) => before[i]!.push(...own.filter((reader) => component[reader] !== component[i])));
-  waits.forEach((own, i) => {
-    for (const reader of own)
+  waits.forEach((waiting, i) => before[i]!.push(...waiting.filter((reader) => component[reader] !== component[i])));
+  waits.forEach((waiting, i) => {
+    for (const reader of waiting)
       if (component[reader] === component[i] && !reaches(before, reader, i, (n) => component[n] === component[i]))
         before[i]!.push(reader);
   });

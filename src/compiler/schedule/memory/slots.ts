@@ -183,11 +183,11 @@ export function expectOneAccess(steps: readonly Step<Storage>[]): void {
   const formats = new Map<Storage, string>();
   for (const step of steps)
     if (step.kind === "dispatch")
-      step.buffers.forEach((own, i) => {
+      step.buffers.forEach((storage, i) => {
         const { access } = step.kernel.buffers[i]!;
         const format = isPacked(access) ? "packed" : isTexture(access) ? access : "buffer";
-        invariant((formats.get(own) ?? format) === format, `${own.label} is bound as ${format} and otherwise`);
-        formats.set(own, format);
+        invariant((formats.get(storage) ?? format) === format, `${storage.label} is bound as ${format} and otherwise`);
+        formats.set(storage, format);
       });
 }
 
@@ -196,8 +196,11 @@ export function expectPackedNext(steps: readonly Step<Storage>[]): void {
   const boundAs = (step: Step<Storage> | undefined, as: "packed" | "packed_write"): Storage | undefined =>
     step?.kind === "dispatch" ? step.buffers.find((_, i) => step.kernel.buffers[i]!.access === as) : undefined;
   steps.forEach((step, i) => {
-    const own = boundAs(step, "packed_write");
-    invariant(own === undefined || boundAs(steps[i + 1], "packed") === own, "rows are packed for another step");
+    const packedRows = boundAs(step, "packed_write");
+    invariant(
+      packedRows === undefined || boundAs(steps[i + 1], "packed") === packedRows,
+      "rows are packed for another step",
+    );
   });
 }
 

@@ -55,8 +55,8 @@ export function storeKernels(
   /** The storage of the state whose new value a value is, or a value on the way to that. */
   const stateOf = new Map(
     graph.states.flatMap((s, i) => {
-      const own = sources.state(s.name, extents.bytes(s.type));
-      return valuesInState(s.name, next[i]!, (node) => layouts.valueOf(node)).map((value) => [value, own] as const);
+      const memory = sources.state(s.name, extents.bytes(s.type));
+      return valuesInState(s.name, next[i]!, (node) => layouts.valueOf(node)).map((value) => [value, memory] as const);
     }),
   );
   /** By storage of a state, the last of these values that lies there. */
@@ -89,13 +89,15 @@ export function storeKernels(
     places.map((place, i) => {
       if (place === null) return false;
       const value = itemAt(reads, place);
-      const own = storageOf(value);
+      const readFrom = storageOf(value);
       const state = stateOf.get(itemAt(writes, i).value);
       // A state's new value may take over only the state's memory.
-      if (sources.holds(own) ? own !== state : state !== undefined) return false;
-      const others = places.some((other, j) => j !== i && other !== null && storageOf(itemAt(reads, other)) === own);
+      if (sources.holds(readFrom) ? readFrom !== state : state !== undefined) return false;
+      const others = places.some(
+        (other, j) => j !== i && other !== null && storageOf(itemAt(reads, other)) === readFrom,
+      );
       const free = memoryOf(value, sources).every((m) => lastRead.get(m) === at) && !others;
-      return free && reads.every((v) => v === value || fused.packed.has(v.node) || storageOf(v) !== own);
+      return free && reads.every((v) => v === value || fused.packed.has(v.node) || storageOf(v) !== readFrom);
     });
   /** The storage of the state whose new value a value is, if what lies there has no later reads. */
   const freeState = (value: Value, at: number): Storage | null => {
@@ -154,20 +156,20 @@ export function storeKernels(
     if (known) return known;
     const elements = countOf(shapeOf(states[0]!));
     const parts = partsOf(states, layout);
-    const own = storage(
+    const packed = storage(
       weightBytes(parts[0]!, elements, "word"),
       `${states.map((s) => s.attrs.name).join(" + ")}, in panels`,
     );
-    panels.set(key, own);
-    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: own, bytes: own.bytes }, nodes);
+    panels.set(key, packed);
+    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: packed, bytes: packed.bytes }, nodes);
     parts.forEach((part, i) => {
       const step = packPanels(part, elements / (layout.depth * parts[0]!.width), extents, options.tunings.elements);
       push(
-        mapStep(step, ({ from }) => (from === "result" ? own : memory[i]!)),
+        mapStep(step, ({ from }) => (from === "result" ? packed : memory[i]!)),
         nodes,
       );
     });
-    return own;
+    return packed;
   };
   /** Where blocks of weights lie, and how, as the first product reads them. */
   const blocks = new Map<Node<"weight">, { readonly from: Storage; readonly layout: WeightLayout }>();
@@ -188,11 +190,11 @@ export function storeKernels(
   ): Storage => {
     const elements = countOf(shapeOf(weights[0]!));
     const parts = partsOf(weights, layout);
-    const own = storage(
+    const panels = storage(
       weightBytes(parts[0]!, elements, "word"),
       `${weights.map((w) => w.attrs.path).join(" + ")}, decoded`,
     );
-    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: own, bytes: own.bytes }, nodes);
+    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: panels, bytes: panels.bytes }, nodes);
     parts.forEach((part, i) => {
       const weight = weights[i]!;
       const held = blocks.get(weight) ?? {
@@ -201,11 +203,11 @@ export function storeKernels(
       };
       const step = decodePanels({ from: held.layout, to: part, codec }, elements, extents, options.tunings.elements);
       push(
-        mapStep(step, ({ from }) => (from === "result" ? own : held.from)),
+        mapStep(step, ({ from }) => (from === "result" ? panels : held.from)),
         nodes,
       );
     });
-    return own;
+    return panels;
   };
   const packed = (kernel: FusedKernel, index: number, layout: PanelLayout): Storage => {
     const weights = weightsAt(kernel, index);
@@ -213,13 +215,13 @@ export function storeKernels(
     if (isStates(weights)) return packedStates(weights, layout, kernel.nodes);
     const value = itemAt(kernel.reads, index);
     const codec = across.has(kernel) ? decoded.get(value) : undefined;
-    const own = weights.filter(isWeight);
-    return codec ? decodedPanels(own, layout, codec, kernel.nodes) : packedWeights(own, layout, encodingOf(value));
+    const parts = weights.filter(isWeight);
+    return codec ? decodedPanels(parts, layout, codec, kernel.nodes) : packedWeights(parts, layout, encodingOf(value));
   };
   const run = (kernel: FusedKernel, at: number): void => {
     const inPlace = takesOver(kernel, at);
     const work = workOf(kernel, inPlace);
-    const own = kernel.writes.map(({ value, bytes }, i) => {
+    const outputs = kernel.writes.map(({ value, bytes }, i) => {
       const taken = inPlace[i] ? storageOf(itemAt(kernel.reads, itemAt(kernel.takesOver, i)!)) : freeState(value, at);
       const memory =
         taken ??
@@ -232,9 +234,9 @@ export function storeKernels(
     const packings = new Map<string, Storage>();
     const packedOnce = (index: number, layout: PanelLayout): Storage => {
       const key = `${index} ${JSON.stringify(layout)}`;
-      const own = packings.get(key) ?? packed(kernel, index, layout);
-      packings.set(key, own);
-      return own;
+      const packing = packings.get(key) ?? packed(kernel, index, layout);
+      packings.set(key, packing);
+      return packing;
     };
     const resolve = (operand: Operand): Storage => {
       switch (operand.from) {
@@ -243,7 +245,7 @@ export function storeKernels(
         case "packed":
           return packedOnce(operand.index, operand.layout);
         case "result":
-          return itemAt(own, operand.index);
+          return itemAt(outputs, operand.index);
         case "scratch":
           return itemAt(scratch, operand.index);
         case "starts":
@@ -258,7 +260,7 @@ export function storeKernels(
       }
     };
     // What packs operands comes before all of these, which rely on their order.
-    for (const step of work.steps.map((own) => mapStep(own, resolve))) push(step, kernel.nodes);
+    for (const step of work.steps.map((s) => mapStep(s, resolve))) push(step, kernel.nodes);
   };
   /**
    * The storage from which the caller reads a result. States are updated before that read, so old values are copied,
@@ -266,11 +268,11 @@ export function storeKernels(
    * results are read in one turn.
    */
   const outputOf = (value: Value, name: string): Storage => {
-    const own = storageOf(value);
-    const isNew = stateOf.get(value) === own && next.includes(value);
-    if (!sources.isState(own) || (isNew && value.node.types[value.result]!.shape.length === 1)) return own;
-    const copy = storage(own.bytes, name);
-    push({ kind: "copy", from: own, to: copy, bytes: own.bytes }, [value.node]);
+    const source = storageOf(value);
+    const isNew = stateOf.get(value) === source && next.includes(value);
+    if (!sources.isState(source) || (isNew && value.node.types[value.result]!.shape.length === 1)) return source;
+    const copy = storage(source.bytes, name);
+    push({ kind: "copy", from: source, to: copy, bytes: source.bytes }, [value.node]);
     return copy;
   };
   /**
@@ -295,12 +297,12 @@ export function storeKernels(
   kernels.forEach(run);
   expectOneAccess(steps);
   expectPackedNext(steps);
-  const outputs = values.map((own, i) => own.map((value) => outputOf(value, graph.outputs[i]!.name)));
+  const outputs = values.map((ofOutput, i) => ofOutput.map((value) => outputOf(value, graph.outputs[i]!.name)));
   updateStates();
   const counted = new Set(graph.outputs.flatMap((o) => deviceDims(o, extents).map(({ axis }) => axis)));
   const starts = new Map([...counted].map((axis) => [axis, storageOf(startsOf(axis))]));
   const named = [
-    ...outputs.flatMap((own, i) => own.map((s) => [s, graph.outputs[i]!.name] as const)),
+    ...outputs.flatMap((storages, i) => storages.map((s) => [s, graph.outputs[i]!.name] as const)),
     ...[...starts].map(([axis, s]) => [s, `starts(${axis})`] as const),
   ];
   return { steps, outputs, starts, labels: labelsOf(named, sources) };
@@ -309,7 +311,8 @@ export function storeKernels(
 /** Storages that the caller fills have labels already; others are labelled by the first result read from them. */
 function labelsOf(named: readonly (readonly [Storage, string])[], sources: Sources): ReadonlyMap<Storage, string> {
   const labels = new Map<Storage, string>();
-  for (const [own, name] of named) if (!labels.has(own)) labels.set(own, sources.holds(own) ? own.label : name);
+  for (const [storage, name] of named)
+    if (!labels.has(storage)) labels.set(storage, sources.holds(storage) ? storage.label : name);
   return labels;
 }
 

@@ -101,18 +101,18 @@ interface Endings {
 function endsOf(nodes: readonly Node[], { readers, results, kept, groups }: Endings): ReadonlyMap<Node, End> {
   const ends = new Map<Node, End>(groups.flatMap((g) => g.columns.map((node) => [node, { loss: true }])));
   for (const node of nodes.toReversed()) {
-    const own = readers.get(node) ?? [];
+    const nodeReaders = readers.get(node) ?? [];
     if (
       ends.has(node) ||
       isOp(node, "cross_entropy_grad") ||
       widthOf(node) < 2 ||
       kept.has(node) ||
-      (own.length === 0 && !results.has(node))
+      (nodeReaders.length === 0 && !results.has(node))
     )
       continue;
-    const follow = own.filter((r) => !reducesColumns(r, node));
+    const follow = nodeReaders.filter((r) => !reducesColumns(r, node));
     if (!follow.every((r) => ends.has(r) && keepsColumns(r, node))) continue;
-    ends.set(node, { loss: own.some((r) => isOp(r, "cross_entropy") || ends.get(r)?.loss === true) });
+    ends.set(node, { loss: nodeReaders.some((r) => isOp(r, "cross_entropy") || ends.get(r)?.loss === true) });
   }
   return ends;
 }

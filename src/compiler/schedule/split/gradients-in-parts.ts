@@ -34,18 +34,18 @@ export function gradientsInParts(group: GradientGroup, making: Making): Readonly
   for (const [index, range] of [...ranges.entries()].toReversed()) {
     const part = new Part(making, range, { index, after });
     after = group.results.map((result) => {
-      const own = pieces.get(result)!;
+      const parts = pieces.get(result)!;
       const piece = part.pieceOf(result);
-      if (result.kind !== "added") own.unshift(piece);
-      else own.splice(0, 1, own[0] ? making.node("add", [own[0], piece], {}, result.node.origin) : piece);
-      return own[0]!;
+      if (result.kind !== "added") parts.unshift(piece);
+      else parts.splice(0, 1, parts[0] ? making.node("add", [parts[0], piece], {}, result.node.origin) : piece);
+      return parts[0]!;
     });
   }
   return new Map(
     group.results.map((result) => {
-      const own = pieces.get(result)!;
+      const parts = pieces.get(result)!;
       const axis = result.kind === "rows" ? 0 : result.node.types[0]!.shape.length - 1;
-      return [result.node, own.length === 1 ? own[0]! : making.node("concat", own, { axis }, result.node.origin)];
+      return [result.node, parts.length === 1 ? parts[0]! : making.node("concat", parts, { axis }, result.node.origin)];
     }),
   );
 }

@@ -70,10 +70,10 @@ function resultsOf(
   readers: ReadonlyMap<Node, readonly Node[]>,
   stored: ReadonlySet<Node>,
 ): readonly GradientResult[] | null {
-  const own = (readers.get(of) ?? []).map((reader) =>
+  const byReader = (readers.get(of) ?? []).map((reader) =>
     columns.includes(reader) ? [] : resultsBy(reader, of, readers, stored),
   );
-  return own.length > 0 && own.every((r) => r !== null) ? own.flat() : null;
+  return byReader.length > 0 && byReader.every((r) => r !== null) ? byReader.flat() : null;
 }
 
 /** The results in which a reader of columns ends; null if a reader needs the columns whole. */

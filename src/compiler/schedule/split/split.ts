@@ -237,8 +237,8 @@ class Splitting {
     let first = 0;
     const [best] = parts
       .map((part) => {
-        const own = this.#node("argmax", [part], attrs);
-        const at = this.#algebra(own).add(own, first);
+        const best = this.#node("argmax", [part], attrs);
+        const at = this.#algebra(best).add(best, first);
         first += widthOf(part);
         return { value: this.#node("reduce_max", [part], along) as Node, at };
       })
@@ -263,8 +263,8 @@ class Splitting {
       const m = this.#algebra(indices);
       // Each lookup waits for the one before, so that at most two results are in memory.
       const after: Node = rows ? m.sub(this.#node("barrier", [indices, rows], {}), range.start) : indices;
-      const own: Node = this.#node("gather", [this.#weightPart(table, 0, range), after], {});
-      rows = rows ? m.where(m.lt(within, range.start), rows, own) : own;
+      const gathered: Node = this.#node("gather", [this.#weightPart(table, 0, range), after], {});
+      rows = rows ? m.where(m.lt(within, range.start), rows, gathered) : gathered;
     }
     return rows!;
   }
@@ -300,8 +300,8 @@ function inParts(product: Node<"grouped_matmul">, most: number, emit: EmitOp): N
   let sum: Node | null = null;
   for (let first = 0; first < groups!; first += most) {
     const count = Math.min(most, groups! - first);
-    const own = weights.slice(first * each, (first + count) * each);
-    const joint = own.length === 1 ? own[0]! : emit("concat", own, { axis: 0 });
+    const stacked = weights.slice(first * each, (first + count) * each);
+    const joint = stacked.length === 1 ? stacked[0]! : emit("concat", stacked, { axis: 0 });
     const part = emit("reshape", [joint], { shape: [count, ...matrix] });
     const range = emit("slice", [starts], { axis: 0, start: first, stop: first + count + 1 });
     const rows = emit("grouped_matmul", [a, part, range], product.attrs);

@@ -58,7 +58,7 @@ export function matrixAttentionMisfit(tuning: MatrixTiling, target: Target): str
   const shape = shapeOf(tuning);
   if (width !== subgroupWidth(target))
     return `attention needs subgroups of ${width}, which the target does not have in one width`;
-  if (!target.f16 || !target.matrices?.some((own) => sameShape(own, shape)))
+  if (!target.f16 || !target.matrices?.some((supported) => sameShape(supported, shape)))
     return `attention needs matrix units of ${printShape(shape)}, which the target has not`;
   if (tuning.vectors && target.matrixVectors !== true)
     return "attention needs matrix units that load vectors, which the target's do not";
@@ -102,12 +102,12 @@ export function gradientBytes(tuning: Shape, width: number, valueWidth: number, 
   const { m, subgroups, keys, vectors } = tuning;
   const [columns, values] = [columnsOf(tuning, width), columnsOf(tuning, valueWidth)];
   const tile = m * subgroups;
-  const own = 2 * tile * (columns + values + 2 * PAD);
-  const others = 2 * keys * (columns + values + 2 * PAD) + 2 * (columns + (both ? values : 0)) * (keys + PAD);
-  const [weights, sums] = [4 * tile * (keys + PAD), 8 * tile * (keys + PAD_SUMS)];
-  const all = others + (vectors ? sums : weights);
-  const tiles = holdsOwn(tuning, columns, values) ? Math.max(own, all) : own + all;
-  return tiles + (vectors ? 0 : sums) + 12 * keys;
+  const ownBytes = 2 * tile * (columns + values + 2 * PAD);
+  const otherBytes = 2 * keys * (columns + values + 2 * PAD) + 2 * (columns + (both ? values : 0)) * (keys + PAD);
+  const [weightBytes, sumBytes] = [4 * tile * (keys + PAD), 8 * tile * (keys + PAD_SUMS)];
+  const all = otherBytes + (vectors ? sumBytes : weightBytes);
+  const tiles = holdsOwn(tuning, columns, values) ? Math.max(ownBytes, all) : ownBytes + all;
+  return tiles + (vectors ? 0 : sumBytes) + 12 * keys;
 }
 
 /** Registers of a lane for own rows and for sums, as matrices, beside which the gradient has room for others. */

@@ -105,8 +105,8 @@ const BY_CLASS: { readonly [C in DeviceClass]: readonly ExactAttention[] } = {
 export const attention: Family<AttentionTuning> = {
   defaults(target) {
     const few = queryDefault(target);
-    const own = tiledDefault(target);
-    return few === undefined ? own : { ...own, few };
+    const tiled = tiledDefault(target);
+    return few === undefined ? tiled : { ...tiled, few };
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);
@@ -144,8 +144,8 @@ function tiledMisfit(tuning: TiledAttention, target: Target): string | null {
 }
 
 function tiledDefault(target: Target): TiledAttention {
-  const own = exactDefault(target);
-  return target.device === "integrated" || target.device === "discrete" ? (onUnits(target) ?? own) : own;
+  const exact = exactDefault(target);
+  return target.device === "integrated" || target.device === "discrete" ? (onUnits(target) ?? exact) : exact;
 }
 
 function wideMisfit(tuning: WideAttention, target: Target): string | null {
@@ -161,8 +161,8 @@ function wideMisfit(tuning: WideAttention, target: Target): string | null {
 
 /** The default whose operands are not rounded. */
 function exactDefault(target: Target): ExactAttention {
-  const fits = (own: ExactAttention): boolean =>
-    tiledMisfit(own, target) === null && (own !== NARROW || isNarrow(target));
+  const fits = (tile: ExactAttention): boolean =>
+    tiledMisfit(tile, target) === null && (tile !== NARROW || isNarrow(target));
   return BY_CLASS[target.device].find(fits) ?? PORTABLE_ATTENTION;
 }
 
@@ -215,9 +215,9 @@ export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
 
 /** Of the kernels that any head and layout can have. */
 export function sharedAttention(tuning: AttentionTuning): SharedAttention {
-  const own = exactAttention(tuning);
+  const exact = exactAttention(tuning);
   // Lanes that have no registers for more keys have none for more queries.
-  return own.kind === "workgroup" ? own : own.kind === "wide" ? { ...GPU, tile: own.keys } : PORTABLE_ATTENTION;
+  return exact.kind === "workgroup" ? exact : exact.kind === "wide" ? { ...GPU, tile: exact.keys } : PORTABLE_ATTENTION;
 }
 
 /**

@@ -84,7 +84,7 @@ export function matrixFault(tuning: MatrixTuning): string | null {
 export function matrixMisfit(tuning: MatrixTuning, target: Target): string | null {
   const width = subgroupWidth(target);
   const shape = shapeOf(tuning);
-  if (!target.f16 || width === null || !target.matrices?.some((own) => sameShape(own, shape)))
+  if (!target.f16 || width === null || !target.matrices?.some((supported) => sameShape(supported, shape)))
     return `products need matrix units of ${printShape(shape)}, which the target has not`;
   if (tuning.vectors && target.matrixVectors !== true)
     return "products need matrix units that load vectors, which the target's do not";

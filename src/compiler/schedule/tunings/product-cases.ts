@@ -123,8 +123,8 @@ export function valueTuning(tunings: ProductTunings, elements: number, rounds: b
  * operands that it does not list.
  */
 export function weightTunings(tunings: ProductTunings, depth: number, columns: number): WeightTunings {
-  const own = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
-  if (!own && columns < tunings.leastColumns) return narrowTunings(tunings, columns);
+  const listed = tunings.shapes.find((s) => s.depth === depth && s.columns === columns);
+  if (!listed && columns < tunings.leastColumns) return narrowTunings(tunings, columns);
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
     cases
       .filter((c) => columns >= (c.columns ?? 0))
@@ -134,11 +134,11 @@ export function weightTunings(tunings: ProductTunings, depth: number, columns: n
     byWeight: all(byWeight),
     byWeightAnyRows: all(byWeightAnyRows),
   });
-  const kinds = Object.entries(kindsOnPanels(tunings, own?.panel ?? tunings.panel));
+  const kinds = Object.entries(kindsOnPanels(tunings, listed?.panel ?? tunings.panel));
   return {
     panel: tunings.panel,
     ...Object.fromEntries(kinds.map(([kind, cases]) => [kind, general(cases)])),
-    ...(own ?? general(tunings)),
+    ...(listed ?? general(tunings)),
   };
 }
 
@@ -207,17 +207,17 @@ export const asItLies = ({ rows, vectors }: Extract<ProductTuning, { kind: "pack
 
 /** The tile of a case with as many vectors as pay for so many columns. */
 export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase, columns: number): ProductTuning {
-  const own = tuning.kind === "vectors" || isSubgroup(tuning) ? tuning : null;
-  if (own === null || tunings.narrows !== true) return tuning;
+  const tile = tuning.kind === "vectors" || isSubgroup(tuning) ? tuning : null;
+  if (tile === null || tunings.narrows !== true) return tuning;
   // A vector of a subgroup's lanes is a panel; the other kernel has eight invocations across and eight down.
-  const [wide, high] = isSubgroup(own) ? [tunings.panel, own.rows] : [32, 8 * own.rows];
+  const [wide, high] = isSubgroup(tile) ? [tunings.panel, tile.rows] : [32, 8 * tile.rows];
   const tiles = (vectors: number): number => Math.ceil(columns / (wide * vectors));
   const computed = (vectors: number): number => tiles(vectors) * vectors;
   const wastes = (vectors: number): boolean => 4 * computed(vectors / 2) <= 3 * computed(vectors);
   const least = most !== null && most <= high ? LEAST_TILES.one : LEAST_TILES.more;
-  let { vectors } = own;
+  let { vectors } = tile;
   while (vectors % 2 === 0 && (wastes(vectors) || tiles(vectors) < least)) vectors /= 2;
-  return { ...own, vectors };
+  return { ...tile, vectors };
 }
 
 /**

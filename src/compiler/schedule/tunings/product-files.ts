@@ -106,11 +106,11 @@ export function readProducts(r: Reader): ProductTunings {
 /** Cases of products whose panels are no others' width. */
 function readNarrow(r: Reader, subgroupSize: number | null): CasesByRows {
   const at = readPair(r);
-  const cases = (own: Reader): readonly ProductCase[] => {
-    const found = readCases(own, 0, subgroupSize);
+  const cases = (reader: Reader): readonly ProductCase[] => {
+    const found = readCases(reader, 0, subgroupSize);
     return found.every(({ tuning, columns }) => tuning.kind === "row" && columns === undefined)
       ? found
-      : own.fail("has a case that is not of kind row, or only of some columns");
+      : reader.fail("has a case that is not of kind row, or only of some columns");
   };
   return { byWeight: cases(at.byWeight), byWeightAnyRows: cases(at.byWeightAnyRows) };
 }
@@ -168,8 +168,8 @@ function readByWeight(
     byWeightAnyRows: readCases(byWeightAnyRows, at.panel, subgroupSize),
   });
   const kinds = OPERANDS.flatMap((kind): readonly (readonly [OperandKind, CasesByRows])[] => {
-    const own = given[kind];
-    return own ? [[kind, cases(readPair(own))]] : [];
+    const fields = given[kind];
+    return fields ? [[kind, cases(readPair(fields))]] : [];
   });
   return { panel: at.panel, ...cases(at), ...Object.fromEntries(kinds) };
 }

@@ -210,15 +210,15 @@ function onUnits(own: ProductTunings, target: Target): ProductTunings {
 /** Narrow subgroups have the registers that lanes need to load b ahead. */
 function ownDefaults(target: Target): ProductTunings {
   if (readsTextures(target)) return MESA_TEXTURES;
-  const own = BY_CLASS[target.device];
-  return roomyWidth(target) === null ? own : { ...own, ahead: true };
+  const ofClass = BY_CLASS[target.device];
+  return roomyWidth(target) === null ? ofClass : { ...ofClass, ahead: true };
 }
 
 export const products: Family<ProductTunings> = {
   defaults(target) {
-    const own = ownDefaults(target);
-    if (products.incompatibility(own, target) !== null) return PORTABLE;
-    return target.device === "integrated" || target.device === "discrete" ? onUnits(own, target) : own;
+    const exact = ownDefaults(target);
+    if (products.incompatibility(exact, target) !== null) return PORTABLE;
+    return target.device === "integrated" || target.device === "discrete" ? onUnits(exact, target) : exact;
   },
   candidates: (target) => tuningsOn(target).map((choice) => forced(choice, target)),
   read: readProducts,
@@ -265,8 +265,8 @@ const MOST_SUMS = { row: MOST_ROW_SUMS, vectors: 32, subgroup: 64 } as const;
 const FEW_SUMS = 8;
 
 function tuningsOn(target: Target): readonly Choice[] {
-  const own = subgroupWidth(target);
-  const width = own !== null && own >= WIDTHS.least && own <= WIDTHS.most ? own : null;
+  const subgroup = subgroupWidth(target);
+  const width = subgroup !== null && subgroup >= WIDTHS.least && subgroup <= WIDTHS.most ? subgroup : null;
   const isSoftware = target.device === "mesa-software" || target.device === "swiftshader";
   const rowTiles = (panel: number): readonly Choice[] =>
     (isSoftware ? [] : ROWS.row).flatMap((rows) =>

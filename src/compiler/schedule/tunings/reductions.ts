@@ -49,9 +49,9 @@ const BY_CLASS: { readonly [C in DeviceClass]: ReductionTunings } = {
 
 export const reductions: Family<ReductionTunings> = {
   defaults(target) {
-    const own = BY_CLASS[target.device];
-    const { sampling, ...others } = own;
-    if (sampling === undefined) return own;
+    const ofClass = BY_CLASS[target.device];
+    const { sampling, ...others } = ofClass;
+    if (sampling === undefined) return ofClass;
     const most = SAMPLING.findLast((lanes) => lanes <= Math.min(sampling, target.limits.invocationsPerWorkgroup));
     return most === undefined ? others : { ...others, sampling: most };
   },

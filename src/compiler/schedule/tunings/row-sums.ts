@@ -43,8 +43,8 @@ const BY_CLASS: { readonly [C in DeviceClass]: RowSumsTuning } = {
 
 export const rowSums: Family<RowSumsTuning> = {
   defaults(target) {
-    const own = BY_CLASS[target.device];
-    return rowSums.incompatibility(own, target) === null ? own : PORTABLE;
+    const ofClass = BY_CLASS[target.device];
+    return rowSums.incompatibility(ofClass, target) === null ? ofClass : PORTABLE;
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);

@@ -53,8 +53,8 @@ const BY_CLASS: { readonly [C in DeviceClass]: TopTunings } = {
 
 export const top: Family<TopTunings> = {
   defaults(target) {
-    const own = BY_CLASS[target.device];
-    return top.incompatibility(own, target) === null ? own : PORTABLE;
+    const ofClass = BY_CLASS[target.device];
+    return top.incompatibility(ofClass, target) === null ? ofClass : PORTABLE;
   },
   candidates(target: Target) {
     const width = subgroupWidth(target);

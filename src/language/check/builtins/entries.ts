@@ -205,12 +205,12 @@ export function putEntries(emitter: Emitter, args: Args, choice: Choice, span: S
 function liesLikeScore(emitter: Emitter, fn: string, x: Value, choice: Choice, at: Span): boolean {
   const score = scoreOf(choice).type;
   if (equalShapes(x.type.shape, score.shape)) return true;
-  const [own, other] = [x.type.shape, score.shape].map((shape) => {
+  const [ofTensor, ofScore] = [x.type.shape, score.shape].map((shape) => {
     const [dim] = sequenceDims(emitter, shape);
     return dim === undefined ? null : printSize(shape[dim] ?? 1);
   });
-  if (own && other && own !== other) {
-    const reason = `the choice was made on ${other}, not on ${own}`;
+  if (ofTensor && ofScore && ofTensor !== ofScore) {
+    const reason = `the choice was made on ${ofScore}, not on ${ofTensor}`;
     const right = `a choice among ${printType(score)}`;
     emitter.report("unordered-route", { what: `\`${fn}\``, left: printType(x.type), right, reason, of: "scores" }, at);
   } else {

@@ -42,8 +42,8 @@ const crossEntropy: Builtin = {
   apply(emitter, args, span) {
     const whole = tensorArg(emitter, args, "cross_entropy", "logits");
     const logits = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logits").span);
-    const own = tensorArg(emitter, args, "cross_entropy", "targets");
-    const targets = own && plainEverywhere(emitter, own, "averaged by a loss", requiredArg(args, "targets").span);
+    const ragged = tensorArg(emitter, args, "cross_entropy", "targets");
+    const targets = ragged && plainEverywhere(emitter, ragged, "averaged by a loss", requiredArg(args, "targets").span);
     const at = requiredArg(args, "logits").span;
     if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], "cross_entropy", at)) return ERROR;
     if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", requiredArg(args, "targets").span))

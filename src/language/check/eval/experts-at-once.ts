@@ -54,18 +54,18 @@ export function atOnce(
 ): CalledAtOnce | null {
   const kinds = kindsOf(functions);
   if (!kinds) return null;
-  const calls: { readonly kind: Kind; readonly sorting: Sorting; readonly own: ReadonlyMap<string, Argument> }[] = [];
+  const calls: { readonly kind: Kind; readonly sorting: Sorting; readonly bound: ReadonlyMap<string, Argument> }[] = [];
   for (const kind of kinds) {
     const args = argumentsOf(kind.first);
     const sorting = args && sortingOf(body, choice, kind.members, functions.length, calls[0]?.sorting.call);
-    const own = sorting && sortedArguments(body, choice, sorting, args);
-    if (!own) return null;
-    calls.push({ kind, sorting, own });
+    const bound = sorting && sortedArguments(body, choice, sorting, args);
+    if (!bound) return null;
+    calls.push({ kind, sorting, bound });
   }
   const results: ConstValue[] = [];
   const call = (): ConstValue => {
-    for (const { kind, own } of calls) {
-      const result = body.call(kind.first.instance, kind.first.fn, own, span);
+    for (const { kind, bound } of calls) {
+      const result = body.call(kind.first.instance, kind.first.fn, bound, span);
       if (result.kind === "error") return result;
       results.push(result);
     }
@@ -99,16 +99,16 @@ function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
   const lists: { readonly all: ExpertFunction[]; readonly members: { first: number; count: number }[] }[] = [];
   let stretches = 0;
   for (const [e, called] of functions.entries()) {
-    let own = lists.find(({ all: [first] }) => isKindOf(first!, called));
-    if (!own) {
+    let list = lists.find(({ all: [first] }) => isKindOf(first!, called));
+    if (!list) {
       if (!isWithoutEffects(called.instance, called.fn)) return null;
-      lists.push((own = { all: [], members: [] }));
+      lists.push((list = { all: [], members: [] }));
     }
-    own.all.push(called);
-    const last = own.members.at(-1);
+    list.all.push(called);
+    const last = list.members.at(-1);
     if (last && last.first + last.count === e) last.count++;
     else if (++stretches > MOST_STRETCHES) return null;
-    else own.members.push({ first: e, count: 1 });
+    else list.members.push({ first: e, count: 1 });
   }
   const kinds = lists.flatMap(({ all, members }): Kind[] => {
     const weights = weightsOfKind(all, functions.length);
@@ -125,8 +125,8 @@ function weightsOfKind(all: readonly ExpertFunction[], among: number): AlikeWeig
   // A single block, possibly repeated: if it fills the whole list it computes every row; otherwise only the rows of its
   // entries.
   if (all.length === among) return new Map();
-  const own = weightsOfAlike([first!]);
-  return own && new Map([...own].map(([weight]) => [weight, all.map(() => weight)]));
+  const weights = weightsOfAlike([first!]);
+  return weights && new Map([...weights].map(([weight]) => [weight, all.map(() => weight)]));
 }
 
 const isKindOf = (a: ExpertFunction, b: ExpertFunction): boolean =>
@@ -159,8 +159,8 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   const lead = whole.shape.slice(0, 3);
   const ones = whole.shape.slice(3).map(() => 1);
   const { members } = sorting;
-  const own = body.emit("entry_members", [choice], { members }, typeOf("bool", lead), span);
-  const beside = body.emit("reshape", [own], {}, typeOf("bool", [...lead, ...ones]), span);
+  const isMember = body.emit("entry_members", [choice], { members }, typeOf("bool", lead), span);
+  const beside = body.emit("reshape", [isMember], {}, typeOf("bool", [...lead, ...ones]), span);
   const x = body.emit("reshape", [value.inputs[0]!], {}, typeOf(dtype, whole.shape.with(2, 1)), span);
   const none = body.emit("number", [], { value: 0 }, typeOf(dtype, []), span);
   return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
@@ -231,11 +231,11 @@ function weightsOfAlike(instances: readonly Instance[]): AlikeWeights | null {
   for (const other of instances) {
     const pairs = new Pairs();
     if (!pairs.alike(first, other)) return null;
-    for (const [weight, own] of pairs.weights) addTo(weights, weight, own);
+    for (const [weight, counterpart] of pairs.weights) addTo(weights, weight, counterpart);
   }
   // A weight shared by several instances does not belong to a single expert.
   if (instances.length > 1)
-    for (const [weight, all] of weights) if (all.every((own) => own === weight)) weights.delete(weight);
+    for (const [weight, all] of weights) if (all.every((other) => other === weight)) weights.delete(weight);
   const complete = [...weights.values()].every((all) => all.length === instances.length);
   return complete ? weights : null;
 }

@@ -90,8 +90,10 @@ export function throughExperts(
     const args = argumentsOf(called);
     if (args === null) return ERROR;
     const route = entryRoute(body, choice, e, span);
-    const own = new Map([...args].map(([name, arg]) => [name, ofEntry(body, choice, route, e, called.fn, name, arg)]));
-    const value = body.call(called.instance, called.fn, own, span);
+    const entryArgs = new Map(
+      [...args].map(([name, arg]) => [name, ofEntry(body, choice, route, e, called.fn, name, arg)]),
+    );
+    const value = body.call(called.instance, called.fn, entryArgs, span);
     if (value.kind === "error") return ERROR;
     results.push({ path: called.instance.path, route, value });
   }
@@ -153,14 +155,14 @@ function ofEntry(
   const beside = entryBehind(body, x, dim, entries, span);
   const at = beside.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
   const shape = beside.type.shape.toSpliced(at + 1, 1).with(at, axisSize(route.attrs.axis));
-  const own = body.emit(
+  const ofEntry = body.emit(
     "take_entry",
     [beside, choice, route],
     { dim: at, entry: e },
     typeOf(x.type.dtype, shape),
     span,
   );
-  return { ...arg, value: { kind: "tensor", value: own } };
+  return { ...arg, value: { kind: "tensor", value: ofEntry } };
 }
 
 /** The entry dimension of a choice with one entry per token: a plain 1 that the function does not declare. */
@@ -189,8 +191,8 @@ function joined(body: FunctionBody, choice: Choice, results: readonly Called[], 
     if (names.length === 0) return first.value;
     const items: ConstValue[] = [];
     for (const [i] of names.entries()) {
-      const own = results.map((r) => ({ ...r, value: r.value.kind === "tuple" ? r.value.items[i] : r.value }));
-      const item = joinedTensors(body, choice, own, span);
+      const ofIndex = results.map((r) => ({ ...r, value: r.value.kind === "tuple" ? r.value.items[i] : r.value }));
+      const item = joinedTensors(body, choice, ofIndex, span);
       if (item === null) return ERROR;
       items.push({ kind: "tensor", value: item });
     }
@@ -232,9 +234,9 @@ function joinedTensors(body: FunctionBody, choice: Choice, results: readonly Res
 function typeWithTokens(choice: Choice, { route, value }: Result): LogicalType | null {
   const [, tokens] = scoreOf(choice).type.shape;
   if (value?.kind !== "tensor" || tokens === undefined) return null;
-  const own = axisSize(route.attrs.axis);
+  const routeSize = axisSize(route.attrs.axis);
   const { dtype, shape } = value.value.type;
-  const dim = shape.findIndex((size) => equalSizes(size, own));
+  const dim = shape.findIndex((size) => equalSizes(size, routeSize));
   return typeOf(dtype, dim < 0 ? shape : shape.with(dim, tokens));
 }
 

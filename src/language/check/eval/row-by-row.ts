@@ -127,8 +127,8 @@ function fits(value: Value, inputs: readonly Role[]): boolean {
       return (
         inputs.includes("rows") &&
         value.inputs.every((input, i) => {
-          const own = input.type.shape.length;
-          return inputs[i] === "rows" ? own === rank : isOperand(inputs[i]!) && own <= rank - 2;
+          const inputRank = input.type.shape.length;
+          return inputs[i] === "rows" ? inputRank === rank : isOperand(inputs[i]!) && inputRank <= rank - 2;
         })
       );
     case "matmul":

@@ -141,12 +141,12 @@ function entriesHint(emitter: Emitter, left: LogicalType, x: Size, right: Logica
   const sizes = [x, y];
   if (sizes.some((size) => entriesOf(emitter, size)) && sizes.some((size) => typeof size === "number"))
     return "one side has the chosen entries, the other all: `take(x, chosen)` takes the chosen ones";
-  const [own, none] = [left, right]
+  const [chosen, whole] = [left, right]
     .map(({ shape }) => ({ shape, dim: shape.findIndex((size) => entriesOf(emitter, size)) }))
     .toSorted((a, b) => b.dim - a.dim);
-  if (!own || !none || own.dim < 0 || none.dim >= 0) return null;
-  const summed = broadcastShapes(emitter, own.shape.toSpliced(own.dim, 1), none.shape);
-  return summed && `add up the entries of each token: \`sum(x, axis: ${own.dim - own.shape.length})\``;
+  if (!chosen || !whole || chosen.dim < 0 || whole.dim >= 0) return null;
+  const summed = broadcastShapes(emitter, chosen.shape.toSpliced(chosen.dim, 1), whole.shape);
+  return summed && `add up the entries of each token: \`sum(x, axis: ${chosen.dim - chosen.shape.length})\``;
 }
 
 /** Whether a slice or `concat` defined the axis. */

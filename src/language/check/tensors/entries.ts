@@ -123,9 +123,9 @@ function makeRoute(emitter: Emitter, choice: Choice, e: number, span: Span): Val
   const rows: readonly Size[] = [batch ?? 1, tokens ?? 1];
   const mask = maskOf(emitter, choice, span);
   const column = emitter.emit("slice", [mask], { axis: 2, start: e, stop: e + 1 }, typeOf("bool", [...rows, 1]), span);
-  const own = emitter.emit("reshape", [column], {}, typeOf("bool", rows), span);
+  const hasEntry = emitter.emit("reshape", [column], {}, typeOf("bool", rows), span);
   const axis = makeRouteAxis(emitter, choice, parent);
-  const route = emitter.emit("those", [own], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
+  const route = emitter.emit("those", [hasEntry], { axis }, typeOf("u32", [rows[0] ?? 1, axisSize(axis)]), span);
   recordDefinition(emitter, axis, route);
   return route;
 }

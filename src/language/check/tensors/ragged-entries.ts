@@ -37,8 +37,8 @@ function existingAlong(emitter: Emitter, x: Value, dim: number, span: Span): Val
   const [, tokens] = choice.type.shape;
   if (tokens === undefined) return null;
   for (const [at, size] of x.type.shape.entries()) {
-    const own = onAxis(emitter, whole, tokens, size, span);
-    const placed = own && beside(emitter, own, x, at, dim, span);
+    const aligned = onAxis(emitter, whole, tokens, size, span);
+    const placed = aligned && beside(emitter, aligned, x, at, dim, span);
     if (placed) return placed;
   }
   return null;

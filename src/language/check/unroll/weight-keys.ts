@@ -45,10 +45,10 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
         { text: "the other entry", span: first?.rule.from.span ?? null },
       ]);
     if (first !== undefined) written.set(path, first.rule.to);
-    const own = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
-    for (const key of own)
+    const keysOfPath = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
+    for (const key of keysOfPath)
       if (key.length > MAX_PATH) checker.abort("letters in one key", MAX_PATH, first?.rule.span ?? span);
-    keys.set(path, own);
+    keys.set(path, keysOfPath);
   }
   for (const rule of rules) {
     const path = rule.from.value;
@@ -160,9 +160,9 @@ function checkCollisions(
     weight: { path, span },
     trace,
   } of weights) {
-    const own = keys.get(path) ?? [path];
-    own.forEach((key, i) => {
-      const holder = { path, primary: i === 0, several: own.length > 1, text: written.get(path)?.[i] ?? null };
+    const keysOfPath = keys.get(path) ?? [path];
+    keysOfPath.forEach((key, i) => {
+      const holder = { path, primary: i === 0, several: keysOfPath.length > 1, text: written.get(path)?.[i] ?? null };
       const before = holders.get(key);
       if (
         before !== undefined &&

@@ -31,11 +31,11 @@ export class WeightValues {
 
   of(weight: WeightRecord): Value {
     const all = this.#experts?.get(weight);
-    if (!all) return this.#own(weight);
+    if (!all) return this.#valueOf(weight);
     let value = this.#ofExperts.get(weight);
     if (value === undefined) {
       const { decl, dtype, shape } = weight;
-      const inputs = all.map((w) => this.#own(w));
+      const inputs = all.map((w) => this.#valueOf(w));
       value = this.#emit("expert_weight", inputs, {}, { dtype, shape }, decl.span);
       this.#ofExperts.set(weight, value);
     }
@@ -63,7 +63,7 @@ export class WeightValues {
     return null;
   }
 
-  #own(weight: WeightRecord): Value {
+  #valueOf(weight: WeightRecord): Value {
     let value = this.#values.get(weight);
     if (value === undefined) {
       const { owner, decl, dtype, shape } = weight;

@@ -31,11 +31,11 @@ export const openGguf = (path: string, name = path): Promise<GgufFile> =>
       return {
         header,
         readSmall: ({ offset, bytes }) => pull(offset, bytes),
-        weights: (own) =>
+        weights: (label) =>
           ggufWeights(
-            { ...header, file: own },
+            { ...header, file: label },
             {
-              read: ({ offset, bytes }) => reaching("open", own, () => readExactly(handle, offset, bytes, own)),
+              read: ({ offset, bytes }) => reaching("open", label, () => readExactly(handle, offset, bytes, label)),
               close: async () => {},
             },
           ),

@@ -45,8 +45,8 @@ const OF_LAYER: ReadonlyMap<string, string> = new Map([
 /** The key of a tensor as Hugging Face stores it; a tensor that those decoders lack keeps its name. */
 export function huggingFaceKey(name: string): string {
   const layer = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name);
-  const own = layer === null ? undefined : OF_LAYER.get(layer[2]!);
-  return own === undefined ? (WHOLE.get(name) ?? name) : `model.layers.${layer![1]!}.${own}.${layer![3]!}`;
+  const part = layer === null ? undefined : OF_LAYER.get(layer[2]!);
+  return part === undefined ? (WHOLE.get(name) ?? name) : `model.layers.${layer![1]!}.${part}.${layer![3]!}`;
 }
 
 /** Whether a tensor is of queries, of keys, or of neither. */
