@@ -115,12 +115,12 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     learning.map((l) => l.gradient),
   );
   const norm = m.mul(share, gradientNorm);
-  const held = options.inFlight ? skipState(emit) : null;
-  const fine = mayUpdate(m, [norm, m.abs(lossOf(graph))], held);
-  if (held)
+  const skip = options.inFlight ? skipState(emit) : null;
+  const fine = mayUpdate(m, [norm, m.abs(lossOf(graph))], skip);
+  if (skip)
     states.push({
       name: HELD,
-      type: typeOf(held.state),
+      type: typeOf(skip.state),
       init: { kind: "zeros" },
       next: m.where(fine, 0, 1),
     });
@@ -147,7 +147,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   }
   const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
     declared.filter((weight) => some.includes(weight)).map((weight) => weight.path);
-  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(held ? [plainInput(held.follows)] : [])];
+  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(skip ? [plainInput(skip.follows)] : [])];
   const outputs = [
     ...graph.outputs,
     { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null },

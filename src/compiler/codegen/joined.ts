@@ -71,7 +71,7 @@ function partText({ kernel, prefix, buffers }: JoinedKernel, whole: Kernel, sour
   const lanes = named?.kind === "constant" ? named.value : Number(size);
   invariant(Number.isInteger(lanes), `kernels/${kernel.file}.wgsl has workgroups of ${size}`);
   const plain: string[] = [];
-  const given = parameters!.split(",").map((parameter) => {
+  const argumentTexts = parameters!.split(",").map((parameter) => {
     const [, builtin, declared] = /^\s*@builtin\((\w+)\) (.*)$/.exec(parameter) ?? [];
     const value = builtin && BUILTINS[builtin];
     invariant(value && declared, `kernels/${kernel.file}.wgsl takes ${parameter.trim()}`);
@@ -88,7 +88,7 @@ function partText({ kernel, prefix, buffers }: JoinedKernel, whole: Kernel, sour
     text: renamed,
     call: `${prefix}main`,
     lanes,
-    arguments: (groups) => given.map((value) => value(groups)).join(", "),
+    arguments: (groups) => argumentTexts.map((value) => value(groups)).join(", "),
   };
 }
 

@@ -69,9 +69,9 @@ function printAxis(axis: Axis): string {
 
 function printRule(rule: CountRule): string {
   const { kind, ...fields } = mapRule(rule, { size: printSize, ratio: printRational });
-  const [made, ...others] = Object.entries<string | readonly string[] | null>(fields);
-  if (!made) return kind;
-  const from = [made[1]].flat().join("; ");
+  const [first, ...others] = Object.entries<string | readonly string[] | null>(fields);
+  if (!first) return kind;
+  const from = [first[1]].flat().join("; ");
   return [`${kind} of ${from}`, ...others.map(([name, value]) => `${name} = ${String(value ?? "end")}`)].join("; ");
 }
 

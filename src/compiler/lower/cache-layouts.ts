@@ -58,8 +58,8 @@ export const sideBySide: CacheLayout = {
     const capacity = capacityOf(axis);
     // The index of a row is its position, so unused rows come after every query.
     const places = positions ?? emit.node("positions", [capacityStarts], { axis: capacity }, origin);
-    const given = [q, heads(emit, keys, origin), heads(emit, values, origin), rows.startsQ, capacityStarts];
-    const all = [...given, rows.positionsQ, places, ...(weights ? [weights] : [])];
+    const common = [q, heads(emit, keys, origin), heads(emit, values, origin), rows.startsQ, capacityStarts];
+    const all = [...common, rows.positionsQ, places, ...(weights ? [weights] : [])];
     return emit.node("attention", inputsFor("attention", all), attrs, origin);
   },
 };
@@ -126,8 +126,8 @@ export class PagedLayout implements CacheLayout {
       });
     // No kernel reads weighted keys through a page table, so their rows are gathered first.
     const gathered = (x: Node, dim: number): Node => emit.node("take", [x, column(1)], { dim }, origin);
-    const given = [q, gathered(k, 1), gathered(v, 1), rows.startsQ, capacityStarts, rows.positionsQ, column(0)];
-    return emit.node("attention", inputsFor("attention", [...given, gathered(weights, 0)]), attrs, origin);
+    const common = [q, gathered(k, 1), gathered(v, 1), rows.startsQ, capacityStarts, rows.positionsQ, column(0)];
+    return emit.node("attention", inputsFor("attention", [...common, gathered(weights, 0)]), attrs, origin);
   }
 
   #pages(axis: string): Node<"input"> {

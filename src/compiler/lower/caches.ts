@@ -197,8 +197,8 @@ class CacheRewriter {
       const axis = this.#cacheAxis(node);
       const positions = axis === this.#root.name ? null : this.#keyPositions(axis, positionsK, origin);
       const cached = this.#appendKeysAndValues(node, { axis, index: this.#places(node) }, k, v, inputs[7] ?? null);
-      const given = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
-      return this.#layout.attention(this.#emit, this.#runRows(axis), positions, given);
+      const operands = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
+      return this.#layout.attention(this.#emit, this.#runRows(axis), positions, operands);
     }
     const tokens = tokensOf(node, this.#along);
     if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));

@@ -19,9 +19,9 @@ function lowerTopTokens(cx: Lowering, value: Value<"top_tokens">): Placed {
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "top", `axis ${axis} is not made by top`);
   const score = cx.get(value.inputs[0]).node;
-  const made = cx.emit("top_rows", [score, cx.starts(rule.parent), cx.starts(cx.countingAxis(rule))], { axis });
-  cx.defineAxis(axis, { starts: cx.emit("pick", [made], { result: 1 }), index: null });
-  return cx.placed(cx.emit("pick", [made], { result: 0 }), value.type);
+  const selected = cx.emit("top_rows", [score, cx.starts(rule.parent), cx.starts(cx.countingAxis(rule))], { axis });
+  cx.defineAxis(axis, { starts: cx.emit("pick", [selected], { result: 1 }), index: null });
+  return cx.placed(cx.emit("pick", [selected], { result: 0 }), value.type);
 }
 
 function lowerThoseEntries(cx: Lowering, value: Value<"those_entries">): Placed {

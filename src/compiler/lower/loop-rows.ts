@@ -110,7 +110,7 @@ class Rows {
   readonly #terms: readonly Term[];
   readonly #loop: Loop;
   /** Merged values, keyed by the first term's value. */
-  readonly #made = new Map<Value, { readonly values: readonly Value[]; readonly all: Value | null }>();
+  readonly #joined = new Map<Value, { readonly values: readonly Value[]; readonly all: Value | null }>();
 
   constructor(terms: readonly Term[], loop: Loop) {
     this.#terms = terms;
@@ -120,10 +120,10 @@ class Rows {
   of(values: readonly Value[]): Value | null {
     const [first] = values;
     if (!first) return null;
-    const known = this.#made.get(first);
+    const known = this.#joined.get(first);
     if (known) return known.values.every((v, i) => v === values[i]) ? known.all : null;
     const all = this.#make(first, values);
-    this.#made.set(first, { values, all });
+    this.#joined.set(first, { values, all });
     return all;
   }
 

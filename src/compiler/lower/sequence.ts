@@ -173,12 +173,12 @@ function lowerJoin(cx: Lowering, value: Value<"join">): Placed {
   const rule = cx.sequence(axis).count;
   invariant(rule.kind === "join", `axis ${axis} is not made by concatenation`);
   if (!cx.isDefined(axis)) {
-    const made = cx.emit(
+    const joined = cx.emit(
       "join",
       rule.parts.map((p) => cx.starts(p)),
       { axis },
     );
-    cx.defineAxis(axis, { starts: cx.emit("pick", [made], { result: 0 }), index: null });
+    cx.defineAxis(axis, { starts: cx.emit("pick", [joined], { result: 0 }), index: null });
   }
   const join = cx.starts(axis).inputs[0];
   invariant(isOp(join, "join"), "the starts of a joined axis come from join");

@@ -47,13 +47,13 @@ export function sortedAxes(values: readonly Value[], axes: ModelAxes): ReadonlyM
  */
 export function computingIn(values: readonly Value[]): ReadonlyMap<string, number> {
   const calls = new Map<string, Map<string, number>>();
-  const made = values.filter((v) => isOperation(v, "unsort_entries"));
-  for (const { attrs } of made) {
+  const unsorting = values.filter((v) => isOperation(v, "unsort_entries"));
+  for (const { attrs } of unsorting) {
     const kinds = calls.get(attrs.call) ?? new Map<string, number>();
     calls.set(attrs.call, kinds.set(JSON.stringify(attrs.members), countOf(attrs.members)));
   }
   const sum = (kinds: ReadonlyMap<string, number>): number => [...kinds.values()].reduce((n, count) => n + count, 0);
-  return new Map(made.map(({ attrs }) => [attrs.axis, Math.min(attrs.of, sum(calls.get(attrs.call)!))]));
+  return new Map(unsorting.map(({ attrs }) => [attrs.axis, Math.min(attrs.of, sum(calls.get(attrs.call)!))]));
 }
 
 /** The sorted entries of the choice, which several values share. */
@@ -155,8 +155,8 @@ function lowerSortEntries(cx: Lowering, value: Value<"sort_entries">): Placed {
 
 function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   const { entries, place, group } = sortedBy(cx, value);
-  const [made, choice] = value.inputs;
-  const rows = cx.get(made).node;
+  const [sorted, choice] = value.inputs;
+  const rows = cx.get(sorted).node;
   const places = cx.reshape(place, [entriesIn(place)]);
   const gathered = cx.emit("entry_rows", [rows, places, alone(cx, entries)], {});
   const behind = typeOf(rows).shape.slice(1);
@@ -189,10 +189,10 @@ export const isOfExperts = (value: Value | undefined): boolean =>
 /** The product of each row of `a` and the matrix `b` of the row's expert. */
 export function expertProduct(cx: Lowering, value: Value<"matmul">): Placed {
   const [a, b] = value.inputs;
-  const held = b!.op === "permute" ? b!.inputs[0] : b;
+  const stacked = b!.op === "permute" ? b!.inputs[0] : b;
   const rows = cx.get(a);
   const { starts } = sortedOn(cx, rows);
-  const product = cx.emit("grouped_matmul", [rows.node, cx.get(held).node, starts], {
+  const product = cx.emit("grouped_matmul", [rows.node, cx.get(stacked).node, starts], {
     transposed: b!.op === "permute",
   });
   return cx.placed(product, value.type);

@@ -60,9 +60,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
         const x = logits.data.subarray(row * classCount, (row + 1) * classCount);
         const [m, sum, logit] = before ? before.data.subarray(3 * row, 3 * row + 3) : [-Number.MAX_VALUE, 0, 0];
         const max = x.reduce((a, v) => Math.max(a, v), m!);
-        const held = (target < 0 ? classes - 1 : Math.min(target, classes - 1)) - first;
+        const localTarget = (target < 0 ? classes - 1 : Math.min(target, classes - 1)) - first;
         const total = x.reduce((s, v) => s + Math.exp(v - max), sum! * Math.exp(m! - max));
-        out.data.set([max, total, held >= 0 && held < classCount ? x[held]! : logit!], 3 * row);
+        out.data.set([max, total, localTarget >= 0 && localTarget < classCount ? x[localTarget]! : logit!], 3 * row);
       });
       return [out];
     },
@@ -97,9 +97,9 @@ export const losses: Pick<OpTable, "cross_entropy" | "class_sums" | "class_grad"
       targets.data.forEach((target, row) => {
         if (target < 0) return;
         const [m, sum] = sums.data.subarray(3 * row, 3 * row + 2);
-        const held = Math.min(target, classes - 1) - first;
+        const localTarget = Math.min(target, classes - 1) - first;
         for (let c = 0, i = row * classCount; c < classCount; c++, i++)
-          out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === held ? 1 : 0)) * dloss.data[row]!;
+          out.data[i] = (Math.exp(logits.data[i]! - m!) / sum! - (c === localTarget ? 1 : 0)) * dloss.data[row]!;
       });
       return [roundStored(out)];
     },

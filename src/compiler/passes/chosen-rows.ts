@@ -245,10 +245,10 @@ class Rebuilding {
       if (isOp(node, "set")) return inputs[2]!;
       if (isOp(node, "put")) return emit("add", [inputs[0]!, inputs[2]!], {});
       const all = inputs as Node[]; // only the operators handled above have "none"
-      const given = isOp(node, "attention")
+      const operands = isOp(node, "attention")
         ? all.with(3, this.#whole.get(this.#graph.starts.get(indexAxis(index))!)!)
         : all;
-      return emit(node.op, given, attrsWith(node, dim, rows));
+      return emit(node.op, operands, attrsWith(node, dim, rows));
     })();
     invariant(
       result.types.length === 1 && typeOf(result).shape.length === shape.length,

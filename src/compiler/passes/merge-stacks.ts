@@ -92,8 +92,8 @@ function stackOf({ inputs: [, b], attrs: { transposed } }: Product): Stack | nul
     columns % VECTOR === 0 &&
     weights.every((w) => {
       const { shape } = typeOf(w);
-      const held = (isOp(w, "weight") || isOp(w, "state")) && w.op === weights[0]!.op;
-      return held && shape.length === 2 && shape[0] === columns && shape[1] === depth;
+      const isStored = (isOp(w, "weight") || isOp(w, "state")) && w.op === weights[0]!.op;
+      return isStored && shape.length === 2 && shape[0] === columns && shape[1] === depth;
     });
   return fits && typeof depth === "number" ? { weights, columns, depth } : null;
 }

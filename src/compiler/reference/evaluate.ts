@@ -360,8 +360,8 @@ function axesMade(node: Node): readonly string[] {
   const { inputs, types } = node;
   const found = axesOf(types);
   if (found.length === 0) return found;
-  const given = new Set([...inputs.flatMap((input) => axesOf(input.types)), definedAxis(node)?.axis]);
-  return found.filter((axis) => !given.has(axis));
+  const known = new Set([...inputs.flatMap((input) => axesOf(input.types)), definedAxis(node)?.axis]);
+  return found.filter((axis) => !known.has(axis));
 }
 
 const axesOf = (types: Node["types"]): readonly string[] =>

@@ -5,6 +5,6 @@
  * next call tries again.
  */
 export function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | null = null;
-  return () => (made ??= { value: make() }).value;
+  let computed: { readonly value: T } | null = null;
+  return () => (computed ??= { value: make() }).value;
 }

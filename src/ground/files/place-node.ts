@@ -153,9 +153,9 @@ function putAt({ path, before }: Place, fresh: string): void {
 
 /** Gives a new file the owner, group and mode of the old file; false if the process may not. */
 function keeps(fresh: string, { uid, gid, mode }: Stats): boolean {
-  const made = statSync(fresh);
+  const stats = statSync(fresh);
   try {
-    if (made.uid !== uid || made.gid !== gid) chownSync(fresh, uid, gid);
+    if (stats.uid !== uid || stats.gid !== gid) chownSync(fresh, uid, gid);
   } catch (fault) {
     if ((fault as NodeJS.ErrnoException).code !== "EPERM") throw fault;
     return false;

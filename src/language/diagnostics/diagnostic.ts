@@ -28,7 +28,7 @@ export function diagnose<C extends Code>(
   // Cast: the catalogue's entries are a union over all data types; `C` ties this entry to its data.
   const def = catalogue[code] as unknown as CodeDef<DataOf<C>>;
   const hint = def.hint(data);
-  const made: Diagnostic = {
+  const diagnostic: Diagnostic = {
     code,
     severity: def.severity,
     message: readable(def.message(data)),
@@ -36,7 +36,7 @@ export function diagnose<C extends Code>(
     span,
     notes,
   };
-  return withSuggestion(made, data);
+  return withSuggestion(diagnostic, data);
 }
 
 const MAX_LENGTH = 1000;

@@ -157,9 +157,9 @@ function takesAt(project: Project, file: string, span: Span): readonly Take[] {
     const visible = d.kind === "local" && d.from <= span.start && span.start <= d.to;
     const [seen] = visible ? seenOf(project, d) : [];
     if (seen?.value.kind !== "route") return [];
-    const made = seen.axis(seen.value.axis);
-    if (made.role !== "sequence" || !("parent" in made.count)) return [];
-    return [{ name: d.name.text, parent: made.count.parent }];
+    const axis = seen.axis(seen.value.axis);
+    if (axis.role !== "sequence" || !("parent" in axis.count)) return [];
+    return [{ name: d.name.text, parent: axis.count.parent }];
   });
   return operands.flatMap((e) => {
     const [definition] = occurrenceAt(names, e.span.start)?.definitions ?? [];

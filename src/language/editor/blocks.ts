@@ -89,8 +89,8 @@ export class Blocks {
         return found ? this.#ofDefinition(found, depth) : [];
       }
       case "call": {
-        const made = expr.callee.kind === "name" ? scope.find(expr.callee.name) : null;
-        return made?.kind === "block" ? [made] : [];
+        const callee = expr.callee.kind === "name" ? scope.find(expr.callee.name) : null;
+        return callee?.kind === "block" ? [callee] : [];
       }
       case "index":
         return go(expr.object);

@@ -49,7 +49,7 @@ export function lastBinding(project: Project, definition: Definition, use: Span,
   let last = definition.name.span;
   for (const o of names?.occurrences ?? []) {
     if (o.span.start >= use.start) break;
-    if (o.binds && o.holds <= use.start && o.definitions.includes(definition)) last = o.span;
+    if (o.binds && o.effectiveFrom <= use.start && o.definitions.includes(definition)) last = o.span;
   }
   return last;
 }

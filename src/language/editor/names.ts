@@ -63,9 +63,9 @@ class Collector implements Listener {
   #mention(
     { span }: Pick<Name, "span">,
     definitions: readonly Definition[],
-    { binds = false, called = false, object = null, holds = span.end }: Partial<Occurrence> = {},
+    { binds = false, called = false, object = null, effectiveFrom: holds = span.end }: Partial<Occurrence> = {},
   ): void {
-    this.#occurrences.push({ span, definitions, binds, called, object, holds });
+    this.#occurrences.push({ span, definitions, binds, called, object, effectiveFrom: holds });
   }
 
   imported({ from }: Import, name: Name): Definition | null {
@@ -78,7 +78,7 @@ class Collector implements Listener {
   defined(definition: Definition): void {
     const { name, from } = definition;
     this.#definitions.push(definition);
-    this.#mention(name, [definition], { binds: true, holds: Math.max(from, name.span.end) });
+    this.#mention(name, [definition], { binds: true, effectiveFrom: Math.max(from, name.span.end) });
   }
 
   mentioned(name: Name, meaning: Meaning | null, _scope: NameScope, how: Mention): void {

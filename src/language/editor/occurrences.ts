@@ -12,7 +12,7 @@ export interface Occurrence {
   readonly binds: boolean;
   readonly called: boolean;
   /** The offset at which a binding takes effect: in `x = x + 1` the second `x` is the earlier x. */
-  readonly holds: number;
+  readonly effectiveFrom: number;
   /** For a name after a dot: the expression before the dot, and the blocks that it may be an instance of. */
   readonly object: { readonly expr: Expr; readonly blocks: readonly BlockDefinition[] } | null;
 }

@@ -167,7 +167,7 @@ export class Project {
     return this.#open.get(file)?.text.text ?? librarySources.get(file)?.text ?? this.host.read(file);
   }
 
-  placesOf(file: string): Text | null {
+  textWithOffsetsOf(file: string): Text | null {
     const open = this.#open.get(file);
     if (open) return open.text;
     const text = this.textOf(file);
@@ -314,9 +314,9 @@ export class Project {
     const texts = new Map([[root, text]]);
     const facts = new Facts((file) => texts.has(file));
     const rest = this.#reviewOf(root, facts, reads, texts);
-    const made: UnderWay = { number: this.#begun++, steps: [], facts, reads, texts, rest, review: null };
-    this.#reviews.set(root, made);
-    return made;
+    const started: UnderWay = { number: this.#begun++, steps: [], facts, reads, texts, rest, review: null };
+    this.#reviews.set(root, started);
+    return started;
   }
 
   /**

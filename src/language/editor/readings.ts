@@ -162,7 +162,7 @@ export class Readings {
   #givenTo({ name: { span } }: OfKind<"parameter">): readonly GivenBlock[] {
     const found = new Map<string, GivenBlock>();
     for (const { facts, start } of this.sources.factsAt(span.file, span.start))
-      for (const given of facts.blocks(span.file, start)) found.set(`${given.file}#${given.name}`, given);
+      for (const block of facts.blocks(span.file, start)) found.set(`${block.file}#${block.name}`, block);
     return [...found.values()];
   }
 }

@@ -39,8 +39,8 @@ function shownValue({ value, axis }: Seen): string {
       return typeText(value.type);
     case "route": {
       const { axis: name } = value;
-      const made = axis(name);
-      return `route ${name}${made.role === "sequence" && "parent" in made.count ? ` of ${made.count.parent}` : ""}`;
+      const definition = axis(name);
+      return `route ${name}${definition.role === "sequence" && "parent" in definition.count ? ` of ${definition.count.parent}` : ""}`;
     }
     case "choice":
       return "choice of entries";

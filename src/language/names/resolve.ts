@@ -100,14 +100,14 @@ export class Resolver {
           : m.kind === "sub-block"
             ? { kind: "sub-block", node: m, owner, scope: types }
             : { kind: "weight", node: m, owner };
-      const made = this.#define(m.name, defined, inside);
+      const definition = this.#define(m.name, defined, inside);
       const name = m.name.text;
       const others = members.get(name);
-      if (others === undefined) members.set(name, [made]);
-      else others.push(made);
+      if (others === undefined) members.set(name, [definition]);
+      else others.push(definition);
       // If several members have a name, the first one counts.
-      if (m.kind !== "function" && !values.has(name)) values.set(name, made);
-      else if (m.kind === "function" && others === undefined) functions.set(name, made);
+      if (m.kind !== "function" && !values.has(name)) values.set(name, definition);
+      else if (m.kind === "function" && others === undefined) functions.set(name, definition);
     }
     this.members.set(owner, members);
     return { types, bodies: this.#file.inner(params).inner(new Map([...values, ...functions])) };

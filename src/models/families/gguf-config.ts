@@ -144,8 +144,8 @@ function ropeScaling(keys: Fields): object | null {
   if ((keys.number("rope.scaling.attn_factor") ?? 1) !== 1)
     keys.refuse("rope.scaling.attn_factor", "modc derives the attention factor from the scaling factor");
   if (kind === "none") return null;
-  const given = keys.positive("rope.scaling.factor") ?? older ?? keys.missing("rope.scaling.factor");
-  const factor = decimal(given);
+  const scale = keys.positive("rope.scaling.factor") ?? older ?? keys.missing("rope.scaling.factor");
+  const factor = decimal(scale);
   if (kind === "linear") return factor === 1 ? null : { rope_type: "linear", factor };
   if (kind !== "yarn") return keys.refuse("rope.scaling.type", "modc knows none, linear, yarn");
   const optional = (name: string): number | undefined => {

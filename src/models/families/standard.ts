@@ -35,8 +35,8 @@ export function standardOf({ models, config: text = null }: StandardModels): Sta
   const [forward, ...others] = models;
   if (forward.live.length > 0) return null;
   const sizes = sizesOf(forward);
-  const given = text === null ? [] : ownOf(text);
-  for (const config of [...given, ...(sizes === null ? [] : candidates(sizes))]) {
+  const configs = text === null ? [] : ownOf(text);
+  for (const config of [...configs, ...(sizes === null ? [] : candidates(sizes))]) {
     const { family, source } = sourceOf(config);
     const versionOf = ({ phase, entry }: Version): Model | null =>
       check({ file: "model.mod", text: source }, { phase, entry, read: () => null }).model;
@@ -49,7 +49,7 @@ export function standardOf({ models, config: text = null }: StandardModels): Sta
     return {
       architecture: family.architecture,
       config: { architectures: [family.architecture], ...config },
-      own: given.includes(config),
+      own: configs.includes(config),
       keys: new Map([...paths].map(([path, other]) => [path, keys.get(other)!])),
     };
   }

@@ -69,9 +69,9 @@ export function parseTemplate(text: string): CompiledTemplate {
   if (LONG_BLANK.test(text)) throw new TemplateLimit("it has more than 1000 blanks in a row");
   const tree = parse(tokenize(text, { lstrip_blocks: true, trim_blocks: true }));
   const printed = statementsOf(tree);
-  return (given, budget) => {
+  return (variables, budget) => {
     const environment = new Environment();
-    for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(given)])
+    for (const [name, value] of [...Object.entries(globals(budget)), ...Object.entries(variables)])
       environment.set(name, value);
     return new MeteredInterpreter(environment, budget, printed).run(tree).value;
   };
@@ -120,7 +120,7 @@ const MULTIPLYING: ReadonlySet<string> = new Set(["replace", "join", "indent", "
 const isText = (value: Value): value is Value & { readonly value: string } => value.type === "StringValue";
 const isList = (value: Value): value is Value & { readonly value: readonly Value[] } =>
   value.type === "ArrayValue" || value.type === "TupleValue";
-const held = (value: Value): Node => ({ type: "Held", value });
+const literal = (value: Value): Node => ({ type: "Held", value });
 
 /**
  * An interpreter that counts the cost of each operation before it is done: computes the operands first, and passes them
@@ -172,7 +172,7 @@ class MeteredInterpreter extends Interpreter {
         if (operator === "and" || operator === "or") return done({});
         const [left, right] = [of("left"), of("right")];
         this.#operate(operator, left, right);
-        return done({ left: held(left), right: held(right) });
+        return done({ left: literal(left), right: literal(right) });
       }
       case "FilterExpression":
         return this.#filter(node["filter"] as Node, of("operand"), environment);
@@ -185,7 +185,7 @@ class MeteredInterpreter extends Interpreter {
       case "TestExpression": {
         const operand = of("operand");
         this.#chargeScan(operand);
-        return done({ operand: held(operand) });
+        return done({ operand: literal(operand) });
       }
       case "CallExpression":
         return done({ args: this.#evaluateArguments(node["args"] as readonly Node[], environment).nodes });
@@ -206,7 +206,7 @@ class MeteredInterpreter extends Interpreter {
         const chosen = iterable.type === "SelectExpression";
         const over = this.evaluate(chosen ? (iterable["lhs"] as Node) : iterable, environment);
         this.budget.spend(COST.item * lengthOf(over));
-        return done({ iterable: chosen ? { ...iterable, lhs: held(over) } : held(over) });
+        return done({ iterable: chosen ? { ...iterable, lhs: literal(over) } : literal(over) });
       }
       default:
         return done({});
@@ -248,7 +248,7 @@ class MeteredInterpreter extends Interpreter {
       if (MULTIPLYING.has(name)) this.#expectProduct(extent.values + 1, (extent.depth + 1) * largest);
       callFilter = { ...filter, args: nodes };
     }
-    return super.evaluate({ type: "FilterExpression", operand: held(operand), filter: callFilter }, environment);
+    return super.evaluate({ type: "FilterExpression", operand: literal(operand), filter: callFilter }, environment);
   }
 
   #member(node: Node, object: Value, environment: Scope): Value {
@@ -259,7 +259,7 @@ class MeteredInterpreter extends Interpreter {
     else if (whole && isText(object)) this.#chargeScan(object);
     const key = whole && property.type !== "SliceExpression" ? this.evaluate(property, environment) : null;
     if (key !== null) this.#chargeScan(key);
-    const changed = { ...node, object: held(object), property: key === null ? property : held(key) };
+    const changed = { ...node, object: literal(object), property: key === null ? property : literal(key) };
     const value = super.evaluate(changed, environment);
     if (value.type === "FunctionValue" && isText(object))
       this.#meterMethod(object.value, String(key === null ? property["value"] : key.value), value);
@@ -307,7 +307,7 @@ class MeteredInterpreter extends Interpreter {
       const parts = isList(result) ? result.value.slice(0, 2) : [result];
       for (const part of parts)
         largest = Math.max(largest, isText(part) ? part.value.length : typeof part.value === "number" ? part.value : 0);
-      return argument.type === "StringLiteral" ? argument : held(result);
+      return argument.type === "StringLiteral" ? argument : literal(result);
     };
     const nodes = [...args];
     const each = (positional: boolean): void =>

@@ -18,7 +18,7 @@ const realSetImmediate: typeof setImmediate | undefined = globalThis.setImmediat
 /** Polls before the first sleep, so that short work ends without delay. */
 const SPINS = 20;
 
-let held: Tick[] = [];
+let waiting: Tick[] = [];
 let polls = 0;
 let running = false;
 
@@ -27,7 +27,7 @@ export function settle<T>(mode: WaitMode, begin: () => Promise<T>): Promise<T> {
   if (mode === "native" || realSetImmediate === undefined) return begin();
   const promise = catchTicks(begin);
   polls = 0;
-  if (!running && held.length > 0) {
+  if (!running && waiting.length > 0) {
     running = true;
     poll();
   }
@@ -46,11 +46,11 @@ export function nextTurn(): Promise<void> {
 }
 
 function poll(): void {
-  const ticks = held;
-  held = [];
+  const ticks = waiting;
+  waiting = [];
   // A tick posts itself again as long as anything is pending.
   for (const tick of ticks) catchTicks(tick);
-  if (held.length === 0) {
+  if (waiting.length === 0) {
     running = false;
     return;
   }
@@ -63,7 +63,7 @@ function catchTicks<T>(call: () => T): T {
   const outer = globalThis.setImmediate;
   const caught = (callback: (...args: unknown[]) => void, ...args: unknown[]): unknown => {
     if (args.length > 0 || !isNative(callback)) return outer(callback, ...args);
-    held.push(callback);
+    waiting.push(callback);
     return undefined;
   };
   // The only place where the global is replaced, for the duration of a synchronous call.

@@ -126,9 +126,9 @@ export function readProgram(root: Reader): Program {
 
 /** Checks that a slot bound as a texture is one everywhere, and that the program requires the features for textures. */
 function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reader): void {
-  const held = new Map<number, ProgramWeightSlot[]>();
+  const weightsBySlot = new Map<number, ProgramWeightSlot[]>();
   for (const weightSlot of program.weights.flatMap((w) => w.slots))
-    held.set(weightSlot.slot, [...(held.get(weightSlot.slot) ?? []), weightSlot]);
+    weightsBySlot.set(weightSlot.slot, [...(weightsBySlot.get(weightSlot.slot) ?? []), weightSlot]);
   const holds = (format: TextureFormat, { form, layout }: ProgramWeightSlot): boolean =>
     encodings[form].texture === format && layout.kind === "panels" && layout.columns % 4 === 0;
   for (const { access, slots } of program.steps.flatMap((s) =>
@@ -141,9 +141,10 @@ function checkTextures(program: Program, buffers: ReadonlySet<number>, at: Reade
     access.forEach((mode, i) => {
       const slot = slots[i]!;
       if (isPacked(mode)) {
-        if (held.has(slot) || buffers.has(slot)) at.fail(`pack rows in slot ${slot}, which holds something else too`);
+        if (weightsBySlot.has(slot) || buffers.has(slot))
+          at.fail(`pack rows in slot ${slot}, which holds something else too`);
       } else if (isTexture(mode)) {
-        const sound = held.get(slot)?.every((weight) => holds(mode, weight)) ?? false;
+        const sound = weightsBySlot.get(slot)?.every((weight) => holds(mode, weight)) ?? false;
         if (!sound || buffers.has(slot) || !fitsTexture(program.slots[slot]!.bytes, mode))
           at.fail(`read slot ${slot} as a texture, which holds no weight of such texels, or is a buffer too`);
       }

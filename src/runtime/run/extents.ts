@@ -224,9 +224,9 @@ export function checkMax(
       `${what} is ${inspect(max)}: it must be an object with sizes by axis`,
       `give \`${what}: { ${inputAxes(axes)[0]?.name ?? "T"}: 8 }\``,
     );
-  const given = new Map(Object.entries(max ?? {}));
+  const extents = new Map(Object.entries(max ?? {}));
   const known = inputAxes(axes);
-  for (const [name, extent] of given) {
+  for (const [name, extent] of extents) {
     const axis = known.find((a) => a.name === name);
     if (!axis)
       throw new InputError(
@@ -242,5 +242,5 @@ export function checkMax(
     if (axis.bound !== null && extent > axis.bound)
       throw new InputError(null, `${what}: ${name} is ${extent}: the model allows ${axis.bound}`);
   }
-  return given;
+  return extents;
 }

@@ -200,14 +200,14 @@ function indexOf(at: number, shape: readonly number[]): readonly number[] {
 }
 
 /** The inputs of a program by name, each as one list of numbers; throws InputError. */
-export function flattenAll(program: Pick<Program, "inputs">, given: Inputs): ReadonlyMap<string, FlatInput> {
-  if (typeof given !== "object" || given === null || isNumberArray(given) || Array.isArray(given))
+export function flattenAll(program: Pick<Program, "inputs">, inputs: Inputs): ReadonlyMap<string, FlatInput> {
+  if (typeof inputs !== "object" || inputs === null || isNumberArray(inputs) || Array.isArray(inputs))
     throw new InputError(
       null,
       "the inputs are not an object of tensors by name",
       "give `{ tokens: [[1, 2]] }`, or a Map",
     );
-  const entries = given instanceof Map ? (given as ReadonlyMap<string, InputValue>) : new Map(Object.entries(given));
+  const entries = inputs instanceof Map ? (inputs as ReadonlyMap<string, InputValue>) : new Map(Object.entries(inputs));
   const names = program.inputs.map((i) => i.name);
   for (const name of entries.keys())
     if (!names.includes(name))

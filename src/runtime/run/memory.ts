@@ -51,8 +51,8 @@ export interface MemoryOptions {
  */
 export function memoryOf(program: Program, options: MemoryOptions = {}): MemoryUse {
   const axes = parseAxes(program);
-  const given = checkMax(axes, options.max);
-  const extents = new Map(inputAxes(axes).map((a) => [a.name, given.get(a.name) ?? a.bound ?? 1]));
+  const chosen = checkMax(axes, options.max);
+  const extents = new Map(inputAxes(axes).map((a) => [a.name, chosen.get(a.name) ?? a.bound ?? 1]));
   const run: RunSizes = { extents, lengths: new Map(), live: checkLive(program, options.live, null) };
   return summarise(
     program,

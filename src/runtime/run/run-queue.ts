@@ -32,9 +32,9 @@ export class RunQueue {
 
   /** Counts a run as on the device until its results are read. */
   hold<T>(reading: Promise<T>): Promise<T> {
-    const held = reading.finally(() => this.#reading.delete(held));
-    this.#reading.add(held);
-    return held;
+    const tracked = reading.finally(() => this.#reading.delete(tracked));
+    this.#reading.add(tracked);
+    return tracked;
   }
 
   /** Resolves once no run of this queue is on the device. */

@@ -62,9 +62,11 @@ export class StateRoom {
    * invalid extent.
    */
   with(extents: Readonly<Record<string, number>>): RunSizes {
-    const given = checkMax(this.#axes, extents);
+    const chosen = checkMax(this.#axes, extents);
     return {
-      extents: new Map(inputAxes(this.#axes).map((a) => [a.name, given.get(a.name) ?? this.#run.extents.get(a.name)!])),
+      extents: new Map(
+        inputAxes(this.#axes).map((a) => [a.name, chosen.get(a.name) ?? this.#run.extents.get(a.name)!]),
+      ),
       lengths: new Map(),
       live: this.#live,
     };

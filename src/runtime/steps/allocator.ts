@@ -34,10 +34,10 @@ export class Allocator {
   /** Creates all, or throws OutOfMemoryError if the device has no room, or DeviceLostError; then none is left. */
   async createAll(wanted: readonly Wanted[]): Promise<(GPUBuffer | GPUTexture)[]> {
     const { gpu } = this.#device;
-    const made: (GPUBuffer | GPUTexture)[] = [];
+    const created: (GPUBuffer | GPUTexture)[] = [];
     const scopes = wanted.map(({ label, size, usage, shape }) => {
       gpu.pushErrorScope("out-of-memory");
-      made.push(
+      created.push(
         shape ? this.#count(createTexture(gpu, label, shape, size), size) : this.create({ label, size, usage }),
       );
       return this.#device.wait(() => gpu.popErrorScope());
@@ -50,17 +50,17 @@ export class Allocator {
             cause,
           });
     } catch (error) {
-      for (const one of made) this.destroy(one);
+      for (const one of created) this.destroy(one);
       throw error;
     }
-    return made;
+    return created;
   }
 
-  #count<T extends GPUBuffer | GPUTexture>(made: T, bytes: number): T {
-    this.#sizes.set(made, bytes);
+  #count<T extends GPUBuffer | GPUTexture>(resource: T, bytes: number): T {
+    this.#sizes.set(resource, bytes);
     this.made++;
     this.bytes += bytes;
-    return made;
+    return resource;
   }
 
   destroy(made: GPUBuffer | GPUTexture): void {

@@ -80,16 +80,16 @@ export class Buffers {
 
   /** The buffer of a slot that is not a texture. */
   buffer(slot: number): GPUBuffer {
-    return this.held(slot) as GPUBuffer; // each slot is bound in one way, as `readProgram` and `schedule` ensure
+    return this.resourceAt(slot) as GPUBuffer; // each slot is bound in one way, as `readProgram` and `schedule` ensure
   }
   /** The resource that kernels bind. */
   binding(slot: number): GPUBufferBinding | GPUTextureView {
-    const held = this.held(slot);
-    return "size" in held ? { buffer: held } : held.createView();
+    const resource = this.resourceAt(slot);
+    return "size" in resource ? { buffer: resource } : resource.createView();
   }
-  held(slot: number): GPUBuffer | GPUTexture {
+  resourceAt(slot: number): GPUBuffer | GPUTexture {
     const sharedFrom = this.#shared.get(slot);
-    return sharedFrom ? sharedFrom.buffers.held(sharedFrom.slot) : this.#buffers[slot]!;
+    return sharedFrom ? sharedFrom.buffers.resourceAt(sharedFrom.slot) : this.#buffers[slot]!;
   }
 
   bytes(slot: number): number {
@@ -112,7 +112,7 @@ export class Buffers {
     if (replacements === this.#seenReplacements) return replaced;
     this.#seenReplacements = replacements;
     for (const slot of this.#shared.keys()) {
-      const now = this.held(slot);
+      const now = this.resourceAt(slot);
       if (this.#seen.get(slot) !== now) replaced.add(slot);
       this.#seen.set(slot, now);
     }
@@ -152,7 +152,7 @@ export class Buffers {
     if (grown.some((slot) => this.#shared.has(slot))) bug("a shared slot is too small");
     const sizes = grown.map((slot) => Math.max(this.#sizeOf(needed[slot]!, slot), shrink ? 0 : this.#bytes[slot]!));
     const usage = BUFFER_USAGE.storage | BUFFER_USAGE.copySrc | BUFFER_USAGE.copyDst;
-    const made = await this.#allocator.createAll(
+    const created = await this.#allocator.createAll(
       grown.map((slot, i) => ({
         label: this.#labels[slot]!,
         size: sizes[i]!,
@@ -161,17 +161,17 @@ export class Buffers {
       })),
     );
     if (this.#destroyed) {
-      for (const buffer of made) this.#allocator.destroy(buffer);
+      for (const buffer of created) this.#allocator.destroy(buffer);
       throw new DisposedError();
     }
-    this.#keepContents(grown, made, moves);
+    this.#keepContents(grown, created, moves);
     const replaced = grown.filter((slot, i) => {
       const old = this.#buffers[slot];
       // A buffer that is large enough stays, and so do its bind groups: a device may map memory for each bind group,
       // and frees it only when the garbage collector runs.
       const stays = old && sizes[i] === this.#bytes[slot];
-      if (old) this.#allocator.destroy(stays ? made[i]! : old);
-      if (!stays) [this.#buffers[slot], this.#bytes[slot]] = [made[i]!, sizes[i]!];
+      if (old) this.#allocator.destroy(stays ? created[i]! : old);
+      if (!stays) [this.#buffers[slot], this.#bytes[slot]] = [created[i]!, sizes[i]!];
       return !stays;
     });
     this.#replacements += replaced.length;

@@ -26,11 +26,11 @@ export function sharedWeightBytes(program: Program, owner: Program): number {
 /** A key of the contents of each weight slot. */
 function weightsBySlot(program: Program): ReadonlyMap<number, string> {
   const textures = texturesIn(program);
-  const held = new Map<number, string[]>();
+  const textsBySlot = new Map<number, string[]>();
   for (const { path, slots } of program.weights)
     for (const { slot, form, layout, part } of slots) {
       const weightText = JSON.stringify([path, form, layout, part, textures?.has(slot) ?? false]);
-      held.set(slot, [...(held.get(slot) ?? []), weightText]);
+      textsBySlot.set(slot, [...(textsBySlot.get(slot) ?? []), weightText]);
     }
-  return new Map([...held].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
+  return new Map([...textsBySlot].map(([slot, texts]) => [slot, texts.toSorted().join("\n")]));
 }

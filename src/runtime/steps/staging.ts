@@ -66,8 +66,8 @@ export class Staging {
     const size = stagingBytes(bytes, this.#most);
     if (this.bytes >= size) return;
     const usage = BUFFER_USAGE.mapRead | BUFFER_USAGE.copyDst;
-    const made = await this.#allocator.createAll(this.#buffers.map(() => ({ label: "results", size, usage })));
-    const [old, now] = [this.#buffers, made as GPUBuffer[]]; // buffers, since none has a shape
+    const created = await this.#allocator.createAll(this.#buffers.map(() => ({ label: "results", size, usage })));
+    const [old, now] = [this.#buffers, created as GPUBuffer[]]; // buffers, since none has a shape
     for (const buffer of this.#destroyed ? now : old) if (buffer) this.#allocator.destroy(buffer);
     if (!this.#destroyed) this.#buffers = now;
   }

@@ -125,7 +125,7 @@ function reasonOf(cause: unknown): string {
 /** Reads tensors in the order of the file, and allocates each when its bytes arrive. */
 class Streamed implements FetchedWeights {
   readonly #order: readonly (readonly [string, FileTensor])[];
-  readonly #held = new Map<string, Uint8Array>();
+  readonly #responses = new Map<string, Uint8Array>();
   #wanted: ReadonlySet<string> | null = null;
   /** How many tensors were read or skipped. */
   #came = 0;
@@ -156,24 +156,24 @@ class Streamed implements FetchedWeights {
 
   async #read(key: string): Promise<Uint8Array> {
     if (!this.tensors.has(key)) throw new WeightsError(`${this.name} has no tensor ${JSON.stringify(key)}`);
-    while (!this.#held.has(key) && this.#came < this.#order.length) {
+    while (!this.#responses.has(key) && this.#came < this.#order.length) {
       const [next, { bytes }] = this.#order[this.#came]!;
       if (next === key || (this.#wanted?.has(next) ?? true))
-        this.#held.set(next, await this.stream.readInto(new Uint8Array(bytes)));
+        this.#responses.set(next, await this.stream.readInto(new Uint8Array(bytes)));
       else await this.stream.skip(bytes);
       if (++this.#came === this.#order.length) await this.stream.expectEnd();
     }
-    const data = this.#held.get(key);
+    const data = this.#responses.get(key);
     if (data === undefined)
       throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} was already passed in the stream`, {
         hint: "give its URL: a response can be read only once",
       });
-    if (!this.keep) this.#held.delete(key);
+    if (!this.keep) this.#responses.delete(key);
     return data;
   }
 
   async close(): Promise<void> {
-    this.#held.clear();
+    this.#responses.clear();
     this.stream.cancel();
   }
 }

@@ -16,10 +16,10 @@ export async function openInput(
   input: Exclude<WeightsInput, (weight: ProgramWeight) => unknown>,
   options: FetchOptions,
 ): Promise<WeightSource | null> {
-  const given: unknown = input; // what a caller without types gives
-  const found = typeof given === "object" && given !== null ? given : {};
+  const unchecked: unknown = input; // what a caller without types gives
+  const found = typeof unchecked === "object" && unchecked !== null ? unchecked : {};
   const known =
-    typeof given === "string" ||
+    typeof unchecked === "string" ||
     found instanceof ArrayBuffer ||
     found instanceof Uint8Array ||
     isResponse(found) ||
@@ -27,7 +27,7 @@ export async function openInput(
     ("tensors" in found && "read" in found && typeof found.read === "function");
   if (!known)
     throw new WeightsError(
-      `these are not weights: ${found === given ? Object.prototype.toString.call(given) : String(given)}`,
+      `these are not weights: ${found === unchecked ? Object.prototype.toString.call(unchecked) : String(unchecked)}`,
       {
         hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
       },

@@ -125,12 +125,12 @@ export async function uploadWeights(
       if (bytes > buffers.bytes(slot)) bug(`the slot of ${weight.path} is too small`);
       const shared = open.get(slot) ?? new Map();
       open.set(slot, shared);
-      const held = buffers.held(slot);
+      const target = buffers.resourceAt(slot);
       // No source returns shared memory.
       const write = (piece: Words | Uint16Array, byte: number): void =>
-        "size" in held
-          ? queue.writeBuffer(held, byte, piece as Float32Array<ArrayBuffer>)
-          : writeTexture(queue, held, byte, piece as Float32Array<ArrayBuffer>);
+        "size" in target
+          ? queue.writeBuffer(target, byte, piece as Float32Array<ArrayBuffer>)
+          : writeTexture(queue, target, byte, piece as Float32Array<ArrayBuffer>);
       const packer =
         packers.get(slot) ??
         (await encodings[form].packing())(write, blockStride(layout), packedLength(layout, values.length));

@@ -27,7 +27,7 @@ const result = (value: Value, of: Tensors): readonly Kept[] => [of.kept(value)];
 const index = ({ inputs }: Value, of: Tensors): readonly Kept[] => [of.kept(inputs[1]!)];
 /** `gather` keeps its operand for the shape alone, and its index. */
 const gathered = (value: Value, of: Tensors): readonly Kept[] => [...operand(value, of), ...index(value, of)];
-const own = (bytes: number): Kept => ({ value: null, bytes });
+const unnamed = (bytes: number): Kept => ({ value: null, bytes });
 
 /** For each operation of the language, the tensors kept by the calls that the export writes for it. */
 const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
@@ -54,7 +54,7 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   concat: nothing,
   gather: index,
   // The cosines and sines of each token: half a row each, for all heads together.
-  rope: ({ inputs: [x] }, of) => [own((of.count(x!) * of.width(x!)) / of.heads(x!))],
+  rope: ({ inputs: [x] }, of) => [unnamed((of.count(x!) * of.width(x!)) / of.heads(x!))],
   attention: (value, of) => attention(value, of),
   received: nothing,
   position: nothing,
@@ -71,13 +71,13 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   take_entries: gathered,
   put_entries: index,
   take_entry: gathered,
-  join_entries: (value, of) => [own(8 * of.count(value))],
+  join_entries: (value, of) => [unnamed(8 * of.count(value))],
   expert_weight: nothing,
   entry_members: nothing,
   // Rows are found by an index of entries.
-  sort_rows: (value, of) => [own(8 * of.rows(value))],
-  sort_entries: (value, of) => [own(8 * of.rows(value))],
-  unsort_entries: ({ inputs: [y] }, of) => [own(9 * of.rows(y!))],
+  sort_rows: (value, of) => [unnamed(8 * of.rows(value))],
+  sort_entries: (value, of) => [unnamed(8 * of.rows(value))],
+  unsort_entries: ({ inputs: [y] }, of) => [unnamed(9 * of.rows(y!))],
   token: operand,
   span: nothing,
   join: nothing,
@@ -88,12 +88,15 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   index: nothing,
   count: nothing,
   // The logarithms of the shares in f32, and the targets without negative numbers.
-  cross_entropy: ({ inputs: [logits, targets] }, of) => [own(4 * of.count(logits!)), own(8 * of.count(targets!))],
-  bce: ({ inputs: [logit] }, of) => [of.kept(logit!), own(4 * of.count(logit!))],
+  cross_entropy: ({ inputs: [logits, targets] }, of) => [
+    unnamed(4 * of.count(logits!)),
+    unnamed(8 * of.count(targets!)),
+  ],
+  bce: ({ inputs: [logit] }, of) => [of.kept(logit!), unnamed(4 * of.count(logit!))],
   stop_gradient: nothing,
   straight: nothing,
   // A mask on CUDA, factors on a CPU.
-  dropout: (value, of) => [own(of.count(value) * of.width(value))],
+  dropout: (value, of) => [unnamed(of.count(value) * of.width(value))],
   random_normal: nothing,
   random_uniform: nothing,
 };
@@ -157,10 +160,10 @@ function attention(value: Value<"attention">, of: Tensors): readonly Kept[] {
   const isGrouped = of.heads(q) !== of.heads(k);
   const isMasked = value.attrs.window !== 0 || !of.areWhole(q, k);
   // Four matrices in f32 and two masks; keys and values are repeated for grouped heads.
-  if (weights) return [...operands, of.kept(weights), own(18 * pairs), own(4 * repeated(q, [k, v], of))];
-  if (isGrouped && (isMasked || of.narrow !== 2)) return [own(4 * pairs), own(4 * repeated(q, [q, k, v], of))];
-  const mask = isMasked ? [own((pairs / of.heads(q)) * of.narrow)] : [];
-  return [...operands, of.kept(value), own(4 * queries), ...mask];
+  if (weights) return [...operands, of.kept(weights), unnamed(18 * pairs), unnamed(4 * repeated(q, [k, v], of))];
+  if (isGrouped && (isMasked || of.narrow !== 2)) return [unnamed(4 * pairs), unnamed(4 * repeated(q, [q, k, v], of))];
+  const mask = isMasked ? [unnamed((pairs / of.heads(q)) * of.narrow)] : [];
+  return [...operands, of.kept(value), unnamed(4 * queries), ...mask];
 }
 
 /** The number of elements of tensors that have as many heads as the queries. */

@@ -129,7 +129,7 @@ export function variantsOf(varied: ReadonlyMap<string, readonly string[]>): read
   const count = [...varied.values()].reduce((product, values) => product * values.length, 1);
   if (count > MOST) throw new BudgetError(`${count} variants: at most ${MOST} are compared`, "vary fewer parameters");
   return [...varied].reduce<readonly Parameters[]>(
-    (made, [name, values]) => made.flatMap((set) => values.map((value) => ({ ...set, [name]: value }))),
+    (sets, [name, values]) => sets.flatMap((set) => values.map((value) => ({ ...set, [name]: value }))),
     [{}],
   );
 }

@@ -95,30 +95,30 @@ interface Given {
 class Estimate {
   readonly #units = new Map<string, Unit>([["", emptyUnit()]]);
   readonly #layers = new Map<string, { parameters: number; activations: number }>();
-  readonly #divided = new Map<Value, boolean>();
+  readonly #isSplitByTp = new Map<Value, boolean>();
   /** The operands of the losses, which have a term of their own. */
   readonly #logits: ReadonlySet<Value>;
   /** Values that are kept already: until the backward pass, and within the recomputation of a layer. */
   readonly #kept = new Set<Value>();
-  readonly #again = new Set<Value>();
-  readonly #parts: number;
-  readonly #shards: number;
+  readonly #recomputed = new Set<Value>();
+  readonly #tpDegree: number;
+  readonly #fsdpDegree: number;
 
-  constructor(private readonly given: Given) {
-    const { sharding, devices } = given.layout;
-    this.#parts = sharding === "tp" ? devices : 1;
-    this.#shards = sharding === "fsdp" ? devices : 1;
-    const losses = given.values.filter(({ op }) => op === "cross_entropy");
+  constructor(private readonly run: Given) {
+    const { sharding, devices } = run.layout;
+    this.#tpDegree = sharding === "tp" ? devices : 1;
+    this.#fsdpDegree = sharding === "fsdp" ? devices : 1;
+    const losses = run.values.filter(({ op }) => op === "cross_entropy");
     this.#logits = new Set(losses.map(({ inputs }) => baseOf(inputs[0]!)));
-    for (const value of given.values) this.#addValue(value);
-    for (const { path, shape, kind } of given.objective.weights) if (kind === "weight") this.#addWeight(path, shape);
+    for (const value of run.values) this.#addValue(value);
+    for (const { path, shape, kind } of run.objective.weights) if (kind === "weight") this.#addWeight(path, shape);
   }
 
   /** The terms at the moment of the step at which their sum is largest. */
   memory(): TrainingMemory {
-    const { objective, layout } = this.given;
+    const { objective, layout } = this.run;
     const all = [...this.#units.values()];
-    const parameters = all.reduce((sum, unit) => sum + unit.parameters, 0) / this.#shards;
+    const parameters = all.reduce((sum, unit) => sum + unit.parameters, 0) / this.#fsdpDegree;
     // AdamW's step counter: 4 bytes for each tensor.
     const states = 4 * objective.weights.reduce((n, w) => n + (w.kind === "state" ? countOf(w.shape) : 1), 0);
     const moments = this.#moments();
@@ -135,8 +135,8 @@ class Estimate {
 
   /** The moments that may be the peak: after the forward pass, in the backward pass of each unit, in the update. */
   #moments(): readonly Moment[] {
-    const { layout, tensors } = this.given;
-    const isSharded = this.#shards > 1;
+    const { layout, tensors } = this.run;
+    const isSharded = this.#fsdpDegree > 1;
     const width = isSharded && layout.precision === "bf16" ? 2 : 4;
     const root = this.#units.get("")!;
     const layers = [...this.#units].flatMap(([path, unit]) => (path === "" ? [] : [unit]));
@@ -145,7 +145,8 @@ class Estimate {
     const rootGradient = isSharded ? 0 : root.parameters;
     const logits = Math.max(0, ...[...this.#logits].map((value) => tensors.count(value)));
     const before = (i: number): number => layers.slice(0, i).reduce((sum, unit) => sum + unit.activations, 0);
-    const after = (i: number): number => layers.slice(i).reduce((sum, unit) => sum + unit.parameters, 0) / this.#shards;
+    const after = (i: number): number =>
+      layers.slice(i).reduce((sum, unit) => sum + unit.parameters, 0) / this.#fsdpDegree;
     const moments: Moment[] = [
       {
         // The gradients of the logits and of log_softmax, in f32.
@@ -163,10 +164,10 @@ class Estimate {
       },
       {
         // AdamW computes the roots of the second moments of all matrices at once.
-        gradients: after(0) + root.parameters / this.#shards,
+        gradients: after(0) + root.parameters / this.#fsdpDegree,
         activations: 0,
         gathered: 0,
-        rest: after(0) + root.parameters / this.#shards,
+        rest: after(0) + root.parameters / this.#fsdpDegree,
       },
     ];
     layers.forEach((unit, i) => {
@@ -184,7 +185,7 @@ class Estimate {
   }
 
   #inputs(): number {
-    const { objective, tensors } = this.given;
+    const { objective, tensors } = this.run;
     return objective.inputs.reduce((sum, { value }) => sum + tensors.count(value) * tensors.width(value), 0);
   }
 
@@ -208,30 +209,30 @@ class Estimate {
 
   /** Parameters on this device, before FSDP2 divides them. */
   #addWeight(path: string, shape: readonly number[]): void {
-    const bytes = 4 * countOf(shape) * (this.#isSplit(path, shape) ? 1 / this.#parts : 1);
+    const bytes = 4 * countOf(shape) * (this.#isSplit(path, shape) ? 1 / this.#tpDegree : 1);
     const unit = this.#unit(path);
     unit.parameters += bytes;
     unit.largestParameter = Math.max(unit.largestParameter, bytes);
-    this.#layer(path).parameters += bytes / this.#shards;
+    this.#layer(path).parameters += bytes / this.#fsdpDegree;
   }
 
   #isSplit(path: string, shape: readonly number[]): boolean {
-    const style = this.given.sharedAt(ownerOf(path))?.style;
-    return this.#parts > 1 && (style === "columns" || (style === "rows" && shape.length >= 2));
+    const style = this.run.sharedAt(ownerOf(path))?.style;
+    return this.#tpDegree > 1 && (style === "columns" || (style === "rows" && shape.length >= 2));
   }
 
   #addValue(value: Value): void {
-    const { tensors, layout } = this.given;
+    const { tensors, layout } = this.run;
     const unit = this.#unit(value.path);
     if (!isSource(value) && !this.#logits.has(baseOf(value))) unit.largest = Math.max(unit.largest, this.#bytes(value));
-    const isAgain = layout.recompute && unitOf(value.path) !== "";
-    if (isAgain) for (const input of value.inputs) this.#addInput(value, baseOf(input));
+    const isRecomputed = layout.recompute && unitOf(value.path) !== "";
+    if (isRecomputed) for (const input of value.inputs) this.#addInput(value, baseOf(input));
     for (const { value: kept, bytes } of tensors.keptBy(value)) {
-      if (kept && (this.#kept.has(kept) || (isAgain && this.#again.has(kept)))) continue;
-      if (kept) (isAgain ? this.#again : this.#kept).add(kept);
-      const own = bytes * this.#share(kept ?? value);
-      if (isAgain) unit.recomputed += own;
-      else this.#keep(value, own);
+      if (kept && (this.#kept.has(kept) || (isRecomputed && this.#recomputed.has(kept)))) continue;
+      if (kept) (isRecomputed ? this.#recomputed : this.#kept).add(kept);
+      const deviceBytes = bytes * this.#share(kept ?? value);
+      if (isRecomputed) unit.recomputed += deviceBytes;
+      else this.#keep(value, deviceBytes);
     }
   }
 
@@ -243,13 +244,13 @@ class Estimate {
   }
 
   #bytes(value: Value): number {
-    const { tensors } = this.given;
+    const { tensors } = this.run;
     return tensors.count(value) * tensors.width(value) * this.#share(value);
   }
 
   /** This device's share of a value. */
   #share(value: Value): number {
-    return this.#isDivided(value) ? 1 / this.#parts : 1;
+    return this.#isDivided(value) ? 1 / this.#tpDegree : 1;
   }
 
   #keep(by: Value, bytes: number): void {
@@ -259,20 +260,20 @@ class Estimate {
 
   /** Whether tensor parallelism divides a value: it is between a column-split and a row-split layer. */
   #isDivided(value: Value): boolean {
-    if (this.#parts === 1) return false;
-    const known = this.#divided.get(value);
+    if (this.#tpDegree === 1) return false;
+    const known = this.#isSplitByTp.get(value);
     if (known !== undefined) return known;
     const weight = value.op === "matmul" ? pathOfWeight(baseOf(value.inputs[1]!)) : null;
-    const style = weight === null ? undefined : this.given.sharedAt(ownerOf(weight))?.style;
+    const style = weight === null ? undefined : this.run.sharedAt(ownerOf(weight))?.style;
     const found =
       style === "columns" || (style !== "rows" && !isSource(value) && value.inputs.some((x) => this.#isDivided(x)));
-    this.#divided.set(value, found);
+    this.#isSplitByTp.set(value, found);
     return found;
   }
 
   #listed(): readonly LayerMemory[] {
-    return [...this.#layers].flatMap(([layer, own]) =>
-      own.parameters === 0 && own.activations === 0 ? [] : [{ layer, ...own }],
+    return [...this.#layers].flatMap(([layer, deviceBytes]) =>
+      deviceBytes.parameters === 0 && deviceBytes.activations === 0 ? [] : [{ layer, ...deviceBytes }],
     );
   }
 }

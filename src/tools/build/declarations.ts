@@ -8,7 +8,7 @@ export function declarations({ run, generation, maxBatch }: Programs): string {
   const results = run.outputs.filter((o) => o.role !== "observe");
   const observed = run.outputs.filter((o) => o.role === "observe");
   const live = run.live.map((l) => `    ${propertyOf(l.name)}?: LiveValue;\n`).join("");
-  const given = run.axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");
+  const declared = run.axes.filter((a) => a.role !== "sequence" || a.count.kind === "input");
   return `${HEAD}
 /** Inputs of \`run\`. */
 export interface Inputs {
@@ -24,7 +24,7 @@ ${live}}
 
 /** Sizes for which buffers are allocated. */
 export interface Max {
-${given.map((a) => `  readonly ${a.name}?: number;\n`).join("")}}
+${declared.map((a) => `  readonly ${a.name}?: number;\n`).join("")}}
 ${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null, maxBatch)}`;
 }
 

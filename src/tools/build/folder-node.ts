@@ -55,7 +55,7 @@ export async function writeFolder<T>(
         makeFolders(dirname(join(fresh, name)));
         await writeFile(join(fresh, name), bytes);
       });
-    const made = await fill({ fresh, write });
+    const result = await fill({ fresh, write });
     await mapErrno(path, async () => {
       if (!existsSync(place)) return renameSync(fresh, place);
       const names = filesIn(fresh).sort((a, b) => Number(a === earlier.record) - Number(b === earlier.record));
@@ -63,7 +63,7 @@ export async function writeFolder<T>(
       const old = [...earlier.marks.keys()].filter((name) => !names.includes(name));
       replaceFiles({ place, fresh, old: join(temporary, "old") }, names, old);
     });
-    return made;
+    return result;
   } catch (fault) {
     kept = fault instanceof NotRestoredError;
     throw fault;

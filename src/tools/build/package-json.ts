@@ -39,11 +39,11 @@ const FIRST_VERSION = "1.0.0";
 
 /** The text of package.json. Throws FolderError if the owner changed a field that a package needs. */
 export function packageJsonText(fields: PackageFields, earlier: EarlierPackage | null): string {
-  const made = fieldsOf(fields);
+  const current = fieldsOf(fields);
   const before = earlier && fieldsIn(earlier);
-  if (!before) return printed(made);
+  if (!before) return printed(current);
   const version = fields.packageVersion ?? before.version ?? FIRST_VERSION;
-  return printed({ ...merged({ ...made, version }, before, listedFiles(filesIn(earlier.manifest))), version });
+  return printed({ ...merged({ ...current, version }, before, listedFiles(filesIn(earlier.manifest))), version });
 }
 
 /** The name of an earlier build's package, if its owner changed it from the name derived from the model. */
@@ -105,11 +105,13 @@ function merged(made: Fields, before: Fields, listed: readonly string[], path = 
   // keeps the order of fields; `fromEntries` accepts any key, `__proto__` included
   return Object.fromEntries(
     [...new Set([...Object.keys(before), ...Object.keys(made)])].map((key) => {
-      const [own, theirs] = [made[key], before[key]];
+      const [now, earlierField] = [made[key], before[key]];
       if (!Object.hasOwn(made, key) || !Object.hasOwn(before, key)) return [key, out[key]];
       return [
         key,
-        path === "" && key in CHANGING ? CHANGING[key]!(own, theirs, listed) : same(own, theirs, path + key),
+        path === "" && key in CHANGING
+          ? CHANGING[key]!(now, earlierField, listed)
+          : same(now, earlierField, path + key),
       ];
     }),
   );

@@ -160,15 +160,15 @@ async function putWeights(
   const matched = matchWeights(run, weights);
   const shards: string[] = [];
   const tensors: ManifestTensor[] = [];
-  let held: Uint8Array[] = [];
+  let pending: Uint8Array[] = [];
   let bytes = 0;
   let offset = 0;
   const flush = async (): Promise<void> => {
     if (bytes === 0) return;
     const name = `weights/${String(shards.length).padStart(5, "0")}.bin`;
     shards.push(name);
-    await put(name, concat(held, bytes));
-    held = [];
+    await put(name, concat(pending, bytes));
+    pending = [];
     bytes = 0;
   };
   for (const weight of run.weights) {
@@ -186,7 +186,7 @@ async function putWeights(
     if (bytes > 0 && bytes + values.bytes.length > shardBytes) await flush();
     for (let at = 0; at < values.bytes.length; at += shardBytes) {
       const piece = values.bytes.subarray(at, at + shardBytes);
-      held.push(piece);
+      pending.push(piece);
       bytes += piece.length;
       if (bytes >= shardBytes) await flush();
     }
@@ -215,9 +215,9 @@ async function stored(
   type: string | null,
 ): Promise<{ readonly dtype: string; readonly bytes: Uint8Array }> {
   const [key] = keys;
-  const own = key === undefined ? null : source.tensors.get(key)!.dtype;
-  if (key !== undefined && own !== null && keys.length === 1 && (type === null || type === own))
-    return { dtype: own, bytes: await source.read(key) };
+  const storedAs = key === undefined ? null : source.tensors.get(key)!.dtype;
+  if (key !== undefined && storedAs !== null && keys.length === 1 && (type === null || type === storedAs))
+    return { dtype: storedAs, bytes: await source.read(key) };
   const dtype = type ?? fileDtype(weight.dtype);
   const words = await readWeight(weight, keys, source);
   expectHeld(weight, words, dtype);

@@ -43,10 +43,10 @@ export async function pageText({
     ),
   };
   // esbuild escapes `</script` in strings; any other occurrence would end the script element.
-  const own = script.replaceAll(/<\/(script)/gi, "<\\/$1");
+  const escaped = script.replaceAll(/<\/(script)/gi, "<\\/$1");
   const policy = [
     "default-src 'none'",
-    `script-src 'sha256-${await sha256Base64(own)}'`,
+    `script-src 'sha256-${await sha256Base64(escaped)}'`,
     `style-src 'sha256-${await sha256Base64(PAGE_STYLE)}'`,
     "base-uri 'none'",
     "form-action 'none'",
@@ -81,7 +81,7 @@ value="${Math.min(200, generation.context ?? 200)}"></label>
 <div id="output" aria-label="Generated text" aria-live="off" tabindex="0"></div>
 </main>
 <script type="application/json" id="contents">${JSON.stringify(contents).replaceAll("<", "\\u003c")}</script>
-<script type="module">${own}</script>
+<script type="module">${escaped}</script>
 </body>
 </html>
 `;

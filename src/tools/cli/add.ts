@@ -24,9 +24,9 @@ export function add(
   command.addOption(new Option("--safe", SAFE).hideHelp()); // `runCli` reads it
   if (choices) command.registeredArguments[0]!.choices(choices);
   if (note !== undefined) command.addHelpText("after", `\n${note}\n`);
-  const given = command.registeredArguments.length + 1;
+  const wordCount = command.registeredArguments.length + 1;
   return command.action(async (...all: unknown[]) => {
-    const words = all.slice(0, given); // commander also passes the command itself
+    const words = all.slice(0, wordCount); // commander also passes the command itself
     const opened = opens ? await opening(command, words) : null;
     try {
       const { keepingInputs } = await import("./source/outputs.js");

@@ -23,7 +23,7 @@ class Writer extends Statements {
    * entries of the returned dict.
    */
   #collects = false;
-  readonly #own: string[] = [];
+  readonly #ownNames: string[] = [];
   write(): BodyText {
     const { body, options } = this;
     if (options.updates) return this.#moved(options.updates);
@@ -39,7 +39,7 @@ class Writer extends Statements {
     if (body.path !== "") this.#return(outs.join(", "), body.outs.at(-1));
     else if (options.variant.entry === "objective") {
       if (options.variant.tallies.size > 0) this.lines.push("mt.keep(self, losses)");
-      this.lines.push(gives ? "return losses" : `return {${this.#own.join(", ")}}`);
+      this.lines.push(gives ? "return losses" : `return {${this.#ownNames.join(", ")}}`);
     } else {
       const { outputs } = options.variant.model;
       const entries = outputs.map(({ name, value }) => `"${name}": ${this.loose(value)}`);
@@ -67,11 +67,11 @@ class Writer extends Statements {
   /** Writes the statements that compute new states after a training step, from the sums counted during the step. */
   #moved({ tallies, states }: Updates): BodyText {
     for (const { name, value } of tallies) {
-      const own = this.names.fresh(name);
+      const tallied = this.names.fresh(name);
       const isMean = value.attrs.fn === "mean";
       const count = isMean ? ` / mt.over_ranks(self.${name}_count).clamp(min=1)` : "";
-      this.lines.push(`${own} = mt.over_ranks(self.${name})${count}`);
-      this.texts.set(value, { text: own, tight: true });
+      this.lines.push(`${tallied} = mt.over_ranks(self.${name})${count}`);
+      this.texts.set(value, { text: tallied, tight: true });
     }
     for (const { value } of this.body.items) this.value(value!); // it calls nothing
     const entries = states.map(({ name, value }) => `"${attribute(name)}": ${this.loose(value)}`);
@@ -88,7 +88,7 @@ class Writer extends Statements {
       if (kind === "losses") this.note(value);
       if (kind === "observed") this.lines.push(`run.observe(self, "${name}", ${text})`);
       else if (this.#collects) this.lines.push(`losses["${name}"] = ${text}`);
-      else this.#own.push(`"${name}": ${text}`);
+      else this.#ownNames.push(`"${name}": ${text}`);
     }
   }
 
@@ -103,13 +103,13 @@ class Writer extends Statements {
     if (body.path === "") {
       for (const { name, value } of options.variant.model.inputs)
         this.texts.set(value, { text: this.names.fresh(name), tight: true });
-      for (const [name, own] of axisVariables(options.sequences, options.variant.model))
-        this.axes.set(name, this.names.take(own));
+      for (const [name, variable] of axisVariables(options.sequences, options.variant.model))
+        this.axes.set(name, this.names.take(variable));
       return [];
     }
-    const given = options.notes.block(options.block)?.inputs ?? [];
+    const inputNames = options.notes.block(options.block)?.inputs ?? [];
     const names = body.ins.map((value, i) => {
-      const text = this.names.fresh((given.length === body.ins.length ? given[i] : "xyzuvw"[i]) ?? "x");
+      const text = this.names.fresh((inputNames.length === body.ins.length ? inputNames[i] : "xyzuvw"[i]) ?? "x");
       this.texts.set(value, { text, tight: true });
       for (const axis of axisMade(value)) this.axes.set(axis, `${text}.axis`);
       return `${text}: ${typeOf(value)}`;
@@ -157,8 +157,8 @@ class Writer extends Statements {
     const local = this.local(child.instance);
     const wanted = this.options.notes.nameOfCall(this.options.block, local) ?? (/\d/.test(local) ? "x" : local);
     const names = child.outs.map((value) => this.nameFor(value, wanted));
-    const given = losses ? [...names, "more"] : names;
-    this.lines.push(given.length === 0 ? text : `${given.join(", ")} = ${text}`);
+    const targets = losses ? [...names, "more"] : names;
+    this.lines.push(targets.length === 0 ? text : `${targets.join(", ")} = ${text}`);
     if (losses) {
       if (!isWithin(child.path, this.body.path))
         refuse("a loss of a block that another than its own calls", child.path);

@@ -6,9 +6,9 @@ import type { Size } from "../../ground/size/size.js";
 
 /** Null if the input indexes nothing whose extent is a constant. */
 export function boundOf(input: string, model: Model): number | null {
-  const given = model.inputs.find(({ name }) => name === input)?.value;
+  const value = model.inputs.find(({ name }) => name === input)?.value;
   const sizes = valuesOf(model).flatMap(({ op, inputs: [chosen, index] }) => {
-    if (index !== given) return [];
+    if (index !== value) return [];
     const size = op === "gather" ? chosen!.type.shape[0] : op === "cross_entropy" ? chosen!.type.shape.at(-1) : null;
     return typeof size === "number" ? [size] : [];
   });

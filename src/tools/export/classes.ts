@@ -136,8 +136,8 @@ class Builder {
     const updates = this.options.variants.flatMap((variant) => variant.updates.get(path) ?? []);
     const names = updates.flatMap(({ tallies }) => tallies.flatMap(buffersOf));
     if (names.length === 0) return [];
-    const made = names.map((name) => `self.register_buffer("${name}", None, persistent=False)`);
-    return [...made, `self.tallies = (${names.map((name) => `"${name}",`).join(" ")})`];
+    const buffers = names.map((name) => `self.register_buffer("${name}", None, persistent=False)`);
+    return [...buffers, `self.tallies = (${names.map((name) => `"${name}",`).join(" ")})`];
   }
 
   #child(child: Instance, path: string): Omit<Child, "from"> {
@@ -244,7 +244,7 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
   const { holes, children } = first!;
   const fixed = holes.map(({ text }) => text);
   if (native) return { names: native.parameters, of: nativeNames(native, holes), fixed };
-  const own = children[0]?.from ?? holes.length;
+  const ownHoles = children[0]?.from ?? holes.length;
   const names = new Names();
   // A parameter that methods read becomes an attribute next to the block's weights and inner blocks. A parameter of the
   // model becomes a field of the arguments' dataclass; names of source parameters take precedence there.
@@ -257,10 +257,10 @@ function signatureOf({ parts, native }: Kind, inner: ReadonlyMap<Kind, Signature
   // If one use of a number has a hint more specific than "size", all uses take this hint.
   const hints = new Map<string, string>();
   holes.forEach(({ hint }, i) => {
-    if (i < own && !GENERIC.has(hint) && !hints.has(keys[i]!)) hints.set(keys[i]!, hint);
+    if (i < ownHoles && !GENERIC.has(hint) && !hints.has(keys[i]!)) hints.set(keys[i]!, hint);
   });
   const of = holes.map((hole, i): string | null => {
-    const child = i < own ? undefined : children.findLast(({ from }) => from <= i);
+    const child = i < ownHoles ? undefined : children.findLast(({ from }) => from <= i);
     const within = child ? inner.get(child.part.kind)!.of[i - child.from] : undefined;
     if (within === null) return null;
     const all = parts.map((part) => part.holes[i]!.text);

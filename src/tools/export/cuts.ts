@@ -80,16 +80,16 @@ export function unitsOf(
   };
   return order.map((at, i) => {
     const end = order[i + 1] ?? items.length;
-    const own = items.slice(at, end);
+    const part = items.slice(at, end);
     const isList = loops.has(at);
-    const called = isList ? loops.get(at)!.name : callIn(own);
+    const called = isList ? loops.get(at)!.name : callIn(part);
     const name = called === null || taken.has(called) ? freeName(at === 0 ? "inputs" : "outputs") : called;
     taken.add(name);
-    const reads = readsOf(own).filter((path) => !isList || !path.startsWith(`${name}.`));
+    const reads = readsOf(part).filter((path) => !isList || !path.startsWith(`${name}.`));
     return {
       name,
       isList,
-      items: own,
+      items: part,
       given: at === 0 ? tokens : values.get(at)!,
       made: end === items.length ? null : values.get(end)!,
       reads,

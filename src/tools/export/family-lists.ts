@@ -16,20 +16,22 @@ export interface FamilyList {
 /** `made`: the constructor calls of the list's members in the exported model. */
 export function familyList(parts: Parts, signature: Signature, attr: string, made: readonly string[]): FamilyList {
   const { root, relatives } = parts;
-  const own = membersOf(root, attr);
+  const members = membersOf(root, attr);
   const lists = [root, ...relatives].map((part): Listed => {
     const kinds = membersOf(part, attr).map((child, i) => {
       if (part === root) return made[i]!;
-      const texts = made.filter((_, j) => isMadeBy(own[j]!, child, part, signature));
+      const texts = made.filter((_, j) => isMadeBy(members[j]!, child, part, signature));
       return (texts.includes(made[i]!) ? made[i] : texts[0]) ?? null;
     });
     return { kinds, numbers: wholeNumbers(part) };
   });
   // With 1 head or a list with 1 member the text may differ although it computes the same.
-  const known = lists.filter(({ kinds }) => kinds.some((kind) => kind !== null) || !isAlike(kinds.length, own.length));
+  const known = lists.filter(
+    ({ kinds }) => kinds.some((kind) => kind !== null) || !isAlike(kinds.length, members.length),
+  );
   const period = periodOf(known);
   const isRegular = period !== null || known.every(({ kinds }) => kinds.every((kind) => kind === made[0]));
-  const others = relatives.filter((part) => membersOf(part, attr).length !== own.length);
+  const others = relatives.filter((part) => membersOf(part, attr).length !== members.length);
   // The text for a list with one member has no loop, though a loop would compute the same.
   const several = others.filter((part) => membersOf(part, attr).length > 1);
   const isCalledAlike = several.length > 0 && several.every((part) => hasSameText(part, root, signature));
@@ -54,8 +56,8 @@ const isMadeBy = (by: Child, { part }: Child, whole: Part, signature: Signature)
 function hasSameText(part: Part, root: Part, signature: Signature): boolean {
   const text = ({ kind }: Part): string =>
     JSON.stringify([kind.weights, kind.resets, kind.methods.map(({ lines }) => lines)]);
-  const own = part.holes.slice(0, part.children[0]?.from ?? part.holes.length); // holes of inner blocks follow
-  return text(part) === text(root) && own.every((hole, i) => fits(i, hole.text, part, signature));
+  const ownHoles = part.holes.slice(0, part.children[0]?.from ?? part.holes.length); // holes of inner blocks follow
+  return text(part) === text(root) && ownHoles.every((hole, i) => fits(i, hole.text, part, signature));
 }
 
 /** Whether this text fits the hole in another family member. */

@@ -43,7 +43,7 @@ interface Group {
 }
 
 export class Methods {
-  readonly #made = new Map<string, Made | null>();
+  readonly #methods = new Map<string, Made | null>();
   readonly #blocks: ReadonlyMap<string, string>;
   readonly #sequences: readonly InputSequence[];
 
@@ -54,12 +54,12 @@ export class Methods {
   }
 
   of(instance: string): Made {
-    const known = this.#made.get(instance);
+    const known = this.#methods.get(instance);
     if (known) return known;
     if (known === null) refuse("a block that is called by what it calls", instance);
-    this.#made.set(instance, null);
+    this.#methods.set(instance, null);
     const made = this.#make(instance);
-    this.#made.set(instance, made);
+    this.#methods.set(instance, made);
     return made;
   }
 

@@ -200,11 +200,11 @@ class ModuleWriter {
     const numbers = names.map((name) => ({ name: variable(name), value: holes[of.indexOf(name)]!.text }));
     const lists = [...new Set(children.flatMap(({ attr, index }) => (index.length === 0 ? [] : attr)))].flatMap(
       (attr) => {
-        const own = children.filter((child) => child.attr === attr);
-        const { length: name, period: found } = this.#listOf(kind, attr, own);
+        const members = children.filter((child) => child.attr === attr);
+        const { length: name, period: found } = this.#listOf(kind, attr, members);
         const period = found?.period;
         return [
-          ...(name === null ? [] : [{ name: variable(name), value: own.length }]),
+          ...(name === null ? [] : [{ name: variable(name), value: members.length }]),
           ...(typeof period !== "string"
             ? []
             : [{ name: variable(period), value: Number(parts.root.instance.numbers.get(period)!.num) }]),

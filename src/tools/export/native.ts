@@ -43,7 +43,7 @@ export function nativeText(
 ): readonly string[] {
   const most = kinds.reduce((a, b) => (b.resets.length > a.resets.length ? b : a));
   const [weight, ...bias] = most.resets;
-  const given = [...parameters, ...(biased ? ["bias=bias"] : [])].join(", ");
+  const args = [...parameters, ...(biased ? ["bias=bias"] : [])].join(", ");
   const typed = [
     ...parameters.map((name) => `${name}: ${name === "eps" ? "float" : "int"}`),
     ...(biased ? ["bias: bool = False"] : []),
@@ -52,7 +52,7 @@ export function nativeText(
     ...doc,
     "",
     `def __init__(self, ${typed.join(", ")}) -> None:`,
-    `    super().__init__(${given})`,
+    `    super().__init__(${args})`,
     "",
     "def reset_parameters(self) -> None:",
     `    ${weight!}`,

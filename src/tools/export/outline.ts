@@ -101,13 +101,13 @@ export function outline(
     if (calls.has(call.path)) refuse("a block that is called both within another and by itself", call.path);
     calls.set(call.path, call);
   }
-  const own = new Map<string, Value[]>();
+  const valuesByPath = new Map<string, Value[]>();
   const children = new Map<string, string[]>();
   const entered = (path: string): Value[] => {
-    const known = own.get(path);
+    const known = valuesByPath.get(path);
     if (known) return known;
     const list: Value[] = [];
-    own.set(path, list);
+    valuesByPath.set(path, list);
     const call = calls.get(path);
     if (call) {
       entered(call.caller);
@@ -118,7 +118,7 @@ export function outline(
   entered("");
   for (const value of values) if (!isLiteral(value)) entered(value.path).push(value);
   const outputs = new Set(model.outputs.map((o) => o.value));
-  return new Outliner(model, calls, own, children, users(values), recorders).body("", outputs);
+  return new Outliner(model, calls, valuesByPath, children, users(values), recorders).body("", outputs);
 }
 
 function reachable(results: readonly Value[]): readonly Value[] {
@@ -192,9 +192,11 @@ class Outliner {
   }
 
   #axes(items: readonly Item[], inside: ReadonlySet<Value>): readonly string[] {
-    const made = new Set([...inside].flatMap((value) => axisSorted(value) ?? axisOfTokens(value) ?? axisMade(value)));
+    const defined = new Set(
+      [...inside].flatMap((value) => axisSorted(value) ?? axisOfTokens(value) ?? axisMade(value)),
+    );
     const read = items.flatMap((item) => (item.value ? axesRead(this.model, item.value) : item.body.axes));
-    return [...new Set(read)].filter((axis) => !made.has(axis));
+    return [...new Set(read)].filter((axis) => !defined.has(axis));
   }
 }
 

@@ -21,7 +21,7 @@ export function readmeText(
   const [model] = models;
   const objective = models.find(({ entry }) => entry === "objective");
   const names = (m: Model): string => m.inputs.map(({ name }) => `${variable(name)}=${variable(name)}`).join(", ");
-  const made = (inputs: Model["inputs"], m: Model): string =>
+  const examples = (inputs: Model["inputs"], m: Model): string =>
     inputs.map((input) => `${variable(input.name)} = ${exampleInput(input, m)}\n`).join("");
   const known = new Set(model.inputs.map(({ name }) => name));
   const training = objective
@@ -32,7 +32,7 @@ each is a mean over the counts of all ranks of \`torch.distributed\`.
 \`\`\`python
 ${
   objective
-    ? made(
+    ? examples(
         objective.inputs.filter(({ name }) => !known.has(name)),
         objective,
       )
@@ -74,7 +74,7 @@ import torch
 from model import ${variable(model.name)}, load
 
 model = load(".").eval()  # of a folder without weights: ${variable(model.name)}(), which draws them
-${made(model.inputs, model)}with torch.no_grad():
+${examples(model.inputs, model)}with torch.no_grad():
     result = model(${names(model)})
 \`\`\`
 ${training}${causal}${cached}

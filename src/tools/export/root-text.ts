@@ -78,20 +78,20 @@ function formulaOf(parts: readonly Part[], values: readonly string[]): Formula |
     wanted.every((number, i) => number === value(i))
       ? { text, of: new Map(used.map((name) => [name, at(name, 0)])) }
       : null;
-  const own = (name: string): string => `self.${variable(name)}`;
+  const attribute = (name: string): string => `self.${variable(name)}`;
   for (const a of names) {
     const [times, share] = [wanted[0]! / at(a, 0), at(a, 0) / wanted[0]!];
-    const multiple = Number.isInteger(times) ? found(`${times} * ${own(a)}`, [a], (i) => times * at(a, i)) : null;
+    const multiple = Number.isInteger(times) ? found(`${times} * ${attribute(a)}`, [a], (i) => times * at(a, i)) : null;
     const part = Number.isInteger(share)
-      ? found(`mt.quotient(${own(a)}, ${share})`, [a], (i) => at(a, i) / share)
+      ? found(`mt.quotient(${attribute(a)}, ${share})`, [a], (i) => at(a, i) / share)
       : null;
     if (multiple ?? part) return multiple ?? part;
   }
   for (const a of names)
     for (const b of names) {
       if (a === b) continue;
-      const quotient = found(`mt.quotient(${own(a)}, ${own(b)})`, [a, b], (i) => at(a, i) / at(b, i));
-      const product = a < b ? found(`${own(a)} * ${own(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
+      const quotient = found(`mt.quotient(${attribute(a)}, ${attribute(b)})`, [a, b], (i) => at(a, i) / at(b, i));
+      const product = a < b ? found(`${attribute(a)} * ${attribute(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
       if (quotient ?? product) return quotient ?? product;
     }
   for (const a of names)
@@ -99,7 +99,7 @@ function formulaOf(parts: readonly Part[], values: readonly string[]): Formula |
       for (const c of names) {
         if (a === b || a === c || b === c || b < a) continue;
         const share = found(
-          `mt.quotient(${own(a)} * ${own(b)}, ${own(c)})`,
+          `mt.quotient(${attribute(a)} * ${attribute(b)}, ${attribute(c)})`,
           [a, b, c],
           (i) => (at(a, i) * at(b, i)) / at(c, i),
         );
@@ -120,16 +120,16 @@ export function derivedOf(
   { names, of }: Signature,
   hasFormulas: boolean,
 ): ReadonlyMap<string, Derived> {
-  const [own, ...others] = parts.map(({ instance }) => instance.numbers);
-  const derived = names.filter((name) => !own!.has(name));
+  const [rootNumbers, ...others] = parts.map(({ instance }) => instance.numbers);
+  const derived = names.filter((name) => !rootNumbers!.has(name));
   return new Map(
     derived.map((name): readonly [string, Derived] => {
       const values = parts.map(({ holes }) => holes[of.indexOf(name)]!.text);
       const isOther = (parameter: string, i: number): boolean => {
-        const [a, b] = [others[i]!.get(parameter), own!.get(parameter)];
+        const [a, b] = [others[i]!.get(parameter), rootNumbers!.get(parameter)];
         return values[i + 1] !== values[0] && (a?.num !== b?.num || a?.den !== b?.den);
       };
-      const follows = [...own!.keys()].filter((parameter) => others.some((_, i) => isOther(parameter, i)));
+      const follows = [...rootNumbers!.keys()].filter((parameter) => others.some((_, i) => isOther(parameter, i)));
       return [
         variable(name),
         { formula: hasFormulas ? formulaOf(parts, values) : null, follows: follows.map(variable) },
@@ -158,7 +158,7 @@ export function testOf(found: Period | null, { instance }: Part): ListTest | nul
 export const boundName = (parts: Parts, { axis }: InputSequence): string | null =>
   nameOf(
     parts,
-    parts.sequences.map((own) => own.find((other) => other.axis === axis)?.bound ?? null),
+    parts.sequences.map((sequences) => sequences.find((other) => other.axis === axis)?.bound ?? null),
   );
 
 /** The parameter that equals these numbers in the model and in each relative; null if no parameter does. */
@@ -222,9 +222,9 @@ export function axesText(
   const hasLengths = sequences.filter(({ isOptional }) => !isOptional).length < 2;
   const made = sequences.map((sequence, i) => {
     const most = mostOf(sequence);
-    const given = [i === 0 && hasLengths ? "lengths" : "None", ...(i === 0 && caches ? ["caches"] : [])];
+    const options = [i === 0 && hasLengths ? "lengths" : "None", ...(i === 0 && caches ? ["caches"] : [])];
     const input = variable(sequence.input);
-    const rows = `mt.rows(${[input, ...given, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
+    const rows = `mt.rows(${[input, ...options, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
     return `${sequence.axis} = ${sequence.isOptional ? `None if ${input} is None else ${rows}` : rows}`;
   });
   if (sequences.length < 2) return made;
@@ -318,19 +318,19 @@ export function inputsOf(
   const namesOf = (model: Model | undefined): readonly string[] => model?.inputs.map(({ name }) => name) ?? [];
   const forward = namesOf(variants.find(({ entry }) => entry === "forward")?.model);
   const all = namesOf(variants.find(({ entry }) => entry === "objective")?.model);
-  const own = all.filter((name) => !forward.includes(name));
+  const rest = all.filter((name) => !forward.includes(name));
   const versions = variants.filter(({ entry }) => entry === "objective");
   if (versions.length > 0) expectTold(variants[0]!.model, versions[0]!.model);
   const signature = [
     ...forward.map((name) => `${variable(name)}: Tensor`),
-    ...own.map((name) => `${variable(name)}: Tensor | None = None`),
+    ...rest.map((name) => `${variable(name)}: Tensor | None = None`),
     "lengths: Tensor | None = None",
     "causal: bool = False",
     ...(hasCaches(variants, sequences) ? ["caches: mt.Caches | None = None"] : []),
     "observed: dict | None = None",
     ...(variants[0]!.model.live.length > 0 ? ["live: dict | None = None"] : []),
   ].join(", ");
-  return { objective: own, signature };
+  return { objective: rest, signature };
 }
 
 /** Parameters whose module names differ from their checkpoint keys. */

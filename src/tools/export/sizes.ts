@@ -130,8 +130,8 @@ class SizeWriter {
   #share({ coefficient, atoms }: Term): string | null {
     const live = atoms.flatMap(({ atom }) => (atom.kind === "live" ? [`run.live["${atom.name}"]`] : []));
     const isOne = coefficient.num === 1n && coefficient.den === 1n;
-    const own = isOne ? [] : [this.#ratio(coefficient)];
-    return this.#product([...own, ...live]);
+    const factor = isOne ? [] : [this.#ratio(coefficient)];
+    return this.#product([...factor, ...live]);
   }
 
   #ratio(coefficient: Rational): string {

@@ -34,10 +34,10 @@ export class SourceNotes {
   /** The model's documentation, with the parameter values used for the export. */
   docOfModel(block: string, { parameters }: Model): string {
     const note = this.block(block);
-    const given = parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
+    const values = parameters.map(({ name, value }) => `${name} = ${value}`).join(", ");
     return [
       ...(note === null || note.doc === null ? [] : [note.doc]),
-      ...(given === "" ? [] : [`Exported with ${given}.`]),
+      ...(values === "" ? [] : [`Exported with ${values}.`]),
       ...(note ? [`Source: ${note.place}.`] : []),
     ].join("\n\n");
   }

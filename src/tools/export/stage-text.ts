@@ -68,17 +68,17 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
     return lines[0]?.startsWith("for ") === true && lines.slice(1).every((line) => line.startsWith("    "));
   };
   const all = variants.map((variant) => unitsOf(variant, names, (items) => isLoop(variant, items)));
-  const [own] = all;
+  const [first] = all;
   const keys = all.map((units) => units.map(({ name, isList }) => `${name} ${isList}`).join());
   if (new Set(keys).size > 1) return none("its validation calls its blocks otherwise than its training");
   const moving = new Set(variants.flatMap(({ updates }) => [...updates.keys()].map(memberOf)));
   for (const member of moving) {
-    const reading = own!.filter((_, i) =>
+    const reading = first!.filter((_, i) =>
       all.some((units) => units[i]!.reads.some((path) => memberOf(path) === member)),
     );
     if (reading.length > 1) return none(`its validation reads ${member}, whose states training moves, at other places`);
   }
-  const lines = own!.flatMap(({ name, isList }, i) => {
+  const lines = first!.flatMap(({ name, isList }, i) => {
     const texts = variants.map((version, v) => ({ version, lines: linesOf(version, all[v]![i]!) }));
     const text = merged(texts, (a, b) => options.written(a) === options.written(b));
     return isList ? text.flatMap(skipping) : [`if "${attributePath(name)}" in self.stage.units:`, ...text.map(inner)];
@@ -86,10 +86,10 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
   const read = new Set(variants.flatMap((variant, v) => inputsRead(variant, all[v]!)));
   const { inputs } = variants[0]!.model;
   if (read.has("x") || read.has("counts")) return none("an input of it is called as what stages are given");
-  const stream = own!.find(({ made }) => made)!.made!;
+  const stream = first!.find(({ made }) => made)!.made!;
   return {
     uncut: null,
-    units: own!.map(({ name, isList }, i) => {
+    units: first!.map(({ name, isList }, i) => {
       const places = [...new Set(all.flatMap((units) => units[i]!.reads).map(placeOf))];
       const reads = places.filter((place) => !places.some((outer) => isWithin(place, outer)));
       return { name: attributePath(name), isList, reads };

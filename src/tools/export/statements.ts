@@ -121,35 +121,35 @@ export class Statements {
     const tokens = axisOfTokens(value);
     if (tokens !== null) {
       this.note(value);
-      const name = this.names.fresh(this.#given(value) ?? "rows");
+      const name = this.names.fresh(this.#assignedName(value) ?? "rows");
       const along = this.axes.get(tokens) ?? this.names.fresh(`${name}_axis`);
       this.axes.set(tokens, along);
       this.lines.push(`${name}, ${along} = ${text.text}`);
       this.texts.set(value, { text: name, tight: true });
       return;
     }
-    const made = axisMade(value);
-    const given = this.#given(value);
-    const longest = given === null ? LONGEST : LONGEST_NAMED;
-    if (made.length === 0 && this.isUsedOnce(value) && text.text.length <= longest) {
+    const axes = axisMade(value);
+    const assigned = this.#assignedName(value);
+    const longest = assigned === null ? LONGEST : LONGEST_NAMED;
+    if (axes.length === 0 && this.isUsedOnce(value) && text.text.length <= longest) {
       this.texts.set(value, text);
       return;
     }
     this.note(value);
-    const name = this.#named(value, given ?? CALLED[value.op] ?? "h");
+    const name = this.#named(value, assigned ?? CALLED[value.op] ?? "h");
     this.lines.push(`${name} = ${text.text}`);
     this.texts.set(value, { text: name, tight: true });
-    for (const axis of made) this.axes.set(axis, `${name}.axis`);
+    for (const axis of axes) this.axes.set(axis, `${name}.axis`);
   }
 
   #scope(value: Value): Scope {
-    const own = (v: Value, text: (v: Value) => string): string =>
+    const expertText = (v: Value, text: (v: Value) => string): string =>
       isOfExperts(v) && value.op !== "matmul" ? ownWeight(text(v), value, this.#entriesOf(value)) : text(v);
     return {
       model: this.options.variant.model,
       holes: this.options.holes,
-      tight: (v) => own(v, (w) => this.tight(w)),
-      loose: (v) => own(v, (w) => this.loose(w)),
+      tight: (v) => expertText(v, (w) => this.tight(w)),
+      loose: (v) => expertText(v, (w) => this.loose(w)),
       axis: (name) => this.axis(name),
     };
   }
@@ -170,7 +170,7 @@ export class Statements {
   }
 
   /** The source's name for this value; null if the expression only begins a longer expression. */
-  #given(value: Value): string | null {
+  #assignedName(value: Value): string | null {
     const user = this.#user.get(value);
     const begins = user?.span.file === value.span.file && user.span.start === value.span.start;
     return begins ? null : this.options.notes.nameOf(value);
@@ -188,10 +188,10 @@ export class Statements {
   #tally(value: Value, name: string, scope: Scope): void {
     const { axes, keep, fn } = value.attrs as Value<"reduce">["attrs"]; // tallies are reductions
     const [x] = value.inputs;
-    const given = `${scope.loose(x!)}, ${lossAxis(x!, scope)}, ${tuple(axes)}${keep ? ", keepdim=True" : ""}`;
+    const args = `${scope.loose(x!)}, ${lossAxis(x!, scope)}, ${tuple(axes)}${keep ? ", keepdim=True" : ""}`;
     this.note(value);
-    this.lines.push(`losses["tally:${name}"] = mt.batch_total(${given}).detach()`);
-    if (fn === "mean") this.lines.push(`losses["tally:${name}_count"] = mt.batch_count(${given})`);
+    this.lines.push(`losses["tally:${name}"] = mt.batch_total(${args}).detach()`);
+    if (fn === "mean") this.lines.push(`losses["tally:${name}_count"] = mt.batch_count(${args})`);
   }
 
   /** The path prefix for calls of inner blocks. */

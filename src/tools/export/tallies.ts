@@ -32,22 +32,22 @@ export function updatesOf(model: Model, nameOf: (value: Value) => string | null)
   for (const { path, value } of model.updates) {
     const owner = path.slice(0, Math.max(0, path.lastIndexOf(".")));
     const within = owner === "" ? "" : `${owner}.`;
-    const own = found.get(owner) ?? { tallies: [], behind: new Set(), states: [] };
-    found.set(owner, own);
-    own.states.push({ name: path.slice(within.length), value });
+    const ofOwner = found.get(owner) ?? { tallies: [], behind: new Set(), states: [] };
+    found.set(owner, ofOwner);
+    ofOwner.states.push({ name: path.slice(within.length), value });
     for (const next of sources(value)) {
       if (!isOverBatch(next)) {
-        own.behind.add(next);
+        ofOwner.behind.add(next);
         continue;
       }
       if (instanceOf(next.path) !== owner) refuse("an update of a state by what another block counts", path);
       if (next.attrs.fn !== "sum" && next.attrs.fn !== "mean")
         refuse(`an update by the ${next.attrs.fn} over a batch`, path);
-      if (own.tallies.some((tally) => tally.value === next)) continue;
+      if (ofOwner.tallies.some((tally) => tally.value === next)) continue;
       let name = nameOf(next) ?? "counted";
       while (taken.has(within + name)) name += "_";
       taken.add(within + name).add(`${within}${name}_count`);
-      own.tallies.push({ name, value: next });
+      ofOwner.tallies.push({ name, value: next });
     }
   }
   return new Map(

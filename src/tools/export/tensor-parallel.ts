@@ -25,9 +25,9 @@ export function tensorPlan(variants: readonly Variant[], needs: NeedsOf, stacks:
   const plan = new Map<string, Shared | null>();
   const groups = variants.flatMap((variant) => [...groupsOf(variant, needs, stacks)]);
   for (const group of groups)
-    for (const [pattern, own] of group) {
+    for (const [pattern, shared] of group) {
       const known = plan.get(pattern);
-      plan.set(pattern, known === undefined ? own : both(known, own));
+      plan.set(pattern, known === undefined ? shared : both(known, shared));
     }
   // A row-split layer consumes the parts of column-split layers: either all layers of a group are split, or none.
   for (let isSettled = false; !isSettled;) {
@@ -71,9 +71,9 @@ function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): 
     const found = isAdded || called.some((path) => read.has(path)) ? null : shared;
     const group = new Map<string, Shared | null>();
     for (const instance of called) {
-      const [pattern, own] = [patternOf(instance), found?.get(instance) ?? null];
+      const [pattern, shared] = [patternOf(instance), found?.get(instance) ?? null];
       const known = group.get(pattern);
-      group.set(pattern, known === undefined ? own : both(known, own));
+      group.set(pattern, known === undefined ? shared : both(known, shared));
     }
     yield group;
   }
@@ -177,9 +177,9 @@ class Sharing {
    * heads.
    */
   #follow(value: Value, dim: number): void {
-    const made = value.inputs.flatMap((input) => this.#made.get(input) ?? []);
-    const maps = new Set(made.flatMap((of) => [...of.maps]));
-    const width = made.map((of) => of.width).reduce(together);
+    const computed = value.inputs.flatMap((input) => this.#made.get(input) ?? []);
+    const maps = new Set(computed.flatMap((of) => [...of.maps]));
+    const width = computed.map((of) => of.width).reduce(together);
     const from = value.inputs[0]!.type.shape[this.#dims.get(value.inputs[0]!) ?? -1];
     const to = value.type.shape[dim];
     const isChanged = value.op === "reshape" && typeof from === "number" && typeof to === "number" && from !== to;

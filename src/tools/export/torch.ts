@@ -67,22 +67,22 @@ export function torchFolder(
     return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants), staged: true };
   };
   const placed = <T>(work: () => T): T => inSource((span) => notes.place(span), work);
-  const own = placed(() => optionsOf(models));
-  const parts = placed(() => partsOf(own, () => family().map(optionsOf)));
+  const options = placed(() => optionsOf(models));
+  const parts = placed(() => partsOf(options, () => family().map(optionsOf)));
   const tables = [
-    ["keys.json", keysOf(models[0], own.stacks)],
-    ["paths.json", pathsOf(models[0], own.stacks)],
+    ["keys.json", keysOf(models[0], options.stacks)],
+    ["paths.json", pathsOf(models[0], options.stacks)],
   ] as const;
-  const module = { parts, variants: own.variants, notes };
+  const module = { parts, variants: options.variants, notes };
   const { stages } = parts.root.kind;
   const staged = stages && { ...stages, ...stagePieces(module) };
   const text = placed(() => moduleText(module));
   // Training data consists of text windows with one sequence axis.
-  const sequences = inputSequences(own.variants);
+  const sequences = inputSequences(options.variants);
   const training =
     sequences.length > 1
       ? new Map<string, string>()
-      : trainingFiles(own.variants, own.needs, own.stacks, calledMethods(parts), staged);
+      : trainingFiles(options.variants, options.needs, options.stacks, calledMethods(parts), staged);
   return new Map([
     ["model.py", text],
     ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),
@@ -95,7 +95,7 @@ export function torchFolder(
       readmeText(models, {
         trains: training.size > 0,
         stages: training.has("pipeline.py"),
-        steps: sequences.length > 0 && hasCaches(own.variants, sequences),
+        steps: sequences.length > 0 && hasCaches(options.variants, sequences),
         isWhole: sequences.filter(({ isOptional }) => !isOptional).length > 1,
       }),
     ],

@@ -77,8 +77,9 @@ export function trainingFiles(
         return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];
       });
       const staged = cut && name === "pipeline.py" ? withStages(text, cut) : text;
-      const own = staged.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`); // the same name as in model.py
-      return [name, own.replaceAll(/\bModel\b/g, variable(model.name))];
+      // The same name as in model.py.
+      const stageText = staged.join("\n").replaceAll(/\bModelArgs\b/g, `${model.name}Args`);
+      return [name, stageText.replaceAll(/\bModel\b/g, variable(model.name))];
     }),
   );
 }
@@ -89,7 +90,7 @@ function withStages(text: readonly string[], { lines, width, most, inputs }: Sta
   const behind = text.findIndex((line, i) => i > at && line.includes("NotImplementedError  # likewise"));
   const given = [...inputs.map((name) => `${name}: Tensor`), "lengths: Tensor | None = None"].join(", ");
   const axis = `mt.rows(x, lengths${most === null ? "" : `, most=${most}`})`;
-  const own = [
+  const forward = [
     `def stage_forward(self, x: Tensor, run: mt.Run, ${given}) -> tuple[Tensor, dict[str, Tensor]]:`,
     '    """What goes to the next stage, and the losses of this one."""',
     `    axis = ${axis}`,
@@ -104,7 +105,7 @@ function withStages(text: readonly string[], { lines, width, most, inputs }: Sta
     '    """Of what goes from stage to stage, behind the batch and its tokens."""',
     `    return (${width.map((size) => `${size.replace("self.", "")},`).join(" ")})`,
   ];
-  const indented = own.map((line) => (line === "" ? "" : `    ${line}`));
+  const indented = forward.map((line) => (line === "" ? "" : `    ${line}`));
   return [...text.slice(0, at), ...laidOut([...indented, ...widths]), ...text.slice(behind + 1)];
 }
 

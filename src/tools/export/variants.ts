@@ -60,7 +60,9 @@ export function variantOf(model: Model, notes: Pick<SourceNotes, "nameOf">): Var
     for (const item of body.items) if (item.body) add(item.body);
   };
   const updates = updatesOf(model, (value) => notes.nameOf(value));
-  const tallies = new Map([...updates.values()].flatMap((own) => own.tallies.map((t) => [t.value, t.name] as const)));
+  const tallies = new Map(
+    [...updates.values()].flatMap((update) => update.tallies.map((t) => [t.value, t.name] as const)),
+  );
   add(outline(model, owners, [...tallies.keys()]));
   const values = [...bodies.values()].flatMap(({ items }) => items.flatMap(({ value }) => value ?? []));
   const sorted = new Set(values.flatMap((value) => axisSorted(value) ?? []));
@@ -115,7 +117,7 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
   }
   for (const { variant, body } of all) {
     const { model, records } = variant;
-    const differs = new Set([...shapes.get(fnOf(body))!.values()].map((own) => [...own].sort().join("|")));
+    const differs = new Set([...shapes.get(fnOf(body))!.values()].map((shape) => [...shape].sort().join("|")));
     const live = body.items.some((item) => item.value && readsLive(model, item.value));
     const counts = body.items.some(({ value }) => value && variant.tallies.has(value));
     if (live || differs.size > 1 || records.has(body.path))
@@ -140,7 +142,7 @@ export function needsOf(variants: readonly Variant[]): NeedsOf {
     all
       .filter(({ body }) => body.instance === instance)
       .map(({ variant, body }) => needs(variant, body.path))
-      .some((own) => own.foreign.length + own.axes.length > 0 || own.run || own.losses);
+      .some((need) => need.foreign.length + need.axes.length > 0 || need.run || need.losses);
   return Object.assign(needs, { takesMore });
 }
 

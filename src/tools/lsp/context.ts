@@ -57,9 +57,9 @@ export interface Context {
   /** Costs of calls in the current text, or in an earlier version. */
   readonly costs: (file: string) => CostHints;
   /** Ensures that the facts about a file belong to its current text. */
-  readonly checked: (file: string) => void;
+  readonly ensureChecked: (file: string) => void;
   /** Ensures that all phases and models are reviewed, so that the blocks passed to each parameter are known. */
-  readonly reviewed: (file: string) => void;
+  readonly ensureReviewed: (file: string) => void;
 }
 
 /** A request that cannot be fulfilled, with the reason as a sentence. It is not an internal error. */
@@ -78,7 +78,7 @@ export interface Place {
 
 export function placeOf({ project }: Context, { textDocument, position }: AtPlace): Place | null {
   const file = project.fileOf(textDocument.uri);
-  const text = project.placesOf(file);
+  const text = project.textWithOffsetsOf(file);
   return text && { file, text, at: text.offsetAt(position) };
 }
 
@@ -87,7 +87,7 @@ export const textOf = (
   { textDocument }: { readonly textDocument: { readonly uri: string } },
 ): { readonly file: string; readonly text: Text | null } => {
   const file = project.fileOf(textDocument.uri);
-  return { file, text: project.placesOf(file) };
+  return { file, text: project.textWithOffsetsOf(file) };
 };
 
 /** Requests by method; each takes the parameters specified by the protocol. */

@@ -35,7 +35,7 @@ export const textEdit = (text: Text, { start, end, text: newText }: Edit): TextE
 /** Null for a file that editors cannot open. */
 export function location(project: Project, { file, start, end }: Span): Location | null {
   const uri = project.uriOf(file);
-  const text = project.placesOf(file);
+  const text = project.textWithOffsetsOf(file);
   return uri === null || text === null ? null : { uri, range: text.rangeOf({ start, end }) };
 }
 

@@ -45,14 +45,14 @@ export const requests = {
   "textDocument/definition": (context: Context, params: DefinitionParams): Location[] => {
     const place = placeOf(context, params);
     if (!place) return [];
-    context.checked(place.file);
+    context.ensureChecked(place.file);
     return locations(context, definitionsAt(context.project, place.file, place.at));
   },
 
   "textDocument/references": (context: Context, params: ReferenceParams): Location[] => {
     const place = placeOf(context, params);
     if (!place) return [];
-    context.reviewed(place.file);
+    context.ensureReviewed(place.file);
     const declaration = params.context.includeDeclaration;
     return locations(context, referencesAt(context.project, place.file, place.at, { declaration }));
   },
@@ -68,7 +68,7 @@ export const requests = {
   "textDocument/rename": (context: Context, params: RenameParams): WorkspaceEdit | null => {
     const place = placeOf(context, params);
     if (!place) return null;
-    context.reviewed(place.file);
+    context.ensureReviewed(place.file);
     const found = renamingAt(context.project, place.file, place.at, params.newName);
     if (found.refused !== undefined) throw new Refusal(found.refused);
     const changes: Record<string, TextEdit[]> = Object.create(null) as Record<string, TextEdit[]>;
@@ -138,7 +138,7 @@ export const requests = {
     const { file, text } = textOf(project, params);
     if (!text) return [];
     const [from, end] = [text.offsetAt(params.range.start), text.offsetAt(params.range.end)];
-    context.checked(file);
+    context.ensureChecked(file);
     const shapes = settings.shapes ? shapeHints(project, file, from, end) : [];
     const causality = settings.causality ? causalHints(project, file, from, end) : [];
     const costs = settings.costs ? context.costs(file).in(file, from, end) : [];

@@ -173,8 +173,8 @@ export class LanguageServer {
     const context: Context = {
       project: this.project,
       settings: this.#settings,
-      checked: (file) => this.#checkNow(file),
-      reviewed: (file) => this.#reviewNow(file),
+      ensureChecked: (file) => this.#checkNow(file),
+      ensureReviewed: (file) => this.#reviewNow(file),
       costs: (file) => this.#costsOf(file),
     };
     for (const root of this.project.looksAgain()) if (this.project.isOpen(root)) this.#await(root);
@@ -329,8 +329,8 @@ export class LanguageServer {
     const files = new Map<string, Diagnostic[]>([...texts.keys()].map((file) => [file, []]));
     const [root] = texts.keys();
     for (const d of diagnostics) {
-      const own = files.get(d.span.file);
-      if (own) own.push(d);
+      const ofFile = files.get(d.span.file);
+      if (ofFile) ofFile.push(d);
       else files.get(root!)?.push({ ...d, span: { file: root!, start: 0, end: 0 } });
     }
     return files;
@@ -340,7 +340,7 @@ export class LanguageServer {
   #publish(file: string): void {
     const uri = this.project.uriOf(file);
     if (uri === null) return;
-    const text = this.project.placesOf(file);
+    const text = this.project.textWithOffsetsOf(file);
     const all = new Map<string, Diagnostic>();
     // Only diagnostics of the current text, not of an earlier version.
     for (const { texts, files } of this.#published.values())

@@ -26,7 +26,7 @@ export const typingRequests = {
   "textDocument/hover": (context: Context, params: HoverParams): Hover | null => {
     const place = placeOf(context, params);
     if (!place) return null;
-    context.checked(place.file);
+    context.ensureChecked(place.file);
     const found = hoverAt(context.project, place.file, place.at);
     return found && to.hover(place.text, found);
   },

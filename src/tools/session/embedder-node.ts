@@ -141,18 +141,18 @@ export class ModelEmbedder implements Embedder {
     const { seed = 0, signal, onProgress } = options;
     const open = async (lost: DeviceLostError | null): Promise<Loaded> => {
       const device = await deviceFor(lost);
-      const own = (lost ? compilePooled(from, options, device) : null) ?? pooled;
+      const model = (lost ? compilePooled(from, options, device) : null) ?? pooled;
       const max = {
-        [own.batchAxis]: Math.min(maxBatch, USUAL_BATCH),
-        [own.tokenAxis]: Math.min(own.context ?? USUAL_TOKENS, USUAL_TOKENS),
+        [model.batchAxis]: Math.min(maxBatch, USUAL_BATCH),
+        [model.tokenAxis]: Math.min(model.context ?? USUAL_TOKENS, USUAL_TOKENS),
       };
       try {
-        const session = await load(own.program, device, await from.weights?.fitted(own.program), {
+        const session = await load(model.program, device, await from.weights?.fitted(model.program), {
           max,
           seed,
           ...(!lost && { ...(signal && { signal }), ...(onProgress && { onProgress }) }),
         });
-        return { pooled: own, session };
+        return { pooled: model, session };
       } catch (fault) {
         if (lost) device.destroy();
         throw fault;

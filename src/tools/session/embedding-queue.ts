@@ -109,17 +109,17 @@ export class EmbeddingQueue {
   async #answer({ texts, signal, came, vectors }: Job): Promise<void> {
     while (vectors.length < texts.length) {
       signal.throwIfAborted();
-      const own = firstOf(texts, vectors.length, this.#limits);
-      this.#active = own.length;
+      const batch = firstOf(texts, vectors.length, this.#limits);
+      this.#active = batch.length;
       const began = performance.now();
-      for (const _ of own) this.#report("began", began - came);
-      const computed = await this.#run(own);
+      for (const _ of batch) this.#report("began", began - came);
+      const computed = await this.#run(batch);
       const milliseconds = performance.now() - began;
-      this.#pace = milliseconds / own.length;
+      this.#pace = milliseconds / batch.length;
       this.#active = 0;
       for (const vector of computed) vectors.push(vector);
-      this.#report("ran", { kind: "prompt", sequences: own.length, tokens: tokensIn(own), milliseconds });
-      this.#end(own, "finished");
+      this.#report("ran", { kind: "prompt", sequences: batch.length, tokens: tokensIn(batch), milliseconds });
+      this.#end(batch, "finished");
     }
   }
 

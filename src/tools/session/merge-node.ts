@@ -94,9 +94,9 @@ async function merging(
     const matched = matchWeights({ weights, ignore: model.ignore }, source);
     const replaced = folded(adapters, weights, matched, source);
     const tensors = [...source.tensors].flatMap(([key, { dtype, shape }]): SavedTensor[] => {
-      const own = replaced.get(key);
-      if (own === null) return [];
-      return [own ?? { key, dtype, shape, read: () => source.read(key) }];
+      const replacement = replaced.get(key);
+      if (replacement === null) return [];
+      return [replacement ?? { key, dtype, shape, read: () => source.read(key) }];
     });
     await save(tensors);
     return {

@@ -141,8 +141,8 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
   if (tunings !== null) await write(TUNINGS, [new TextEncoder().encode(tunings)]);
   const valueOf = (weight: ProgramWeight): Words | Promise<Words> =>
     state.get(weight.path)?.data ?? unusedValues(weight);
-  const own = base === null ? weights : weights.filter(({ path }) => Object.hasOwn(base.keys, path));
-  const entries = own.map((weight) => ({
+  const trained = base === null ? weights : weights.filter(({ path }) => Object.hasOwn(base.keys, path));
+  const entries = trained.map((weight) => ({
     weight,
     key: base?.keys[weight.path] ?? weight.keys[0] ?? weight.path,
     dtype: stored(weight),

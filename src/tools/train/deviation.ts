@@ -56,17 +56,17 @@ export async function deviationOf(
         .map(([name, data]) => [name, { data, shape: [rows, length] }]),
     );
     const whole = await sessions.whole.run(given, { observe });
-    const own = await sessions.own.run(given, { observe });
-    const [p, q] = [whole[compared.logits]!.data, own[compared.logits]!.data];
+    const results = await sessions.own.run(given, { observe });
+    const [p, q] = [whole[compared.logits]!.data, results[compared.logits]!.data];
     const vocabulary = p.length / (rows * length);
     for (let at = 0; at < p.length; at += vocabulary) {
       const found = compareRows(p.subarray(at, at + vocabulary), q.subarray(at, at + vocabulary));
       divergence += found.divergence;
       sameToken += Number(found.sameToken);
     }
-    for (const path of compared.routes) add(path, sameMasks(maskOf(whole, path, batch), maskOf(own, path, batch)));
+    for (const path of compared.routes) add(path, sameMasks(maskOf(whole, path, batch), maskOf(results, path, batch)));
     for (const path of compared.entries)
-      add(path, sameRows(whole[`${path}.index`]!.data, own[`${path}.index`]!.data, rows * length));
+      add(path, sameRows(whole[`${path}.index`]!.data, results[`${path}.index`]!.data, rows * length));
     tokens += rows * length;
     options.onBatch?.(tokens);
   }

@@ -91,9 +91,9 @@ export class LoadWarnings {
   of({ over, mixtures }: LoadWindow): string | null {
     const judged = mixtures.filter(({ mean }) => mean >= ENOUGH);
     const found = (fault: string, is: (own: MixtureLoad) => boolean): readonly MixtureLoad[] =>
-      judged.filter((own) => {
-        const key = `${fault} ${own.path}`;
-        return is(own) && !this.#told.has(key) && this.#told.add(key);
+      judged.filter((load) => {
+        const key = `${fault} ${load.path}`;
+        return is(load) && !this.#told.has(key) && this.#told.add(key);
       });
     const starving = found("starving", ({ idle }) => idle.length > 0);
     const overloaded = found("overloaded", ({ largest }) => largest >= OVERLOADED);
@@ -115,9 +115,9 @@ export class LoadWarnings {
 }
 
 /** `what: layers.0.mlp.chosen 3 and 5 of 8, layers.1.mlp.chosen 1 of 8, and so in 2 more mixtures` */
-function told(mixtures: readonly MixtureLoad[], what: string, each: (own: MixtureLoad) => string): string {
+function told(mixtures: readonly MixtureLoad[], what: string, each: (mixture: MixtureLoad) => string): string {
   if (mixtures.length === 0) return "";
-  const named = mixtures.slice(0, NAMED).map((own) => `${own.path}: ${each(own)}`);
+  const named = mixtures.slice(0, NAMED).map((mixture) => `${mixture.path}: ${each(mixture)}`);
   const more = mixtures.length - named.length;
   return `${what} (${named.join(", ")}${more > 0 ? `, and ${more} more ${more === 1 ? "mixture" : "mixtures"}` : ""})`;
 }

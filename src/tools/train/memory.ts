@@ -29,12 +29,12 @@ export function bytesOf(
 ): number {
   const max = Object.fromEntries(extents);
   const others = new Set([...(accumulate ? [accumulate] : []), ...Object.values(evaluate)]);
-  const own = [...others].map((program: Program) => {
+  const otherBytes = [...others].map((program: Program) => {
     const { total, states } = memoryOf(program, { max, live, inFlight: program === accumulate ? IN_FLIGHT : 1 });
     return total - states - sharedWeightBytes(program, step);
   });
   const { total, reading } = memoryOf(step, { max, live, inFlight: IN_FLIGHT });
-  return total + reading + own.reduce((sum, bytes) => sum + bytes, 0);
+  return total + reading + otherBytes.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** The bytes of frozen weights in their storage type, and in f32, as a sentence. */

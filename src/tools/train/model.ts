@@ -88,9 +88,9 @@ const sequenceOf = (model: Model): Axis | undefined =>
 
 /** The source files of a model, its own file first, without the standard library and pseudo-files of parameters. */
 function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {
-  const own = sources.find((s) => s.file === source.file)!;
-  const imported = sources.filter((s) => s !== own && typeof read(s.file) === "string");
-  return [own, ...imported].map(({ file: path, text }) => ({ path, text }));
+  const main = sources.find((s) => s.file === source.file)!;
+  const imported = sources.filter((s) => s !== main && typeof read(s.file) === "string");
+  return [main, ...imported].map(({ file: path, text }) => ({ path, text }));
 }
 
 function textInputs(model: Model): TextInputs {

@@ -51,15 +51,15 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
       for (const { path, largest } of loads.mixtures) add(imbalance, entry.step, path, largest);
     }
     if (entry.kind !== "step") continue;
-    const own = { tokens: numberOf(entry["tokens"]), seconds: numberOf(entry["seconds"]) };
+    const added = { tokens: numberOf(entry["tokens"]), seconds: numberOf(entry["seconds"]) };
     step = entry.step;
-    tokens += own.tokens;
-    seconds += own.seconds;
+    tokens += added.tokens;
+    seconds += added.seconds;
     // The first step includes compilation by the driver, so its speed does not count.
     if (entry["first"] !== true) {
-      recent.push(own);
+      recent.push(added);
       if (recent.length > RECENT) recent.shift();
-      speed.add(step, own);
+      speed.add(step, added);
     }
     computedShare = numberOf(entry["computedShare"]);
     bits.add(step, numberOf(entry["bitsPerByte"]));

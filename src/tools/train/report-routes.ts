@@ -77,10 +77,10 @@ function visible(token: string): string {
 
 /** A row of cells for each layer, with tokens from left to right. */
 function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string {
-  const own = routes.filter((r) => r.rule === rule);
+  const ofRule = routes.filter((r) => r.rule === rule);
   const [cell, high, gap] = [4, 18, 4];
-  const height = own.length * (high + gap);
-  const rects = own.flatMap((route, row) => [
+  const height = ofRule.length * (high + gap);
+  const rects = ofRule.flatMap((route, row) => [
     `<rect class="skip" x="0" y="${row * (high + gap)}" width="${tokens * cell}" height="${high}"/>`,
     ...runs(route.mask).map(
       ([from, to]) =>
@@ -88,7 +88,7 @@ function stripes(rule: Rule, routes: Passage["routes"], tokens: number): string 
         `height="${high}"/>`,
     ),
   ]);
-  const names = own
+  const names = ofRule
     .map(
       (route) =>
         `<div><code>${escape(route.path)}</code><b>${percent(route.mask.reduce((a, b) => a + b, 0) / tokens)}` +
@@ -137,9 +137,9 @@ export function expertLoads(loads: ReportedLoads): string {
   const { over, mixtures } = loads;
   const said = new LoadWarnings().of(loads);
   const rows = mixtures.map(
-    (own) =>
-      `<div class="row"><code>${escape(own.path)}</code><div><div class="cells">${cells(own)}</div>` +
-      `<p class="note">${escape(factsOf(own).join("; "))}</p></div></div>`,
+    (route) =>
+      `<div class="row"><code>${escape(route.path)}</code><div><div class="cells">${cells(route)}</div>` +
+      `<p class="note">${escape(factsOf(route).join("; "))}</p></div></div>`,
   );
   const legend = [0, 1, 2]
     .map((n) => `<span class="key"><i class="heat" style="--h:${n / 2}"></i>${n === 2 ? "2 or more" : n}</span>`)

@@ -7,8 +7,8 @@ type Shares = Evaluation["shares"];
 
 /** Mean share of tokens that routed layers compute; null if no layer is routed. */
 export function meanShare(shares: Shares): number | null {
-  const own = Object.values(shares);
-  return own.length === 0 ? null : own.reduce((a, b) => a + b, 0) / own.length;
+  const values = Object.values(shares);
+  return values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length;
 }
 
 /** The shares of a validation, by rule. */

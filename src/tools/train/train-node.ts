@@ -199,14 +199,14 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
 
 /** The source stored in a checkpoint, under its original paths. */
 export function keptText({ sources }: Before): ModelSource {
-  const [own, ...imported] = sources;
-  if (!own)
+  const [modelSource, ...imported] = sources;
+  if (!modelSource)
     throw new TrainError("bad-checkpoint", "the checkpoint does not contain the source of its model", {
       hint: "give the model's file",
     });
   const texts = new Map(imported.map(({ path, text }) => [path, text]));
   return {
-    source: { file: own.path, text: own.text },
+    source: { file: modelSource.path, text: modelSource.text },
     read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
   };
 }

@@ -238,9 +238,9 @@ class DeviceTrainer implements Trainer {
     for await (const batch of batches) {
       signal?.throwIfAborted();
       const results = await session.run(shaped(batch), { observe: routes, ...(live ? { live } : {}) });
-      const own = batch.rows * batch.length;
-      loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
-      tokens += own;
+      const batchTokens = batch.rows * batch.length;
+      loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * batchTokens;
+      tokens += batchTokens;
       for (const path of routes) counted.set(path, counted.get(path)! + sumOf(results[`${path}.count`]!.data));
       first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch) }));
     }

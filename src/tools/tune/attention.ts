@@ -127,8 +127,10 @@ function* attentionData({ heads, groups, ...rest }: Shape, T: number, rounding: 
   const graph = attentionGraph({ heads: shared, groups: 1, ...rest });
   const expected = new Float64Array(heads * queries * rest.valueWidth);
   for (let g = 0; g < groups; g++) {
-    const own = all.map((values) => values.subarray((g * values.length) / groups, ((g + 1) * values.length) / groups));
-    const { outputs } = evaluate(graph, { inputs: inputsOf(own, shared, 1), weights: new Map() });
+    const group = all.map((values) =>
+      values.subarray((g * values.length) / groups, ((g + 1) * values.length) / groups),
+    );
+    const { outputs } = evaluate(graph, { inputs: inputsOf(group, shared, 1), weights: new Map() });
     expected.set(outputs.get("y")!.data, g * shared * queries * rest.valueWidth);
     yield;
   }
@@ -144,7 +146,7 @@ const ALLOWED = 2e-4;
 const ALLOWED_ROUNDED = 3e-3;
 
 function attentionGraph({ heads, groups, width, valueWidth, causal, window, one = false }: Shape): Graph {
-  const own = one ? "Q" : "T";
+  const queryAxis = one ? "Q" : "T";
   const names = one ? ["Q", "T"] : ["T"];
   const sequence = (name: string): Axis => ({
     role: "sequence",
@@ -154,7 +156,7 @@ function attentionGraph({ heads, groups, width, valueWidth, causal, window, one 
   });
   const axes: readonly Axis[] = [{ role: "batch", name: "B", bound: null }, ...names.map(sequence)];
   const make = createEmit(ops, axes);
-  const packing = { axis: own, batchDim: 0, tokenDim: 2 };
+  const packing = { axis: queryAxis, batchDim: 0, tokenDim: 2 };
   const input = (name: string, axis: string, h: number, w: number): GraphInput => ({
     name,
     node: make.node("input", [], { name, dtype: "f32", shape: [h, rowsSize(axis), w] }),
@@ -164,14 +166,14 @@ function attentionGraph({ heads, groups, width, valueWidth, causal, window, one 
     below: null,
   });
   const inputs = [
-    input("x0", own, heads, width),
+    input("x0", queryAxis, heads, width),
     input("x1", "T", groups, width),
     input("x2", "T", groups, valueWidth),
   ] as const;
   const [q, k, v] = inputs;
   const starts = new Map(names.map((axis) => [axis, make.node("starts", [], { axis })]));
   const positions = new Map([...starts].map(([axis, node]) => [axis, make.node("positions", [node], { axis })]));
-  const of = [starts.get(own)!, starts.get("T")!, positions.get(own)!, positions.get("T")!] as const;
+  const of = [starts.get(queryAxis)!, starts.get("T")!, positions.get(queryAxis)!, positions.get("T")!] as const;
   const y = make.node("attention", [q.node, k.node, v.node, ...of], {
     causal,
     window,
@@ -183,7 +185,7 @@ function attentionGraph({ heads, groups, width, valueWidth, causal, window, one 
     live: [],
     inputs,
     outputs: [
-      { name: "y", role: "result", node: y, shape: [axisSize("B"), heads, axisSize(own), valueWidth], packing },
+      { name: "y", role: "result", node: y, shape: [axisSize("B"), heads, axisSize(queryAxis), valueWidth], packing },
     ],
     states: [],
     starts,

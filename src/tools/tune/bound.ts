@@ -54,8 +54,8 @@ export function sharesOf(
 function readSeconds(bytes: number, { reads, dispatchSeconds }: DeviceBest): number {
   const measured = reads.find((read) => read.bytes >= bytes) ?? reads.at(-1)!;
   // The measured time includes the time of a dispatch. If noise makes the difference negative, the whole time counts.
-  const own = measured.seconds - dispatchSeconds;
-  return (bytes * (own > 0 ? own : measured.seconds)) / measured.bytes;
+  const withoutDispatch = measured.seconds - dispatchSeconds;
+  return (bytes * (withoutDispatch > 0 ? withoutDispatch : measured.seconds)) / measured.bytes;
 }
 
 /** The workload computed once, by these tunings. */

@@ -56,12 +56,12 @@ function ofShape(
   rounding: CasesByRows,
   target: Target,
 ): ProductTunings {
-  const own = weightTunings(base, depth, columns);
+  const cases = weightTunings(base, depth, columns);
   const others = base.shapes.filter((s) => s.depth !== depth || s.columns !== columns);
   return {
     ...base,
     subgroupSize: base.subgroupSize ?? subgroupWidth(target),
-    shapes: [...others, { ...own, depth, columns, rounding }],
+    shapes: [...others, { ...cases, depth, columns, rounding }],
   };
 }
 

@@ -76,9 +76,9 @@ export async function tune(
   const roundings = roundingChoices(target);
   // The candidate in use is left out: it would compete with itself, and noise would look like a gain.
   const otherThan =
-    (own: AttentionTuning) =>
+    (current: AttentionTuning) =>
     ({ tunings }: Candidate<AttentionTuning>): boolean =>
-      JSON.stringify(tunings) !== JSON.stringify(own);
+      JSON.stringify(tunings) !== JSON.stringify(current);
   const { few, ...tiled } = base.attention;
   const queries = candidates("attention", target)
     .filter((c) => c.tunings.few !== undefined)
@@ -169,10 +169,10 @@ export async function tune(
     rounding: boolean,
     one = false,
   ): AttentionTuning | null => {
-    const own = compared.filter((m) => m.shape === null && m.rounding === rounding && (m.few ?? false) === one);
+    const ofKind = compared.filter((m) => m.shape === null && m.rounding === rounding && (m.few ?? false) === one);
     return (
       chooseOne(
-        own.map((m) => timesOf(m, choices)),
+        ofKind.map((m) => timesOf(m, choices)),
         MIN_GAIN,
       )?.tunings ?? null
     );

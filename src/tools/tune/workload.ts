@@ -62,15 +62,19 @@ export function repeatedProgram({ graph, precision }: Workload, target: Target, 
   const named = [...graph.outputs];
   for (const times of REPEATS.slice(1)) {
     const results = new Set(plan.outputs.flatMap((o) => [o.slot, ...o.parts.map((p) => p.slot)]));
-    const own = new Map([...results].map((slot) => [slot, slots.push(plan.slots[slot]!) - 1]));
+    const copied = new Map([...results].map((slot) => [slot, slots.push(plan.slots[slot]!) - 1]));
     const copies = plan.steps.map((step): PlanStep => ({
-      ...mapStep(step, (slot) => own.get(slot) ?? slot),
+      ...mapStep(step, (slot) => copied.get(slot) ?? slot),
       origin: step.origin,
       nodes: step.nodes,
     }));
     for (let i = 0; i < times; i++) steps.push(...copies);
     plan.outputs.forEach((o, i) => {
-      outputs.push({ ...o, slot: own.get(o.slot)!, parts: o.parts.map((p) => ({ ...p, slot: own.get(p.slot)! })) });
+      outputs.push({
+        ...o,
+        slot: copied.get(o.slot)!,
+        parts: o.parts.map((p) => ({ ...p, slot: copied.get(p.slot)! })),
+      });
       named.push({ ...graph.outputs[i]!, name: repeatedName(graph.outputs[i]!.name, times) });
     });
   }

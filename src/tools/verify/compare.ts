@@ -105,9 +105,9 @@ export async function compareRun(
   const reference = ties > 0 || others ? await evaluate({ forced, forcedEntries: entries }) : free;
   // With the run's choices forced, the reference reports for each choice of entries the entries that its scores imply,
   // and their margin.
-  for (const [name, own] of entries) {
+  for (const [name, indices] of entries) {
     const { chosen, margins } = reference.entries.get(name)!;
-    const apart = rowsApart(own, chosen);
+    const apart = rowsApart(indices, chosen);
     const most = apart.reduce((margin, row) => Math.max(margin, margins[row]!), 0);
     if (most <= allowed.scores) ties += apart.length;
     else faults.push(`the entries of ${name} differ, though their scores are ${most} apart`);
@@ -207,8 +207,8 @@ function differing(a: Choice, b: Choice): readonly number[] {
 function magnitude(values: ArrayLike<number>): number {
   let most = 0;
   for (let i = 0; i < values.length; i++) {
-    const own = Math.abs(values[i]!);
-    if (own > most && own < Infinity) most = own;
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > most && magnitude < Infinity) most = magnitude;
   }
   return most;
 }

@@ -34,8 +34,8 @@ function unfolded({ axes }: Graph, { shape }: TensorType): Pick<GraphOutput, "sh
   if (dim === undefined) return { shape, packing: null };
   if (!batch || more !== undefined) return null;
   const axis = packedAxis(shape[dim]!)!; // a packed axis, as checked above
-  const own = shape.map((size, d): Size => (d === dim ? axisSize(axis) : size));
-  return { shape: [axisSize(batch.name), ...own], packing: { axis, batchDim: 0, tokenDim: dim + 1 } };
+  const inner = shape.map((size, d): Size => (d === dim ? axisSize(axis) : size));
+  return { shape: [axisSize(batch.name), ...inner], packing: { axis, batchDim: 0, tokenDim: dim + 1 } };
 }
 
 /** Whether the size mentions rows other than as the plain rows of one axis; a product of two rows does. */

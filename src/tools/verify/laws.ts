@@ -38,20 +38,22 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
   for (const prefix of cases) {
     const inputs = new Map(
       loaded.program.inputs.map(({ name, packing }) => {
-        const [own, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
+        const [inputs, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
         return [
           name,
-          packing ? { shape: own.shape, data: spliced(own.data, other.data, own.shape, packing, prefix) } : own,
+          packing
+            ? { shape: inputs.shape, data: spliced(inputs.data, other.data, inputs.shape, packing, prefix) }
+            : inputs,
         ] as const;
       }),
     );
     const changed = await loaded.run({ inputs, lengths: null });
-    const own = worst(loaded, axes, (name, packing) => [
+    const worstToken = worst(loaded, axes, (name, packing) => [
       within(changed.get(name)!, packing, (token) => token < prefix),
       within(whole.get(name)!, packing, (token) => token < prefix),
     ]);
-    difference = largerOf(difference, own);
-    if (!(own <= LAW_TOLERANCE)) failing.push(prefix);
+    difference = largerOf(difference, worstToken);
+    if (!(worstToken <= LAW_TOLERANCE)) failing.push(prefix);
   }
   return { cases, failing, difference };
 }
@@ -85,12 +87,12 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
       }),
     );
     const alone = await loaded.run({ inputs, lengths: null });
-    const own = worst(loaded, axes, (name, packing) => [
+    const worstToken = worst(loaded, axes, (name, packing) => [
       alone.get(name)!.data,
       within(together.get(name)!, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)),
     ]);
-    difference = largerOf(difference, own);
-    if (!(own <= LAW_TOLERANCE)) failing.push(b);
+    difference = largerOf(difference, worstToken);
+    if (!(worstToken <= LAW_TOLERANCE)) failing.push(b);
   }
   return { cases, failing, difference };
 }

@@ -38,9 +38,9 @@ export async function checkPasses(
   let before = lowered;
   for (const pass of passes) {
     const after = pass.run(before, null);
-    const own = largestResultDifference(before, after, given, weights);
-    if (!(own <= PASS_TOLERANCE))
-      return { optimized, difference, fault: await locateFault(before, pass, own, given, weights) };
+    const error = largestResultDifference(before, after, given, weights);
+    if (!(error <= PASS_TOLERANCE))
+      return { optimized, difference, fault: await locateFault(before, pass, error, given, weights) };
     before = after;
   }
   // Each pass is within the tolerance, but all together are not: the last pass is reported.

@@ -123,13 +123,13 @@ function reshapedCoordinates(
 ): readonly Coordinate[] | null {
   const groups = dimensionGroups(extents, from, to);
   if (!groups) return null;
-  const made = from.map(() => nowhere(rank));
+  const coordinates = from.map(() => nowhere(rank));
   for (const group of groups) {
     const [d, ...more] = group.from;
     if (d === undefined || more.length > 0) return null;
     const only = group.to.length === 1 ? at[group.to[0]!]! : null;
     if (only) {
-      made[d] = only;
+      coordinates[d] = only;
       continue;
     }
     let step: Size = 1;
@@ -140,9 +140,9 @@ function reshapedCoordinates(
       whole = added(extents, whole, c.affine, step);
       step = extents.times(step, to[t]!);
     }
-    made[d] = plain(whole);
+    coordinates[d] = plain(whole);
   }
-  return made;
+  return coordinates;
 }
 
 const added = (extents: Extents, a: Affine, b: Affine, times: Size): Affine => ({

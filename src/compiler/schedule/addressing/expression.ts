@@ -92,7 +92,7 @@ export class ExpressionBuilder {
     this.#results.push(this.#place(node, at));
   }
 
-  made(): Expression {
+  finish(): Expression {
     return { shape: this.#shape, leaves: this.#leaves, operations: this.#operations, results: this.#results };
   }
 
@@ -124,7 +124,9 @@ export class ExpressionBuilder {
       );
     }
     invariant(isPointwise(node), `${node.op} is read by a kernel and in no memory`);
-    const known = this.#operationPlaces.get(node)?.find((made) => made.at === at || sameCoordinates(made.at, at));
+    const known = this.#operationPlaces
+      .get(node)
+      ?.find((operation) => operation.at === at || sameCoordinates(operation.at, at));
     if (known) return known.place;
     const operands = node.inputs.map((input) =>
       this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank)),

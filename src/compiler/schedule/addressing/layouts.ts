@@ -96,7 +96,7 @@ export class Layouts {
     };
     const builder = new ExpressionBuilder(inlining, shape);
     for (const node of nodes) builder.add(node);
-    return builder.made();
+    return builder.finish();
   }
   /** The expression with equal axes of different layers replaced by one, so that equal kernels are found. */
   same(expression: Expression): Expression {

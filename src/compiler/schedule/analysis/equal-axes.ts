@@ -28,16 +28,16 @@ export class EqualAxes {
 
   size(size: Size): Size {
     if (typeof size === "number" || this.#first.size === 0) return size;
-    let made = this.#sizes.get(size.key);
-    if (made === undefined) {
-      made = substitute(size, (atom) => {
+    let replaced = this.#sizes.get(size.key);
+    if (replaced === undefined) {
+      replaced = substitute(size, (atom) => {
         if (atom.kind !== "axis" && atom.kind !== "rows") return null;
         const first = this.#first.get(atom.axis);
         return first === undefined ? null : atom.kind === "axis" ? axisSize(first) : rowsSize(first);
       });
-      this.#sizes.set(size.key, made);
+      this.#sizes.set(size.key, replaced);
     }
-    return made;
+    return replaced;
   }
 
   type({ dtype, shape }: TensorType): TensorType {

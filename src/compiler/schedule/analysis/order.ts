@@ -33,9 +33,10 @@ function startsBefore(graph: Graph, node: Node, extents: Extents): Node[] {
   for (const type of node.types)
     for (const size of type.shape) {
       const device = extents.deviceSize(size);
-      const made = device && graph.starts.get(device.axis);
+      const startsNode = device && graph.starts.get(device.axis);
       // The node that creates an axis computes its starts.
-      if (made && made !== node && !(isOp(made, "pick") && made.inputs[0] === node)) starts.push(made);
+      if (startsNode && startsNode !== node && !(isOp(startsNode, "pick") && startsNode.inputs[0] === node))
+        starts.push(startsNode);
     }
   return starts;
 }
@@ -52,7 +53,7 @@ const isNumberOfRows = ({ inputs, types }: Node): boolean =>
  * them, which requires that they come first.
  */
 function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly Node[]): readonly Node[] {
-  const made: Node[] = [];
+  const ordered: Node[] = [];
   const done = new Set<Node>();
   const missing = new Map<Node, number>();
   const waiting = new Map<Node, Node[]>();
@@ -71,9 +72,9 @@ function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly
       for (const n of node.inputs) {
         if (done.has(n)) continue;
         done.add(n);
-        made.push(n);
+        ordered.push(n);
       }
-      made.push(node);
+      ordered.push(node);
       for (const n of waiting.get(node) ?? []) {
         const left = missing.get(n)! - 1;
         missing.set(n, left);
@@ -83,5 +84,5 @@ function numbersFirst(order: readonly Node[], startsOf: (node: Node) => readonly
   };
   for (const [node, left] of missing) if (left === 0) enter(node);
   for (const node of order) enter(node);
-  return made;
+  return ordered;
 }

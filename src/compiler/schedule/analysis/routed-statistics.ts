@@ -27,13 +27,13 @@ interface Rewrites {
 export function routedStatistics(graph: Graph, capabilities: (product: Node<"matmul">) => ProductCapabilities): Graph {
   const { chosen, updated, updates } = findRewrites(nodesOf(graph), capabilities);
   if (chosen.size === 0) return graph;
-  const made = mapGraph(graph, (node, emitFrom, before) => {
+  const rewritten = mapGraph(graph, (node, emitFrom, before) => {
     const emit = emitFrom(node);
     if (chosen.has(before)) return sumThenTake(node as Sum, emit);
     if (updated.has(before)) return setRowSums(node as Sum, emit);
     return updates.has(before) ? putAsSet(node as Node<"put">, emit) : node;
   });
-  return cse(made, null);
+  return cse(rewritten, null);
 }
 
 function findRewrites(

@@ -46,8 +46,8 @@ export const isProductBy = (node: Node, held: Node): node is Node<"matmul"> | No
 export function productWeights(node: Node): readonly Packable[] | null {
   if (!isOp(node, "matmul") && !isOp(node, "grouped_matmul")) return null;
   const { transposed } = node.attrs;
-  const held = heldB(node);
-  return isOp(node, "matmul") || isPackable(held) || transposed ? weightsOf(held, transposed) : null;
+  const matrix = heldB(node);
+  return isOp(node, "matmul") || isPackable(matrix) || transposed ? weightsOf(matrix, transposed) : null;
 }
 
 /**
@@ -70,10 +70,10 @@ export function packedAtLoad(nodes: readonly Node[], stored: ReadonlySet<Node>):
     // Who reads a stack decides about what it is a reshape of.
     if (behindReshape(node) !== node) continue;
     node.inputs.forEach((input, i) => {
-      const held = behindReshape(input);
-      if (!isOp(held, "concat")) return;
-      if (i === 1 && isProductBy(node, held)) packed.add(held);
-      else computed.add(held);
+      const matrix = behindReshape(input);
+      if (!isOp(matrix, "concat")) return;
+      if (i === 1 && isProductBy(node, matrix)) packed.add(matrix);
+      else computed.add(matrix);
     });
   }
   return new Set([...packed].filter((n) => !computed.has(n)));

@@ -39,14 +39,14 @@ export class Sources {
   readonly #states = new Map<string, Storage>();
   readonly #tables = new Map<string, { readonly table: TableKey; readonly storage: Storage }>();
   readonly #stateStorages = new Set<Storage>();
-  readonly #held = new Set<Storage>();
+  readonly #all = new Set<Storage>();
 
   constructor(extents: Extents) {
     this.#extents = extents;
   }
 
   /** Total by type: a source without memory does not compile. */
-  readonly #made: { readonly [K in SourceOp]: (node: Node<K>, bytes: Size) => Storage } = {
+  readonly #storageFor: { readonly [K in SourceOp]: (node: Node<K>, bytes: Size) => Storage } = {
     input: ({ attrs: { name } }, bytes) => once(this.#inputs, name, () => this.#hold(bytes, name)),
     weight: (node) => this.weight(node, GIVEN, "word"),
     state: ({ attrs: { name } }, bytes) => this.state(name, bytes),
@@ -67,7 +67,7 @@ export class Sources {
       : null;
   }
   #source<K extends SourceOp>(node: Node<K>): Storage {
-    return this.#made[node.op](node, this.#extents.bytes(node.types[0]!));
+    return this.#storageFor[node.op](node, this.#extents.bytes(node.types[0]!));
   }
   /** The storage of a weight in a layout. Panels that equal the row-major layout share its storage. */
   weight({ attrs }: Node<"weight">, layout: WeightLayout, form: EncodingName): Storage {
@@ -90,18 +90,18 @@ export class Sources {
     return once(this.#weights, JSON.stringify(held), () => ({ ...held, storage: this.#hold(bytes, label) })).storage;
   }
   state(name: string, bytes: Size): Storage {
-    const made = once(this.#states, name, () => this.#hold(bytes, name));
-    this.#stateStorages.add(made);
-    return made;
+    const state = once(this.#states, name, () => this.#hold(bytes, name));
+    this.#stateStorages.add(state);
+    return state;
   }
   #hold(bytes: Size, label: string): Storage {
-    const made = storage(bytes, label);
-    this.#held.add(made);
-    return made;
+    const created = storage(bytes, label);
+    this.#all.add(created);
+    return created;
   }
   /** Whether the caller or the runtime fills the storage. */
   holds(s: Storage): boolean {
-    return this.#held.has(s);
+    return this.#all.has(s);
   }
   isState(s: Storage): boolean {
     return this.#stateStorages.has(s);

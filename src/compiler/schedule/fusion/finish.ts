@@ -157,24 +157,24 @@ function takenFours(own: SliceText, epilogues: readonly Bound[]): TakenText {
       return { fields: [{ name: value, type: "vec4f", value: name }], line: terms.join(" + ") };
     }
     const { stride, offset, index, adds } = e.into;
-    const held = index === null ? null : `${kernel.inputOnce(index, "u32")}[row]`;
+    const sourceRow = index === null ? null : `${kernel.inputOnce(index, "u32")}[row]`;
     const at = (of: string): string =>
       `${of} * ${kernel.size(stride)}${offset === 0 ? "" : ` + ${kernel.size(offset)}`} + k`;
     const buffer = `y${e.result}`;
-    const before = (c: number): string => `${buffer}[${at(held ?? "row")} + ${c}u]`;
+    const before = (c: number): string => `${buffer}[${at(sourceRow ?? "row")} + ${c}u]`;
     const fields = [
       {
         name: value,
         type: "vec4f",
         value: adds ? `vec4f(${[0, 1, 2, 3].map(before).join(", ")}) + ${name}` : name,
       },
-      ...(held === null ? [] : [{ name: `${row}index${i}`, type: "u32", value: held }]),
+      ...(sourceRow === null ? [] : [{ name: `${row}index${i}`, type: "u32", value: sourceRow }]),
     ];
     const place = `${row}at${i}`;
     const words = LANES.map(
       (lane, c) => `${buffer}[${place} + ${c}u] = ${stored(`taken.${value}.${lane}`, dtype, codecs[e.result]!)};`,
     );
-    const begin = `let ${place} = ${at(held === null ? "row" : `taken.${row}index${i}`)};`;
+    const begin = `let ${place} = ${at(sourceRow === null ? "row" : `taken.${row}index${i}`)};`;
     return { fields, line: [begin, ...words].map((l) => `    ${l}\n`).join("") };
   });
   const sums = parts.flatMap(({ line }, i) => (epilogues[i]!.kind === "sum" ? [line] : []));

@@ -164,7 +164,7 @@ function stepsOf(
       shape,
     );
     builder.add(node);
-    return builder.made();
+    return builder.finish();
   };
   const each = (node: Node): void => {
     const expression = expressionOf(node);

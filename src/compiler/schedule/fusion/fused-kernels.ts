@@ -70,9 +70,9 @@ function withOwnSums(kernels: readonly FusedKernel[], required: ReadonlySet<Valu
   };
   return kernels.map((kernel) => {
     const { ownSum, beyond, writes } = kernel;
-    const made = ownSum ? madeBy(ownSum.sum) : beyond ? madeBy(writes[0]!.value) : null;
-    if (!made) return kernel;
-    return ownSum ? ownSum.upTo(made.rows) : beyond!(made.count, made.rows);
+    const producer = ownSum ? madeBy(ownSum.sum) : beyond ? madeBy(writes[0]!.value) : null;
+    if (!producer) return kernel;
+    return ownSum ? ownSum.upTo(producer.rows) : beyond!(producer.count, producer.rows);
   });
 }
 

@@ -65,8 +65,8 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
     invariant(splitsByRow(expression), "columns are numbered, so no index runs along them");
     return { columns: half, expression };
   });
-  const held = heldB(product);
-  const weight = packedAtLoad.has(held) ? layouts.result(held, 0) : layouts.valueOf(b);
+  const matrix = heldB(product);
+  const weight = packedAtLoad.has(matrix) ? layouts.result(matrix, 0) : layouts.valueOf(b);
   const starts = isOp(product, "grouped_matmul") ? layouts.valueOf(product.inputs[2]) : null;
   const partialOf = (node: Node): Value => {
     const layout = layouts.of(node);
@@ -160,9 +160,9 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
   const weights = reads.map((_, i) => i === inputB && productWeights(product) !== null);
   const context = contextOf(product, options);
   const make = (inPlace: readonly boolean[], stored: Stored, ownRows = 0): Work => {
-    const given = { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored };
+    const operands = { ...context, attrs: product.attrs, weights, views: [null, null], places: [-1, inputB], stored };
     const compute = isOp(product, "grouped_matmul") ? groupedMatmul : matmul;
-    const { steps, scratch } = compute(given, fused(inPlace, stored, ownRows));
+    const { steps, scratch } = compute(operands, fused(inPlace, stored, ownRows));
     const copies = bases.flatMap((base, i): Step<Operand>[] =>
       inPlace[i] ? [] : [{ kind: "copy", from: input(inputOf(base)), to: result(i), bytes: results.writes[i]!.bytes }],
     );

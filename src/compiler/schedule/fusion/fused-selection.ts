@@ -117,14 +117,14 @@ function selectionKernel(
         declareThreshold(kernel);
       },
     };
-    const made = above(all, declare, sums);
+    const selected = above(all, declare, sums);
     const copies = outputs.flatMap((r, i): Step<Operand>[] => {
       const number = OWN_RESULTS + i;
       return r.kind !== "set" || inPlace[number]
         ? []
         : [{ kind: "copy", from: input(at(r.x)), to: result(number), bytes: writes[number]!.bytes }];
     });
-    return copies.length === 0 ? made : work([...copies, ...made.steps], made.scratch);
+    return copies.length === 0 ? selected : work([...copies, ...selected.steps], selected.scratch);
   };
   const key = [
     `above{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")}) ` +

@@ -21,26 +21,26 @@ export function takenAhead(own: Own, epilogues: readonly Bound[]): TakenText {
     kernel.function(`fn frame${n}(t: TakenF${n}, register0: f32) -> f32 {\n${body(own)}  return ${names[0]!};\n}`);
     return first.takingAhead({ ...own, place: expression.results[0]! });
   }
-  const made = epilogues.map((e, i): Made => {
+  const texts = epilogues.map((e, i): Made => {
     if (e.kind !== "statement") return { fields: [], type: "f32", value: names[i]!, store: null };
     return statement(own, e, i, names[i]!);
   });
   declareTaken(
     own,
-    made.flatMap((s) => s.fields),
+    texts.flatMap((s) => s.fields),
   );
   const registers = slice.second === null ? "register0: f32" : "register0: f32, register1: f32";
-  kernel.function(`struct Made${n} { ${made.map(({ type }, i) => `v${i}: ${type}`).join(", ")} }
+  kernel.function(`struct Made${n} { ${texts.map(({ type }, i) => `v${i}: ${type}`).join(", ")} }
 fn frame${n}(t: TakenF${n}, ${registers}) -> Made${n} {
-${body(own)}  return Made${n}(${made.map((m) => m.value).join(", ")});
+${body(own)}  return Made${n}(${texts.map((m) => m.value).join(", ")});
 }`);
-  const sums = made.flatMap(({ store }, i) => (store === null ? [`v${i}`] : []));
+  const sums = texts.flatMap(({ store }, i) => (store === null ? [`v${i}`] : []));
   const one = (taken: string, column: string, values: string): string => {
     const name = `made_${taken}`;
     const terms = sums.map((v) => `${name}.${v}`).join(", ");
     const statements = [
       `let k = ${columnIn(kernel, slice, column)};`,
-      ...made.flatMap(({ store }) => store?.(`taken.${taken}`, name) ?? []),
+      ...texts.flatMap(({ store }) => store?.(`taken.${taken}`, name) ?? []),
       ...(sums.length === 0 ? [] : [`sums += ${sums.length === 1 ? terms : `Sums(${terms})`};`]),
     ];
     return (

@@ -133,9 +133,9 @@ function attentionWork(
   const rows = q.type.shape[1]!;
   const most = extents.most(packedAxis(rows)!);
   const make = (file: string, leaves: Operand | null = null): KernelBuilder => {
-    const made = new KernelBuilder(file, extents);
-    bindOperands(made, operands, bindRows, leaves);
-    return made;
+    const kernel = new KernelBuilder(file, extents);
+    bindOperands(kernel, operands, bindRows, leaves);
+    return kernel;
   };
   const dispatched = ({ kernel, tile, alone, anyWidth = true, parts = null }: Tiled): Step<Operand> => {
     if (!parts) declareKeep(kernel);
@@ -232,8 +232,8 @@ function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
   const fit = tilingsOf(tuning).filter((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
   // Spilled registers cost more than smaller blocks; if every tiling spills, the largest blocks are fastest.
-  const held = fit.filter((t) => holdsBlock(t, columns, values));
-  const candidates = held.length > 0 ? held : fit;
+  const inRegisters = fit.filter((t) => holdsBlock(t, columns, values));
+  const candidates = inRegisters.length > 0 ? inRegisters : fit;
   // A tile of no more than half its queries would have half its subgroups idle.
   const tiling = candidates.find((t) => t.m * t.subgroups < 2 * most) ?? candidates.at(-1);
   if (!tiling || most < tiling.m || !holdsQueries(tiling, columns, values)) return null;

@@ -78,7 +78,7 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
             [[parts], [part]],
             [[part], [1]],
           ] as const);
-    const [made, count] = parts === 1 ? [result(), outputs] : [scratch(), parts];
+    const [target, count] = parts === 1 ? [result(), outputs] : [scratch(), parts];
     const most = wide ? SHORT_WIDE : SHORT_REDUCTION;
     const short = typeof part === "number" && part <= most;
     // If neighbouring reductions are contiguous and the elements of one are not, neighbours read together.
@@ -89,7 +89,7 @@ const reduction = (how: Combination): Spec<"sum" | "reduce_max" | "reduce_min"> 
         ? new KernelBuilder("reduce_wide", extents, name)
         : new KernelBuilder("reduce_long", extents, name).constant("LANES", lanes);
     const kernel = short ? new KernelBuilder("reduce", extents) : long().constant("ACROSS", across);
-    readValues(kernel, prologue, { name: "x", type, place: 0, codec: stored.reads[0] }).write("y", type, made);
+    readValues(kernel, prologue, { name: "x", type, place: 0, codec: stored.reads[0] }).write("y", type, target);
     kernel
       .alias("Value", type)
       .count("outputs", count)

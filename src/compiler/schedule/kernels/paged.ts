@@ -22,14 +22,14 @@ const pagedKeys: Spec<"paged_keys"> = ({ attrs, inputs, results, extents }) => {
     .read("starts", "u32", input(0))
     .read("counts", "u32", input(1))
     .read("pages", "u32", input(2));
-  const held = inputs.length === 4;
-  if (held) kernel.read("positions", "u32", input(3));
+  const hasPositions = inputs.length === 4;
+  if (hasPositions) kernel.read("positions", "u32", input(3));
   kernel
     .write("keys", "u32", result())
     .constant("PAGE", attrs.page)
     .count("batch", extents.batch)
     .count("pagesEach", typeAt(inputs, 2).shape[1]!)
-    .function(`fn positionAt(i: u32, row: u32) -> u32 { return ${held ? "positions[row]" : "i"}; }`);
+    .function(`fn positionAt(i: u32, row: u32) -> u32 { return ${hasPositions ? "positions[row]" : "i"}; }`);
   return work([kernel.over(typeAt(results, 0).shape[0]!)]);
 };
 

@@ -346,8 +346,8 @@ const declareLoads = (kernel: KernelBuilder, context: Context, product: Product)
 function declareFours(kernel: KernelBuilder, context: Context, product: Product): void {
   const { depth } = product;
   const inFours = typeof depth === "number" && depth % 4 === 0;
-  const given = declareA(declareSizes(kernel, product), context, product, true, inFours ? "fours" : null);
-  kernel.function(given ? texts.FOUR : texts.FOUR_OF_VALUES);
+  const declared = declareA(declareSizes(kernel, product), context, product, true, inFours ? "fours" : null);
+  kernel.function(declared ? texts.FOUR : texts.FOUR_OF_VALUES);
 }
 
 /** How a is read; whether in fours, where that is wanted. `finishes`, `kind`: as in `MatmulContext.loads`. */

@@ -6,7 +6,7 @@ import { broadcastStrides } from "../addressing/index-map.js";
 import type { Step } from "../plan/plan.js";
 import type { ProductCase, ProductTuning, ProductTunings } from "../tunings/index.js";
 import {
-  asItLies,
+  withoutPacking,
   casesOfKinds,
   exactTuning,
   filled,
@@ -165,7 +165,7 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
   const packs = mayPack(product);
   const allowed = (tuning: ProductTuning, panel: number | null): ProductTuning => {
     const exact = rounds ? tuning : exactTuning(tuning, panel, tunings.subgroupSize);
-    return exact.kind === "packed" && !packs ? asItLies(exact) : exact;
+    return exact.kind === "packed" && !packs ? withoutPacking(exact) : exact;
   };
   if (!weights[inputB]) {
     if (attrs.transposed || columns % 4 !== 0) return always({ kind: "plain" });

@@ -197,13 +197,18 @@ export function storeKernels(
     if (layout.total % layout.columns !== 0) push({ kind: "clear", to: panels, bytes: panels.bytes }, nodes);
     parts.forEach((part, i) => {
       const weight = weights[i]!;
-      const held = blocks.get(weight) ?? {
+      const decoding = blocks.get(weight) ?? {
         from: sources.weight(weight, GIVEN, codec.encoding),
         layout: GIVEN,
       };
-      const step = decodePanels({ from: held.layout, to: part, codec }, elements, extents, options.tunings.elements);
+      const step = decodePanels(
+        { from: decoding.layout, to: part, codec },
+        elements,
+        extents,
+        options.tunings.elements,
+      );
       push(
-        mapStep(step, ({ from }) => (from === "result" ? panels : held.from)),
+        mapStep(step, ({ from }) => (from === "result" ? panels : decoding.from)),
         nodes,
       );
     });

@@ -56,7 +56,7 @@ class Part {
   readonly #index: number;
   /** The results of the previous part; none for the first, which uses the logits of the forward pass. */
   readonly #after: readonly Node[];
-  readonly #made = new Map<Node, Node>();
+  readonly #copies = new Map<Node, Node>();
 
   constructor(
     making: Making,
@@ -94,9 +94,9 @@ class Part {
 
   /** The part's columns of a value. Recursive over the nodes between a product and its gradient. */
   #columns(value: Node): Node {
-    let made = this.#made.get(value);
-    if (!made) this.#made.set(value, (made = this.#make(value)));
-    return made;
+    let copy = this.#copies.get(value);
+    if (!copy) this.#copies.set(value, (copy = this.#make(value)));
+    return copy;
   }
   #make(value: Node): Node {
     const { now, isWide, node: make, part, sums } = this.#making;

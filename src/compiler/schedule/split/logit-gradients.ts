@@ -59,8 +59,8 @@ function columnsInCommon(nodes: readonly Node[]): ReadonlyMap<Node, readonly Nod
 
 /** The inputs of a group from outside. */
 function neededBy({ columns, results }: GradientGroup): readonly Node[] {
-  const made = new Set<Node>([...columns, ...results.map((r) => r.node)]);
-  return [...made].flatMap((node) => node.inputs.filter((n) => !made.has(n)));
+  const inside = new Set<Node>([...columns, ...results.map((r) => r.node)]);
+  return [...inside].flatMap((node) => node.inputs.filter((n) => !inside.has(n)));
 }
 
 /** The results that read a member of a group; null where a reader needs its columns whole, or nothing reads it. */

@@ -24,7 +24,7 @@ import { heldB, productWeights, shapeOf } from "../analysis/side-by-side.js";
  */
 export function split(graph: Graph, limits: Limits): Graph {
   const cuts = findCuts(graph, limits);
-  return cuts.wide.size === 0 && cuts.tables.size === 0 ? graph : new Splitting(graph, cuts).made();
+  return cuts.wide.size === 0 && cuts.tables.size === 0 ? graph : new Splitting(graph, cuts).finish();
 }
 
 class Splitting {
@@ -42,7 +42,7 @@ class Splitting {
     this.#emit = createEmit(ops, graph.axes);
   }
 
-  made(): Graph {
+  finish(): Graph {
     const { wide, gradients } = this.#cuts;
     const groups = new Map(
       gradients.flatMap((group) =>

@@ -199,7 +199,7 @@ export const casesOfKinds = (tunings: WeightTunings, kinds: ReadonlySet<OperandK
 const LEAST_TILES = { one: 4, more: 2 } as const;
 
 /** The kernel that reads a tile's rows without packing. */
-export const asItLies = ({ rows, vectors }: Extract<ProductTuning, { kind: "packed" }>): ProductTuning => ({
+export const withoutPacking = ({ rows, vectors }: Extract<ProductTuning, { kind: "packed" }>): ProductTuning => ({
   kind: "subgroup",
   rows: Math.min(rows, 16),
   vectors,

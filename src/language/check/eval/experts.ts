@@ -106,11 +106,11 @@ export function throughExperts(
 function liesElsewhere(body: FunctionBody, choice: Choice, args: ReadonlyMap<string, Argument>): boolean {
   const score = scoreOf(choice).type;
   const tokens = score.shape[1] ?? 1;
-  const given = [...args.values()].flatMap(({ value, span }) =>
+  const tensors = [...args.values()].flatMap(({ value, span }) =>
     value.kind === "tensor" ? [{ type: value.value.type, span }] : [],
   );
-  if (given.some(({ type }) => type.shape.some((size) => equalSizes(size, tokens)))) return false;
-  for (const { type, span } of given) {
+  if (tensors.some(({ type }) => type.shape.some((size) => equalSizes(size, tokens)))) return false;
+  for (const { type, span } of tensors) {
     const [dim] = sequenceDims(body, type.shape);
     if (dim === undefined) continue;
     const reason = `the choice was made on ${printSize(tokens)}, not on ${printSize(type.shape[dim] ?? 1)}`;
@@ -137,10 +137,10 @@ function ofEntry(
   name: string,
   arg: Argument,
 ): Argument {
-  const { value: given, span } = arg;
-  if (given.kind !== "tensor") return arg;
+  const { value: argument, span } = arg;
+  if (argument.kind !== "tensor") return arg;
   const [, tokens] = scoreOf(choice).type.shape;
-  const x = given.value;
+  const x = argument.value;
   const dim = x.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
   if (dim < 0) return arg;
   const entries = entryDim(choice, x) ?? soleEntry(choice, x, dim, fn, name);

@@ -214,8 +214,8 @@ export function extentOf(expr: Expr, what: string, env: Env): number | null {
   if (n === null || (n >= 1 && n <= MAX_EXTENT)) return n;
   const { checker } = env;
   // A library block may have created the block with a computed extent.
-  const made = checker.trace?.span;
-  const notes = made && checker.isLibrary(made.file) ? [{ text: "made here", span: made }] : [];
+  const origin = checker.trace?.span;
+  const notes = origin && checker.isLibrary(origin.file) ? [{ text: "made here", span: origin }] : [];
   checker.report("size-out-of-range", { what, value: String(n), max: MAX_EXTENT }, expr.span, notes);
   return null;
 }

@@ -50,12 +50,12 @@ export function bindArguments<T>(
     let name: string | null;
     if (arg.name !== null) {
       named = true;
-      name = namedPlace(checker, to, arg.name);
+      name = namedParameter(checker, to, arg.name);
     } else if (named) {
       checker.report("positional-after-named", { callee }, arg.span);
       name = null;
     } else if (position > to.places.length) name = null; // the first surplus argument was reported
-    else name = nextPlace(checker, to, position++, arg.span);
+    else name = nextPositional(checker, to, position++, arg.span);
     if (name !== null && bound.has(name)) {
       checker.report("duplicate-argument", { callee, name }, arg.name?.span ?? arg.span);
       name = null;
@@ -74,21 +74,21 @@ export function bindArguments<T>(
 }
 
 /** The parameter of a named argument; null after a report. */
-function namedPlace(checker: Checker, { callee, rest, names }: Signature, { text, span }: Name): string | null {
+function namedParameter(checker: Checker, { callee, rest, names }: Signature, { text, span }: Name): string | null {
   if (rest || names.has(text)) return text;
   checker.report("unknown-argument", { callee, name: text, suggestion: nearest(text, names), takes: [...names] }, span);
   return null;
 }
 
 /** The next positional parameter; null after a report. */
-function nextPlace(
+function nextPositional(
   checker: Checker,
   { callee, parameters, places }: Signature,
   position: number,
   span: Span,
 ): string | null {
-  const place = places[position];
-  if (place !== undefined) return place.name;
+  const parameter = places[position];
+  if (parameter !== undefined) return parameter.name;
   checker.report(
     "surplus-argument",
     { callee, takes: places.length, named: parameters.filter((p) => p.named).map((p) => p.name) },

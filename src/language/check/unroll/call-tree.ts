@@ -79,21 +79,21 @@ export interface ActiveCall {
 /** The node of a call of a function of `instance` from the innermost active call. */
 export function enterCall(active: ActiveCall, instance: Instance, fn: string): CallNode {
   // A call of a function of the same instance belongs to the same call node.
-  return active.node.instance === instance ? active.node : home(active, instance).call(instance, active.node, fn);
+  return active.node.instance === instance ? active.node : ownerCall(active, instance).call(instance, active.node, fn);
 }
 
 /**
  * The call of the owner of `instance`. If the owner is not being called, a placeholder stands for it. An instance
  * without an owner is in the outermost call.
  */
-function home(active: ActiveCall, instance: Instance): CallNode {
+function ownerCall(active: ActiveCall, instance: Instance): CallNode {
   const parent = instance.home?.parent ?? null;
   let root = active.node;
   for (let a: ActiveCall | null = active; a !== null; a = a.outer) {
     if (a.node.instance === parent) return a.node;
     root = a.node;
   }
-  return parent === null ? root : home(active, parent).idle(parent);
+  return parent === null ? root : ownerCall(active, parent).idle(parent);
 }
 
 export interface FoundLoss {

@@ -49,14 +49,14 @@ async function compare(opened: OpenedModel, other: OpenedModel | null, flags: Be
   try {
     const common = { seed: flags.seed ?? 0, tunings: flags.tunings };
     const precision = precisionOf(flags);
-    const own: Opening = {
+    const opening: Opening = {
       ...common,
       precision,
       live: flags.live ?? {},
       ...(flags.set && { set: flags.set }),
       ...(flags.model !== undefined && { model: flags.model }),
     };
-    models.push(await Measured.open(opened, device, own, progress));
+    models.push(await Measured.open(opened, device, opening, progress));
     if (other !== null) {
       // Without the options, each model's weights are in memory as they are stored.
       const isAsked = (flags.weightsAs !== undefined && !flags.ownBlocks) || flags.activationsAs !== undefined;
@@ -125,7 +125,7 @@ function report(
   run: { readonly repeat: number; readonly interrupted: boolean },
 ): void {
   if (flags.json) return outJson(benchJson(models, results, run));
-  const done = results.filter(({ samples }) => samples.some((own) => own.length > 0));
+  const done = results.filter(({ samples }) => samples.some((sample) => sample.length > 0));
   const title = models.map(({ name, weightsAs }) => `${name} (weights ${weightsAs})`).join(" against ");
   say(`${title} on ${models[0]!.generator.device.info.name}`);
   if (done.length > 0) out(benchTable(models, done));
@@ -259,24 +259,24 @@ class Measured {
   static async open(model: OpenedModel, device: Device, options: Opening, progress: Progress): Promise<Measured> {
     const { seed, live, tunings, ...rest } = options;
     expectWeights(model);
-    const own = await optionsOf(model, rest);
+    const completed = await optionsOf(model, rest);
     const { named: path } = model;
     if (model.weights === null) say(`note: ${escapedName(path)} has no weights: its routers are random`);
     const noText = (): Tokenizer => bytesTokenizer;
-    const generator = await explaining(model, own, async () => {
+    const generator = await explaining(model, completed, async () => {
       const chosen = (on: Device) => tuningsOn(on, { tunings });
-      const prepared = await prepare(model, { ...own, device, tunings: chosen }, { caches: "rows" }, noText);
+      const prepared = await prepare(model, { ...completed, device, tunings: chosen }, { caches: "rows" }, noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
-      const made = await createGenerator(prepared.generation, device, prepared.weights, {
+      const generator = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,
         live,
         onProgress: (event) => {
           if (event.kind !== "grow") showLoading(event, progress, { given: model.weights !== null });
         },
       });
-      return { made, name: prepared.name };
+      return { made: generator, name: prepared.name };
     });
-    return new Measured(path, generator.name, own.precision?.weights ?? "f32", generator.made, seed);
+    return new Measured(path, generator.name, options.precision?.weights ?? "f32", generator.made, seed);
   }
 
   /** Runs a trial once. Throws the reason of `signal`. */

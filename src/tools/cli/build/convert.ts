@@ -88,19 +88,19 @@ function notDense({ named, source, read, set, model: name }: OpenedModel, what: 
 
 /** Parses `every=2 capacity=12.5%`, which are the defaults. */
 function routingOf(settings: readonly string[]): Routing {
-  const given = new Map<string, string>();
+  const settingsByName = new Map<string, string>();
   for (const setting of settings) {
     const [name, value] = splitPair("--mod", setting);
     if (name !== "every" && name !== "capacity")
       throw misuse(`--mod ${setting}: give every and capacity`, "--mod every=2 capacity=12.5%");
-    if (given.has(name)) throw misuse(`--mod sets ${name} twice`);
-    given.set(name, value.trim());
+    if (settingsByName.has(name)) throw misuse(`--mod sets ${name} twice`);
+    settingsByName.set(name, value.trim());
   }
-  const capacity = given.get("capacity") ?? "12.5%";
+  const capacity = settingsByName.get("capacity") ?? "12.5%";
   const share = parseRatio(capacity);
   if (share === null || share <= 0 || share > 1)
     throw misuse(`--mod capacity=${capacity} is not a share of the tokens`, "such as capacity=12.5%");
-  return { every: wholeNumber("--mod every", given.get("every") ?? "2", 1, 1e6), capacity };
+  return { every: wholeNumber("--mod every", settingsByName.get("every") ?? "2", 1, 1e6), capacity };
 }
 
 export async function quantize(folder: string, flags: Flags<typeof weightCommands.quantize>): Promise<ExitCode> {

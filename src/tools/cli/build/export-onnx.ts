@@ -69,13 +69,13 @@ async function graphOf(
   });
   if (!model) throw new SourceError(diagnostics, sources);
   showDiagnostics(diagnostics, sources);
-  const made = onnxGraph(model, {
+  const exported = onnxGraph(model, {
     caches: caches ?? false,
     observe: observe ?? false,
     lengths: lengths ?? false,
     ...(weightsAs === undefined ? {} : { floats: weightsAs }),
   });
-  return { made, doc: new SourceNotes(sources, model.file).block(model.name)?.doc ?? null };
+  return { made: exported, doc: new SourceNotes(sources, model.file).block(model.name)?.doc ?? null };
 }
 
 /** What a program that loads the file may ask of it. */
@@ -101,8 +101,8 @@ async function writeFiles(
   const matched = source && source.match({ weights: [...weights.values()], ignore: model.ignore });
   // Where there are weights, there is a source of them.
   const values: Values = async ({ weight }) => {
-    const own = weights.get(weight)!;
-    return readWeight(own, matched!.get(own)!, source!, readingInTurns(turn));
+    const wanted = weights.get(weight)!;
+    return readWeight(wanted, matched!.get(wanted)!, source!, readingInTurns(turn));
   };
   await writeParts(places.output, async (write) => {
     for (const piece of file.pieces)
@@ -148,7 +148,7 @@ function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, wei
   const files = [flags.output, ...(file.beside ? [data] : [])];
   const size = file.bytes + (file.beside?.bytes ?? 0);
   const kept = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;
-  const own = (ports: readonly Port[]): string =>
+  const listed = (ports: readonly Port[]): string =>
     ports.flatMap(({ name }) => (/^(?:past|present)\./.test(name) ? [] : [name])).join(", ");
   return printReport(flags, {
     json: {
@@ -165,7 +165,7 @@ function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, wei
     },
     text:
       `${files.join(", ")}: ${model.name} in ONNX, ${plural(graph.nodes.length, "node")}${kept}, ` +
-      `${formatBytes(size)}; takes ${own(graph.inputs)}, gives ${own(graph.outputs)}`,
+      `${formatBytes(size)}; takes ${listed(graph.inputs)}, gives ${listed(graph.outputs)}`,
   });
 }
 

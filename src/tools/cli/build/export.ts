@@ -51,8 +51,8 @@ const ENGINES: Partial<Record<keyof ExportFlags, readonly ExportFlags["to"][]>> 
 /** A folder holds all that a source is; what a call asks for is said when it is called. */
 function expectOf(flags: ExportFlags): void {
   for (const [option, engines] of Object.entries(ENGINES)) {
-    const given = flags[option as keyof ExportFlags] !== undefined; // a key of the table
-    if (!given || engines.includes(flags.to)) continue;
+    const isSet = flags[option as keyof ExportFlags] !== undefined; // a key of the table
+    if (!isSet || engines.includes(flags.to)) continue;
     const name = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw misuse(`--${name} is for --to ${engines.join(" and --to ")}`, "leave it out");
   }

@@ -81,8 +81,8 @@ export async function matchedWeights(from: ModelWeights, model: Model): Promise<
   const matched = source.match({ weights, ignore: model.ignore });
   const known = new Map(weights.map((weight) => [weight.path, weight]));
   const read = ({ path }: ProgramWeight): Promise<Words> => {
-    const own = known.get(path)!;
-    return readWeight(own, matched.get(own)!, source, readingInTurns(turn));
+    const weight = known.get(path)!;
+    return readWeight(weight, matched.get(weight)!, source, readingInTurns(turn));
   };
   const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !kept.has(path));
   return {

@@ -62,9 +62,10 @@ export async function tokenizerTexts(model: OpenedModel, { vocabulary, bound }: 
   const idOf = (token: string | null): number | null => (token === null ? null : opened.idOf(token));
   const tokens = { bos: idOf(info.bos_token), eos: defaults.ends, pad: idOf(info.pad_token) };
   const isFolder = model.kind === "checkpoint" || model.kind === "run";
-  const own = isFolder ? checkpointFiles(model.path).generationConfig : null;
+  const configPath = isFolder ? checkpointFiles(model.path).generationConfig : null;
   const fields = tokenFields(tokens);
-  const generation = own !== null ? readConfigText(own) : Object.keys(fields).length > 0 ? jsonText(fields) : null;
+  const generation =
+    configPath !== null ? readConfigText(configPath) : Object.keys(fields).length > 0 ? jsonText(fields) : null;
   const folder = await model.tokenizer.folder();
   const beside = BESIDE.flatMap((name) =>
     folder !== null && existsSync(join(folder, name)) ? [[name, readFileSync(join(folder, name))] as const] : [],

@@ -100,7 +100,7 @@ export class Conversation {
     const kept = this.#exchanges.slice(this.#forgotten + dropped);
     const prompt = chat
       ? [...this.#said(kept), { role: "user", content: message }]
-      : kept.map((own) => `${own.message}${own.answer}\n`).join("") + message;
+      : kept.map((turn) => `${turn.message}${turn.answer}\n`).join("") + message;
     return Array.from(await tokensOf(prompt, tokenizer, chat, { signal, alone: true }));
   }
 }

@@ -169,7 +169,7 @@ export class Talk {
       const wanted = { ...texts.defaults.sampling, ...sampling };
       // A seed alone would make a greedy answer a drawn one.
       const seed = wanted.seed !== undefined ? wanted.seed + this.#answers : isSampled(wanted) ? randomSeed() : null;
-      const own = (choice = new Choice(engine, texts.tokenizer, {
+      const current = (choice = new Choice(engine, texts.tokenizer, {
         index: 0,
         prompt,
         field: "messages",
@@ -182,8 +182,8 @@ export class Talk {
         },
       }));
       if (asked.dropped > 0) this.#tellDropped();
-      stop.signal.addEventListener("abort", () => own.cancel());
-      for await (const piece of own.pieces()) {
+      stop.signal.addEventListener("abort", () => current.cancel());
+      for await (const piece of current.pieces()) {
         if (piece.kind === "prompt") continue;
         watch.token();
         heard ??= hear();
@@ -263,20 +263,20 @@ function expectGeneration({ name, generation }: TalkedTo): Generation {
 
 /** Writes conversations to files, over those only that it wrote itself. */
 class Saver {
-  readonly #own = new Set<string>();
+  readonly #saved = new Set<string>();
 
   /** Returns what was written, as a sentence. Throws UserError. */
   save(name: string, { messages }: Conversation): string {
     if (name === "") throw new UserError("give a file: /save talk.txt, or talk.json for messages in JSON");
     if (messages.length === 0) throw new UserError("there is nothing to save yet");
     const path = resolve(name.replace(/^~(?=\/)/, () => homedir()));
-    if (existsSync(path) && !this.#own.has(path))
+    if (existsSync(path) && !this.#saved.has(path))
       throw new UserError(`${escapedName(name)} already exists: name another file`);
     const text = path.endsWith(".json")
       ? `${JSON.stringify(messages, null, 1)}\n`
       : messages.map(({ role, content }) => `${role}: ${content}\n`).join("\n");
     writeText(path, text);
-    this.#own.add(path);
+    this.#saved.add(path);
     return `${escapedName(name)} has the ${messages.length} messages of the conversation`;
   }
 }

@@ -113,14 +113,14 @@ export async function generate(
       }
       // Handle interrupts only from the first token on. Before it an interrupt ends the process, even while the driver
       // compiles.
-      if (events.every((own) => own.length === 0)) restore = onInterrupt(() => stop.abort());
+      if (events.every((events) => events.length === 0)) restore = onInterrupt(() => stop.abort());
       events[event.sequence]!.push(event);
       shown.add(event);
       trial.told?.(session, event);
       return failed.size > 0 && prompts.every((_, b) => ended(b));
     }).finally(() => shown.end());
     const summary = session.summary;
-    if (summary) report(session, summary, events, flags, { interrupted, failed, held: form !== null, reads });
+    if (summary) report(session, summary, events, flags, { interrupted, failed, isHeld: form !== null, reads });
     const [fault] = failed.values();
     if (fault) throw fault;
     if (flags.heatmap !== undefined && summary) {
@@ -214,25 +214,27 @@ function report(
   {
     interrupted,
     failed,
-    held,
+    isHeld: held,
     reads,
   }: {
     readonly interrupted: boolean;
     readonly failed: ReadonlyMap<number, unknown>;
-    readonly held: boolean;
+    readonly isHeld: boolean;
     readonly reads: readonly PromptRead[];
   },
 ): void {
-  const chosen = events.flatMap((own) => own.map((e) => e.token));
+  const chosen = events.flatMap((ofSequence) => ofSequence.map((e) => e.token));
   const lacking = lackingOf(session.texts.tokenizer, chosen);
   if (lacking !== null) say(`note: ${withoutText(lacking)}`);
-  const finishes = events.map((own, b) => (failed.has(b) ? "failed" : (own.at(-1)?.finish ?? "interrupted")));
+  const finishes = events.map((ofSequence, b) =>
+    failed.has(b) ? "failed" : (ofSequence.at(-1)?.finish ?? "interrupted"),
+  );
   if (flags.json) {
-    const texts = events.map((own, sequence) => ({
+    const texts = events.map((ofSequence, sequence) => ({
       sequence,
-      text: own.map((e) => e.text).join(""),
-      tokens: own.map((e) => e.token),
-      finish: own.at(-1)?.finish ?? null,
+      text: ofSequence.map((e) => e.text).join(""),
+      tokens: ofSequence.map((e) => e.token),
+      finish: ofSequence.at(-1)?.finish ?? null,
     }));
     const { loopCaches } = session.generation;
     const run = { model: session.name, device: session.device.info.name, ...(loopCaches && { loopCaches }) };
@@ -249,7 +251,7 @@ function report(
   if (flags.logprobs)
     for (const line of likelihoods(
       "logprob",
-      events.map((own) => own.map(({ logprob }) => logprob)),
+      events.map((ofSequence) => ofSequence.map(({ logprob }) => logprob)),
     ))
       say(line);
   if (flags.promptLogprobs !== undefined)
@@ -278,9 +280,9 @@ const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted
 
 /** The likelihood of the tokens of each text under the unmodified logits. */
 const likelihoods = (name: string, texts: readonly (readonly (number | null)[])[]): readonly string[] =>
-  texts.flatMap((own, b) => {
-    if (own.length === 0) return [];
-    const mean = own.reduce<number>((sum, logprob) => sum + (logprob ?? 0), 0) / own.length;
+  texts.flatMap((logprobs, b) => {
+    if (logprobs.length === 0) return [];
+    const mean = logprobs.reduce<number>((sum, logprob) => sum + (logprob ?? 0), 0) / logprobs.length;
     return [
       `${name} ${texts.length === 1 ? "" : `[${b}] `}${mean.toFixed(4)} a token on average: perplexity ` +
         Math.exp(-mean).toPrecision(4),
@@ -296,18 +298,18 @@ async function heatmap(
   const taken = await session.taken();
   const experts = session.experts();
   const texts = prompts.flatMap((prompt, b) => {
-    const own = events[b]!;
-    if (own.length === 0) return [];
+    const ofSequence = events[b]!;
+    if (ofSequence.length === 0) return [];
     const places = taken.map((route) => route?.[b] ?? null);
-    const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...own.map((e) => e.token)]);
+    const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...ofSequence.map((e) => e.token)]);
     return [
       {
         shown,
-        ...heated(session.generation, prompt.length, own, places),
+        ...heated(session.generation, prompt.length, ofSequence, places),
         experts: chosenExperts(
           session.generation,
           prompt.length,
-          own,
+          ofSequence,
           experts.map((choice) => choice[b]!),
           places,
         ),

@@ -100,11 +100,11 @@ function severalOverDepths(write: Write, sequences: number, safe: boolean, width
   );
   return {
     add({ sequence, text, depth, finish }) {
-      const own = lines[sequence]!;
-      own.add(safe ? printable(text) : text, depth);
-      if (finish !== null && (!own.empty || !any[sequence])) own.end();
+      const line = lines[sequence]!;
+      line.add(safe ? printable(text) : text, depth);
+      if (finish !== null && (!line.empty || !any[sequence])) line.end();
     },
-    end: () => lines.forEach((own) => own.empty || own.end()),
+    end: () => lines.forEach((line) => line.empty || line.end()),
   };
 }
 

@@ -67,8 +67,8 @@ export function expertLines(choices: readonly CountedChoice[], width: number): r
   const chosen = choices.filter(({ loads }) => loads.some((n) => n > 0));
   const more = chosen.length - MIXTURES;
   return [
-    ...chosen.slice(0, MIXTURES).flatMap((own) => {
-      const { path, shares, largest, idle } = mixtureLoad(own.path, { chosen: own.loads, wished: null });
+    ...chosen.slice(0, MIXTURES).flatMap((mixture) => {
+      const { path, shares, largest, idle } = mixtureLoad(mixture.path, { chosen: mixture.loads, wished: null });
       const facts = [
         ...(shares.length <= EXPERTS ? [shares.map(briefly).join(" ")] : []),
         `${shares.indexOf(Math.max(...shares))} has ${largest.toFixed(2)} times the mean`,

@@ -171,13 +171,13 @@ const DRAWN = 12;
 export function expertStrips(choices: readonly ChosenExperts[], shown: readonly string[]): string {
   if (choices.length === 0) return "";
   const more = choices.length - DRAWN;
-  const drawn = choices.map((own, i) => {
-    const load = mixtureLoad(own.path, { chosen: loadsOf(own), wished: null });
-    const known = own.tokens.some((experts) => experts !== null);
+  const drawn = choices.map((mixture, i) => {
+    const load = mixtureLoad(mixture.path, { chosen: loadsOf(mixture), wished: null });
+    const known = mixture.tokens.some((experts) => experts !== null);
     return (
-      `<div class="row"><code>${escape(own.path)}</code><div><div class="cells keyed">${keys(own)}</div>` +
+      `<div class="row"><code>${escape(mixture.path)}</code><div><div class="cells keyed">${keys(mixture)}</div>` +
       `<div class="cells">${cells(load)}</div><p class="note">` +
-      `${escape(known ? factsOf(load).join("; ") : "not known")}</p>${i < DRAWN ? strip(own, shown) : ""}</div></div>`
+      `${escape(known ? factsOf(load).join("; ") : "not known")}</p>${i < DRAWN ? strip(mixture, shown) : ""}</div></div>`
     );
   });
   return `<figure class="shares experts"><figcaption><h3>Experts of each token</h3><p class="note">For each mixture: a

@@ -34,10 +34,8 @@ export function samplingOf(flags: SamplingFlags): Sampling {
   }
   const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed, logprobs } = flags;
   const penalties = { repetitionPenalty, presencePenalty, frequencyPenalty };
-  const given = { temperature, topK, topP, minP, ...penalties, seed, logprobs };
-  const sampling: SamplingOptions = Object.fromEntries(
-    Object.entries(given).filter(([, value]) => value !== undefined),
-  );
+  const all = { temperature, topK, topP, minP, ...penalties, seed, logprobs };
+  const sampling: SamplingOptions = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   expectSampling(sampling, 1); // tokens with a bias are held against the vocabulary where that is known
   asOptions(() => checkStops(flags.stop ?? []));
   // `-t 8` means threads in llama.cpp.

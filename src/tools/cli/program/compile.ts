@@ -96,6 +96,6 @@ export async function wgsl(
 
 /** The kernel of that name; if there is none, the kernels whose names add only a number. */
 function named<K extends { readonly name: string }>(kernels: readonly K[], name: string): readonly K[] {
-  const own = kernels.filter((kernel) => kernel.name === name);
-  return own.length > 0 ? own : kernels.filter((kernel) => kernel.name.replace(/\.\d+$/, "") === name);
+  const exact = kernels.filter((kernel) => kernel.name === name);
+  return exact.length > 0 ? exact : kernels.filter((kernel) => kernel.name.replace(/\.\d+$/, "") === name);
 }

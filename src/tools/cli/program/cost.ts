@@ -56,8 +56,8 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
   });
 }
 
-const liveValues = (model: Model, given: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> =>
-  new Map(Object.entries(given).map(([name, text]) => [name, expectLive(model.live, name, text)]));
+const liveValues = (model: Model, texts: Readonly<Record<string, string>>): ReadonlyMap<string, Rational> =>
+  new Map(Object.entries(texts).map(([name, text]) => [name, expectLive(model.live, name, text)]));
 
 const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<string, string>> =>
   Object.fromEntries([...live].map(([name, value]) => [name, printRational(value)]));
@@ -66,13 +66,13 @@ const printedLive = (live: ReadonlyMap<string, Rational>): Readonly<Record<strin
 const storedAs = ({ weightsAs, activationsAs }: Flags<typeof sourceCommands.cost>): string | null =>
   weightsAs === undefined || weightsAs === "f32" || activationsAs === "f16" ? null : weightsAs;
 
-interface Beside {
+interface MemoryAndSteps {
   readonly memory: MemoryUse;
   readonly steps: number | null;
   readonly weightsAs: string | null;
 }
 
-function printed(model: Model, name: string, found: Ledger, { memory, steps, weightsAs }: Beside): string {
+function printed(model: Model, name: string, found: Ledger, { memory, steps, weightsAs }: MemoryAndSteps): string {
   const at = Object.entries(found.extents)
     .map(([name, n]) => `${name}=${n}`)
     .join(" ");

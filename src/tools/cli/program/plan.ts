@@ -27,9 +27,9 @@ import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
 
 export async function plan(opened: OpenedModel, flags: Flags<typeof sourceCommands.plan>): Promise<ExitCode> {
-  const given = await programOf(opened, flags);
-  if (flags.hardware !== undefined) return planHardware(opened.path, given, flags.hardware, flags);
-  const program = await planned(opened.path, given, flags.target ?? null);
+  const source = await programOf(opened, flags);
+  if (flags.hardware !== undefined) return planHardware(opened.path, source, flags.hardware, flags);
+  const program = await planned(opened.path, source, flags.target ?? null);
   const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
   const live = flags.live ?? {};
   const works = planWorks(program, extents, live);

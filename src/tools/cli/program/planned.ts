@@ -146,10 +146,10 @@ function effectsOf(
 /** The names of slots: result names or labels, with the slot's number where several have the same label. */
 function slotNames(program: Program): readonly string[] {
   const labels = program.slots.map((s) => s.label);
-  const given = new Set(
+  const named = new Set(
     [...program.inputs, ...program.states, ...program.weights.flatMap((w) => w.slots)].map((x) => x.slot),
   );
-  for (const { slot, name } of program.outputs) if (!given.has(slot)) labels[slot] = name;
+  for (const { slot, name } of program.outputs) if (!named.has(slot)) labels[slot] = name;
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
   return labels.map((label, slot) => (counts.get(label)! > 1 || label === "activations" ? `${label}#${slot}` : label));

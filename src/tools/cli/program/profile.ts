@@ -71,20 +71,20 @@ export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise
     job,
     flags.device ?? null,
     async ({ session, program, device }): Promise<Measured> => {
-      const given = asked.inputs();
+      const inputs = asked.inputs();
       progress.report("measuring what the device can do");
       await roofline(device);
       progress.report("profiling");
-      const lengths = given.lengths ? { lengths: given.lengths } : {};
-      const extents = flags.program === "prompt" ? { extents: Object.fromEntries(given.extents) } : {};
-      const own = step ? await profiledStep(step, job, { session, device }, given, repeat) : null;
-      const found = own?.profile ?? (await session.profile(given.inputs, { repeat, ...lengths, ...extents }));
+      const lengths = inputs.lengths ? { lengths: inputs.lengths } : {};
+      const extents = flags.program === "prompt" ? { extents: Object.fromEntries(inputs.extents) } : {};
+      const ofStep = step ? await profiledStep(step, job, { session, device }, inputs, repeat) : null;
+      const found = ofStep?.profile ?? (await session.profile(inputs.inputs, { repeat, ...lengths, ...extents }));
       return {
-        program: own?.program ?? program,
+        program: ofStep?.program ?? program,
         profile: found,
         roofline: await roofline(device),
         device: device.info.name,
-        extents: own?.extents ?? given.extents,
+        extents: ofStep?.extents ?? inputs.extents,
       };
     },
   ).catch((fault: unknown) => {
@@ -171,7 +171,7 @@ interface Part {
 function partOf(name: string, works: readonly ProfiledWork[], roofline: Roofline): Part {
   const sum = (of: (work: ProfiledWork) => number): number => works.reduce((n, w) => n + of(w), 0);
   const best = works.map((w) => timeAtBest(w.cost, roofline));
-  const held = (by: "arithmetic" | "memory"): number => best.reduce((n, b) => n + (b.by === by ? b.ms : 0), 0);
+  const limited = (by: "arithmetic" | "memory"): number => best.reduce((n, b) => n + (b.by === by ? b.ms : 0), 0);
   return {
     name,
     works,
@@ -180,7 +180,7 @@ function partOf(name: string, works: readonly ProfiledWork[], roofline: Roofline
     bytes: sum((w) => w.cost.bytes),
     denseFlops: sum((w) => w.cost.denseFlops),
     bestMs: best.reduce((n, b) => n + b.ms, 0),
-    by: held("arithmetic") >= held("memory") ? "arithmetic" : "memory",
+    by: limited("arithmetic") >= limited("memory") ? "arithmetic" : "memory",
     rows: works.find((w) => w.cost.rows !== null)?.cost.rows ?? null,
   };
 }

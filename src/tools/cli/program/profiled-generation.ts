@@ -39,16 +39,20 @@ export async function profiledStep(
   const options = { extents: Object.fromEntries(given.extents) };
   if (length > 1) await prompt.run(given.inputs, { ...options, lengths: new Uint32Array(sequences).fill(length - 1) });
   const program = forTarget ? forTarget(device.target, tuningsOn(device, job) ?? undefined) : portable;
-  const own = new Map([...given.extents, [tokens, 1]]);
+  const stepExtents = new Map([...given.extents, [tokens, 1]]);
   const session = await load(program, device, await job.weights?.fitted(program), {
-    max: Object.fromEntries(own),
+    max: Object.fromEntries(stepExtents),
     live: job.live,
     seed: job.seed,
     statesOf: prompt,
     weightsOf: prompt,
   });
   try {
-    return { program, profile: await session.profile({}, { repeat, extents: Object.fromEntries(own) }), extents: own };
+    return {
+      program,
+      profile: await session.profile({}, { repeat, extents: Object.fromEntries(stepExtents) }),
+      extents: stepExtents,
+    };
   } finally {
     session.dispose();
   }

@@ -238,14 +238,14 @@ async function readingsOf(lab: NullDevice, lines: readonly TunedLine[]): Promise
   const readings: Reading[] = [];
   for (const { of, tunings, told: line } of lines) {
     const { workload, size, counts, best } = line;
-    const own = { ...tuningsFor(lab.target), [of.family]: tunings[of.family] };
-    const misfit = misfitOf(own, lab.target);
+    const combined = { ...tuningsFor(lab.target), [of.family]: tunings[of.family] };
+    const misfit = misfitOf(combined, lab.target);
     const told = { card: lab.card.id, workload, size, counts, best };
     if (misfit !== null) {
       readings.push({ ...told, kernels: [], misfit });
       continue;
     }
-    const program = programOf(of, lab.target, own);
+    const program = programOf(of, lab.target, combined);
     const half = of.precision.weights === "f16" || of.precision.products === "f16";
     const { rows } = await labOf(lab, program, { extents: extentsAt(program, size), half });
     const kernels = rows.map(({ kernel, tuning, estimate: { by, us, roofUs, ground } }) => ({
@@ -272,7 +272,7 @@ function readingsText(readings: readonly Reading[]): string {
   if (!first) return "";
   const rows = readings.flatMap(({ kernels, misfit, ...line }): readonly Shown[] =>
     misfit === null
-      ? kernels.map((made) => ({ ...line, name: made.kernel, made }))
+      ? kernels.map((kernel) => ({ ...line, name: kernel.kernel, made: kernel }))
       : [{ ...line, name: `not on this card: ${misfit}`, made: null }],
   );
   const name = gpuOf(first.card).name;

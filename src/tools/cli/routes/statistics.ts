@@ -96,14 +96,14 @@ export class RouteStatistics {
       });
       for (let t = 0; t < length; t++) {
         const token = tokens[b * length + t]!;
-        let own = this.#byToken.get(token);
-        if (!own) this.#byToken.set(token, (own = none()));
+        let ofToken = this.#byToken.get(token);
+        if (!ofToken) this.#byToken.set(token, (ofToken = none()));
         const place = (this.#byPlace[Math.floor((t * Math.min(PLACES, length)) / length)] ??= none());
-        own.seen++;
+        ofToken.seen++;
         place.seen++;
         let depth = 0;
         for (const [r, mask] of chosen.entries()) {
-          own.computed[r]! += mask[t]!;
+          ofToken.computed[r]! += mask[t]!;
           place.computed[r]! += mask[t]!;
           depth += mask[t]!;
         }
@@ -125,9 +125,9 @@ export class RouteStatistics {
     }
     const routes = this.#paths.map((path, r): RouteFound => {
       let [computed, left] = [0, 0];
-      for (const own of this.#byToken.values()) {
-        computed += own.computed[r]!;
-        left += of(own.seen) * entropyOfChoice(own.computed[r]! / own.seen);
+      for (const ofToken of this.#byToken.values()) {
+        computed += ofToken.computed[r]!;
+        left += of(ofToken.seen) * entropyOfChoice(ofToken.computed[r]! / ofToken.seen);
       }
       const share = of(computed);
       const entropy = entropyOfChoice(share);

@@ -117,17 +117,17 @@ export function runOnDevice(
   kind: DeviceKind | null,
   steadyRuns = 0,
 ): Promise<{ readonly values: Values; readonly device: DeviceInfo; readonly times: Times }> {
-  const { given, progress } = job;
-  const options = given.lengths ? { lengths: given.lengths } : {};
-  return onDevice({ ...job, extents: given.extents }, kind, async ({ session, program, device, times }) => {
+  const { given: inputs, progress } = job;
+  const options = inputs.lengths ? { lengths: inputs.lengths } : {};
+  return onDevice({ ...job, extents: inputs.extents }, kind, async ({ session, program, device, times }) => {
     progress.report("running");
     const time = async <T>(body: () => Promise<T>): Promise<readonly [T, number]> => {
       const before = performance.now();
       return [await body(), performance.now() - before];
     };
-    const [results, first] = await time(() => session.run(given.inputs, { observe: true, ...options }));
+    const [results, first] = await time(() => session.run(inputs.inputs, { observe: true, ...options }));
     const steady: number[] = [];
-    for (let i = 0; i < steadyRuns; i++) steady.push((await time(() => session.run(given.inputs, options)))[1]);
+    for (let i = 0; i < steadyRuns; i++) steady.push((await time(() => session.run(inputs.inputs, options)))[1]);
     const values = new Map(program.outputs.flatMap(({ name }) => (results[name] ? [[name, results[name]]] : [])));
     return { values, device: device.info, times: { ...times, first, steady: median(steady), runs: steadyRuns } };
   });
@@ -135,18 +135,18 @@ export function runOnDevice(
 
 /** Runs a program's graph on the reference, in f64. `forced`: choices of another run. */
 export async function runOnReference(job: Job, graph: Graph, forced: Forced = {}): Promise<Evaluation> {
-  const { program, given, progress } = job;
+  const { program, given: inputs, progress } = job;
   const axes = parseAxes(program);
-  checkLengths(given.lengths ?? undefined, axes, given.extents);
+  checkLengths(inputs.lengths ?? undefined, axes, inputs.extents);
   const { evaluateInTurns } = await import("../../../compiler/reference/evaluate.js");
   progress.report("running the reference");
   const weights = await readWeights(job);
   const options = {
-    inputs: given.inputs,
+    inputs: inputs.inputs,
     weights,
     live: checkLive(program, job.live, null),
     seed: job.seed,
-    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...(inputs.lengths ? { lengths: inputs.lengths } : {}),
     ...forced,
   };
   // In turns, so that an interrupt is handled in between.

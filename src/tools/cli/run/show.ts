@@ -150,11 +150,11 @@ function observedChoices(
 
 /** A strip for each place among the entries of a token: the entry as a digit, then letters; `·` where there is none. */
 function stripsOf({ path, chosen }: ShownChoice, sequence: number, tokens: number): readonly Strip[] {
-  const own = Array.from({ length: tokens }, (_, t) => chosen[sequence]?.get(t) ?? []);
-  const most = own.reduce((n, entries) => Math.max(n, entries.length), 1);
+  const entriesByToken = Array.from({ length: tokens }, (_, t) => chosen[sequence]?.get(t) ?? []);
+  const most = entriesByToken.reduce((n, entries) => Math.max(n, entries.length), 1);
   return Array.from({ length: most }, (_, j) => ({
     label: j === 0 ? path : "",
-    cells: own.map((entries) => (entries[j] === undefined ? "·" : markOf(entries[j]))).join(""),
+    cells: entriesByToken.map((entries) => (entries[j] === undefined ? "·" : markOf(entries[j]))).join(""),
   }));
 }
 

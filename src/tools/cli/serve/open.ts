@@ -61,9 +61,15 @@ export async function openServed(
     });
     showDiagnostics(opened.diagnostics, opened.sources);
     if (flags.loopCaches === "last") say(LAST_LOOP);
-    const [own, here] = [opened.generation?.context ?? null, opened.engine.model.context];
-    if (flags.cacheMemory !== undefined && here !== null && (own === null || here < own))
-      say(`note: --cache-memory limits requests to ${here} tokens${own === null ? "" : `; the model reads ${own}`}`);
+    const [modelContext, engineContext] = [opened.generation?.context ?? null, opened.engine.model.context];
+    if (
+      flags.cacheMemory !== undefined &&
+      engineContext !== null &&
+      (modelContext === null || engineContext < modelContext)
+    )
+      say(
+        `note: --cache-memory limits requests to ${engineContext} tokens${modelContext === null ? "" : `; the model reads ${modelContext}`}`,
+      );
     return opened;
   } finally {
     progress.clear();

@@ -54,12 +54,12 @@ export async function raisingBound(
   const modelWith = (more: Readonly<Record<string, string>>): Model | null =>
     check(source, { ...choice, set: mergedPairs(flags.set ?? {}, more) }).model;
   const { extent, axis, bound } = fault.asked;
-  const own = modelWith({});
-  for (const { name, value } of own?.parameters ?? []) {
+  const unchanged = modelWith({});
+  for (const { name, value } of unchanged?.parameters ?? []) {
     if (value !== String(bound)) continue;
     const other = modelWith({ [name]: String(extent) });
-    if (own === null || other === null || !allows(other, axis, extent)) continue;
-    if (weights !== null && weightsOf(own) !== weightsOf(other)) continue;
+    if (unchanged === null || other === null || !allows(other, axis, extent)) continue;
+    if (weights !== null && weightsOf(unchanged) !== weightsOf(other)) continue;
     return new BeyondBound(fault.asked, `--set ${name}=${extent} allows it`);
   }
   return fault;

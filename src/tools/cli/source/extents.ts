@@ -27,20 +27,20 @@ export function chosenExtents(
   const reads = flags.program && READS[flags.program];
   if (reads) return extentsOfGeneration(axes, flags, reads, usual);
   const open = axes.filter((axis) => axis.role !== "sequence" || axis.count.kind === "input");
-  const given = new Map(flags.at);
+  const extents = new Map(flags.at);
   const ofRole = (role: Axis["role"]): readonly Axis[] => open.filter((axis) => axis.role === role);
-  const own = [
+  const byRole = [
     ["--batch", flags.batch, ofRole("batch")],
     ["--length", flags.length, ofRole("sequence")],
   ] as const;
-  for (const [name, n] of given) {
+  for (const [name, n] of extents) {
     if (!open.some((axis) => axis.name === name))
       throw new UserError(
         `--at: the model has no axis ${name}`,
         `it has ${open.map((axis) => axis.name).join(", ") || "none"}`,
       );
     // With several input sequences, `--length` is ambiguous and refused.
-    const other = own.find(([, , axes]) => axes.length === 1 && axes[0]!.name === name);
+    const other = byRole.find(([, , axes]) => axes.length === 1 && axes[0]!.name === name);
     if (other)
       throw new UsageError(
         "renamed-option",
@@ -48,7 +48,7 @@ export function chosenExtents(
         `write ${other[0]} ${n}`,
       );
   }
-  for (const [option, extent, axes] of own) {
+  for (const [option, extent, axes] of byRole) {
     if (extent === undefined) continue;
     const [axis, another] = axes;
     if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
@@ -57,18 +57,18 @@ export function chosenExtents(
         `${option}: the model has several sequence axes`,
         `--at ${axes.map((a) => `${a.name}=${extent}`).join(",")}`,
       );
-    given.set(axis.name, extent);
+    extents.set(axis.name, extent);
   }
   return new Map(
     open.map((axis) => {
-      const value = given.get(axis.name) ?? usualExtent(axis, usual);
+      const value = extents.get(axis.name) ?? usualExtent(axis, usual);
       if (value === null)
         throw new UserError(
           `${axis.name} has no bound, so its size must be given`,
           ofRole("sequence").length === 1 && axis.role === "sequence" ? "--length 2048" : `--at ${axis.name}=2048`,
         );
       if (axis.bound !== null && value > axis.bound) {
-        const option = own.find(([, extent, axes]) => extent !== undefined && axes[0] === axis)?.[0];
+        const option = byRole.find(([, extent, axes]) => extent !== undefined && axes[0] === axis)?.[0];
         const asked = option === undefined ? `--at ${axis.name}=${value}` : `${option} ${value}`;
         throw new BeyondBound({ option: asked, axis: axis.name, extent: value, bound: axis.bound, model: "the model" });
       }

@@ -91,11 +91,11 @@ function tellLive(
   live: Pairs,
   { set = {}, live: given = {}, liveSchedule = {} }: RunFlags,
 ): void {
-  const own = Object.keys(live).filter(
+  const defaults = Object.keys(live).filter(
     (name) => ![set, given, liveSchedule].some((pairs) => Object.hasOwn(pairs, name)),
   );
-  if (own.length === 0 || command.name() === "init") return;
-  const values = own.map((name) => `${escapedName(name)} = ${shownLive(manifest, name)}`);
+  if (defaults.length === 0 || command.name() === "init") return;
+  const values = defaults.map((name) => `${escapedName(name)} = ${shownLive(manifest, name)}`);
   const changes = hasOption(command, "live") ? "--live" : hasOption(command, "set") ? "--set" : null;
   say(
     `note: ${values.join(", ")}, as at the end of step ${manifest.step}` +
@@ -122,12 +122,12 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
   if (again.length === 0) return;
   const modelWith = (set: Readonly<Record<string, string>>): Model | null =>
     check(trained.source, { phase: "infer", model: trained.manifest.model, set, read: trained.read }).model;
-  const own = modelWith(trained.set);
+  const known = modelWith(trained.set);
   for (const [name, value] of again) {
     const other = modelWith({ ...trained.set, [name]: value });
     // compilation reports a model with errors
-    if (own === null || other === null || weightsOf(own) === weightsOf(other)) continue;
-    const before = trained.set[name] ?? own.parameters.find((p) => p.name === name)?.value;
+    if (known === null || other === null || weightsOf(known) === weightsOf(other)) continue;
+    const before = trained.set[name] ?? known.parameters.find((p) => p.name === name)?.value;
     throw new UserError(
       `--set ${name}=${value} contradicts ${trained.path}, whose weights have ${name} = ${before ?? "another value"}`,
       "leave it out",
@@ -140,12 +140,12 @@ function expectSameWeights(trained: Trained, given: Pairs): void {
 function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags> {
   const { begun, settings } = manifest;
   if (begun === null) throw misuse(`${path} does not record its training text`, "give one: --data");
-  const held = settings["validation"];
-  const validation = flags.validation ?? (typeof held === "number" && held > 0 ? held : undefined);
+  const fraction = settings["validation"];
+  const validation = flags.validation ?? (typeof fraction === "number" && fraction > 0 ? fraction : undefined);
   const part =
     validation === undefined
       ? ""
-      : `, its last ${percent(validation, 1)}${validation === held ? ", held out in training" : ""}`;
+      : `, its last ${percent(validation, 1)}${validation === fraction ? ", held out in training" : ""}`;
   say(`note: the text is ${begun.data}${part}`);
   return {
     data: begun.data,

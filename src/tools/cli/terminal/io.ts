@@ -65,17 +65,17 @@ function readPiece(piece: Uint8Array): number {
   }
 }
 
-const given = new AsyncLocalStorage<CliIo & { readonly ownInput: boolean }>();
+const streams = new AsyncLocalStorage<CliIo & { readonly ownInput: boolean }>();
 
 /** The streams of the command line running here, else of the process. */
-export const io = (): CliIo => given.getStore() ?? ofProcess;
+export const io = (): CliIo => streams.getStore() ?? ofProcess;
 
 /** Whether standard input is that of the process, which can be read as it comes. */
-export const ownInput = (): boolean => given.getStore()?.ownInput ?? true;
+export const ownInput = (): boolean => streams.getStore()?.ownInput ?? true;
 
 /** Runs `body`, including its asynchronous continuations, with other streams. Several may run at the same time. */
 export const withIo = <T>(other: Partial<CliIo>, body: () => T): T => {
   const all = { ...ofProcess, ...other };
   // Caches standard input, as a command may read a source several times.
-  return given.run({ ...all, stdin: once(all.stdin), ownInput: other.stdin === undefined }, body);
+  return streams.run({ ...all, stdin: once(all.stdin), ownInput: other.stdin === undefined }, body);
 };

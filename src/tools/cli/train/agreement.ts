@@ -23,8 +23,8 @@ export function routesOfTokens({ axes, outputs }: Routed): readonly string[] {
   const rule = (name: string | undefined) => axes.find((a) => a.name === name && a.role === "sequence")?.count;
   return outputs.flatMap((output) => {
     const path = observedRoute(output);
-    const own = rule(output.packing?.axis);
-    const parent = own ? chosenFrom(own) : null;
+    const countRule = rule(output.packing?.axis);
+    const parent = countRule ? chosenFrom(countRule) : null;
     const chosen = parent !== null && rule(parent)?.kind === "input";
     return chosen && path !== null ? [path] : [];
   });

@@ -95,24 +95,24 @@ export const evenly = <T>(list: readonly T[], most: number): readonly T[] =>
 /** Null where the model has no forward pass that gives logits for the objective's tokens. */
 export async function evaluateDeviation(evaluated: EvaluatedRule, title: string): Promise<Deviation | null> {
   const { opened, flags, phase, windows, rows, context, show } = evaluated;
-  const given = { ...flags, phase, enter: "forward" } as const;
-  const own = await compileFile(opened, given, { show });
-  const whole = await compileFile(opened, { ...given, weightsAs: "f32" }, { show });
-  const logits = logitsOf(own.program);
+  const forwardFlags = { ...flags, phase, enter: "forward" } as const;
+  const stored = await compileFile(opened, forwardFlags, { show });
+  const whole = await compileFile(opened, { ...forwardFlags, weightsAs: "f32" }, { show });
+  const logits = logitsOf(stored.program);
   if (logits === null) return null;
   const atOnce = Math.max(1, Math.min(rows, Math.floor(MOST_LOGITS / (4 * context * logits.vocabulary))));
   return onDevice(jobOf(evaluated, whole, windows, atOnce), flags.device ?? null, ({ session }) =>
-    onDevice(jobOf(evaluated, own, windows, atOnce), flags.device ?? null, (loaded) =>
+    onDevice(jobOf(evaluated, stored, windows, atOnce), flags.device ?? null, (loaded) =>
       deviationOf(
         { whole: session, own: loaded.session },
         {
           logits: logits.name,
-          routes: pathsOfRoutes(own.program.outputs),
-          entries: pathsOfEntries(own.program.outputs),
+          routes: pathsOfRoutes(stored.program.outputs),
+          entries: pathsOfEntries(stored.program.outputs),
         },
         batchesIn(evaluated, windows, atOnce),
         {
-          inputs: new Set(own.program.inputs.map((i) => i.name)),
+          inputs: new Set(stored.program.inputs.map((i) => i.name)),
           onBatch: reading(evaluated, title, windows),
         },
       ),

@@ -46,7 +46,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   );
   const { weights } = starting;
   if (starting.note !== null) say(`note: ${starting.note}`);
-  const started = { given: resume !== null || weights !== null };
+  const loading = { given: resume !== null || weights !== null };
   const progress = new Progress();
   const shown = new TrainProgress();
   const stop = new AbortController();
@@ -80,7 +80,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
         checkAgainst(settings, model);
         ({ precision } = settings);
         const told = {
-          onProgress: (done: Preparation) => showPreparation(done, progress, started),
+          onProgress: (done: Preparation) => showPreparation(done, progress, loading),
           onNote: (note: string) => say(`note: ${note}`),
         };
         const from = {
@@ -95,7 +95,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
       },
       initialValues: starting.value,
       signal: stop.signal,
-      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, started),
+      onProgress: (_stage, done, total) => showPreparation({ kind: "text", done, total }, progress, loading),
     });
     for await (const event of events) {
       progress.clear();
@@ -216,11 +216,11 @@ function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Be
       before === null ? null : "give the text with --data: an earlier modc wrote the checkpoint without it",
     );
   const tokenizer = opened?.tokenizer ?? flags.tokenizer ?? begun?.tokenizer ?? null;
-  for (const [option, path, own] of [
+  for (const [option, path, flag] of [
     ["--data", data, flags.data],
     ["--tokenizer", typeof tokenizer === "string" ? tokenizer : null, flags.tokenizer],
   ] as const)
-    if (own === undefined && path !== null && isAbsolute(path) && !existsSync(path))
+    if (flag === undefined && path !== null && isAbsolute(path) && !existsSync(path))
       throw new UserError(`${path}, which the run started with, is missing`, `give its present path: ${option}`);
   const field = flags.field ?? begun?.field ?? null;
   return {
@@ -238,11 +238,12 @@ function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Be
 
 /** The source stored in the checkpoint, under its original paths. */
 function keptText({ sources }: Before): ModelText {
-  const [own, ...imported] = sources;
-  if (!own) throw new UserError("the checkpoint does not contain the source of its model", "give the model's file");
+  const [modelSource, ...imported] = sources;
+  if (!modelSource)
+    throw new UserError("the checkpoint does not contain the source of its model", "give the model's file");
   const texts = new Map(imported.map(({ path, text }) => [path, text]));
   return {
-    source: { file: own.path, text: own.text },
+    source: { file: modelSource.path, text: modelSource.text },
     read: (path) => texts.get(path) ?? texts.get(`./${path}`) ?? null,
   };
 }

@@ -61,10 +61,10 @@ export const binary = <const F extends string>(flags: F, description: string, ki
 export const beside = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
   notPrinted(new OutputOption(flags, description, kind), "standard output has the command's own report");
 
-function notPrinted<const F extends string>(made: OutputOption<F>, why: string) {
-  return made.argParser((path) => {
+function notPrinted<const F extends string>(output: OutputOption<F>, why: string) {
+  return output.argParser((path) => {
     if (path !== "-") return path;
-    throw misuse(`${made.long} - would go to standard output: ${why}`, "name a file");
+    throw misuse(`${output.long} - would go to standard output: ${why}`, "name a file");
   });
 }
 
@@ -74,8 +74,8 @@ export function valued<const F extends string, T>(
   description: string,
   read: (option: string, text: string, before: T | undefined) => T,
 ) {
-  const made = option(flags, description);
-  return made.argParser<T>((text, before: T | undefined) => read(made.long!, text, before));
+  const parsed = option(flags, description);
+  return parsed.argParser<T>((text, before: T | undefined) => read(parsed.long!, text, before));
 }
 
 /** A whole number. */
@@ -252,19 +252,19 @@ export const inputs = [
 
 // --- how a run trains
 function settingOption({ flag, doc, usually, kind, choices, ...range }: TrainOption) {
-  const made = option(flag, `${doc} (default ${usually})`).helpGroup("How it trains:");
-  if (choices) return made.choices(choices.map(String));
-  if (kind === "flag") return made;
+  const setting = option(flag, `${doc} (default ${usually})`).helpGroup("How it trains:");
+  if (choices) return setting.choices(choices.map(String));
+  if (kind === "flag") return setting;
   if (kind === "text")
-    return made.argParser((text) => {
+    return setting.argParser((text) => {
       // An empty shell variable would mean the default, for `--only` every weight.
-      if (text.trim() === "") throw misuse(`${made.long} is empty`, "leave it out for the default");
+      if (text.trim() === "") throw misuse(`${setting.long} is empty`, "leave it out for the default");
       return text;
     });
-  return made.argParser((text) => {
-    const value = kind === "bytes" ? bytesOf(made.long!, text) : parseRatio(text.trim());
+  return setting.argParser((text) => {
+    const value = kind === "bytes" ? bytesOf(setting.long!, text) : parseRatio(text.trim());
     const fault = faultOf(range, value);
-    if (fault !== null) throw misuse(`${made.long} ${JSON.stringify(text)}: ${fault}`);
+    if (fault !== null) throw misuse(`${setting.long} ${JSON.stringify(text)}: ${fault}`);
     return value;
   });
 }
@@ -277,10 +277,10 @@ export const settings: readonly AnyOption[] = SETTINGS.map(([, made]) => made);
 
 /** The settings among the flags. */
 export function settingsIn(flags: object): Partial<TrainSettings> {
-  const given = flags as Readonly<Record<string, unknown>>; // each has the type of its parser's result
+  const values = flags as Readonly<Record<string, unknown>>; // each has the type of its parser's result
   return Object.fromEntries(
-    SETTINGS.flatMap(([name, made]) => {
-      const value = given[made.attributeName()];
+    SETTINGS.flatMap(([name, read]) => {
+      const value = values[read.attributeName()];
       return value === undefined ? [] : [[name, value]];
     }),
   );

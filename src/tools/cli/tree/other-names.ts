@@ -154,8 +154,8 @@ const quoted = (value: string): string => (/^[\w./:@%+=-]+$/.test(value) ? value
 /** The options among the words, without values; what follows `--` is an argument. */
 function optionsIn(words: readonly string[]): readonly string[] {
   const end = words.indexOf("--");
-  const own = end < 0 ? words : words.slice(0, end);
-  return own.flatMap((word) => (/^--?[a-z]/i.test(word) ? [word.replace(/=.*/s, "")] : []));
+  const options = end < 0 ? words : words.slice(0, end);
+  return options.flatMap((word) => (/^--?[a-z]/i.test(word) ? [word.replace(/=.*/s, "")] : []));
 }
 
 /** The value of an option: after `=`, or the next word. */

@@ -49,21 +49,21 @@ const NAMES_FILES = new Set(["file", "files", "what"]);
 
 /** Throws UsageError for an option that is given and has no effect. `why` says under which condition. */
 export function expectNone<F extends object>(flags: F, names: readonly (keyof F & string)[], why: string): void {
-  const given = names.find((name) => flags[name] !== undefined);
-  if (given === undefined) return;
-  const option = given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const unused = names.find((name) => flags[name] !== undefined);
+  if (unused === undefined) return;
+  const option = unused.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   throw new UsageError("no-effect", `--${option} has no effect ${why}`, `leave out --${option}`);
 }
 
 /** The path that an option or an argument names. Throws UsageError for an empty path. */
 export function expectNamed(command: CommandUnknownOpts): void {
-  const given: readonly (readonly [string, unknown])[] = [
+  const paths: readonly (readonly [string, unknown])[] = [
     ...command.registeredArguments.map((a, i) => [`<${a.name()}>`, command.processedArgs[i]] as const),
     ...command.options.flatMap((o) =>
       /<(?:path|folder|what)>/.test(o.flags) ? [[o.long!, command.opts()[o.attributeName()]] as const] : [],
     ),
   ];
-  const empty = given.find(([, value]) => value === "" || (Array.isArray(value) && value.includes("")));
+  const empty = paths.find(([, value]) => value === "" || (Array.isArray(value) && value.includes("")));
   if (empty) throw new UsageError("empty-name", `${empty[0]} is empty: give a name`, null);
 }
 
@@ -87,11 +87,11 @@ export function expectOneReader(command: CommandUnknownOpts): void {
       `standard input can be read only once, but ${first!} and ${second} both read it`,
       "read one from a file",
     );
-  const apart = ["weights", "tokenizer"].find((name) => asks(command.opts()[name]));
-  if (apart !== undefined)
+  const unseekable = ["weights", "tokenizer"].find((name) => asks(command.opts()[name]));
+  if (unseekable !== undefined)
     throw new UsageError(
       "stdin-unseekable",
-      `--${apart} - cannot be read from standard input`,
+      `--${unseekable} - cannot be read from standard input`,
       "give a file: it is read in several places, or together with other files",
     );
 }

@@ -52,14 +52,14 @@ function fieldsOf({ arguments: all, live, called }: Configuration): readonly Fie
     text: JSON.stringify(value),
     note,
   });
-  const own = all.map(({ name, value, note }): Field => {
+  const fields = all.map(({ name, value, note }): Field => {
     const [, num, den] = /^Fraction\((-?\d+), (\d+)\)$/.exec(value) ?? [];
     if (num !== undefined) return share(called.argument(name), shareOf(BigInt(num), BigInt(den!)), note ?? "");
     const type = /^-?\d+$/.test(value) ? "int" : "float";
     return { name: called.argument(name), type, value: Number(value), text: value, note: note ?? "" };
   });
   return [
-    ...own,
+    ...fields,
     ...live.map(({ name, default: { num, den } }) =>
       share(called.live(name), shareOf(num, den), "live: it may be set between calls"),
     ),
@@ -76,8 +76,8 @@ export function configurationText(configuration: Configuration): string {
   const { names, model, file, facts, called } = configuration;
   const fields = fieldsOf(configuration);
   const mapped = facts.flatMap(({ name, argument }) => {
-    const own = argument === null ? name : called.argument(argument);
-    return own === name ? [] : [`"${name}": "${own}"`];
+    const attribute = argument === null ? name : called.argument(argument);
+    return attribute === name ? [] : [`"${name}": "${attribute}"`];
   });
   const fixed = facts.filter(({ argument }) => argument === null);
   const lines = [

@@ -62,13 +62,13 @@ function filesOf(
     const variants = withLabels(all).models.map((one) => variantOf(one, notes));
     return { variants, notes, needs: needsOf(variants), stacks: new Stacks(variants) };
   };
-  const own = optionsOf(models);
-  const stacked = model.weights.find(({ path }) => own.stacks.of(path) !== null);
+  const exportOptions = optionsOf(models);
+  const stacked = model.weights.find(({ path }) => exportOptions.stacks.of(path) !== null);
   if (stacked) refuse(`a mixture of experts (in ${stacked.path})`);
-  const moved = own.variants.flatMap(({ updates }) => [...updates.keys()])[0];
+  const moved = exportOptions.variants.flatMap(({ updates }) => [...updates.keys()])[0];
   if (moved !== undefined) refuse(`a state that training moves (${moved})`);
   const relatives = family();
-  const parts = partsOf(own, () => relatives.map(optionsOf));
+  const parts = partsOf(exportOptions, () => relatives.map(optionsOf));
   const names = namesOf(model.name);
   const facts = (known: ReadonlySet<string>): readonly Fact[] => {
     const fact = (name: string, value: number | null, argument: string | null): readonly Fact[] =>
@@ -82,7 +82,7 @@ function filesOf(
       ),
     ];
   };
-  const { text, ...written } = modelingText({ names, parts, variants: own.variants, notes, noLabels, facts });
+  const { text, ...written } = modelingText({ names, parts, variants: exportOptions.variants, notes, noLabels, facts });
   const configuration: Configuration = {
     names,
     model: model.name,

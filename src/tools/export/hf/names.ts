@@ -70,10 +70,10 @@ export function configNames(all: readonly string[], live: readonly string[], fac
   const names = new Map<string, string>();
   // Arguments that keep their names are named first.
   for (const one of [...wanted.filter(isFree), ...wanted.filter((one) => !isFree(one))]) {
-    let own = isFree(one) ? one.name : `${one.name}_`;
-    while (used.has(own) && !one.isFact) own += "_";
-    used.add(own);
-    names.set(one.key, own);
+    let name = isFree(one) ? one.name : `${one.name}_`;
+    while (used.has(name) && !one.isFact) name += "_";
+    used.add(name);
+    names.set(one.key, name);
   }
   return { argument: (name) => names.get(`argument ${name}`)!, live: (name) => names.get(`live ${name}`)! };
 }

@@ -71,9 +71,9 @@ const rowsOf = ({ axes }: Scope, x: Value): string =>
 /** The keys of the current run; with caches, preceded by the keys of earlier runs. */
 function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
   const cx = whole ?? here;
-  const own = ownKeys(cx, value);
-  if (cx.caches !== null) return cx.caches.appended(cx, value, own);
-  return { ...own, positions: cx.axes.positions(own.axis), exists: cx.axes.exists(own.axis) };
+  const ownRows = ownKeys(cx, value);
+  if (cx.caches !== null) return cx.caches.appended(cx, value, ownRows);
+  return { ...ownRows, positions: cx.axes.positions(ownRows.axis), exists: cx.axes.exists(ownRows.axis) };
 }
 
 /** If the key weights are a route's mask (1 on the route, 0 elsewhere), only the route's keys are gathered. */
@@ -151,12 +151,12 @@ function sharesOf(cx: Scope, value: Attending, heads: Heads, given: Keys): Share
 
 function attention(cx: Scope, value: Value<"attention">): Name {
   const heads = new Heads(cx, value);
-  const given = keysOf(cx, value);
-  invariant(given.values !== null, "attention has values");
-  const { shares, some } = sharesOf(cx, value, heads, given);
-  let made = cx.at.matmul(shares, heads.ofKeys(given.values, value.inputs[2]!));
-  if (some !== null) made = cx.at.where(some, made, cx.graph.float(0));
-  return heads.together(made, value.type.shape, 2);
+  const keys = keysOf(cx, value);
+  invariant(keys.values !== null, "attention has values");
+  const { shares, some } = sharesOf(cx, value, heads, keys);
+  let result = cx.at.matmul(shares, heads.ofKeys(keys.values, value.inputs[2]!));
+  if (some !== null) result = cx.at.where(some, result, cx.graph.float(0));
+  return heads.together(result, value.type.shape, 2);
 }
 
 /** The attention that each key receives, summed over all queries. */
@@ -166,9 +166,9 @@ function received(cx: Scope, value: Value<"received">): Name {
   const { shares, some } = sharesOf(cx, value, heads, keysOf(cx, value));
   const exists = cx.axes.exists(rowsOf(cx, value.inputs[0]!));
   const { rank } = heads;
-  let own = some === null ? shares : at.where(some, shares, graph.float(0));
-  if (exists !== null) own = at.where(at.beside(exists, rank - 2, rank), own, graph.float(0));
-  return heads.together(at.reduce("Sum", own, [rank - 2], false), value.type.shape, 1);
+  let existingShares = some === null ? shares : at.where(some, shares, graph.float(0));
+  if (exists !== null) existingShares = at.where(at.beside(exists, rank - 2, rank), existingShares, graph.float(0));
+  return heads.together(at.reduce("Sum", existingShares, [rank - 2], false), value.type.shape, 1);
 }
 
 export const attentionEmitters = { attention, received };

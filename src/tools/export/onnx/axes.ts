@@ -199,9 +199,9 @@ export class AxisTable {
     const { at } = this;
     const n = this.counts(parent);
     const zero = at.graph.ints(0);
-    const own = new Sizes(at, (atom) => (atom.kind === "live" ? this.live(atom.name) : { num: n, den: 1n }));
+    const sizes = new Sizes(at, (atom) => (atom.kind === "live" ? this.live(atom.name) : { num: n, den: 1n }));
     const place = (size: Size): Name => {
-      const v = own.whole(size);
+      const v = sizes.whole(size);
       const counted = at.where(at.less(v, zero), at.add(v, n), v);
       return at.max(at.min(counted, n), zero);
     };

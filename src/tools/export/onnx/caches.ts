@@ -89,15 +89,15 @@ export class Caches implements KeyCache {
     const batch = axes.rows(this.batch).length;
     const rows = graph.node("Expand", [own, at.concat([batch, length], 0)]);
     const path = this.#pathOf(cx, axis);
-    const made = this.#grow(cx, rows, {
+    const grown = this.#grow(cx, rows, {
       name: `${path === "" ? "" : `${path}.`}positions`,
       element: "i64",
       shape: [this.batch, this.#rowsOf(cx, axis)],
       dim: 1,
       doc: `positions of the rows ${path === "" ? "of all tokens" : `that ${path} took`}; -1 where there is none`,
     });
-    this.#positionsOf.set(axis, made);
-    return made;
+    this.#positionsOf.set(axis, grown);
+    return grown;
   }
 
   /** Caches a tensor with the type of a value, except for the axis that grows. */

@@ -11,7 +11,7 @@ const node =
   (op: string): Emit =>
   ({ graph }, inputs) =>
     graph.node(op, inputs);
-const whole =
+const wrappedNode =
   (op: string): Emit =>
   (cx, inputs, dtype) =>
     wrapped(cx, cx.graph.node(op, inputs), dtype);
@@ -46,14 +46,14 @@ const divide: Emit = (cx, [a, b], dtype) => {
 };
 
 const POINTWISE: Readonly<Record<PointwiseName, Emit>> = {
-  add: whole("Add"),
-  sub: whole("Sub"),
-  mul: whole("Mul"),
+  add: wrappedNode("Add"),
+  sub: wrappedNode("Sub"),
+  mul: wrappedNode("Mul"),
   div: divide,
   pow: node("Pow"),
   min: node("Min"),
   max: node("Max"),
-  neg: whole("Neg"),
+  neg: wrappedNode("Neg"),
   exp: node("Exp"),
   log: node("Log"),
   sqrt: node("Sqrt"),
@@ -109,8 +109,8 @@ export function converted(cx: Scope, x: Name, from: DType, to: DType): Name {
   const low = to === "u32" ? 0n : -(2n ** 31n);
   if (!isFloat(from)) return from === "bool" ? at.cast(x, "i64") : wrapped(cx, x, to);
   const number = at.where(graph.node("IsNaN", [x]), graph.float(0), x);
-  const held = at.min(at.max(number, graph.float(-(2 ** 33))), graph.float(2 ** 33));
-  return at.min(at.max(at.cast(held, "i64"), graph.int(low)), graph.int(LARGEST[to]));
+  const bounded = at.min(at.max(number, graph.float(-(2 ** 33))), graph.float(2 ** 33));
+  return at.min(at.max(at.cast(bounded, "i64"), graph.int(low)), graph.int(LARGEST[to]));
 }
 
 function length(cx: Scope, value: Value<"length">): Name {
@@ -121,8 +121,8 @@ function length(cx: Scope, value: Value<"length">): Name {
     ? sizes.float(value.attrs.size)
     : converted(cx, sizes.whole(value.attrs.size), "i32", dtype);
   if (shape.length === 0) return at.squeeze(size, 0);
-  const own = at.reshape(size, -1, ...shape.slice(1).map(() => 1));
-  return cx.graph.node("Expand", [own, axes.dims(shape)]);
+  const column = at.reshape(size, -1, ...shape.slice(1).map(() => 1));
+  return cx.graph.node("Expand", [column, axes.dims(shape)]);
 }
 
 function live({ at, ...cx }: Scope, value: Value<"live">): Name {
@@ -133,8 +133,8 @@ function live({ at, ...cx }: Scope, value: Value<"live">): Name {
 
 /** Row or class numbers in padding are replaced by 0. A negative u32 input wraps to a value beyond every table. */
 function input(cx: Scope, { attrs: { name }, type }: Value<"input">): Name {
-  const given = cx.input(name);
-  return cx.isIndex(name) ? existing(cx, type, type.dtype === "u32" ? wrapped(cx, given, "u32") : given) : given;
+  const x = cx.input(name);
+  return cx.isIndex(name) ? existing(cx, type, type.dtype === "u32" ? wrapped(cx, x, "u32") : x) : x;
 }
 
 export const elementwiseEmitters = {

@@ -6,7 +6,7 @@ import { reachable } from "../../../language/check/model/model-values.js";
 import { axisSize } from "../../../ground/size/size.js";
 import { attentionEmitters } from "./attention.js";
 import { elementwiseEmitters } from "./elementwise.js";
-import { entryEmitters, isInParts, sortedAxes, sortedEmitters, unsorted } from "./entries.js";
+import { entryEmitters, isPerExpert, sortedAxes, sortedEmitters, unsorted } from "./entries.js";
 import type { Name } from "./graph.js";
 import { reduceEmitters } from "./reduce.js";
 import { routeEmitters } from "./routes.js";
@@ -29,8 +29,8 @@ const emitters: Emitters = {
 function emitValue(cx: Scope, value: Value): Name {
   cx.graph.path = value.path;
   // `emitters[value.op]` accepts exactly this kind of value.
-  const made = (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
-  return value.type.dtype === "f16" ? rounded(cx, made) : made;
+  const emitted = (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
+  return value.type.dtype === "f16" ? rounded(cx, emitted) : emitted;
 }
 
 /** f16 values are computed in 32 bits and rounded when stored. */
@@ -63,7 +63,7 @@ export function emitValues(base: Omit<Scope, "get">, { whole, last }: Wanted): E
   const rows = new Map<Value, Name>();
   const ofLast = last === null ? null : lastScope(scope, last.axis, rows, names);
   for (const value of values) {
-    if (isInParts(scope, value, sorted)) continue;
+    if (isPerExpert(scope, value, sorted)) continue;
     if (needed.whole.has(value)) names.set(value, emitValue(scope, value));
     if (ofLast === null || !needed.last.has(value)) continue;
     rows.set(value, needed.whole.has(value) ? lastOf(scope, value, last!.axis) : emitValue(ofLast(), value));
@@ -84,9 +84,9 @@ function lastScope(
   lasts: ReadonlyMap<Value, Name>,
   names: ReadonlyMap<Value, Name>,
 ): () => Scope {
-  let made: Scope | null = null;
+  let lastScope: Scope | null = null;
   return () => {
-    if (made) return made;
+    if (lastScope) return lastScope;
     const { at, axes, graph } = scope;
     const { counts, length } = axes.rows(axis);
     const positions = axes.positions(axis); // [B or 1, T]
@@ -95,8 +95,13 @@ function lastScope(
         ? at.slice(positions, graph.ints(-1), null, 1)
         : graph.node("GatherElements", [ofAll(scope, positions, axis), lastIndex(scope, axis, counts)], { axis: 1 });
     const rows = at.min(length, graph.ints(1));
-    const own = axes.within(new Map([[axis, { length: rows, counts: null, positions: last }]]));
-    return (made = { ...scope, axes: own, whole: scope, get: (value) => lasts.get(value) ?? found(names, value) });
+    const rowAxes = axes.within(new Map([[axis, { length: rows, counts: null, positions: last }]]));
+    return (lastScope = {
+      ...scope,
+      axes: rowAxes,
+      whole: scope,
+      get: (value) => lasts.get(value) ?? found(names, value),
+    });
   };
 }
 
@@ -149,8 +154,8 @@ function neededOf(
   const last = new Set<Value>();
   const isAlong = (value: Value): boolean =>
     value.type.shape.some((size) => {
-      const own = cx.axes.sequenceOf(size);
-      return own === axis || (own !== null && sorted.has(own));
+      const rowAxis = cx.axes.sequenceOf(size);
+      return rowAxis === axis || (rowAxis !== null && sorted.has(rowAxis));
     });
   const need = (value: Value, asRow: boolean): void => void (asRow && isAlong(value) ? last : whole).add(value);
   for (const root of roots) need(root, true);

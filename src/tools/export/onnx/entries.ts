@@ -93,8 +93,11 @@ function takeEntries(cx: Scope, value: Value<"take_entries">): Name {
 function putEntries(cx: Scope, value: Value<"put_entries">): Name {
   const [x, choice, y] = value.inputs;
   const exists = existing(cx, choice!);
-  const own = exists === null ? cx.get(y!) : kept(cx, exists, cx.get(y!), y!.type.dtype);
-  return cx.graph.node("ScatterElements", [cx.get(x!), entryIndex(cx, choice!), own], { axis: -1, reduction: "add" });
+  const update = exists === null ? cx.get(y!) : kept(cx, exists, cx.get(y!), y!.type.dtype);
+  return cx.graph.node("ScatterElements", [cx.get(x!), entryIndex(cx, choice!), update], {
+    axis: -1,
+    reduction: "add",
+  });
 }
 
 /**
@@ -103,9 +106,9 @@ function putEntries(cx: Scope, value: Value<"put_entries">): Name {
  */
 function isEntry(cx: Scope, choice: Value, route: Value, entry: number, dim: number, rank: number): Name {
   const { at, graph } = cx;
-  const own = at.equal(at.rows(cx.get(choice), cx.get(route)), graph.int(entry));
+  const matches = at.equal(at.rows(cx.get(choice), cx.get(route)), graph.int(entry));
   const ones = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim && i !== dim + 1);
-  return ones.length === 0 ? own : at.unsqueeze(own, ...ones);
+  return ones.length === 0 ? matches : at.unsqueeze(matches, ...ones);
 }
 
 /** Gathers each token's row for this one entry, as a sum in which all other rows are zero. */
@@ -118,8 +121,8 @@ function takeEntry(cx: Scope, value: Value<"take_entry">): Name {
   const isTruth = elementOf(value.type.dtype) === "bool";
   const numbers = isTruth ? at.cast(rows, "i64") : rows;
   const zero = isTruth ? cx.graph.int(0) : scalar(cx, 0, value.type.dtype);
-  const own = at.where(isEntry(cx, choice!, route!, entry, dim, rank), numbers, zero);
-  const one = at.reduce("Sum", own, [dim + 1], false);
+  const entryRows = at.where(isEntry(cx, choice!, route!, entry, dim, rank), numbers, zero);
+  const one = at.reduce("Sum", entryRows, [dim + 1], false);
   return isTruth ? at.cast(one, "bool") : one;
 }
 
@@ -138,11 +141,11 @@ function joinEntries(cx: Scope, value: Value<"join_entries">): Name {
   for (let e = 0; 2 * e < parts.length; e++) {
     const [route, y] = [parts[2 * e]!, parts[2 * e + 1]!];
     const axis = routeAxis(route);
-    let own = isEntry(cx, choice!, route, e, dim, shape.length);
+    let atSlot = isEntry(cx, choice!, route, e, dim, shape.length);
     const exists = axes.exists(axis);
-    if (exists !== null) own = at.and(own, at.beside(exists, dim, shape.length));
-    const made = isTruth ? at.cast(cx.get(y), "i64") : cx.get(y);
-    const placed = at.where(own, at.unsqueeze(made, dim + 1), zero); // [B, …, K, k, …]
+    if (exists !== null) atSlot = at.and(atSlot, at.beside(exists, dim, shape.length));
+    const numbers = isTruth ? at.cast(cx.get(y), "i64") : cx.get(y);
+    const placed = at.where(atSlot, at.unsqueeze(numbers, dim + 1), zero); // [B, …, K, k, …]
     const [rows] = forward(cx, placed, shape.length, dim);
     joined = at.addRows(joined, cx.get(route), rows);
   }
@@ -193,7 +196,7 @@ const isOfExperts = (value: Value): boolean =>
   value.op === "expert_weight" || (value.op === "permute" && isOfExperts(value.inputs[0]!));
 
 /** Whether each expert computes this value separately. */
-export const isInParts = ({ axes }: Pick<Scope, "axes">, value: Value, sorted: ReadonlySet<string>): boolean => {
+export const isPerExpert = ({ axes }: Pick<Scope, "axes">, value: Value, sorted: ReadonlySet<string>): boolean => {
   const axis = axes.sequenceOf(value.type.shape[1]);
   return isOfExperts(value) || (axis !== null && sorted.has(axis) && value.op !== "unsort_entries");
 };
@@ -229,8 +232,8 @@ function scopeOf(cx: Scope, value: Value<"unsort_entries">, member: number, plac
     ]),
   );
   const memo = new Map<Value, Name>();
-  const own = new Set([axis]);
-  const made = (v: Value): Name => {
+  const axesOfPart = new Set([axis]);
+  const computed = (v: Value): Name => {
     if (v.op === "expert_weight") return cx.get(v.inputs[member]!);
     if (v.op === "sort_rows") return gathered(flat(cx, v.inputs[0]!, 2), at.div(place, graph.ints(entries)));
     if (v.op === "sort_entries") return gathered(flat(cx, v.inputs[0]!, 3), place);
@@ -238,9 +241,9 @@ function scopeOf(cx: Scope, value: Value<"unsort_entries">, member: number, plac
   };
   const gathered = (x: Name, index: Name): Name => at.unsqueeze(graph.node("Gather", [x, index], { axis: 0 }), 0);
   const get = (v: Value): Name => {
-    if (!isInParts(cx, v, own)) return cx.get(v);
+    if (!isPerExpert(cx, v, axesOfPart)) return cx.get(v);
     let name = memo.get(v);
-    if (name === undefined) memo.set(v, (name = made(v)));
+    if (name === undefined) memo.set(v, (name = computed(v)));
     return name;
   };
   const scope: Scope = { ...cx, axes, get };
@@ -250,15 +253,15 @@ function scopeOf(cx: Scope, value: Value<"unsort_entries">, member: number, plac
 /** The rows of all members, scattered to their entries' slots; zeros for entries of other experts. */
 export function unsorted(cx: Scope, value: Value<"unsort_entries">, emit: EmitValue): Name {
   const { at, axes, graph } = cx;
-  const [made, choice] = value.inputs;
+  const [results, choice] = value.inputs;
   const { dtype, shape } = value.type;
-  invariant(made && choice, "entries are unsorted by their choice");
+  invariant(results && choice, "entries are unsorted by their choice");
   const experts = flatChoice(cx, choice);
   const members = value.attrs.members.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
   const places = members.map((entry) => at.squeeze(graph.node("NonZero", [at.equal(experts, graph.int(entry))]), 0));
   const rows = places.map((place, member) => {
     const path = graph.path;
-    const part = scopeOf(cx, value, member, place, emit).get(made);
+    const part = scopeOf(cx, value, member, place, emit).get(results);
     graph.path = path;
     return at.squeeze(part, 0);
   });

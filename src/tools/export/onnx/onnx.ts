@@ -49,8 +49,9 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   const batch = model.axes.find(({ role }) => role === "batch")?.name ?? null;
   if (options.lengths) defineLengths(model, axes, batch);
   const caches = root === null || batch === null ? null : new Caches(model, batch);
-  const before = caches?.begin({ graph }) ?? null;
-  if (root !== null && before !== null) axes.define(root, { ...axes.rows(root), start: at.unsqueeze(before, 1) });
+  const cachedLength = caches?.begin({ graph }) ?? null;
+  if (root !== null && cachedLength !== null)
+    axes.define(root, { ...axes.rows(root), start: at.unsqueeze(cachedLength, 1) });
 
   const results = resultsOf(model, options);
   const names = results.flatMap((result) => result.names);
@@ -62,8 +63,8 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   const weights = weightsOf(model, graph, at, options.floats);
   const shown = results.map(({ value }) => value);
   const ranges = inputRanges(reachable(shown));
-  const given = { input: (name: string) => name, isIndex: (name: string) => ranges.has(name) };
-  const base: Omit<Scope, "get"> = { model, graph, at, axes, caches, weight: weights, ...given, live };
+  const inputs = { input: (name: string) => name, isIndex: (name: string) => ranges.has(name) };
+  const base: Omit<Scope, "get"> = { model, graph, at, axes, caches, weight: weights, ...inputs, live };
   const emitted = emitValues(
     base,
     root === null
@@ -74,8 +75,8 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
         },
   );
   graph.path = "";
-  for (const result of results) giveResult(emitted, result, root);
-  if (caches && root !== null && before !== null) caches.end(emitted.scope, root, before);
+  for (const result of results) emitResult(emitted, result, root);
+  if (caches && root !== null && cachedLength !== null) caches.end(emitted.scope, root, cachedLength);
   graph.prune();
   return { model, graph, caches: caches?.tensors ?? [] };
 }
@@ -101,10 +102,10 @@ function defineLengths(model: Model, axes: AxisTable, batch: string | null): voi
   if (other) return refuse("lengths of a model with several sequence axes", "");
   if (!root || batch === null) return refuse("lengths of a model without sequences", "");
   const doc = "number of tokens of each sequence; later entries are not read";
-  const given = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
+  const lengths = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
   const rows = axes.rows(root.name);
   // Each sequence has its own count, clamped to the available tokens.
-  const own = at.reshapeTo(given, axes.rows(batch).length);
+  const own = at.reshapeTo(lengths, axes.rows(batch).length);
   axes.define(root.name, { ...rows, counts: at.min(at.max(own, graph.ints(0)), rows.length) });
 }
 
@@ -138,8 +139,8 @@ function weightsOf(
       const weight = byPath.get(path)!; // the checker has found the weight
       const stored: Stored = weight.dtype === "f32" && weight.kind === "weight" ? (floats ?? "f32") : weight.dtype;
       const element = elementOf(weight.dtype);
-      const held = graph.weight(weight, stored);
-      known.set(path, (name = stored === element ? held : at.cast(held, element)));
+      const tensor = graph.weight(weight, stored);
+      known.set(path, (name = stored === element ? tensor : at.cast(tensor, element)));
     }
     return name;
   };
@@ -153,21 +154,21 @@ interface Result {
 }
 
 function resultsOf(model: Model, { observe = false }: OnnxOptions): readonly Result[] {
-  const own =
+  const results =
     model.entry === "objective"
       ? model.losses.map(({ path, value }): Result => ({ names: [`loss.${path}`], value, observed: false }))
       : model.outputs.map(({ name, value }): Result => ({ names: [name], value, observed: false }));
-  if (!observe) return own;
+  if (!observe) return results;
   const observed = model.observes.map(({ path, value }): Result => {
     const names = isChoice(value) || isOfEntries(value) ? [`${path}.index`, `${path}.count`] : [path];
     return { names, value, observed: true };
   });
-  return [...own, ...observed];
+  return [...results, ...observed];
 }
 
 const isOfEntries = ({ op }: Value): boolean => op === "top_entries" || op === "those_entries";
 
-function giveResult({ scope, whole, last }: Emitted, { names, value, observed }: Result, root: string | null): void {
+function emitResult({ scope, whole, last }: Emitted, { names, value, observed }: Result, root: string | null): void {
   const { graph } = scope;
   const { dtype, shape } = value.type;
   const give = (name: string, from: Name, like: readonly (number | string)[]): void =>

@@ -18,12 +18,12 @@ const highest = (cx: Scope, dtype: DType): Name =>
 function existing(cx: Scope, x: Value, dims: readonly number[], others: readonly Value[] = []): Name | null {
   const { at, axes } = cx;
   const { shape } = x.type;
-  const own = dims.flatMap((dim) => {
+  const masks = dims.flatMap((dim) => {
     const axis = axes.sequenceOf(shape[dim]);
     const exists = axis === null ? null : axes.exists(axis);
     return exists === null ? [] : [at.beside(exists, dim, shape.length)];
   });
-  return [...own, ...others.map(cx.get)].reduce<Name | null>((a, b) => (a === null ? b : at.and(a, b)), null);
+  return [...masks, ...others.map(cx.get)].reduce<Name | null>((a, b) => (a === null ? b : at.and(a, b)), null);
 }
 
 const masked = ({ at }: Scope, x: Name, exists: Name | null, fill: Name): Name =>
@@ -126,10 +126,10 @@ function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
   const classes = shape.at(-1)!;
   if (typeof classes !== "number") return refuse("a loss over classes along an axis", value.path);
   const label = broadcast(cx, cx.get(targets!), targets!.type.shape, shape.slice(0, -1));
-  const own = at.max(label, graph.int(0));
-  const held = isGiven(cx, targets) ? own : at.min(own, graph.int(classes - 1));
+  const clamped = at.max(label, graph.int(0));
+  const inRange = isGiven(cx, targets) ? clamped : at.min(clamped, graph.int(classes - 1));
   const logs = graph.node("LogSoftmax", [cx.get(logits!)], { axis: -1 });
-  const log = graph.node("GatherElements", [logs, at.unsqueeze(held, shape.length - 1)], { axis: -1 });
+  const log = graph.node("GatherElements", [logs, at.unsqueeze(inRange, shape.length - 1)], { axis: -1 });
   const each = graph.node("Neg", [at.squeeze(log, shape.length - 1)]);
   const counted = targets!.type.dtype === "i32" ? graph.node("GreaterOrEqual", [label, graph.int(0)]) : null;
   const like = { ...logits!, type: { dtype: "f32" as const, shape: shape.slice(0, -1) } };

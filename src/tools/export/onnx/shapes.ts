@@ -115,9 +115,9 @@ function join(cx: Scope, value: Value<"join">): Name {
   const { counts, length } = axes.rows(axis);
   if (counts === null) return joined;
   const exist = value.inputs.map((part) => {
-    const own = axes.sequenceOf(part.type.shape[dim])!; // joined values have sequence axes
-    const yes = axes.exists(own) ?? cx.graph.constant("bool", [1, 1], [1]);
-    return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(own).length], 0)]);
+    const axis = axes.sequenceOf(part.type.shape[dim])!; // joined values have sequence axes
+    const yes = axes.exists(axis) ?? cx.graph.constant("bool", [1, 1], [1]);
+    return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(axis).length], 0)]);
   });
   const shape = [value.type.shape[0]!, axisSize(axis)];
   const order = topIndices(cx, at.cast(at.concat(exist, 1), "i64"), { shape, dim: 1, k: length });
@@ -185,9 +185,9 @@ export interface Ranking {
 export function topIndices({ at, axes, graph }: Scope, x: Name, { shape, dim, k, ascend }: Ranking): Name {
   const open = shape.filter((size, i) => i !== dim && typeof size !== "number").map((size) => axes.size(size));
   const rows = open.length === 0 ? null : open.reduce((a, b) => at.mul(a, b));
-  const own = rows === null ? k : at.mul(k, at.min(rows, graph.ints(1)));
-  const largest = graph.results("TopK", [x, own], { axis: dim, largest: 1, sorted: 1 }, 2)[1]!;
-  const index = ascend ? graph.results("TopK", [largest, own], { axis: dim, largest: 0, sorted: 1 }, 2)[0]! : largest;
+  const count = rows === null ? k : at.mul(k, at.min(rows, graph.ints(1)));
+  const largest = graph.results("TopK", [x, count], { axis: dim, largest: 1, sorted: 1 }, 2)[1]!;
+  const index = ascend ? graph.results("TopK", [largest, count], { axis: dim, largest: 0, sorted: 1 }, 2)[0]! : largest;
   if (rows === null) return index;
   const sizes = shape.map((size, i) => (i === dim ? k : axes.size(size)));
   return at.reshapeTo(index, at.concat(sizes, 0));

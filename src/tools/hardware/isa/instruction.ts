@@ -67,12 +67,12 @@ function readInstruction(text: string): Instruction {
   if (/^s_c?branch/.test(op)) return { op, operands: [], modifiers: new Map(), label: rest!, beside, text: first! };
   const modifiers = new Map<string, string>();
   const operands = parted(rest!).flatMap((part): Operand[] => {
-    const [own, ...others] = part.trim().split(/\s+(?![^[(]*[\])])/);
+    const [operand, ...others] = part.trim().split(/\s+(?![^[(]*[\])])/);
     for (const other of others) {
       const [, name, value] = /^(\w+):?(.*)$/.exec(other) ?? [];
       if (name !== undefined) modifiers.set(name, value ?? "");
     }
-    return own ? [readOperand(own)] : [];
+    return operand ? [readOperand(operand)] : [];
   });
   return { op, operands, modifiers, label: null, beside, text: first! };
 }

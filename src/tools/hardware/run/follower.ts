@@ -159,7 +159,7 @@ export class Follower {
       return;
     }
     let ground: Ground = SURE;
-    for (const r of slice.effects[at]!.decides) ground = Math.max(ground, w.groundOf(r));
+    for (const r of slice.effects[at]!.controlReads) ground = Math.max(ground, w.groundOf(r));
     if (inLoop[at] || ground === UNKNOWN) this.#g.doubt(ground);
     if (ground === UNKNOWN) this.#g.lacks(`branch at ${at}`);
     if (ground !== UNKNOWN) {

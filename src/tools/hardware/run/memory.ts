@@ -40,8 +40,8 @@ export class Memory {
   loadScalar(w: Wave, { op, operands, modifiers }: Instruction): void {
     const [d, base, by] = operands;
     const words = accessWords(op);
-    const own = modifiers.get("offset");
-    const offset = (by?.kind === "none" ? 0 : w.word(by)) + (own === undefined ? 0 : Number(own));
+    const immediate = modifiers.get("offset");
+    const offset = (by?.kind === "none" ? 0 : w.word(by)) + (immediate === undefined ? 0 : Number(immediate));
     const given = Math.max(this.#groundOf(w, base), this.#groundOf(w, by));
     // Read all words before any is written: the base may be among the destination registers.
     const found = Array.from({ length: words }, (_, i) =>

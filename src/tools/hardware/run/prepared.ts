@@ -93,11 +93,11 @@ function sliceOf(code: Code): Slice {
     for (const n of next) for (let r = 0; r < REGISTERS; r++) outer[r]! |= before[n]![r]!;
     let inner = new Uint8Array(REGISTERS);
     for (let i = end - 1; i >= first; i--) {
-      const { writes, reads, decides } = effects[i]!;
+      const { writes, reads, controlReads: decides } = effects[i]!;
       const kind = kinds[i]!;
       const stored = kind === "lds" && loads && /^ds_(store|add|or|and|min|max|inc|dec|append)/.test(list[i]!.op);
-      const own = kind === "branch" || stored || writes.some((w) => isExec(w) || inner[w] || outer[w]);
-      if (own) {
+      const isNeeded = kind === "branch" || stored || writes.some((w) => isExec(w) || inner[w] || outer[w]);
+      if (isNeeded) {
         if (needed[i] === 0 && kind === "lds" && !loads) loads = again = true;
         needed[i] = 1;
       }
@@ -109,7 +109,7 @@ function sliceOf(code: Code): Slice {
       // A write of a scalar register is not masked, so it kills all earlier writes.
       for (const w of writes) if (w < 128) outer[w] = 0;
       for (const r of decides) inner[r] = 1;
-      if (own) for (const r of reads) inner[r] = 1;
+      if (isNeeded) for (const r of reads) inner[r] = 1;
     }
     let changed = false;
     const known = before[b]!;

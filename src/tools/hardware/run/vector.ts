@@ -285,14 +285,14 @@ function dpp(instruction: Instruction, how: string): Carry | null {
   const to = target(d);
   const source = target(a);
   if (!from || to === null || source === null) return null;
-  const own = /^v_(fmac|mac)_f32$/.test(instruction.op) ? FLOATS["v_fma_f32"] : undefined;
-  const whole = INTEGERS[instruction.op];
-  const f = whole ?? FLOATS[instruction.op] ?? own;
+  const accumulating = /^v_(fmac|mac)_f32$/.test(instruction.op) ? FLOATS["v_fma_f32"] : undefined;
+  const integer = INTEGERS[instruction.op];
+  const f = integer ?? FLOATS[instruction.op] ?? accumulating;
   if (!f) return null;
-  const reader = whole ? read : readFloat;
-  const [x, y, z] = [reader(a), reader(b), reader(own ? d : c)];
+  const reader = integer ? read : readFloat;
+  const [x, y, z] = [reader(a), reader(b), reader(accumulating ? d : c)];
   const bounded = instruction.modifiers.has("bound_ctrl");
-  const compute = whole ?? floated(f);
+  const compute = integer ?? floated(f);
   return (w) => {
     const words = Array.from({ length: w.lanes }, (_, lane) => {
       const other = from(lane);
