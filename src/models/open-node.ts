@@ -94,8 +94,8 @@ function openedModel(
   const others: OpenedWeights[] = [];
   const source = once(parts.source);
   const tokenizer = once(() => {
-    const place = named ?? parts.tokenizer();
-    return place === null ? null : tokenizerAt(place, async (gguf) => (await ggufs.at(gguf)).header);
+    const path = named ?? parts.tokenizer();
+    return path === null ? null : tokenizerAt(path, async (gguf) => (await ggufs.at(gguf)).header);
   });
   return {
     ...opened,

@@ -216,14 +216,14 @@ function prepare(
   );
   // In the order of the backward walk, which is the order of computation, so that the inputs of one gradient are freed
   // before the next gradient.
-  const place = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
+  const indexOf = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
   const weights = nodes.map(({ weight, node }) => ({ declared: weight, node, gradient: found.get(node) ?? null }));
   const updates = updatesOf(whole);
   return {
     graph,
     emit,
     updates,
-    weights: weights.sort((a, b) => (place.get(a.node) ?? -1) - (place.get(b.node) ?? -1)),
+    weights: weights.sort((a, b) => (indexOf.get(a.node) ?? -1) - (indexOf.get(b.node) ?? -1)),
   };
 }
 

@@ -34,7 +34,7 @@ export interface Works {
 /** Consecutive steps that compute the same nodes share one work entry. Linear in the nodes of the plan. */
 export function worksOf(plan: Plan, lines: LineTable): Works {
   const units = groupSteps(plan.steps);
-  const places = new Locations(lines);
+  const locations = new Locations(lines);
   const all = nodesOf(plan.graph);
   const order = new Map(all.map((node, i) => [node, i]));
   const traffic = new Traffic(plan, units);
@@ -44,9 +44,9 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     invariant(primary, "a step computes nothing");
     const [first] = unit.steps;
     if (first!.kind !== "dispatch" && !unit.computes)
-      return { ops: [{ op: first!.kind, origin: places.of(primary.origin) }], main: 0, ...copyCost(unit) };
+      return { ops: [{ op: first!.kind, origin: locations.of(primary.origin) }], main: 0, ...copyCost(unit) };
     const nodes = unit.nodes.toSorted((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0));
-    const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: places.of(n.origin) }));
+    const operators = nodes.map((n): ProgramOperator => ({ op: n.op, origin: locations.of(n.origin) }));
     // Equal steps share their array of uniforms and have the same cost, so that repeated layers are counted once.
     const key = unit.steps.flatMap((s) => (s.kind === "dispatch" ? [s.uniforms] : []))[0]!;
     // Shares may differ between two kinds of experts even if the sizes are equal, so the cost is not reused.
@@ -55,7 +55,7 @@ export function worksOf(plan: Plan, lines: LineTable): Works {
     if (!cost) costs.set(key, (cost = costOfGroup(unit, traffic)));
     return { ops: operators, main: nodes.indexOf(primary), ...cost };
   });
-  return { works, origins: places.all, ofStep: units.flatMap((unit, i) => unit.steps.map(() => i)) };
+  return { works, origins: locations.all, ofStep: units.flatMap((unit, i) => unit.steps.map(() => i)) };
 }
 
 interface StepGroup {

@@ -57,9 +57,9 @@ export const sideBySide: CacheLayout = {
   attention(emit, { axis, capacityStarts }, positions, { q, keys, values, weights, attrs, origin, ...rows }) {
     const capacity = capacityOf(axis);
     // The index of a row is its position, so unused rows come after every query.
-    const places = positions ?? emit.node("positions", [capacityStarts], { axis: capacity }, origin);
+    const rowPositions = positions ?? emit.node("positions", [capacityStarts], { axis: capacity }, origin);
     const common = [q, heads(emit, keys, origin), heads(emit, values, origin), rows.startsQ, capacityStarts];
-    const all = [...common, rows.positionsQ, places, ...(weights ? [weights] : [])];
+    const all = [...common, rows.positionsQ, rowPositions, ...(weights ? [weights] : [])];
     return emit.node("attention", inputsFor("attention", all), attrs, origin);
   },
 };

@@ -257,9 +257,9 @@ class SamplingGraph {
     const ofSequences = values.map(([name, dtype, width]) => this.#values.rows(this.#emit, name, dtype, [width]));
     const [set, seed, biased, known] = ofSequences.map((rows) => this.#emit.node("gather", [rows, sequence], {}));
     const before = this.#values.counts(this.#emit, this.#cached.axes[0]!.counts);
-    const place = this.#emit.node("append", [before, this.#startsOf(this.#root)], { axis: this.#root });
+    const position = this.#emit.node("append", [before, this.#startsOf(this.#root)], { axis: this.#root });
     const one = this.#emit.node("constant", [], { value: 1, dtype: "u32", shape: [] });
-    const length = this.#emit.node("add", [place, one], {});
+    const length = this.#emit.node("add", [position, one], {});
     const choice = this.#emit.node("sample", [all!.node, set!, seed!, length, biased!, known!], {});
     const packing = { axis: this.#root, batchDim: 0, tokenDim: 1 };
     const shape = [batch!, axisSize(this.#root)];

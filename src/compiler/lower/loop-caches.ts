@@ -72,9 +72,9 @@ function sameAttentions(
     const weights = rowsFrom(node, ofWeights);
     const kind = JSON.stringify([node.origin?.span, ...weights]);
     const inCall = `${pathOf(node)} ${kind}`;
-    const place = within.get(inCall) ?? 0;
-    within.set(inCall, place + 1);
-    const key = `${place} ${kind}`;
+    const index = within.get(inCall) ?? 0;
+    within.set(inCall, index + 1);
+    const key = `${index} ${kind}`;
     add(groups, key, node);
   }
   return [...groups.values()];

@@ -149,16 +149,16 @@ function lowerSortEntries(cx: Lowering, value: Value<"sort_entries">): Placed {
   const { entries, place } = sortedBy(cx, value);
   const { node } = packedAlong(cx, cx.get(value.inputs[0]), 1);
   const flat = cx.reshape(node, [entriesIn(place), ...typeOf(node).shape.slice(2)]);
-  const places = alone(cx, cx.reshape(place, [entriesIn(place)]));
-  return cx.placed(cx.emit("entry_rows", [flat, entries, places], {}), value.type);
+  const flatPlaces = alone(cx, cx.reshape(place, [entriesIn(place)]));
+  return cx.placed(cx.emit("entry_rows", [flat, entries, flatPlaces], {}), value.type);
 }
 
 function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   const { entries, place, group } = sortedBy(cx, value);
   const [sorted, choice] = value.inputs;
   const rows = cx.get(sorted).node;
-  const places = cx.reshape(place, [entriesIn(place)]);
-  const gathered = cx.emit("entry_rows", [rows, places, alone(cx, entries)], {});
+  const flatPlaces = cx.reshape(place, [entriesIn(place)]);
+  const gathered = cx.emit("entry_rows", [rows, flatPlaces, alone(cx, entries)], {});
   const behind = typeOf(rows).shape.slice(1);
   const whole = cx.reshape(gathered, [...typeOf(place).shape, ...behind]);
   const { members, of } = value.attrs;

@@ -7,7 +7,7 @@ type Product = Node<"matmul">;
 type Weight = Node<"weight"> | Node<"state">;
 
 /** The position of a weight in a concatenation of weights: `start` is its first column. */
-interface Place {
+interface Slice {
   readonly weights: readonly Weight[];
   readonly transposed: boolean;
   readonly start: number;
@@ -28,13 +28,13 @@ export const MAX_BYTES = 128 * 1024 * 1024;
  * for their products anyway, but other states are read in place.
  */
 export function mergeProducts(graph: Graph, trace: Trace | null): Graph {
-  const places = placesOf(graph);
-  if (places.size === 0) return graph;
+  const slices = slicesOf(graph);
+  if (slices.size === 0) return graph;
   return mapGraph(graph, (node, emitFrom, before) => {
-    // `places` has no entry for an input that is not a weight
-    const place = isProduct(before) ? places.get(before.inputs[1] as Weight) : undefined;
-    if (!place || place.transposed !== (node as Product).attrs.transposed) return node;
-    const { weights, transposed, start, width } = place;
+    // `slices` has no entry for an input that is not a weight
+    const slice = isProduct(before) ? slices.get(before.inputs[1] as Weight) : undefined;
+    if (!slice || slice.transposed !== (node as Product).attrs.transposed) return node;
+    const { weights, transposed, start, width } = slice;
     const emit = emitFrom({ origin: commonOrigin(node.origin, weights) });
     const joint = emit("concat", weights, { axis: transposed ? 0 : 1 });
     const product = emit("matmul", [node.inputs[0], joint], { transposed });
@@ -59,7 +59,7 @@ const isMerged = (node: Node): node is Product =>
 const columnsOf = (b: Weight, transposed: boolean): number => Number(b.attrs.shape[transposed ? 0 : 1]);
 const pathOf = (b: Weight): string => (isOp(b, "weight") ? b.attrs.path : b.attrs.name);
 
-function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
+function slicesOf(graph: Graph): ReadonlyMap<Weight, Slice> {
   const uses = new Map<Weight, Product[]>();
   const nodes = nodesOf(graph);
   // `isMerged` has checked that it is a weight
@@ -84,7 +84,7 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
     const rows = products.map((p) => idOf(p.inputs[0])).sort((a, b) => a - b);
     entry(groups, `${weight.op} ${products[0]!.attrs.transposed} ${rows.join()}`, () => []).push(weight);
   }
-  const places = new Map<Weight, Place>();
+  const slices = new Map<Weight, Slice>();
   for (const weights of groups.values()) {
     const { transposed } = uses.get(weights[0]!)![0]!.attrs;
     const bytes = weights.reduce((n, w) => n + 4 * columnsOf(w, true) * columnsOf(w, false), 0);
@@ -92,11 +92,11 @@ function placesOf(graph: Graph): ReadonlyMap<Weight, Place> {
     let start = 0;
     for (const weight of weights) {
       const width = columnsOf(weight, transposed);
-      places.set(weight, { weights, transposed, start, width });
+      slices.set(weight, { weights, transposed, start, width });
       start += width;
     }
   }
-  return places;
+  return slices;
 }
 
 /**

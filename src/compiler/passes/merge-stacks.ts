@@ -14,7 +14,7 @@ interface Stack {
 }
 
 /** The columns of a product within the merged product's columns. */
-interface Place {
+interface Slice {
   readonly stacks: readonly Stack[];
   readonly start: number;
   readonly columns: number;
@@ -29,13 +29,13 @@ const MIN_COLUMNS = 16;
  * element is the same sum in the same order.
  */
 export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
-  const places = placesOf(graph);
-  if (places.size === 0) return graph;
+  const slices = slicesOf(graph);
+  if (slices.size === 0) return graph;
   return mapGraph(graph, (node, emitFrom, before) => {
-    const place = places.get(before);
-    if (!place || !isOp(node, "grouped_matmul")) return node;
+    const slice = slices.get(before);
+    if (!slice || !isOp(node, "grouped_matmul")) return node;
     const [a, , starts] = node.inputs;
-    const { stacks, start, columns } = place;
+    const { stacks, start, columns } = slice;
     const emit = emitFrom(node);
     const [groups, depth] = [stacks[0]!.weights.length, typeOf(a).shape[1]!];
     const weights = stacks[0]!.weights.flatMap((_, g) => stacks.map((s) => s.weights[g]!));
@@ -49,7 +49,7 @@ export function mergeStacks(graph: Graph, trace: Trace | null): Graph {
 }
 
 /** The place of each merged product. Layers that share their weights multiply several values by one stack. */
-function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
+function slicesOf(graph: Graph): ReadonlyMap<Node, Slice> {
   const nodes = nodesOf(graph);
   const ids = new Map<Node, number>(nodes.map((node, i) => [node, i]));
   const uses = new Map<Node, Product[]>();
@@ -65,7 +65,7 @@ function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
     const key = `${stack.weights.length} ${stack.weights[0]!.op} ${rows.join()}`;
     alike.set(key, [...(alike.get(key) ?? []), { products, stack }]);
   }
-  const places = new Map<Node, Place>();
+  const slices = new Map<Node, Slice>();
   for (const merged of alike.values()) {
     const stacks = merged.map(({ stack }) => stack);
     // Buffers split stacks between groups, not within a group.
@@ -73,11 +73,11 @@ function placesOf(graph: Graph): ReadonlyMap<Node, Place> {
     if (stacks.length < 2 || bytes > MAX_BYTES) continue;
     let start = 0;
     for (const { products, stack } of merged) {
-      for (const node of products) places.set(node, { stacks, start, columns: stack.columns });
+      for (const node of products) slices.set(node, { stacks, start, columns: stack.columns });
       start += stack.columns;
     }
   }
-  return places;
+  return slices;
 }
 
 /** The weights in a product's stack, one for each group; null if the operand is not a stack of weights. */

@@ -49,14 +49,14 @@ function endOfLinks(path: string): string {
  */
 export function placeOf(path: string): Place {
   const before = statSync(path, { throwIfNoEntry: false }) ?? null;
-  const place = before === null ? endOfLinks(path) : before.isFile() ? realpathSync(path) : path;
+  const target = before === null ? endOfLinks(path) : before.isFile() ? realpathSync(path) : path;
   if (before?.isDirectory()) throw refusal("EISDIR", path);
-  const folder = dirname(place);
+  const folder = dirname(target);
   if (!statSync(folder).isDirectory()) throw refusal("ENOTDIR", folder);
   const asItIs = before !== null && (!before.isFile() || before.nlink > 1);
-  if (before) accessSync(place, constants.W_OK);
+  if (before) accessSync(target, constants.W_OK);
   if (!asItIs) accessSync(folder, constants.W_OK);
-  return { path: place, before, asItIs };
+  return { path: target, before, asItIs };
 }
 
 /** Endings of files that hold models, weights or texts. */
@@ -92,13 +92,13 @@ export function whyUnwritten(cause: unknown, path: string): string | null {
  * other hard links, or if it is not a file, such as a pipe. Throws the file system's errors.
  */
 export function writeWhole(path: string, bytes: string | Uint8Array): void {
-  const place = placeOf(path);
-  if (place.asItIs) return writeFileSync(place.path, bytes);
-  const fresh = freshAt(place);
+  const target = placeOf(path);
+  if (target.asItIs) return writeFileSync(target.path, bytes);
+  const fresh = freshAt(target);
   const gone = leftover(fresh);
   try {
-    writeFileSync(fresh, bytes, { flag: "wx", mode: modeOf(place) });
-    putAt(place, fresh);
+    writeFileSync(fresh, bytes, { flag: "wx", mode: modeOf(target) });
+    putAt(target, fresh);
   } catch (fault) {
     rmSync(fresh, { force: true });
     throw fault;
@@ -112,9 +112,9 @@ export async function writePieces(
   path: string,
   body: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const place = placeOf(path);
+  const target = placeOf(path);
   const into = async (file: string, flags: string): Promise<void> => {
-    const handle = await open(file, flags, modeOf(place));
+    const handle = await open(file, flags, modeOf(target));
     try {
       await body(async (bytes) => {
         let done = 0;
@@ -126,12 +126,12 @@ export async function writePieces(
       await handle.close();
     }
   };
-  if (place.asItIs) return into(place.path, "w");
-  const fresh = freshAt(place);
+  if (target.asItIs) return into(target.path, "w");
+  const fresh = freshAt(target);
   const gone = leftover(fresh);
   try {
     await into(fresh, "wx");
-    putAt(place, fresh);
+    putAt(target, fresh);
   } catch (fault) {
     rmSync(fresh, { force: true });
     throw fault;

@@ -27,17 +27,17 @@ const TONES: Readonly<Record<Severity, string>> = { error: "31;1", warning: "33;
 function formatOne(d: Diagnostic, sources: ReadonlyMap<string, string>, color: boolean): string {
   const paint = (style: string, text: string): string => (color ? `\u001b[${style}m${text}\u001b[0m` : text);
   const tone = TONES[d.severity];
-  const lines = [`${place(d.span, sources)}${paint(tone, `${d.severity}[${d.code}]`)}: ${d.message}`];
+  const lines = [`${positionText(d.span, sources)}${paint(tone, `${d.severity}[${d.code}]`)}: ${d.message}`];
   lines.push(...frame(d.span, sources, (t) => paint(tone, t)));
   if (d.hint !== null) lines.push(`  ${paint("36;1", "hint")}: ${d.hint}`);
   for (const n of d.notes) {
-    lines.push(`  ${paint("34;1", "note")}: ${n.span ? place(n.span, sources) : ""}${n.text}`);
+    lines.push(`  ${paint("34;1", "note")}: ${n.span ? positionText(n.span, sources) : ""}${n.text}`);
     if (n.span) lines.push(...frame(n.span, sources, (t) => paint("34;1", t)));
   }
   return lines.join("\n");
 }
 
-function place(span: Span, sources: ReadonlyMap<string, string>): string {
+function positionText(span: Span, sources: ReadonlyMap<string, string>): string {
   const text = sources.get(span.file);
   const file = escapedName(span.file);
   if (text === undefined) return `${file}: `;

@@ -34,11 +34,11 @@ export function placer(sources: readonly SourceFile[]): (span: Span) => string {
   const found = new Map<string, string>();
   return ({ file, start }) => {
     const key = `${file}@${start}`;
-    let place = found.get(key);
-    if (place === undefined) {
+    let position = found.get(key);
+    if (position === undefined) {
       const { line, column } = lineAndColumn(texts.get(file) ?? "", start);
-      found.set(key, (place = `${file}:${line}:${column}`));
+      found.set(key, (position = `${file}:${line}:${column}`));
     }
-    return place;
+    return position;
   };
 }

@@ -41,12 +41,12 @@ export function mendsOf(project: Project, file: string, diagnostic: Diagnostic):
   if (suggestion !== null && code !== "bad-allow") {
     const quoted = word.startsWith('"') ? JSON.stringify(suggestion) : suggestion;
     if (/^[A-Za-z_]\w*$/.test(word) || word.startsWith('"'))
-      found.push(action(`Write ${quoted}`, [{ ...place(span), text: quoted }], found.length === 0));
+      found.push(action(`Write ${quoted}`, [{ ...range(span), text: quoted }], found.length === 0));
   }
   if (code === "unordered-route")
     for (const { name, route, at } of takesAt(project, file, span))
       found.push(
-        action(`Take ${name} by the route ${route}`, [{ ...place(at), text: `take(${name}, ${route})` }], true),
+        action(`Take ${name} by the route ${route}`, [{ ...range(at), text: `take(${name}, ${route})` }], true),
       );
   if (code === "cannot-generate" || code === "non-causal-choice") {
     const edit = causalRule(project, file, text, span);
@@ -58,7 +58,7 @@ export function mendsOf(project: Project, file: string, diagnostic: Diagnostic):
   return found;
 }
 
-const place = ({ start, end }: { readonly start: number; readonly end: number }): Omit<Edit, "text"> => ({
+const range = ({ start, end }: { readonly start: number; readonly end: number }): Omit<Edit, "text"> => ({
   start,
   end,
 });

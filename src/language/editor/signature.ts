@@ -39,8 +39,8 @@ export function calleeAt(project: Project, { names, text, from, at }: Here): Sig
   const current = /^\s*([A-Za-z_]\w*)\s*:/.exec(written + text.slice(from, at))?.[1] ?? null;
   const described = describedCall(project, names, call);
   if (!described) return null;
-  const places = call.args.slice(0, -1).filter((a) => !/^\s*[A-Za-z_]\w*\s*:/.test(a)).length;
-  const parameters = described.parameters.map((p, i) => ({ ...p, given: i < places || named.includes(p.name) }));
+  const positional = call.args.slice(0, -1).filter((a) => !/^\s*[A-Za-z_]\w*\s*:/.test(a)).length;
+  const parameters = described.parameters.map((p, i) => ({ ...p, given: i < positional || named.includes(p.name) }));
   const byName = current === null ? -1 : parameters.findIndex((p) => p.name === current);
   const active = byName >= 0 ? byName : named.length === 0 && position < parameters.length ? position : null;
   return { ...described, parameters, active };

@@ -96,8 +96,8 @@ function kindOf(
   }
   const library: readonly TokenModifier[] = project.isLibrary(definition.name.span.file) ? ["defaultLibrary"] : [];
   const isDefinition = definition.name.span.start === span.start && definition.name.span.file === span.file;
-  const place: readonly TokenModifier[] = isDefinition ? ["declaration"] : binds ? ["modification"] : [];
-  return [TYPES[definition.kind], ...place, ...library];
+  const modifiers: readonly TokenModifier[] = isDefinition ? ["declaration"] : binds ? ["modification"] : [];
+  return [TYPES[definition.kind], ...modifiers, ...library];
 }
 
 const TYPES: Readonly<Record<Definition["kind"], TokenType>> = {

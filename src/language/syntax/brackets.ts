@@ -186,12 +186,12 @@ class Balancer {
   /** Closes the innermost bracket, which has no partner, at the end of its line or at `at`. */
   #abandon(at: number): void {
     const open = this.#stack.pop()!;
-    const place = open.candidate ?? at;
+    const offset = open.candidate ?? at;
     this.#found.push(
       diagnose("unclosed-bracket", { open: open.token.image, close: shown(open.close) }, this.#span(open.token)),
     );
-    const before = this.#out[place - 1] ?? open.token;
-    this.#inserted.push({ at: place, token: virtual(open.close, before.startOffset + before.image.length) });
+    const before = this.#out[offset - 1] ?? open.token;
+    this.#inserted.push({ at: offset, token: virtual(open.close, before.startOffset + before.image.length) });
   }
 
   /** Whether this newline would end a statement if no bracket were open. */

@@ -165,9 +165,9 @@ export class ParserErrors implements IParserErrorMessageProvider {
     const list = this.#list;
     this.#list = [];
     if (list.length === 0) return [];
-    const places = new Map(tokens.map((token, i) => [token, i]));
+    const indices = new Map(tokens.map((token, i) => [token, i]));
     return list.map((raw) => {
-      const at = places.get(raw.found) ?? tokens.length;
+      const at = indices.get(raw.found) ?? tokens.length;
       return { ...raw, next: tokens[at + 1], previous: tokens[at - 1], beforePrevious: tokens[at - 2] };
     });
   }

@@ -133,10 +133,10 @@ function spanOf(token: t.IToken | null, previous: t.IToken | undefined, file: st
   if (token && token.tokenType !== t.EOF && token.tokenType !== t.Newline && token.image !== "") {
     return { file, start: token.startOffset, end: token.startOffset + token.image.length };
   }
-  const place = previous
+  const offset = previous
     ? previous.startOffset + previous.image.length
     : Math.min(text.length, token?.startOffset || 0);
-  return { file, start: place, end: place };
+  return { file, start: offset, end: offset };
 }
 
 const MEMBER = "a member (`name: Block(…)`, `weight name: f32[…]`, a function, `if` or `names`)";

@@ -10,9 +10,9 @@ export class GgufFiles {
   /** The open file at a path. Throws WeightsError. */
   at(path: string): Promise<GgufFile> {
     if (this.#closed) bug(`${path} is read after its model was closed`);
-    const place = resolve(path);
-    const opened = this.#opened.get(place) ?? open(path);
-    this.#opened.set(place, opened);
+    const absolute = resolve(path);
+    const opened = this.#opened.get(absolute) ?? open(path);
+    this.#opened.set(absolute, opened);
     return opened;
   }
 

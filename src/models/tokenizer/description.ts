@@ -135,12 +135,12 @@ function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly F
   const vocabulary = new Map(pieces.map(([piece, id]) => [id, piece]));
   const owners = new Map(vocabulary);
   return added.map((token: unknown, i) => {
-    const place = `added_tokens[${i}]`;
-    if (!isFields(token)) refuse(place, token, "it must be an object");
+    const field = `added_tokens[${i}]`;
+    if (!isFields(token)) refuse(field, token, "it must be an object");
     const { id, content } = token;
-    if (!isId(id)) refuse(`${place}.id`, id, ID);
-    if (typeof content !== "string") refuse(`${place}.content`, content, "it must be a string");
-    expectShort(content, `${place}.content`, refuse);
+    if (!isId(id)) refuse(`${field}.id`, id, ID);
+    if (typeof content !== "string") refuse(`${field}.content`, content, "it must be a string");
+    expectShort(content, `${field}.content`, refuse);
     // If a list has a piece twice, both ids are valid.
     if (owners.get(id) === content) return token;
     const listedId = ids.get(content);
@@ -148,7 +148,7 @@ function addedTokens(added: unknown, pieces: Pieces, refuse: Refuse): readonly F
     const other = owners.get(id);
     if (other !== undefined)
       refuse(
-        `${place}.id`,
+        `${field}.id`,
         id,
         `${quotedName(other)} has this id too`,
         vocabulary.has(id)

@@ -33,8 +33,8 @@ export function unigramPieces(
 /** The pieces with the greatest sum of scores; of equal sums, the one whose last piece begins first. */
 function piecesOf(model: UnigramModel, word: string, check: () => void): readonly string[] {
   const characters = Array.from(word);
-  const places = [0];
-  for (const character of characters) places.push(places.at(-1)! + character.length);
+  const offsets = [0];
+  for (const character of characters) offsets.push(offsets.at(-1)! + character.length);
   const best = new Float64Array(characters.length + 1);
   const origin = new Int32Array(characters.length + 1).fill(-1);
   const reach = (from: number, to: number, score: number): void => {
@@ -51,13 +51,13 @@ function piecesOf(model: UnigramModel, word: string, check: () => void): readonl
       branch = branch.children.get(characters[to++]!);
       if (branch === undefined) break;
       if (!branch.is_leaf) continue;
-      reach(from, to, model.scores[model.tokens_to_ids.get(word.slice(places[from], places[to]))!] ?? NaN);
+      reach(from, to, model.scores[model.tokens_to_ids.get(word.slice(offsets[from], offsets[to]))!] ?? NaN);
       single ||= to === from + 1;
     }
     if (!single) reach(from, from + 1, model.unk_score);
   }
   const pieces: string[] = [];
-  for (let to = characters.length; to > 0; to = origin[to]!) pieces.push(word.slice(places[origin[to]!], places[to]));
+  for (let to = characters.length; to > 0; to = origin[to]!) pieces.push(word.slice(offsets[origin[to]!], offsets[to]));
   return pieces.reverse();
 }
 

@@ -40,9 +40,9 @@ const fromProgram = (): string | null => resolved([process.argv[1], `${process.c
 export const dawnUrl = (module = import.meta.url): string | null => resolved([module]) ?? fromProgram();
 
 function resolved(places: readonly (string | undefined)[]): string | null {
-  for (const place of places)
+  for (const path of places)
     try {
-      if (place) return pathToFileURL(createRequire(place).resolve("webgpu")).href;
+      if (path) return pathToFileURL(createRequire(path).resolve("webgpu")).href;
     } catch {
       continue; // not installed there
     }

@@ -40,7 +40,7 @@ export function driverManifests(env: Environment, system: readonly string[] = SY
 }
 
 const split = (list: string | undefined): readonly string[] =>
-  (list ?? "").split(delimiter).filter((place) => place !== "");
+  (list ?? "").split(delimiter).filter((path) => path !== "");
 
 /** The manifest at a path, or all manifests in a folder. */
 function manifestsAt(place: string): readonly string[] {

@@ -101,7 +101,7 @@ function rightWidth({ width, sizes, places, sums }: Line<"pinned">): boolean {
   return (
     [sizes, places, sums].every(({ length }) => length === 2 * width) &&
     sizes.every((size) => size === width) &&
-    sorted.every((place, i) => place === i) &&
+    sorted.every((index, i) => index === i) &&
     sums.every((sum, i) => sum === (places[i]! < width ? first : first + width * width))
   );
 }

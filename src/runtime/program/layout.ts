@@ -58,12 +58,12 @@ interface Part {
  */
 export function checkWeightSlots(list: Reader, weights: readonly ProgramWeight[]): void {
   const slots = new Map<number, Part[]>();
-  const places = list.list((r) => r.get("slots").list((s) => s));
+  const slotLists = list.list((r) => r.get("slots").list((s) => s));
   weights.forEach((weight, i) =>
     weight.slots.forEach(({ slot, form, layout, part }, j) => {
       const parts = slots.get(slot) ?? [];
       slots.set(slot, parts);
-      parts.push({ at: places[i]![j]!, weight, form, layout, elements: elementsOf(weight.shape, part) });
+      parts.push({ at: slotLists[i]![j]!, weight, form, layout, elements: elementsOf(weight.shape, part) });
     }),
   );
   for (const parts of slots.values()) checkParts(parts);

@@ -90,14 +90,14 @@ export function readProgram(root: Reader): Program {
   const size: Read<SizeText> = (r) => symbols.size(r);
   const slots = at.slots.list(object({ bytes: size, label: text }));
   const works = at.works.list((r) => readWork(r, size, at.origins.length));
-  const place = placeIn(slots.length);
+  const readSlot = placeIn(slots.length);
   const buffers = new Set<number>();
   const slot: Read<number> = (r) => {
-    const found = place(r);
+    const found = readSlot(r);
     buffers.add(found);
     return found;
   };
-  const cx: Context = { symbols, size, slots, slot, place, buffers };
+  const cx: Context = { symbols, size, slots, slot, place: readSlot, buffers };
   const weights = at.weights.list((r) => readWeight(r, cx));
   checkWeightSlots(at.weights, weights);
   for (const [all, name] of [

@@ -62,13 +62,13 @@ export class Symbols {
   #count(r: Reader): CountRule<SizeText, string> {
     const kind = oneOf(ruleKinds())(r.get("kind"));
     r.fields(["kind", ...fieldsOf(kind)]);
-    const place: Read<SizeText> = (at) => this.size(at, -Number.MAX_SAFE_INTEGER);
+    const offset: Read<SizeText> = (at) => this.size(at, -Number.MAX_SAFE_INTEGER);
     return makeRule<SizeText, string>(kind, {
       axis: (field) => this.sequence(r.get(field)),
       axes: (field) => r.get(field).list((part) => this.sequence(part)),
       size: (field) => this.size(r.get(field)),
-      place: (field) => place(r.get(field)),
-      end: (field) => orNull(place)(r.get(field)),
+      place: (field) => offset(r.get(field)),
+      end: (field) => orNull(offset)(r.get(field)),
       ratio: (field) => readRatio(r.get(field)),
     });
   }

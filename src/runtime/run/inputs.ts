@@ -84,7 +84,7 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   }
   const data: (number | boolean)[] = [];
   const index = shape.map(() => 0);
-  const here = (depth: number): string => place(name, index.slice(0, depth));
+  const here = (depth: number): string => elementName(name, index.slice(0, depth));
   const walk = (v: unknown, depth: number): void => {
     if (depth === shape.length) {
       if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list, but the first entry is not`);
@@ -95,7 +95,7 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
     }
     if (!Array.isArray(v)) throw new InputError(name, `${here(depth)} is not a list, but its neighbours are`);
     if (v.length !== shape[depth]) {
-      const first = place(name, shape.slice(0, depth).fill(0));
+      const first = elementName(name, shape.slice(0, depth).fill(0));
       throw new InputError(
         name,
         `${here(depth)} has ${v.length} entries, ${first} has ${shape[depth]}`,
@@ -111,7 +111,7 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   return { data, shape };
 }
 
-const place = (name: string, index: readonly number[]): string =>
+const elementName = (name: string, index: readonly number[]): string =>
   index.length === 0 ? `input ${name}` : `${name}${index.map((i) => `[${i}]`).join("")}`;
 
 /** Checks an input's values and packs them in the device's layout. Padding after a sequence's end is dropped unread. */
@@ -156,7 +156,7 @@ function convertRun(
 function checker(input: ProgramInput, flat: FlatInput): Check {
   const { name, dtype, least, below } = input;
   const fail = (value: unknown, at: number, rule: string): never => {
-    throw new InputError(name, `${place(name, indexOf(at, flat.shape))} is ${inspect(value)}: ${rule}`);
+    throw new InputError(name, `${elementName(name, indexOf(at, flat.shape))} is ${inspect(value)}: ${rule}`);
   };
   const float = (value: number | bigint | boolean, at: number): number =>
     typeof value === "number" ? value : fail(value, at, `${dtype} takes numbers`);

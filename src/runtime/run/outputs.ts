@@ -139,7 +139,7 @@ export function placeOutputs(
     end += Math.ceil(bytes / 8) * 8;
     return at;
   };
-  const places = outputs.map((output) => {
+  const reads = outputs.map((output) => {
     const shape = output.shape.map((size) => values[table.index(size)]!);
     const elements = output.packing
       ? packedLength({ ...output.packing, shape, rows: sizes.sequence(output.packing.axis).rows })
@@ -151,7 +151,7 @@ export function placeOutputs(
     });
     return { output, shape, parts, starts: output.starts.map((s) => ({ ...s, offset: take(4 * (sizes.batch + 1)) })) };
   });
-  return { places, bytes: end };
+  return { places: reads, bytes: end };
 }
 
 /** The copies of outputs, and of the row offsets that they need, to the staging buffer. */

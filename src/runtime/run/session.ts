@@ -291,7 +291,7 @@ export class Session {
     const reading = this.#queue.hold(run.finally(() => this.#staging.giveBack(staging)));
     const results = reading.then((back) => {
       const found = Object.create(null) as Record<string, Result>;
-      for (const place of places) found[place.output.name] = readOutput(place, back, resolved.sizes);
+      for (const output of places) found[output.output.name] = readOutput(output, back, resolved.sizes);
       return found;
     });
     results.catch(() => {}); // the caller gets the error

@@ -184,12 +184,12 @@ export async function readIndex(path: string, name: string): Promise<ReadonlyMap
   }
   const map = json instanceof Map ? json.get("weight_map") : undefined;
   if (!(map instanceof Map)) throw new WeightsError(`${name} is not an index of shards: it has no weight_map`);
-  const places = new Map<string, string>();
+  const fileOf = new Map<string, string>();
   for (const [key, file] of map) {
     if (typeof file !== "string") throw new WeightsError(`${name}: the shard of ${quotedName(key)} is not a file name`);
-    places.set(key, file);
+    fileOf.set(key, file);
   }
-  return places;
+  return fileOf;
 }
 
 /** The names of all shards of an index. Throws WeightsError. */

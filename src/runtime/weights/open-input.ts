@@ -38,8 +38,8 @@ export async function openInput(
   }
   if (isResponse(input)) return (await import("./fetched.js")).openResponse(input, options);
   if (typeof input !== "string" && !("href" in input)) return null;
-  const place = typeof input === "string" ? input : input.href;
-  if (inNode() && (/^file:/i.test(place) || (typeof input === "string" && !/^https?:/i.test(place))))
-    return (await import("./weights-node.js")).openWeights(place);
-  return (await import("./fetched.js")).fetchWeights(place, options);
+  const address = typeof input === "string" ? input : input.href;
+  if (inNode() && (/^file:/i.test(address) || (typeof input === "string" && !/^https?:/i.test(address))))
+    return (await import("./weights-node.js")).openWeights(address);
+  return (await import("./fetched.js")).fetchWeights(address, options);
 }

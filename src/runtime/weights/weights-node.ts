@@ -93,21 +93,21 @@ async function readTensor(
 /** Opens an index of shards in Hugging Face's format, which maps each key to the file that holds it. */
 async function openShards(path: string): Promise<WeightSource> {
   const name = basename(path);
-  const places = await readIndex(path, name);
+  const fileOf = await readIndex(path, name);
   const folder = await realpath(dirname(path));
   const shards = new Map<string, WeightSource>();
   const close = async (): Promise<void> => {
     for (const shard of shards.values()) await shard.close();
   };
   try {
-    for (const file of new Set(places.values()))
+    for (const file of new Set(fileOf.values()))
       shards.set(file, await openFile(await shardPath(folder, file, name), escapedName(file)));
-    const tensors = joinShards(places, shards, name);
+    const tensors = joinShards(fileOf, shards, name);
     return {
       name,
       tensors,
       close,
-      read: async (key) => (shards.get(places.get(key) ?? "") ?? absent(name, key)).read(key),
+      read: async (key) => (shards.get(fileOf.get(key) ?? "") ?? absent(name, key)).read(key),
     };
   } catch (error) {
     await close();

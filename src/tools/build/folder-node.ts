@@ -39,12 +39,12 @@ export async function writeFolder<T>(
   earlier: EarlierFiles,
   fill: (folder: NewFolder) => Promise<T>,
 ): Promise<T> {
-  const place = resolve(path);
+  const target = resolve(path);
   const code = randomBytes(6).toString("hex");
   // Inside an existing folder, renames work even if the folder is a mount point.
-  const temporary = existsSync(place)
-    ? join(place, `.modc-${code}`)
-    : join(dirname(place), `.${basename(place)}-${code}`);
+  const temporary = existsSync(target)
+    ? join(target, `.modc-${code}`)
+    : join(dirname(target), `.${basename(target)}-${code}`);
   const fresh = join(temporary, "new");
   const gone = leftover(temporary);
   let kept = false;
@@ -57,11 +57,11 @@ export async function writeFolder<T>(
       });
     const result = await fill({ fresh, write });
     await mapErrno(path, async () => {
-      if (!existsSync(place)) return renameSync(fresh, place);
+      if (!existsSync(target)) return renameSync(fresh, target);
       const names = filesIn(fresh).sort((a, b) => Number(a === earlier.record) - Number(b === earlier.record));
       await expectUnchanged(path, names, earlier, fresh);
       const old = [...earlier.marks.keys()].filter((name) => !names.includes(name));
-      replaceFiles({ place, fresh, old: join(temporary, "old") }, names, old);
+      replaceFiles({ place: target, fresh, old: join(temporary, "old") }, names, old);
     });
     return result;
   } catch (fault) {

@@ -13,15 +13,20 @@ export interface FamilyList {
   readonly length: string | null;
 }
 
-/** `made`: the constructor calls of the list's members in the exported model. */
-export function familyList(parts: Parts, signature: Signature, attr: string, made: readonly string[]): FamilyList {
+/** `constructed`: the constructor calls of the list's members in the exported model. */
+export function familyList(
+  parts: Parts,
+  signature: Signature,
+  attr: string,
+  constructed: readonly string[],
+): FamilyList {
   const { root, relatives } = parts;
   const members = membersOf(root, attr);
   const lists = [root, ...relatives].map((part): Listed => {
     const kinds = membersOf(part, attr).map((child, i) => {
-      if (part === root) return made[i]!;
-      const texts = made.filter((_, j) => isMadeBy(members[j]!, child, part, signature));
-      return (texts.includes(made[i]!) ? made[i] : texts[0]) ?? null;
+      if (part === root) return constructed[i]!;
+      const texts = constructed.filter((_, j) => isMadeBy(members[j]!, child, part, signature));
+      return (texts.includes(constructed[i]!) ? constructed[i] : texts[0]) ?? null;
     });
     return { kinds, numbers: wholeNumbers(part) };
   });
@@ -30,7 +35,7 @@ export function familyList(parts: Parts, signature: Signature, attr: string, mad
     ({ kinds }) => kinds.some((kind) => kind !== null) || !isAlike(kinds.length, members.length),
   );
   const period = periodOf(known);
-  const isRegular = period !== null || known.every(({ kinds }) => kinds.every((kind) => kind === made[0]));
+  const isRegular = period !== null || known.every(({ kinds }) => kinds.every((kind) => kind === constructed[0]));
   const others = relatives.filter((part) => membersOf(part, attr).length !== members.length);
   // The text for a list with one member has no loop, though a loop would compute the same.
   const several = others.filter((part) => membersOf(part, attr).length > 1);

@@ -10,8 +10,8 @@ export function numberOf(text: string): Rational | null {
   if (!found) return null;
   const [, sign, whole, part = "", exponent = "0", percent] = found;
   const digits = BigInt(`${sign}${whole}${part}`);
-  const places = Number(exponent) - part.length - (percent === "%" ? 2 : 0);
-  return places >= 0 ? rational(digits * 10n ** BigInt(places)) : rational(digits, 10n ** BigInt(-places));
+  const decimals = Number(exponent) - part.length - (percent === "%" ? 2 : 0);
+  return decimals >= 0 ? rational(digits * 10n ** BigInt(decimals)) : rational(digits, 10n ** BigInt(-decimals));
 }
 
 /** Other values for a parameter; the values most likely to be accepted come first. */

@@ -52,8 +52,8 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
   const stored = new Set(variants.flatMap(({ model }) => model.weights.map(({ path }) => path)));
   /** A weight or state keeps its own path; a block maps to the attribute or list member that contains it. */
   const placeOf = (path: string): string => {
-    const place = stacks.placeOf(path);
-    return attributePath(stored.has(path) ? place : memberOf(place));
+    const storedAt = stacks.placeOf(path);
+    return attributePath(stored.has(path) ? storedAt : memberOf(storedAt));
   };
   const linesOf = (variant: Variant, { items, given, made }: Stretch): readonly string[] =>
     bodyText(part(variant.bodies.get("")!, items, given, made), {
@@ -90,8 +90,8 @@ function written(options: StageOptions, variants: readonly Variant[], names: Rea
   return {
     uncut: null,
     units: first!.map(({ name, isList }, i) => {
-      const places = [...new Set(all.flatMap((units) => units[i]!.reads).map(placeOf))];
-      const reads = places.filter((place) => !places.some((outer) => isWithin(place, outer)));
+      const paths = [...new Set(all.flatMap((units) => units[i]!.reads).map(placeOf))];
+      const reads = paths.filter((place) => !paths.some((outer) => isWithin(place, outer)));
       return { name: attributePath(name), isList, reads };
     }),
     inputs: inputs.flatMap(({ name, value }) => (read.has(name) && value.op === "input" ? [variable(name)] : [])),

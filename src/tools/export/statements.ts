@@ -268,11 +268,11 @@ export class Naming {
     for (const { body, uses } of bodies) {
       const seen = new Map<string, number>();
       for (const value of computed(body)) {
-        const place = `${value.op} ${value.path} ${value.span.file} ${value.span.start} ${value.span.end}`;
-        const n = seen.get(place) ?? 0;
-        seen.set(place, n + 1);
-        this.#keys.set(value, `${place} ${n}`);
-        this.#uses.set(`${place} ${n}`, Math.max(uses.get(value) ?? 0, this.#uses.get(`${place} ${n}`) ?? 0));
+        const key = `${value.op} ${value.path} ${value.span.file} ${value.span.start} ${value.span.end}`;
+        const n = seen.get(key) ?? 0;
+        seen.set(key, n + 1);
+        this.#keys.set(value, `${key} ${n}`);
+        this.#uses.set(`${key} ${n}`, Math.max(uses.get(value) ?? 0, this.#uses.get(`${key} ${n}`) ?? 0));
       }
     }
   }

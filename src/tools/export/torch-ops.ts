@@ -171,18 +171,18 @@ function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   while (last < Math.min(from.length, to.length) - first && same(from.at(-1 - last), to.at(-1 - last))) last++;
   const [old, now] = [from.slice(first, from.length - last), to.slice(first, to.length - last)];
   if ([...old, ...now].some((size) => typeof size !== "number")) refuse("this change of shape", value);
-  const place = first + old.length === from.length && old.length === 1 ? -1 : first;
+  const dim = first + old.length === from.length && old.length === 1 ? -1 : first;
   const text = tight(value.inputs[0]!);
   const added = first === from.length ? -1 : first;
   if (old.length === 0 && now.every((size) => size === 1))
     return call(text + `.unsqueeze(${added})`.repeat(now.length));
-  if (now.length === 0 && old.every((size) => size === 1)) return call(text + `.squeeze(${place})`.repeat(old.length));
+  if (now.length === 0 && old.every((size) => size === 1)) return call(text + `.squeeze(${dim})`.repeat(old.length));
   if (old.length === 0 || now.length === 0) refuse("this change of shape", value);
   const flat = old.length === 1 ? text : `${text}.flatten(${first}, ${first + old.length - 1})`;
   if (now.length === 1) return call(flat);
   // The first new size is inferred by PyTorch, because with tensor parallelism each device has only some heads.
   const shape = now.map((size, i) => (i === 0 ? "-1" : holes.add(String(size), "width"))).join(", ");
-  return call(`${flat}.unflatten(${place}, (${shape}))`);
+  return call(`${flat}.unflatten(${dim}, (${shape}))`);
 }
 
 function permuted(value: Value<"permute">, x: string): string {

@@ -114,7 +114,7 @@ export function completion(text: Text, from: number, at: number, c: Completion, 
 export function signatureHelp({ label, doc, parameters, active }: Signature): SignatureHelp {
   // The search starts after the function's name, because the name may contain a parameter's name.
   let from = label.indexOf("(") + 1;
-  const places = parameters.map((p): [number, number] => {
+  const ranges = parameters.map((p): [number, number] => {
     const start = wordsAt(label, p.label, from);
     if (start < 0) return [from, from];
     from = start + p.label.length;
@@ -126,7 +126,7 @@ export function signatureHelp({ label, doc, parameters, active }: Signature): Si
         label,
         ...(doc === null ? {} : { documentation: { kind: "markdown", value: doc } }),
         parameters: parameters.map((p, i) => ({
-          label: places[i]!,
+          label: ranges[i]!,
           ...(p.doc === null ? {} : { documentation: p.doc }),
         })),
       },

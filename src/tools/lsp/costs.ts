@@ -101,17 +101,17 @@ function ofCalls(below: ReadonlyMap<string, Pair>, made: Calls, files: readonly 
 
 /** Matrix products and attention that are written directly in the source. */
 function ofProducts(rows: readonly Row[], files: readonly string[]): readonly CallCost[] {
-  const places = new Map<string, { readonly span: Span; readonly paths: Set<string>; pair: Pair }>();
+  const bySpan = new Map<string, { readonly span: Span; readonly paths: Set<string>; pair: Pair }>();
   for (const { path, span, executed, dense } of rows) {
     if (!span || !files.includes(span.file) || !isProduct(dense)) continue;
     const key = `${span.file} ${span.start} ${span.end}`;
-    const known = places.get(key);
+    const known = bySpan.get(key);
     const pair = added(known?.pair, executed, dense);
     if (known) known.pair = pair;
-    else places.set(key, { span, paths: new Set(), pair });
-    places.get(key)!.paths.add(path);
+    else bySpan.set(key, { span, paths: new Set(), pair });
+    bySpan.get(key)!.paths.add(path);
   }
-  return [...places.values()].map(({ span, paths, pair }) => ({ span, times: paths.size, ...pair }));
+  return [...bySpan.values()].map(({ span, paths, pair }) => ({ span, times: paths.size, ...pair }));
 }
 
 const isProduct = (work: Work | Cost): boolean => "products" in work && work.products + work.attention > 0;

@@ -199,8 +199,8 @@ function kernelsOf(
     const isHere = (step: ProgramStep): boolean =>
       step.work !== null &&
       program.works[step.work]!.ops.some(({ origin }) => {
-        const place = origin === null ? null : program.origins[origin]!;
-        return place !== null && ((place.file === file && place.line === line + 1) || isBelow(place.path, paths));
+        const source = origin === null ? null : program.origins[origin]!;
+        return source !== null && ((source.file === file && source.line === line + 1) || isBelow(source.path, paths));
       });
     const steps = new Map<number, number>();
     for (const step of program.steps)

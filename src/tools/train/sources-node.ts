@@ -75,8 +75,8 @@ function placeOf(data: string, from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {
     const home = join(folder, "node_modules", name);
     if (existsSync(home)) {
-      const places = rest === "" ? [join(home, "data", "data.txt"), join(home, "data")] : [join(home, rest)];
-      const place = places.find((p) => existsSync(p));
+      const candidates = rest === "" ? [join(home, "data", "data.txt"), join(home, "data")] : [join(home, rest)];
+      const place = candidates.find((p) => existsSync(p));
       if (place !== undefined) return place;
       throw new TrainError("bad-data", `the package ${name} has no ${rest === "" ? "folder `data`" : rest}`, {
         hint: rest === "" ? `give a file or folder inside it: ${name}/…` : null,

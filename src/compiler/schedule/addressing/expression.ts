@@ -70,9 +70,9 @@ export class ExpressionBuilder {
   readonly #with: Inlining;
   readonly #shape: readonly Size[];
   readonly #leaves: Leaf[] = [];
-  readonly #leafPlaces = new Map<string, number>();
+  readonly #leafIndices = new Map<string, number>();
   readonly #operations: Operation[] = [];
-  readonly #operationPlaces = new Map<Node, { readonly at: readonly Coordinate[]; readonly place: number }[]>();
+  readonly #operationIndices = new Map<Node, { readonly at: readonly Coordinate[]; readonly place: number }[]>();
   readonly #results: number[] = [];
   readonly #ids = new Map<Value, number>();
 
@@ -124,16 +124,16 @@ export class ExpressionBuilder {
       );
     }
     invariant(isPointwise(node), `${node.op} is read by a kernel and in no memory`);
-    const known = this.#operationPlaces
+    const known = this.#operationIndices
       .get(node)
       ?.find((operation) => operation.at === at || sameCoordinates(operation.at, at));
     if (known) return known.place;
     const operands = node.inputs.map((input) =>
       this.#place(input, broadcastCoordinates(at, input.types[0]!.shape, shape, rank)),
     );
-    const place = this.#operations.push({ node, inputs: inputTypes(node.op, node.inputs), operands }) - 1;
-    addTo(this.#operationPlaces, node, { at, place });
-    return place;
+    const index = this.#operations.push({ node, inputs: inputTypes(node.op, node.inputs), operands }) - 1;
+    addTo(this.#operationIndices, node, { at, place: index });
+    return index;
   }
   #key({ value, parts }: Layout, access: Access, dtype: DType): string {
     return `${this.#idOf(value)} ${dtype} ${parts} ${accessKey(
@@ -148,9 +148,9 @@ export class ExpressionBuilder {
     return id;
   }
   #leaf(leaf: Leaf, key: string): number {
-    let place = this.#leafPlaces.get(key);
-    if (place === undefined) this.#leafPlaces.set(key, (place = -this.#leaves.push(leaf)));
-    return place;
+    let index = this.#leafIndices.get(key);
+    if (index === undefined) this.#leafIndices.set(key, (index = -this.#leaves.push(leaf)));
+    return index;
   }
 }
 

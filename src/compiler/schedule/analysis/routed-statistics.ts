@@ -95,12 +95,12 @@ function productsOf(
   nodes: readonly Node[],
 ): ReadonlyMap<Node, { readonly product: Node<"matmul">; readonly steps: number }> {
   const makers = new Map<Node, { readonly product: Node<"matmul">; readonly steps: number; readonly at: number }>();
-  const places = new Map(nodes.map((node, i) => [node, i]));
+  const indices = new Map(nodes.map((node, i) => [node, i]));
   /** Whether a value may depend on the product at position `place`. */
   const mayDependOn = (value: Node, place: number): boolean => {
     const seen = new Set([value]);
     for (const n of seen) {
-      if (places.get(n)! < place) continue; // earlier nodes do not depend on it
+      if (indices.get(n)! < place) continue; // earlier nodes do not depend on it
       if (isOp(n, "matmul") || isOp(n, "attention") || seen.size > MOST_SEEN) return true;
       for (const input of n.inputs) seen.add(input);
     }

@@ -23,7 +23,7 @@ export function blocks(encoding: BlockEncoding): Codec {
 }
 `;
   /** Word and shift of the integer of value \`at\`. */
-  const place = (stride: number): string =>
+  const blockOffset = (stride: number): string =>
     stride % 8 !== 0
       ? `let word = at / ${rows}u;
   let shift = at % ${rows}u * ${bits}u;`
@@ -51,7 +51,7 @@ export function blocks(encoding: BlockEncoding): Codec {
     one: "u32",
     four: "u32",
     readOne: (name, buffer, stride) => `${scale(name, inBuffer(buffer))}fn ${name}(at: u32) -> f32 {
-  ${place(stride)}
+  ${blockOffset(stride)}
   let integer = ${float("f32", `${buffer}[word]`, "shift")};
   return integer * ${name}_scale(at / ${BLOCK * stride}u * ${stride}u + at % ${stride}u);
 }`,

@@ -87,7 +87,7 @@ function blockOf(
   }
   const text = new RowText(kernel, expression, extents, inputs, `f${n}`);
   // Print the lines first: names they use become fields of the structs printed below.
-  for (const place of expression.results) text.name(place);
+  for (const index of expression.results) text.name(index);
   kernel.function(structFunction(`RowF${n}`, `rowF${n}(row: u32)`, text.rowFields, text.rowLines));
   kernel.function(structFunction(`ColF${n}`, `colF${n}(k: u32)`, text.columnFields, text.columnLines));
   const lines = [`let c = colF${n}(k);`, ...text.lines].map((l) => `  ${l}\n`).join("");
@@ -170,11 +170,11 @@ function takenFours(own: SliceText, epilogues: readonly Bound[]): TakenText {
       },
       ...(sourceRow === null ? [] : [{ name: `${row}index${i}`, type: "u32", value: sourceRow }]),
     ];
-    const place = `${row}at${i}`;
+    const wordOffset = `${row}at${i}`;
     const words = LANES.map(
-      (lane, c) => `${buffer}[${place} + ${c}u] = ${stored(`taken.${value}.${lane}`, dtype, codecs[e.result]!)};`,
+      (lane, c) => `${buffer}[${wordOffset} + ${c}u] = ${stored(`taken.${value}.${lane}`, dtype, codecs[e.result]!)};`,
     );
-    const begin = `let ${place} = ${at(sourceRow === null ? "row" : `taken.${row}index${i}`)};`;
+    const begin = `let ${wordOffset} = ${at(sourceRow === null ? "row" : `taken.${row}index${i}`)};`;
     return { fields, line: [begin, ...words].map((l) => `    ${l}\n`).join("") };
   });
   const sums = parts.flatMap(({ line }, i) => (epilogues[i]!.kind === "sum" ? [line] : []));

@@ -140,7 +140,7 @@ function stepsOf(
     count += width;
     return count - width;
   };
-  const place = (node: Node): number => {
+  const indexOf = (node: Node): number => {
     const value = { node, result: 0 };
     const to = room(rowWidth(node));
     of.set(node, to);
@@ -168,7 +168,7 @@ function stepsOf(
   };
   const each = (node: Node): void => {
     const expression = expressionOf(node);
-    steps.push({ kind: "each", expression, to: place(node), width: rowWidth(node) });
+    steps.push({ kind: "each", expression, to: indexOf(node), width: rowWidth(node) });
   };
   /** The cells of an operand: the value's cells, if they exist, or else new cells, filled here. */
   const operand = (node: Node): number => {
@@ -188,7 +188,7 @@ function stepsOf(
       continue;
     }
     const operands = node.inputs.map(operand);
-    const to = place(node);
+    const to = indexOf(node);
     const n = Number(node.inputs[0].types[0]!.shape.at(-1));
     const lists = rowWidth(node.inputs[0]) / n;
     widest = Math.max(widest, n);
@@ -308,11 +308,11 @@ function declareCells(
     if (leaf.dtype === "bool") return `(${word} != 0u)`;
     return leaf.dtype === "u32" ? word : `bitcast<${leaf.dtype}>(${word})`;
   }
-  const nameOf = (place: number): string => (place < 0 ? names[-1 - place]! : `v${place}`);
+  const nameOf = (index: number): string => (index < 0 ? names[-1 - index]! : `v${index}`);
   expression.operations.forEach((o, n) => lines.push(`let v${n} = ${printOperation(o, o.operands.map(nameOf))};`));
-  const place = soleResult(expression);
-  const dtype = dtypeAt(expression, place);
-  const value = nameOf(place);
+  const index = soleResult(expression);
+  const dtype = dtypeAt(expression, index);
+  const value = nameOf(index);
   const word = dtype === "bool" ? `u32(${value})` : dtype === "u32" ? value : `bitcast<u32>(${value})`;
   kernel.function(`fn ${name}(o: Own, i: u32) -> u32 {\n${lines.map((l) => `  ${l}\n`).join("")}  return ${word};\n}`);
 }

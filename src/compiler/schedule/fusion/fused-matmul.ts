@@ -98,8 +98,8 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
   );
   // A value that a scatter updates is read from the memory that it shares with the result.
   const shareMemory = (kernel: KernelBuilder, inPlace: readonly boolean[]): void =>
-    takesOver.forEach((place, i) => {
-      if (place !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(place, `y${i}`);
+    takesOver.forEach((taken, i) => {
+      if (taken !== null && (inPlace[i] || bases.length > 0)) kernel.inputIs(taken, `y${i}`);
     });
   const apart = new Set([weight, ...(starts ? [starts] : []), ...indices, ...angles].map(inputOf));
   /** Whether values come in fours. */
@@ -187,7 +187,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
     inWords: new Set(
       bound.flatMap((b) =>
         b.epilogues.flatMap(({ inputsInWords, resultInWords, result: to }) => [
-          ...inputsInWords.map((place) => reads[place]!),
+          ...inputsInWords.map((index) => reads[index]!),
           ...(resultInWords ? [results.writes[to]!.value] : []),
         ]),
       ),

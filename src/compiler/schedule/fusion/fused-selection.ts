@@ -76,8 +76,8 @@ function selectionKernel(
       outputs.forEach((r, i) => {
         const number = OWN_RESULTS + i;
         kernel.write(`y${number}`, storageType(r.node.types[0]!.dtype), result(number));
-        const place = takesOver[number];
-        if (place !== null && place !== undefined && inPlace[number]) kernel.inputIs(place, `y${number}`);
+        const taken = takesOver[number];
+        if (taken !== null && taken !== undefined && inPlace[number]) kernel.inputIs(taken, `y${number}`);
       });
       const text = new OutputText(kernel, at, numberOf);
       const lines = outputs.map((r) => text.lines(r));

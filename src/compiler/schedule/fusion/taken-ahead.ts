@@ -14,7 +14,7 @@ type Own = Omit<SliceText, "place">;
 export function takenAhead(own: Own, epilogues: readonly Bound[]): TakenText {
   const { kernel, text, expression, slice, n, pairs } = own;
   // Print the lines first: names they use become fields of the structs printed below.
-  const names = expression.results.map((place) => text.name(place));
+  const names = expression.results.map((index) => text.name(index));
   const [first] = epilogues;
   if (first?.kind === "pairs") {
     declareTaken(own, []);

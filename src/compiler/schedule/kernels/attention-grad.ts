@@ -96,13 +96,13 @@ function sideStep(context: Context, side: Side): Step<Operand> {
     onUnits ??
     tiled(exactAttention(attention), Math.ceil(q.width / 4), Math.ceil(v.width / 4), rows, weighted, extents);
 
-  for (const [name, rows, place] of [
+  for (const [name, rows, index] of [
     ["q", q, 0],
     ["k", k, 1],
     ["v", v, 2],
     ["dy", dy, 9],
   ] as const)
-    kernel.read(name, elementOf(rows), input(place));
+    kernel.read(name, elementOf(rows), input(index));
   bindRowsTable(kernel, scratch(0));
   if (!weighted) kernel.read("stats", "f32", scratch(1));
   kernel
@@ -131,14 +131,14 @@ function sideStep(context: Context, side: Side): Step<Operand> {
         ["y", "dy", dy],
       ] as const);
   for (const [role, buffer, rows] of roles) reader(kernel, role, buffer, rows, declare);
-  for (const [letter, place] of ofQueries
+  for (const [letter, index] of ofQueries
     ? ([["A", 0]] as const)
     : ([
         ["A", 1],
         ["B", 2],
       ] as const)) {
-    const to = gradient(place);
-    kernel.write(`d${letter}`, isWideResult(to) ? "vec4f" : "f32", result(place));
+    const to = gradient(index);
+    kernel.write(`d${letter}`, isWideResult(to) ? "vec4f" : "f32", result(index));
     writer(kernel, `write${letter}`, `d${letter}`, to, `place${letter}`, declare);
   }
   if (ofQueries) kernel.function("fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}");

@@ -149,7 +149,7 @@ export function rowsTable(
   if (lse !== undefined && delta !== undefined)
     kernel.read("lse", "f32", input(lse)).read("delta", "f32", input(delta));
   kernel.write("y", "u32", table).count("batch", extents.batch);
-  const places = [3, 4, 5, 6, ...(more ? [more.weights, ...(more.statistics ?? [])] : [])];
+  const indices = [3, 4, 5, 6, ...(more ? [more.weights, ...(more.statistics ?? [])] : [])];
   const heads = typeAt(inputs, 0).shape[0]!;
   if (lse !== undefined) kernel.count("heads", heads);
   const positions = "2u * batch() + 2u + startQ(batch()) + startK(batch())";
@@ -159,7 +159,7 @@ export function rowsTable(
   kernel
     .function(`fn count() -> u32 { return ${count}; }`)
     .function(tableText(more ? (lse === undefined ? WEIGHTS : STATISTICS) : POSITIONS));
-  const entries = places.map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
+  const entries = indices.map((i) => extents.product(typeAt(inputs, i).shape)).reduce(addSizes);
   return { step: kernel.spread(entries, tunings.elements), bytes: extents.times(4, entries) };
 }
 

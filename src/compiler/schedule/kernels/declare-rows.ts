@@ -24,7 +24,7 @@ export function declareRows(
 ): void {
   const { letter, parameters, prefix, kind = null } = names;
   const text = new RowText(kernel, expression, extents, inputs, prefix, kind);
-  const results = expression.results.map((place) => text.name(place));
+  const results = expression.results.map((index) => text.name(index));
   kernel.function(structFunction(`Row${letter}`, `row${letter}(${parameters})`, text.rowFields, text.rowLines));
   kernel.function(structFunction(`Col${letter}`, `col${letter}(k: u32)`, text.columnFields, text.columnLines));
   if (kind === "apart")

@@ -57,11 +57,11 @@ export function declareValue(
     lines.push(`let a${n} = ${text};`);
     return `a${n}`;
   });
-  const name = (place: number): string => (place < 0 ? names[-1 - place]! : `v${place}`);
+  const name = (index: number): string => (index < 0 ? names[-1 - index]! : `v${index}`);
   expression.operations.forEach((o, n) => lines.push(`let v${n} = ${printOperation(o, o.operands.map(name))};`));
-  const place = soleResult(expression);
-  const dtype = dtypeAt(expression, place);
-  const value = name(place);
+  const index = soleResult(expression);
+  const dtype = dtypeAt(expression, index);
+  const value = name(index);
   kernel.function(
     `fn value(i: u32) -> ${to.element(dtype)} {\n${lines.map((l) => `  ${l}\n`).join("")}  ` +
       `return ${stored(value, dtype, to)};\n}`,
@@ -72,9 +72,9 @@ const affinesOf = ({ access: { affine, indexed } }: MemoryLeaf): readonly Affine
   indexed ? [affine, indexed.at] : [affine];
 
 export function soleResult({ results }: Expression): number {
-  const [place] = results;
-  invariant(place !== undefined && results.length === 1, "an expression of one result");
-  return place;
+  const [index] = results;
+  invariant(index !== undefined && results.length === 1, "an expression of one result");
+  return index;
 }
 
 export const dtypeAt = ({ leaves, operations }: Expression, place: number): DType =>

@@ -86,11 +86,11 @@ export const writesOf = (node: Node, layouts: Layouts, { extents }: FusedKernelO
 
 /** The index of a value among a kernel's reads. */
 export function indexIn(reads: readonly Value[]): (value: Value) => number {
-  const places = new Map(reads.map((value, i) => [value, i]));
+  const indices = new Map(reads.map((value, i) => [value, i]));
   return (value) => {
-    const place = places.get(value);
-    invariant(place !== undefined, `${value.node.op} is not among what its kernel reads`);
-    return place;
+    const index = indices.get(value);
+    invariant(index !== undefined, `${value.node.op} is not among what its kernel reads`);
+    return index;
   };
 }
 

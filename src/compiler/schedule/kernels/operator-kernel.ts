@@ -24,18 +24,18 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   const plain = !expression || isPlain(expression, extents);
   const views: (View | null)[] = [];
   const reads: Value[] = expression && !plain ? [...valuesOf([expression])] : [];
-  const places: number[] = [];
+  const indices: number[] = [];
   node.inputs.forEach((from, i) => {
     const found = i === element && !plain ? null : readOf(node, from, i, layouts, options);
     views.push(found?.view ?? null);
-    places.push(found ? reads.push(found.value) - 1 : -1);
+    indices.push(found ? reads.push(found.value) - 1 : -1);
   });
   const inputOf = indexIn(reads);
-  const base = isScatter(node) ? places[0]! : null;
+  const base = isScatter(node) ? indices[0]! : null;
   const conflict = isScatter(node) && expression && !readsOnlyWhatItWrites(expression, node, layouts, extents);
   const resultViews = resultViewsOf(node, layouts, options);
   // Old rows are still read while new ones are written: the result starts as a copy.
-  const inPlace = conflict ? [] : inputsInPlace(node).flatMap((i) => places[i] ?? []);
+  const inPlace = conflict ? [] : inputsInPlace(node).flatMap((i) => indices[i] ?? []);
   // A kernel that replaces several values reads none of them twice.
   const takesOver = base === null && inPlace.some((i) => reads.filter((v) => v === reads[i]).length > 1) ? [] : inPlace;
   const context = contextOf(node, options);
@@ -52,7 +52,7 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
     `${node.op}{${attrsKey(context.attrs)}}(${context.inputs.map(printType).join(" ")})` +
       `${weights.map(Number).join("")}${Number(isUnpacked(node))}`,
     context.results.map(printType).join(" "),
-    prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${places.join(",")}` : "",
+    prologue ? `<${expressionKey(expression!, extents, inputOf)}> ${indices.join(",")}` : "",
     [...views, ...resultViews].map((v) => (v ? viewKey(v, extents) : "")).join(";"),
   ].join(" ");
   const make = (inPlace: readonly boolean[], stored: Stored): Work =>
@@ -63,16 +63,16 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
       inPlace,
       stored,
       prologue: prologue && ((kernel) => prologue(kernel, stored)),
-      places,
+      places: indices,
     });
   const nodes = [node, ...(prologue ? expression!.operations.map((o) => o.node) : [])];
   const writes = writesOf(node, layouts, options);
   const { readsEncoded = [], writesEncoded = false, decodes } = kernelOf(node.op);
   const inWords = new Set([
-    ...places.flatMap((place, i) => (place < 0 || readsEncoded.includes(i) ? [] : [reads[place]!])),
+    ...indices.flatMap((index, i) => (index < 0 || readsEncoded.includes(i) ? [] : [reads[index]!])),
     ...writes.flatMap(({ value }, i) => (i === 0 && writesEncoded ? [] : [value])),
   ]);
-  const weight = decodes !== undefined && weights[decodes] ? reads[places[decodes]!]! : null;
+  const weight = decodes !== undefined && weights[decodes] ? reads[indices[decodes]!]! : null;
   const isReadOnce = reads.filter((v) => v === weight).length === 1;
   return { nodes, reads, writes, inWords, decodes: isReadOnce ? weight : null, takesOver, key, make };
 }

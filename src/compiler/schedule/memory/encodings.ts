@@ -66,8 +66,8 @@ function encodableActivations(fused: KernelGraph): readonly Value[] {
   }
   for (const { reads, writes, inWords, takesOver } of kernels) {
     for (const value of inWords) kept.add(value);
-    takesOver.forEach((place, i) => {
-      if (place !== null) kept.add(reads[place]!).add(writes[i]!.value);
+    takesOver.forEach((taken, i) => {
+      if (taken !== null) kept.add(reads[taken]!).add(writes[i]!.value);
     });
   }
   const all = kernels.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);

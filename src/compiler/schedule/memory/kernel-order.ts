@@ -79,30 +79,30 @@ function reaches(before: Edges, from: number, to: number, within: (kernel: numbe
 /** Numbers of strongly connected components (Tarjan 1972, without recursion). */
 function componentsOf(before: Edges): Int32Array {
   const component = new Int32Array(before.length).fill(-1);
-  const place = new Int32Array(before.length).fill(-1);
+  const index = new Int32Array(before.length).fill(-1);
   const lowest = new Int32Array(before.length);
   const open: number[] = [];
-  let [places, components] = [0, 0];
+  let [count, components] = [0, 0];
   const enter = (kernel: number): { readonly at: number; next: number } => {
-    place[kernel] = lowest[kernel] = places++;
+    index[kernel] = lowest[kernel] = count++;
     open.push(kernel);
     return { at: kernel, next: 0 };
   };
   for (const root of before.keys()) {
-    if (place[root]! >= 0) continue;
+    if (index[root]! >= 0) continue;
     const stack = [enter(root)];
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
       const { at } = top;
       const other = before[at]![top.next++];
       if (other !== undefined) {
-        if (place[other]! < 0) stack.push(enter(other));
-        else if (component[other]! < 0) lowest[at] = Math.min(lowest[at]!, place[other]!);
+        if (index[other]! < 0) stack.push(enter(other));
+        else if (component[other]! < 0) lowest[at] = Math.min(lowest[at]!, index[other]!);
         continue;
       }
       stack.pop();
       const above = stack.at(-1);
       if (above) lowest[above.at] = Math.min(lowest[above.at]!, lowest[at]!);
-      if (lowest[at] !== place[at]) continue;
+      if (lowest[at] !== index[at]) continue;
       for (let member = open.pop(); member !== undefined; member = open.pop()) {
         component[member] = components;
         if (member === at) break;

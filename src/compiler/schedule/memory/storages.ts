@@ -86,9 +86,9 @@ export function storeKernels(
   };
   /** For each result that may take over memory, whether nothing else needs the old contents. */
   const takesOver = ({ takesOver: places, reads, writes }: FusedKernel, at: number): readonly boolean[] =>
-    places.map((place, i) => {
-      if (place === null) return false;
-      const value = itemAt(reads, place);
+    places.map((taken, i) => {
+      if (taken === null) return false;
+      const value = itemAt(reads, taken);
       const readFrom = storageOf(value);
       const state = stateOf.get(itemAt(writes, i).value);
       // A state's new value may take over only the state's memory.

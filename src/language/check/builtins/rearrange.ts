@@ -176,11 +176,11 @@ function splittable(emitter: Emitter, size: Size, at: Span): boolean {
 
 /** For each right-side dimension before merging, the index of its part. */
 function newOrder(right: readonly PatternDim[], parts: readonly Part[], hidden: number): readonly number[] {
-  const place = new Map(parts.map((p, i) => [p.key, i]));
+  const indexOf = new Map(parts.map((p, i) => [p.key, i]));
   const keys = right.flatMap((d) =>
     d.kind === "group" ? d.names : Array.from({ length: hidden }, (_, i) => `...${i}`),
   );
-  return keys.map((key) => place.get(key) ?? 0);
+  return keys.map((key) => indexOf.get(key) ?? 0);
 }
 
 function mergeDims(

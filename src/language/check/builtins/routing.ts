@@ -244,9 +244,9 @@ function rowsFit(emitter: Emitter, x: Value, y: Value, route: Route, dim: number
   }
   const rows = typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(route.attrs.axis)));
   if (equalShapes(rows.shape, y.type.shape)) return true;
-  const place = rows.shape.findIndex((size, i) => !equalSizes(size, y.type.shape[i] ?? -1));
+  const misfit = rows.shape.findIndex((size, i) => !equalSizes(size, y.type.shape[i] ?? -1));
   if (y.type.shape.length === rows.shape.length)
-    reportSizes(emitter, "`put`", rows, rows.shape[place] ?? 1, y.type, y.type.shape[place] ?? 1, at);
+    reportSizes(emitter, "`put`", rows, rows.shape[misfit] ?? 1, y.type, y.type.shape[misfit] ?? 1, at);
   else
     emitter.report(
       "shape-mismatch",

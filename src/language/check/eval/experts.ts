@@ -176,8 +176,8 @@ function soleEntry(choice: Choice, x: Value, dim: number, fn: Fn, name: string):
 function entryBehind(body: FunctionBody, x: Value, dim: number, entries: number, span: Span): Value {
   if (entries === dim + 1) return x;
   const others = x.type.shape.flatMap((_, i) => (i === entries ? [] : [i]));
-  const place = others.indexOf(dim) + 1;
-  const order = [...others.slice(0, place), entries, ...others.slice(place)];
+  const entriesAt = others.indexOf(dim) + 1;
+  const order = [...others.slice(0, entriesAt), entries, ...others.slice(entriesAt)];
   const shape = order.map((i) => x.type.shape[i] ?? 1);
   return body.emit("permute", [x], { order }, typeOf(x.type.dtype, shape), span);
 }

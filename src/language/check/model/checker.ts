@@ -31,7 +31,7 @@ interface AllowUse {
 
 export class Checker {
   readonly #bag = new Diagnostics();
-  readonly #places = new Set<string>();
+  readonly #reported = new Set<string>();
   /** `@allow` directives by code and file. */
   readonly #allows = new Map<string, AllowUse[]>();
   #evaluations = 0;
@@ -73,9 +73,9 @@ export class Checker {
         all = [...notes, { text: "in the standard library", span }];
       }
     }
-    const place = placeOf(code, at, span);
-    if (this.#places.has(place)) return;
-    this.#places.add(place);
+    const key = placeOf(code, at, span);
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
     this.add(diagnose(code, data, at, all));
   }
 
@@ -84,7 +84,7 @@ export class Checker {
    * computed again.
    */
   hasReported(code: Code, span: Span): boolean {
-    return this.#places.has(placeOf(code, span, span));
+    return this.#reported.has(placeOf(code, span, span));
   }
 
   /** Records a use of a library name that the file does not import; returns whether it is the file's first. */

@@ -105,21 +105,21 @@ export function printNumber({ value, form }: NumberValue): string {
 function decimal(value: Rational): string | null {
   if (isInteger(value)) return String(value.num);
   let { den } = value;
-  let places = 0;
-  for (; den % 10n === 0n; places++) den /= 10n;
+  let decimals = 0;
+  for (; den % 10n === 0n; decimals++) den /= 10n;
   let twos = 0;
   let fives = 0;
   for (; den % 2n === 0n; twos++) den /= 2n;
   for (; den % 5n === 0n; fives++) den /= 5n;
-  places += Math.max(twos, fives);
-  if (den !== 1n || places > 9) return null;
+  decimals += Math.max(twos, fives);
+  if (den !== 1n || decimals > 9) return null;
   const negative = value.num < 0n;
-  const digits = String(((negative ? -value.num : value.num) * 10n ** BigInt(places)) / value.den).padStart(
-    places + 1,
+  const digits = String(((negative ? -value.num : value.num) * 10n ** BigInt(decimals)) / value.den).padStart(
+    decimals + 1,
     "0",
   );
-  const text = `${digits.slice(0, -places)}.${digits.slice(-places)}`;
-  const small = compare(value, ONE) < 0 && places > 4 && !negative;
+  const text = `${digits.slice(0, -decimals)}.${digits.slice(-decimals)}`;
+  const small = compare(value, ONE) < 0 && decimals > 4 && !negative;
   return `${negative ? "-" : ""}${small ? toNumber(value).toExponential() : text}`;
 }
 

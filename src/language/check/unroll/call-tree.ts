@@ -20,7 +20,7 @@ export class CallNode {
     readonly index: number,
     readonly siblings: readonly CallNode[],
     /** The calling call and the called function; null for the model itself and for placeholders. */
-    readonly made: { readonly caller: CallNode; readonly fn: string } | null,
+    readonly origin: { readonly caller: CallNode; readonly fn: string } | null,
   ) {}
 
   static root(model: Instance): CallNode {
@@ -57,7 +57,7 @@ export class CallNode {
    * so that calls inside the placeholder have paths different from calls inside the others.
    */
   get #number(): number | null {
-    if (this.made !== null || this.parent === null) return this.siblings.length > 1 ? this.index : null;
+    if (this.origin !== null || this.parent === null) return this.siblings.length > 1 ? this.index : null;
     return this.parent.#calls.get(this.instance)?.length || null;
   }
 

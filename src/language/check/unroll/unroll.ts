@@ -116,8 +116,9 @@ export class Unroller implements FunctionBody {
     span: Span,
     notes: readonly Note[],
   ): void {
-    const place = node === null ? { trace: calls, notes: [] } : madeAt(this.#checker, code, span, node.instance, calls);
-    this.#checker.report(code, data, span, [...notes, ...place.notes], place.trace);
+    const origin =
+      node === null ? { trace: calls, notes: [] } : madeAt(this.#checker, code, span, node.instance, calls);
+    this.#checker.report(code, data, span, [...notes, ...origin.notes], origin.trace);
   }
 
   /** Whether a function called by the entered one emitted the value. */
@@ -363,8 +364,8 @@ export class Unroller implements FunctionBody {
 
   /** The calls of instances, in order; their paths are known once all are. */
   get calls(): Model["calls"] {
-    return this.#entered.flatMap(({ path, made, isForgotten }) =>
-      made === null || isForgotten ? [] : [{ path, caller: made.caller.path, fn: made.fn }],
+    return this.#entered.flatMap(({ path, origin, isForgotten }) =>
+      origin === null || isForgotten ? [] : [{ path, caller: origin.caller.path, fn: origin.fn }],
     );
   }
 

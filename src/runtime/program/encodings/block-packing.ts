@@ -162,9 +162,9 @@ class BlockPacker implements Packer {
         for (let k = 0; k < BLOCK; k++) this.#block[k] = values[from + k * stride + column]!;
         this.#scales[number] = quantize(this.#blocks, this.#block, this.#integers);
         for (let k = 0; k < BLOCK; k++) {
-          const place = (from * bits) / 8 + placeOf(bits, stride, k, column);
-          if (bits === 8) bytes[place] = this.#integers[k]!;
-          else bytes[Math.floor(place)]! |= (this.#integers[k]! + 8) << (place % 1 ? 4 : 0);
+          const byte = (from * bits) / 8 + placeOf(bits, stride, k, column);
+          if (bits === 8) bytes[byte] = this.#integers[k]!;
+          else bytes[Math.floor(byte)]! |= (this.#integers[k]! + 8) << (byte % 1 ? 4 : 0);
         }
       }
     this.#write(new Uint16Array(bytes.buffer), (first * stride * BLOCK * bits) / 8);

@@ -57,17 +57,17 @@ async function convertedRun<T>(
   convert: (dense: OpenedModel) => Promise<T>,
 ): Promise<T> {
   const { file, named: path } = opened;
-  const place = basename(file) === MODEL_FILE ? dirname(file) : file;
-  if (place !== file && !existsSync(place))
+  const target = basename(file) === MODEL_FILE ? dirname(file) : file;
+  if (target !== file && !existsSync(target))
     throw new UserError(
-      `${path} trained ${place}, whose ${CONFIG_FILE} describes the layers and is missing`,
+      `${path} trained ${target}, whose ${CONFIG_FILE} describes the layers and is missing`,
       "put it back there",
     );
   const fault = (): UserError =>
     notDense(opened, `${path} trained ${file}, which is not a folder with a ${CONFIG_FILE}`);
-  if (!existsSync(place)) throw fault();
-  return closing(await openNamed(place, { weights: run.path }), (dense) => {
-    const hasConfig = dense.kind === "checkpoint" && existsSync(join(place, CONFIG_FILE));
+  if (!existsSync(target)) throw fault();
+  return closing(await openNamed(target, { weights: run.path }), (dense) => {
+    const hasConfig = dense.kind === "checkpoint" && existsSync(join(target, CONFIG_FILE));
     if (dense.kind !== "gguf" && !hasConfig) throw fault();
     tell(path, run);
     return convert(dense);

@@ -300,18 +300,18 @@ async function heatmap(
   const texts = prompts.flatMap((prompt, b) => {
     const ofSequence = events[b]!;
     if (ofSequence.length === 0) return [];
-    const places = taken.map((route) => route?.[b] ?? null);
+    const ofRoutes = taken.map((route) => route?.[b] ?? null);
     const shown = piecesOf(session.texts.tokenizer, [...Array.from(prompt), ...ofSequence.map((e) => e.token)]);
     return [
       {
         shown,
-        ...heated(session.generation, prompt.length, ofSequence, places),
+        ...heated(session.generation, prompt.length, ofSequence, ofRoutes),
         experts: chosenExperts(
           session.generation,
           prompt.length,
           ofSequence,
           experts.map((choice) => choice[b]!),
-          places,
+          ofRoutes,
         ),
       },
     ];

@@ -55,14 +55,14 @@ function figure(text: HeatedText, title: string, patterns: Patterns): string {
   const { shown, layers, prompt } = text;
   const tokens = shown.map((token, i) => {
     const marks = layers.map((l) => l.marks[i] ?? null);
-    const place = i < prompt ? " g" : "";
+    const cssClass = i < prompt ? " g" : "";
     const known = marks.some((m) => m !== null);
     const heat = known ? (marks.filter((m) => m === 1).length / layers.length).toFixed(2) : "0";
     const said = known
       ? titleOf(i, marks, layers)
       : `token ${i}: ${i + 1 === shown.length ? "chosen last, not read" : "not known"}`;
     return (
-      `<span class="k ${patterns.name(marks)}${place}" style="--h:${heat}" ` +
+      `<span class="k ${patterns.name(marks)}${cssClass}" style="--h:${heat}" ` +
       `title="${escape(said)}">${visible(token)}</span>${token.includes("\n") ? "<br>" : ""}`
     );
   });

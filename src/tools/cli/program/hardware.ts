@@ -92,8 +92,8 @@ const spillingText = (n: number): string =>
 
 /** Beside this bundle; where commands run from their sources, in the build. */
 export function childScript(): string {
-  const places = ["./hardware-child.js", "../../../../dist/src/cli/hardware-child.js"];
-  const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
+  const candidates = ["./hardware-child.js", "../../../../dist/src/cli/hardware-child.js"];
+  const paths = candidates.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
   return paths.find((path) => existsSync(path)) ?? paths[0]!;
 }
 

@@ -101,8 +101,8 @@ export const layerOf = (program: Program, work: number | null): string =>
 export function sourcesOf(program: Program, { ops }: ProgramWork): readonly string[] {
   const lines = new Map<string, Set<number>>();
   for (const { origin } of ops) {
-    const place = originOf(program, origin);
-    if (place) lines.set(place.file, (lines.get(place.file) ?? new Set()).add(place.line));
+    const source = originOf(program, origin);
+    if (source) lines.set(source.file, (lines.get(source.file) ?? new Set()).add(source.line));
   }
   return [...lines].map(([file, found]) => {
     const sorted = [...found].toSorted((a, b) => a - b);

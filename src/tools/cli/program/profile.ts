@@ -291,8 +291,8 @@ function slowest({ program, profile: { works }, roofline }: Measured, totalMs: n
     .slice(0, SLOWEST)
     .map((work) => {
       const found = work.work === null ? null : program.works[work.work]!;
-      const place = found ? sourcesOf(program, { ...found, ops: found.ops.slice(found.main, found.main + 1) }) : [];
-      return { ...work, layer: found ? pathOf(program, found) || "(model)" : "", place: place.join(" ") };
+      const lines = found ? sourcesOf(program, { ...found, ops: found.ops.slice(found.main, found.main + 1) }) : [];
+      return { ...work, layer: found ? pathOf(program, found) || "(model)" : "", place: lines.join(" ") };
     });
   return table(rows, [
     ["slowest ms", (r) => milliseconds(r.ms)],

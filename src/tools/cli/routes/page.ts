@@ -37,7 +37,7 @@ export function routesPage(report: RoutesReport): string {
     figure(
       "Shares along a sequence",
       "from the first position to the last; darker: more tokens computed",
-      places(routes),
+      positionCells(routes),
     ),
     figure(
       "Tokens by how many routes compute them",
@@ -117,7 +117,7 @@ const figure = (title: string, note: string, body: string): string =>
   `<figure style="margin-top:12px"><figcaption><h3>${escape(title)}</h3><p class="note">${escape(note)}</p>` +
   `</figcaption>${body}</figure>`;
 
-const places = (routes: readonly RouteFound[]): string =>
+const positionCells = (routes: readonly RouteFound[]): string =>
   `<div class="map">${routes
     .map(
       ({ path, share, byPlace }) =>

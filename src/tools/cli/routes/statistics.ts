@@ -98,13 +98,13 @@ export class RouteStatistics {
         const token = tokens[b * length + t]!;
         let ofToken = this.#byToken.get(token);
         if (!ofToken) this.#byToken.set(token, (ofToken = none()));
-        const place = (this.#byPlace[Math.floor((t * Math.min(PLACES, length)) / length)] ??= none());
+        const atPlace = (this.#byPlace[Math.floor((t * Math.min(PLACES, length)) / length)] ??= none());
         ofToken.seen++;
-        place.seen++;
+        atPlace.seen++;
         let depth = 0;
         for (const [r, mask] of chosen.entries()) {
           ofToken.computed[r]! += mask[t]!;
-          place.computed[r]! += mask[t]!;
+          atPlace.computed[r]! += mask[t]!;
           depth += mask[t]!;
         }
         this.#depths[depth] = (this.#depths[depth] ?? 0) + 1;

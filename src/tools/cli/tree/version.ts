@@ -6,13 +6,13 @@ import { fileURLToPath } from "node:url";
 
 /** The folder of modc's package.json, above this file: built, bundled and as source the file has different depths. */
 export function modcFolder(): string {
-  let place = new URL("./package.json", import.meta.url);
-  while (!existsSync(place)) {
-    const above = new URL("../package.json", place);
-    if (above.href === place.href) bug("there is no package.json above the command line");
-    place = above;
+  let manifest = new URL("./package.json", import.meta.url);
+  while (!existsSync(manifest)) {
+    const above = new URL("../package.json", manifest);
+    if (above.href === manifest.href) bug("there is no package.json above the command line");
+    manifest = above;
   }
-  return fileURLToPath(new URL(".", place)).replace(/[\\/]$/, "");
+  return fileURLToPath(new URL(".", manifest)).replace(/[\\/]$/, "");
 }
 
 export function modcVersion(): string {

@@ -39,9 +39,9 @@ const isShare = ({ value }: Argument): boolean => value.startsWith("Fraction");
 export function shareOf(num: bigint, den: bigint): number | string {
   const value = Number(num) / Number(den);
   const [, digits = "", exponent = "0"] = /^-?\d+(?:\.(\d+))?(?:e(.*))?$/.exec(String(value)) ?? [];
-  const places = digits.length - Number(exponent);
-  const shown = BigInt(Math.round(value * 10 ** places));
-  return places <= 15 && shown * den === num * 10n ** BigInt(Math.max(places, 0)) ? value : `${num}/${den}`;
+  const decimals = digits.length - Number(exponent);
+  const shown = BigInt(Math.round(value * 10 ** decimals));
+  return decimals <= 15 && shown * den === num * 10n ** BigInt(Math.max(decimals, 0)) ? value : `${num}/${den}`;
 }
 
 function fieldsOf({ arguments: all, live, called }: Configuration): readonly Field[] {

@@ -200,13 +200,13 @@ export class AxisTable {
     const n = this.counts(parent);
     const zero = at.graph.ints(0);
     const sizes = new Sizes(at, (atom) => (atom.kind === "live" ? this.live(atom.name) : { num: n, den: 1n }));
-    const place = (size: Size): Name => {
+    const positionOf = (size: Size): Name => {
       const v = sizes.whole(size);
       const counted = at.where(at.less(v, zero), at.add(v, n), v);
       return at.max(at.min(counted, n), zero);
     };
-    const from = place(start);
-    const to = stop === null ? n : place(stop);
+    const from = positionOf(start);
+    const to = stop === null ? n : positionOf(stop);
     this.#spans.set(axis, [from, to]);
     return this.#counted(at.max(at.sub(to, from), zero), this.rows(parent).counts !== null);
   }

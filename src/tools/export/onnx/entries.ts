@@ -258,10 +258,12 @@ export function unsorted(cx: Scope, value: Value<"unsort_entries">, emit: EmitVa
   invariant(results && choice, "entries are unsorted by their choice");
   const experts = flatChoice(cx, choice);
   const members = value.attrs.members.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
-  const places = members.map((entry) => at.squeeze(graph.node("NonZero", [at.equal(experts, graph.int(entry))]), 0));
-  const rows = places.map((place, member) => {
+  const entryIndices = members.map((entry) =>
+    at.squeeze(graph.node("NonZero", [at.equal(experts, graph.int(entry))]), 0),
+  );
+  const rows = entryIndices.map((indices, expert) => {
     const path = graph.path;
-    const part = scopeOf(cx, value, member, place, emit).get(results);
+    const part = scopeOf(cx, value, expert, indices, emit).get(results);
     graph.path = path;
     return at.squeeze(part, 0);
   });
@@ -269,7 +271,7 @@ export function unsorted(cx: Scope, value: Value<"unsort_entries">, emit: EmitVa
   const all = axes.dims(shape.slice(0, 3));
   const size = graph.node("ReduceProd", [all, graph.ints(0)], { keepdims: 1 });
   const none = graph.node("Expand", [scalar(cx, 0, dtype), at.concat([size, axes.dims(behind)], 0)]);
-  const joined = graph.node("ScatterND", [none, at.unsqueeze(at.concat(places, 0), 1), at.concat(rows, 0)]);
+  const joined = graph.node("ScatterND", [none, at.unsqueeze(at.concat(entryIndices, 0), 1), at.concat(rows, 0)]);
   return at.reshapeTo(joined, axes.dims(shape));
 }
 

@@ -98,9 +98,9 @@ function token(cx: Scope, value: Value<"token">): Name {
   const counts = axes.counts(axis);
   const wanted = index < 0 ? at.add(counts, graph.ints(index)) : graph.ints(index);
   const exists = at.and(at.less(wanted, counts), graph.node("GreaterOrEqual", [wanted, graph.ints(0)]));
-  const place = at.where(exists, wanted, axes.rows(axis).length); // i64[1] or i64[B]
-  if (axes.rows(axis).counts === null) return at.squeeze(graph.node("Gather", [rows, place], { axis: 1 }), 1);
-  return at.squeeze(at.rows(rows, at.unsqueeze(place, 1)), 1);
+  const clamped = at.where(exists, wanted, axes.rows(axis).length); // i64[1] or i64[B]
+  if (axes.rows(axis).counts === null) return at.squeeze(graph.node("Gather", [rows, clamped], { axis: 1 }), 1);
+  return at.squeeze(at.rows(rows, at.unsqueeze(clamped, 1)), 1);
 }
 
 /** Concatenates the rows of all parts. If sequences differ in length, existing rows move to the front. */

@@ -213,8 +213,8 @@ export class Follower {
     const w = this.#w;
     const { mix, card, memory } = this.#g;
     const needed = loads && this.#g.p.slice.needed[at] === 1;
-    const places = needed ? memory.addresses(w, instruction) : null;
-    const cost = this.#cost(at, () => linesOf(places ?? memory.addresses(w, instruction), size));
+    const addresses = needed ? memory.addresses(w, instruction) : null;
+    const cost = this.#cost(at, () => linesOf(addresses ?? memory.addresses(w, instruction), size));
     mix.vectorMemoryCycles += cost.cycles;
     mix.lines += cost.parts;
     mix.leastLines += cost.least;
@@ -227,7 +227,7 @@ export class Follower {
     mix.widths.set(8 * size, (mix.widths.get(8 * size) ?? 0) + 1);
     this.#vectorFree = Math.max(this.#vectorFree, w.time) + cost.cycles / 2;
     this.#vector.push(this.#vectorFree + card.latency.memory);
-    if (places) memory.load(w, instruction, places);
+    if (addresses) memory.load(w, instruction, addresses);
   }
 
   #local(at: number, { instruction, bytes }: Static): void {

@@ -96,10 +96,10 @@ export class Memory {
     for (let i = 0; i < Math.max(1, size / 4); i++) {
       const to = w.vector[d.at - VECTOR + i]!;
       for (let lane = 0; lane < w.lanes; lane++) {
-        const place = places[lane];
-        if (place === null || place === undefined) continue;
-        const [value, from] = this.#word(marked, w.word(resource, 2), (place & ~3) + 4 * i);
-        to[lane] = size >= 4 ? value : (value >>> (8 * (place & 3))) & (2 ** (8 * size) - 1);
+        const address = places[lane];
+        if (address === null || address === undefined) continue;
+        const [value, from] = this.#word(marked, w.word(resource, 2), (address & ~3) + 4 * i);
+        to[lane] = size >= 4 ? value : (value >>> (8 * (address & 3))) & (2 ** (8 * size) - 1);
         ground = Math.max(ground, from);
       }
     }
@@ -130,9 +130,9 @@ export class Memory {
       // The address may be among the destination registers.
       const begin = at[lane]!;
       offsets.forEach((offset, part) => {
-        const place = (begin + offset) & 0xffff;
+        const address = (begin + offset) & 0xffff;
         for (let i = 0; i < Math.max(1, size / 4); i++) {
-          const here = Math.min(place + 4 * i, 0xfffc);
+          const here = Math.min(address + 4 * i, 0xfffc);
           const cell = here >>> 2;
           if (stores) {
             const from = data[part];
@@ -214,11 +214,11 @@ function offsetsOf({ modifiers }: Instruction, two: boolean): readonly number[] 
 export function linesOf(places: readonly (number | null)[], size: number): Cost {
   const lines = new Set<number>();
   const cells = new Set<number>();
-  for (const place of places) {
-    if (place === null) continue;
-    cells.add(place);
-    lines.add(Math.floor(place / LINE));
-    lines.add(Math.floor((place + size - 1) / LINE));
+  for (const address of places) {
+    if (address === null) continue;
+    cells.add(address);
+    lines.add(Math.floor(address / LINE));
+    lines.add(Math.floor((address + size - 1) / LINE));
   }
   const least = Math.max(1, Math.ceil((cells.size * size) / LINE));
   return { cycles: 2 * Math.max(1, lines.size), parts: Math.max(1, lines.size), least };
