@@ -34,11 +34,11 @@ function stacksOf(all: readonly Node[]): readonly Stack[] {
     if (!isOp(g, "slice") || g.attrs.axis !== 0) continue;
     addTo(slices, g.inputs[0], g);
   }
-  const whole = new Set([...slices].flatMap(([x, own]) => (areWhole(x, own) ? [x] : [])));
+  const unsliced = new Set([...slices].flatMap(([x, own]) => (areWhole(x, own) ? [x] : [])));
   const stacks: Stack[] = [];
   const seen = new Set<Node>();
   for (const g of all) {
-    const x = isOp(g, "slice") && whole.has(g.inputs[0]) ? g.inputs[0] : null;
+    const x = isOp(g, "slice") && unsliced.has(g.inputs[0]) ? g.inputs[0] : null;
     if (x === null) stacks.push({ x: g, parts: 1 });
     else if (!seen.has(x)) stacks.push({ x, parts: slices.get(x)!.length });
     if (x !== null) seen.add(x);

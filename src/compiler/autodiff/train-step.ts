@@ -195,8 +195,8 @@ function prepare(
   options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
 ): Prepared {
   const isFrozen = (path: string): boolean => options.frozen?.has(path) ?? false;
-  const whole = weightsAsStates(objective, isFrozen);
-  const graph = { ...whole, outputs: whole.outputs.filter((o) => o.role !== "update") };
+  const withStates = weightsAsStates(objective, isFrozen);
+  const graph = { ...withStates, outputs: withStates.outputs.filter((o) => o.role !== "update") };
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
   const nodes = declared.flatMap((weight) => {
@@ -208,7 +208,7 @@ function prepare(
   const leaves = nodes
     .filter(({ weight }) => learns(weight, options) && read.has(weightState(weight.path)))
     .map(({ node }) => node);
-  const found = gradients(
+  const gradientOf = gradients(
     emit,
     lossOf(graph),
     leaves,
@@ -216,9 +216,9 @@ function prepare(
   );
   // In the order of the backward walk, which is the order of computation, so that the inputs of one gradient are freed
   // before the next gradient.
-  const indexOf = new Map([...found.keys()].map((leaf, i) => [leaf, i]));
-  const weights = nodes.map(({ weight, node }) => ({ declared: weight, node, gradient: found.get(node) ?? null }));
-  const updates = updatesOf(whole);
+  const indexOf = new Map([...gradientOf.keys()].map((leaf, i) => [leaf, i]));
+  const weights = nodes.map(({ weight, node }) => ({ declared: weight, node, gradient: gradientOf.get(node) ?? null }));
+  const updates = updatesOf(withStates);
   return {
     graph,
     emit,

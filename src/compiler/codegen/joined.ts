@@ -14,29 +14,30 @@ export function joinedText(
 ): string {
   const texts = parts.map((part) => partText(part, kernel, sourceOf(part.kernel)));
   const lanes = Math.max(...texts.map((t) => t.lanes));
-  const beside = Math.min(Math.floor(MOST_INVOCATIONS / lanes), mostBetweenWaits(parts));
+  const perTurn = Math.min(Math.floor(MOST_INVOCATIONS / lanes), mostBetweenWaits(parts));
   let turn = 0;
   const runs = texts.map(({ call, lanes: declared, arguments: given }, i) => {
     const { prefix, waits } = parts[i]!;
     if (waits) turn = 0;
     const loop = `for (var n = 0u; n < sizes.${prefix}groups; n++) { ${call}(${given(`sizes.${prefix}groups`)}); }`;
     const tests = [
-      ...(beside > 1 ? [`turn == ${turn % beside}u`] : []),
+      ...(perTurn > 1 ? [`turn == ${turn % perTurn}u`] : []),
       ...(declared < lanes ? [`lane < ${declared}u`] : []),
     ];
     turn++;
     const run = tests.length > 0 ? `if (${tests.join(" && ")}) { ${loop} }` : loop;
     return `${waits ? "  storageBarrier();\n" : ""}  ${run}\n`;
   });
-  const ownLane = `  let lane = invocation % ${lanes}u;\n${beside > 1 ? `  let turn = invocation / ${lanes}u;\n` : ""}`;
+  const turnText = perTurn > 1 ? `  let turn = invocation / ${lanes}u;\n` : "";
+  const laneText = `  let lane = invocation % ${lanes}u;\n${turnText}`;
   return `// ${parts.map((p) => p.kernel.name).join(", ")}: those that wait for none run beside each other, and the
 // workgroups of each in turn.
 // Grid: one workgroup.
 ${printRegion(kernel)}
 ${texts.map((t) => t.text).join("\n")}
-@compute @workgroup_size(${lanes * beside})
+@compute @workgroup_size(${lanes * perTurn})
 fn main(@builtin(local_invocation_index) invocation: u32) {
-${ownLane}${runs.join("")}}
+${laneText}${runs.join("")}}
 `;
 }
 

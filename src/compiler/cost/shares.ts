@@ -51,12 +51,12 @@ export function resolveShares(axes: readonly Axis[], run: RunShares, dense: bool
     entry: ({ parent, expected }) => q.multiply(count(parent), expected),
     rest: ({ parent, taken }) => (dense ? count(parent) : q.subtract(count(parent), count(taken))),
     span({ parent, start, stop }) {
-      const whole = count(parent);
+      const parentCount = count(parent);
       const at = (size: Size): Rational => {
-        const value = evaluateSize(size, () => whole);
-        return clamp(q.compare(value, q.ZERO) < 0 ? q.add(value, whole) : value, whole);
+        const value = evaluateSize(size, () => parentCount);
+        return clamp(q.compare(value, q.ZERO) < 0 ? q.add(value, parentCount) : value, parentCount);
       };
-      return clamp(q.subtract(stop === null ? whole : at(stop), at(start)), whole);
+      return clamp(q.subtract(stop === null ? parentCount : at(stop), at(start)), parentCount);
     },
     join: ({ parts }) => parts.map(count).reduce(q.add, q.ZERO),
   };

@@ -235,14 +235,14 @@ function parseState(text: string, into: Draft): State {
     rest,
     '"m" f32[3] = zeros next %4',
   );
-  const [found] = parseTypes(type!);
+  const [parsedType] = parseTypes(type!);
   const init: State["init"] =
     zeros !== undefined
       ? { kind: "zeros" }
       : value !== undefined
         ? { kind: "filled", value: Number(value) }
         : { kind: "weight", path: parseString(path!) };
-  return { name, type: found!, init, next: lookUp(next!, into) };
+  return { name, type: parsedType!, init, next: lookUp(next!, into) };
 }
 
 const lookUp = (id: string, into: Draft): Node => into.nodes.get(id) ?? fail(`${id} is not defined above`);
@@ -324,8 +324,8 @@ function parseShape(text: string): readonly Size[] {
 
 /** Parses an origin with a span in offsets; ignores any other comment. */
 function parseOrigin(comment: string | undefined): Origin | null {
-  const found = comment === undefined ? null : /^(\S+) (.+)@(\d+)-(\d+)$/.exec(comment);
-  if (!found) return null;
-  const [, path, file, start, end] = found;
+  const match = comment === undefined ? null : /^(\S+) (.+)@(\d+)-(\d+)$/.exec(comment);
+  if (!match) return null;
+  const [, path, file, start, end] = match;
   return { path: path === "." ? "" : path!, span: { file: file!, start: Number(start), end: Number(end) } };
 }

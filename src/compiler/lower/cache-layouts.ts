@@ -80,10 +80,10 @@ export class PagedLayout implements CacheLayout {
   }
 
   axes(axis: string, bound: number | null, keyed: boolean): readonly Axis[] {
-    const whole = bound === null ? null : PAGE * Math.ceil(bound / PAGE);
+    const pageBound = bound === null ? null : PAGE * Math.ceil(bound / PAGE);
     const pool = [poolOf(axis), pagesOf(axis)].map((name): Axis => ({ role: "free", name, bound: null }));
     return [
-      { role: "sequence", name: capacityOf(axis), bound: whole, count: { kind: "input" } },
+      { role: "sequence", name: capacityOf(axis), bound: pageBound, count: { kind: "input" } },
       ...(keyed ? pool : []),
     ];
   }

@@ -101,8 +101,8 @@ function lowerTakeEntry(cx: Lowering, value: Value<"take_entry">): Placed {
   const { node, row } = packedAlong(cx, cx.get(x), dim);
   const rows = addable(cx, cx.emit("take", [node, routeRows(cx, route!)], { dim: row }));
   const holdsEntry = beside(cx, isEntry(cx, choice!, route!, entry), row, typeOf(rows).shape.length);
-  const kept = cx.algebra(rows).where(holdsEntry, rows, 0);
-  const one = cx.emit("sum", [kept], { axes: [row + 1], keep: false });
+  const entryRows = cx.algebra(rows).where(holdsEntry, rows, 0);
+  const one = cx.emit("sum", [entryRows], { axes: [row + 1], keep: false });
   return fromPackedAlong(cx, cx.cast(one, value.type.dtype), value.type, dim);
 }
 

@@ -271,8 +271,8 @@ class SamplingGraph {
       { name: COUNTS, role: "observe", node: counts, shape: typeOf(counts).shape, packing: null },
       ...this.#taken(batch!),
     ];
-    const kept = values.map(([name], i) => this.#values.keptState(this.#emit, name, ofSequences[i]!));
-    const states = [...this.#graph.states, ...kept];
+    const cached = values.map(([name], i) => this.#values.keptState(this.#emit, name, ofSequences[i]!));
+    const states = [...this.#graph.states, ...cached];
     const starts = reachedStarts({ outputs, states }, (axis) => (this.#isSequence(axis) ? this.#startsOf(axis) : null));
     return { ...this.#graph, axes: this.#axes, outputs, states, starts };
   }

@@ -22,8 +22,8 @@ function lowerLength(cx: Lowering, value: Value<"length">): Placed {
   invariant(dtype === "f32" || dtype === "u32" || dtype === "i32", `a length of dtype ${dtype}`);
   const { size } = value.attrs;
   if (!isPerSequence(cx, size)) return cx.placed(cx.reshape(cx.size(size, dtype), value.type.shape), value.type);
-  const whole = axisCount(cx, size, dtype);
-  const node = whole ?? cx.cast(perSequence(cx, size), dtype);
+  const count = axisCount(cx, size, dtype);
+  const node = count ?? cx.cast(perSequence(cx, size), dtype);
   return cx.placed(cx.reshape(node, value.type.shape), value.type);
 }
 

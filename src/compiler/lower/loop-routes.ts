@@ -201,13 +201,13 @@ export function ofAllEntries(
   for (const [i, input] of first.inputs.entries()) {
     const { shape } = input.type;
     const operands = values.map((v) => v.inputs[i]!);
-    const whole = operands.every((v) => numbering.areSame(v, input))
+    const allEqual = operands.every((v) => numbering.areSame(v, input))
       ? forAll(input, emit)
       : shape.length >= 2 && equalSizes(shape[0]!, batch!) && equalSizes(shape[1]!, tokens!)
         ? ofAllEntries(operands, entries, among, numbering, emit)
         : null;
-    if (!whole) return null;
-    inputs.push(whole);
+    if (!allEqual) return null;
+    inputs.push(allEqual);
   }
   if (isOp(first, "reshape")) return inputs[0]!;
   return emit(first.op, inputs, first.attrs, typeOf(first.type.dtype, [batch!, tokens!, among]));

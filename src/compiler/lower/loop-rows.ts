@@ -35,8 +35,8 @@ export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
   const ofEntries = (shape: readonly Size[]): LogicalType => typeOf(dtype, shape.toSpliced(1, 1, tokens, entries));
   const unsorted = emit("unsort_entries", [rows, choice], sorting, ofEntries(rows.type.shape));
   const product = gates.reduce<Value>((p, gate) => {
-    const beside = [...gate.type.shape, ...shape.slice(2).map(() => 1)];
-    const factor = emit("reshape", [gate], {}, typeOf(dtype, beside));
+    const factorShape = [...gate.type.shape, ...shape.slice(2).map(() => 1)];
+    const factor = emit("reshape", [gate], {}, typeOf(dtype, factorShape));
     return emit("pointwise", [p, factor], { fn: "mul" }, ofEntries(shape));
   }, unsorted);
   return emit(
@@ -50,9 +50,9 @@ export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
 /** A mask of existing entries, reshaped to broadcast over rows; empty if every token has all entries. */
 function existing(choice: EntryChoice, rows: Value, emit: EmitValue): readonly Value[] {
   if (isOp(choice, "top_entries")) return [];
-  const whole = emit("entry_exists", [choice], {}, typeOf("bool", choice.type.shape));
+  const exists = emit("entry_exists", [choice], {}, typeOf("bool", choice.type.shape));
   const ones = rows.type.shape.slice(3).map(() => 1);
-  return [emit("reshape", [whole], {}, typeOf("bool", [...choice.type.shape, ...ones]))];
+  return [emit("reshape", [exists], {}, typeOf("bool", [...choice.type.shape, ...ones]))];
 }
 
 /**
@@ -97,12 +97,12 @@ function chosenOf(values: readonly Value[], terms: readonly Term[], { choice, nu
   const among = choice.inputs[0]!.type.shape[2]!;
   if (values.every((v) => numbering.areSame(v, values[0]!))) return null;
   const entries = terms.map((t) => t.entry);
-  const whole = ofAllEntries(values, entries, among, numbering, emit);
-  if (!whole) return null;
+  const joined = ofAllEntries(values, entries, among, numbering, emit);
+  if (!joined) return null;
   // Gathering what the same choice scattered into zeros returns the scattered values.
-  const [into, by, put] = whole.inputs;
-  if (isOp(whole, "put_entries") && into!.op === "zeros" && by === choice) return put!;
-  return emit("take_entries", [whole, choice], {}, typeOf(whole.type.dtype, choice.type.shape));
+  const [into, by, put] = joined.inputs;
+  if (isOp(joined, "put_entries") && into!.op === "zeros" && by === choice) return put!;
+  return emit("take_entries", [joined, choice], {}, typeOf(joined.type.dtype, choice.type.shape));
 }
 
 /** Merges values that are alike in all terms into one value over all rows. */

@@ -15,10 +15,10 @@ import { amongOf, maskOfAll, Numbering, sourceOf, type EmitValue, type Source } 
 /** The same model, with loops over experts replaced by calls that compute the rows of all experts together. */
 export function withoutLoops(model: Model): Model {
   const values = reachable(rootsOf(model));
-  const found = loopsOf(values, new Set(rootsOf(model)), axesOfModel(model));
-  if (found.length === 0) return model;
+  const loops = loopsOf(values, new Set(rootsOf(model)), axesOfModel(model));
+  if (loops.length === 0) return model;
   const rolled = new Rolled(model, values);
-  for (const loop of found) rolled.roll(loop);
+  for (const loop of loops) rolled.roll(loop);
   return rolled.finished();
 }
 
@@ -243,8 +243,8 @@ class Rolled {
   /** All axes except the axes of removed routes. */
   #axesWith(copies: ReadonlyMap<Value, Value>): readonly Axis[] {
     const gone = new Set(this.#routes.flatMap((route) => (copies.has(route) ? [] : [route.attrs.axis])));
-    const kept = this.#axes.filter((a) => !gone.has(a.name));
-    const parents = new Set(kept.flatMap((a) => (a.role === "sequence" ? parentsOf(a.count) : [])));
+    const remaining = this.#axes.filter((a) => !gone.has(a.name));
+    const parents = new Set(remaining.flatMap((a) => (a.role === "sequence" ? parentsOf(a.count) : [])));
     return this.#axes.filter((a) => !gone.has(a.name) || parents.has(a.name));
   }
 }

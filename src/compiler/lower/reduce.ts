@@ -77,13 +77,13 @@ function amongExisting(
   const exists = others
     .map((other) => alignedOperand(cx, cx.get(other), rank, packing))
     .reduce((a, b) => cx.emit("and", [a, b], {}));
-  const whole = cx.broadcast(exists, shape);
-  const ones = cx.cast(whole, "f32");
+  const broadcastMask = cx.broadcast(exists, shape);
+  const ones = cx.cast(broadcastMask, "f32");
   return {
     node: space.node,
     axes: space.axes,
     // Padding has no entries, so no further mask is needed.
-    mask: (node, fill) => cx.algebra(node).where(whole, node, fill),
+    mask: (node, fill) => cx.algebra(node).where(broadcastMask, node, fill),
     count: () => cx.emit("sum", [ones], { axes: space.axes, keep: true }),
     mayBeEmpty: true,
   };

@@ -88,8 +88,10 @@ function listOf(cx: Lowering, choice: Value, { axis }: Sorting["attrs"]): Partia
 
 /** The expected share, in closed form if both sizes are multiples of the axis's rows. */
 function shareOf(expected: Size, listed: Size, axis: string): Size {
-  const [part, whole] = [expected, listed].map((size) => coefficientOf(size, rowsSize(axis)));
-  return part && whole ? sizeOf(divide(part, whole)) : (divideSizes(expected, applySize("max", [1, listed])) ?? 1);
+  const [expectedRows, listedRows] = [expected, listed].map((size) => coefficientOf(size, rowsSize(axis)));
+  return expectedRows && listedRows
+    ? sizeOf(divide(expectedRows, listedRows))
+    : (divideSizes(expected, applySize("max", [1, listed])) ?? 1);
 }
 
 /** The c in a size c times the unit; null for any other size. */
@@ -159,17 +161,17 @@ function lowerUnsort(cx: Lowering, value: Value<"unsort_entries">): Placed {
   const rows = cx.get(sorted).node;
   const flatPlaces = cx.reshape(place, [entriesIn(place)]);
   const gathered = cx.emit("entry_rows", [rows, flatPlaces, alone(cx, entries)], {});
-  const behind = typeOf(rows).shape.slice(1);
-  const whole = cx.reshape(gathered, [...typeOf(place).shape, ...behind]);
+  const trailing = typeOf(rows).shape.slice(1);
+  const unsorted = cx.reshape(gathered, [...typeOf(place).shape, ...trailing]);
   const { members, of } = value.attrs;
-  if (countOf(members) === of && choice!.op === "top_entries") return cx.placed(whole, value.type);
+  if (countOf(members) === of && choice!.op === "top_entries") return cx.placed(unsorted, value.type);
   // Entries that are not members, or do not exist, have no row.
-  const m = cx.algebra(whole);
+  const m = cx.algebra(unsorted);
   const has = cx.reshape(m.lt(group, cx.constant(countOf(members), "u32")), [
     ...typeOf(place).shape,
-    ...behind.map(() => 1),
+    ...trailing.map(() => 1),
   ]);
-  return cx.placed(m.where(has, whole, 0), value.type);
+  return cx.placed(m.where(has, unsorted, 0), value.type);
 }
 
 /** [E, …]: the weights of all experts, concatenated. */

@@ -134,8 +134,8 @@ export const groups: Pick<OpTable, Groups> = {
       if (groups === undefined || !listed) return [rows, null, null, ...others];
       const [count, ...behind] = typeOf(y).shape;
       const has = emit("lt", [listed, emit("constant", [], { value: groups, dtype: "u32", shape: [] })], {});
-      const beside = emit("reshape", [has], { shape: [count!, ...behind.map(() => 1)] });
-      return [algebra(emit, rows).where(beside, rows, 0), null, null, ...others, null];
+      const hasRow = emit("reshape", [has], { shape: [count!, ...behind.map(() => 1)] });
+      return [algebra(emit, rows).where(hasRow, rows, 0), null, null, ...others, null];
     },
     lower: { kind: "kernel", inPlace: [3], readsEncoded: [0, 3], writesEncoded: true },
   },

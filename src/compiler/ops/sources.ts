@@ -35,8 +35,8 @@ export const sources: Pick<OpTable, Source> = {
     cost: noCost,
     evaluate(_inputs, attrs, context) {
       const { path, dtype, shape, part } = attrs;
-      const whole = context.source("weight", path, { dtype, shape: wholeShape(attrs) });
-      return [part ? partAlong(whole, part.axis, part.start, part.start + shape[part.axis]!) : whole];
+      const tensor = context.source("weight", path, { dtype, shape: wholeShape(attrs) });
+      return [part ? partAlong(tensor, part.axis, part.start, part.start + shape[part.axis]!) : tensor];
     },
     rows: null,
     tokens: "own",
@@ -130,8 +130,8 @@ export const sources: Pick<OpTable, Source> = {
   starts: {
     doc: "the first packed row of each sequence and, last, the number of rows, on an axis whose counts the host knows",
     infer(_inputs, { axis }, context) {
-      const found = context.axis(axis);
-      if (found.role !== "sequence" || !context.onHost(axis))
+      const axisOfNode = context.axis(axis);
+      if (axisOfNode.role !== "sequence" || !context.onHost(axis))
         mismatch(`${axis} is no sequence axis whose counts the host knows`);
       return [startsType(context)];
     },

@@ -21,10 +21,10 @@ export interface Pattern<C extends object> {
 
 type CapturesOf<P> = P extends readonly [Pattern<infer First>, ...infer Rest] ? First & CapturesOf<Rest> : object;
 
-const bind = (found: Bindings, name: string | undefined, node: Node): boolean => {
+const bind = (bindings: Bindings, name: string | undefined, node: Node): boolean => {
   if (name === undefined) return true;
-  const bound = found.get(name);
-  if (!bound) found.set(name, node);
+  const bound = bindings.get(name);
+  if (!bound) bindings.set(name, node);
   return bound === undefined || bound === node;
 };
 
@@ -99,10 +99,10 @@ export function rule<K extends OpName, C extends object>(
     name,
     at: [parts.match.op],
     rewrite(node, emit) {
-      const found: Bindings = new Map();
-      if (!parts.match.test(node, found)) return null;
+      const bindings: Bindings = new Map();
+      if (!parts.match.test(node, bindings)) return null;
       // Cast: the pattern's type lists its captures, and the pattern has just matched.
-      const captures = Object.fromEntries(found) as C;
+      const captures = Object.fromEntries(bindings) as C;
       const root = node as Node<K>;
       return parts.when && !parts.when(captures, root) ? null : parts.build(captures, emit, root);
     },

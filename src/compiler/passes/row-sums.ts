@@ -17,7 +17,7 @@ export function rowSumBases(node: Node): readonly Node[] {
     return [];
   const bases: Node[] = [];
   let pending = new Set([node.inputs[0]]);
-  for (let found = 0; found <= MAX_OPERATIONS; found++) {
+  for (let count = 0; count <= MAX_OPERATIONS; count++) {
     const [only, ...others] = pending;
     if (
       only &&

@@ -32,19 +32,19 @@ const isZeros = (node: Node | undefined): boolean =>
 function rewriteLinear(root: Node, emit: Emit): Node | null {
   const { shape } = typeOf(root);
   for (const [i, input] of root.inputs.entries()) {
-    const found = ops[root.op].linear?.(i) ? scatteredOf(input) : null;
-    if (!found) continue;
-    const axis = packedAxis(typeOf(input).shape[found.dim]!);
+    const scattered = ops[root.op].linear?.(i) ? scatteredOf(input) : null;
+    if (!scattered) continue;
+    const axis = packedAxis(typeOf(input).shape[scattered.dim]!);
     for (const [dim, size] of shape.entries()) {
       if (packedAxis(size) !== axis) continue;
       const along = rowInputs(root, dim);
-      if (along?.[i] !== found.dim || !othersAreZero(root, found)) continue;
-      const count = typeOf(found.index).shape[0]!;
+      if (along?.[i] !== scattered.dim || !othersAreZero(root, scattered)) continue;
+      const count = typeOf(scattered.index).shape[0]!;
       const inputs = root.inputs.map((other, j) =>
-        j === i ? found.rows : routeRows(other, along[j]!, found.index, count, emit),
+        j === i ? scattered.rows : routeRows(other, along[j]!, scattered.index, count, emit),
       );
       const rows = emit(root.op, inputs, attrsWith(root, dim, count));
-      return emit("put", [emit("constant", [], { value: 0, ...typeOf(root) }), found.index, rows], { dim });
+      return emit("put", [emit("constant", [], { value: 0, ...typeOf(root) }), scattered.index, rows], { dim });
     }
   }
   return null;
@@ -55,8 +55,8 @@ function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
   if (!isOp(root, "where") && !isOp(root, "concat")) return true;
   const values = isOp(root, "where") ? root.inputs.slice(1) : root.inputs;
   return values.every((value) => {
-    const found = scatteredOf(value);
-    return isZeros(value) || (found !== null && found.index === index && found.dim === dim);
+    const scattered = scatteredOf(value);
+    return isZeros(value) || (scattered !== null && scattered.index === index && scattered.dim === dim);
   });
 }
 
@@ -64,8 +64,10 @@ function othersAreZero(root: Node, { index, dim }: Scattered): boolean {
 function routeRows(input: Node, dim: number | null, index: Node, count: Size, emit: Emit): Node {
   if (dim === null) return input;
   if (isOp(input, "constant")) return emit("constant", [], attrsWith(input, dim, count));
-  const found = scatteredOf(input);
-  return found && found.index === index && found.dim === dim ? found.rows : emit("take", [input, index], { dim });
+  const scattered = scatteredOf(input);
+  return scattered && scattered.index === index && scattered.dim === dim
+    ? scattered.rows
+    : emit("take", [input, index], { dim });
 }
 
 /**
@@ -82,9 +84,9 @@ export const scatteredRules: readonly Rule[] = [
     name: "take-of-scattered",
     at: ["take"],
     rewrite(root) {
-      const found = scatteredOf(root.inputs[0]);
-      return isOp(root, "take") && found && found.index === root.inputs[1] && found.dim === root.attrs.dim
-        ? found.rows
+      const scattered = scatteredOf(root.inputs[0]);
+      return isOp(root, "take") && scattered && scattered.index === root.inputs[1] && scattered.dim === root.attrs.dim
+        ? scattered.rows
         : null;
     },
   },
@@ -113,18 +115,20 @@ export const scatteredRules: readonly Rule[] = [
     at: ["sub"],
     rewrite(root, emit) {
       const [x, other] = root.inputs;
-      const found = scatteredOf(other);
-      const whole = [x, other].every((n) => equalShapes(typeOf(n).shape, typeOf(root).shape));
-      return found && whole ? emit("put", [x, found.index, emit("neg", [found.rows], {})], { dim: found.dim }) : null;
+      const scattered = scatteredOf(other);
+      const sameShapes = [x, other].every((n) => equalShapes(typeOf(n).shape, typeOf(root).shape));
+      return scattered && sameShapes
+        ? emit("put", [x, scattered.index, emit("neg", [scattered.rows], {})], { dim: scattered.dim })
+        : null;
     },
   },
   {
     name: "sum-of-scattered",
     at: ["sum"],
     rewrite(root, emit) {
-      const found = scatteredOf(root.inputs[0]);
-      return isOp(root, "sum") && found && root.attrs.axes.includes(found.dim)
-        ? emit("sum", [found.rows], root.attrs)
+      const scattered = scatteredOf(root.inputs[0]);
+      return isOp(root, "sum") && scattered && root.attrs.axes.includes(scattered.dim)
+        ? emit("sum", [scattered.rows], root.attrs)
         : null;
     },
   },
@@ -132,12 +136,12 @@ export const scatteredRules: readonly Rule[] = [
     name: "contract-of-scattered",
     at: ["contract"],
     rewrite(root, emit) {
-      const found = root.inputs.map(scatteredOf).find((s) => s?.dim === 0);
-      if (!found) return null;
-      const count = typeOf(found.index).shape[0]!;
+      const scattered = root.inputs.map(scatteredOf).find((s) => s?.dim === 0);
+      if (!scattered) return null;
+      const count = typeOf(scattered.index).shape[0]!;
       return emit(
         "contract",
-        mapInputs(root, (input) => routeRows(input, 0, found.index, count, emit)),
+        mapInputs(root, (input) => routeRows(input, 0, scattered.index, count, emit)),
         {},
       );
     },
@@ -147,9 +151,13 @@ export const scatteredRules: readonly Rule[] = [
     at: ["gather_grad"],
     rewrite(root, emit) {
       const [indices, dy] = root.inputs;
-      const found = scatteredOf(dy);
-      if (!isOp(root, "gather_grad") || !found || found.dim >= typeOf(indices).shape.length) return null;
-      return emit("gather_grad", [emit("take", [indices, found.index], { dim: found.dim }), found.rows], root.attrs);
+      const scattered = scatteredOf(dy);
+      if (!isOp(root, "gather_grad") || !scattered || scattered.dim >= typeOf(indices).shape.length) return null;
+      return emit(
+        "gather_grad",
+        [emit("take", [indices, scattered.index], { dim: scattered.dim }), scattered.rows],
+        root.attrs,
+      );
     },
   },
 ];

@@ -88,9 +88,9 @@ export const skipRules: readonly Rule[] = [
         [a, b],
         [b, a],
       ] as const) {
-        const found = sameShape(x, root) && sameShape(update, root) ? unmasked(update, emit) : null;
-        const rows = found && chosenRowsOf(found.value, root, found, emit);
-        if (rows) return emit("put", [x, found.index, rows], { dim: found.dim });
+        const mask = sameShape(x, root) && sameShape(update, root) ? unmasked(update, emit) : null;
+        const rows = mask && chosenRowsOf(mask.value, root, mask, emit);
+        if (rows) return emit("put", [x, mask.index, rows], { dim: mask.dim });
       }
       return null;
     },

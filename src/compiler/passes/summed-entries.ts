@@ -33,8 +33,8 @@ export const summedEntries: Rule = {
     const product = others.reduceRight((p: Node, f) => emit("mul", [f!, p], {}), y);
     if (typeOf(product).shape.some((s, d) => !equalSizes(s, typeOf(y).shape[d] ?? 1))) return null;
     const sum = sumOf(product, unsorted, existing !== null, emit);
-    const { shape: wanted } = typeOf(root);
-    return wanted.length === typeOf(sum).shape.length ? sum : emit("reshape", [sum], { shape: wanted });
+    const { shape: rootShape } = typeOf(root);
+    return rootShape.length === typeOf(sum).shape.length ? sum : emit("reshape", [sum], { shape: rootShape });
   },
 };
 
@@ -146,12 +146,12 @@ function sortedFactor(factor: Node, shape: readonly Size[], { pick }: Sorted, em
     return factorShape.length <= shape.length - 2 && factorShape.every((s) => rowsOf(s) === null) ? factor : null;
   }
   if (factorShape.length > shape.length || !equalSizes(factorShape[0]!, rows)) return null;
-  const behind = factorShape.slice(2);
+  const trailing = factorShape.slice(2);
   const count = multiplySizes(k, rows);
   const places = (): Node => emit("reshape", [pick(2)], { shape: [count, 1] });
   if (equalSizes(factorShape[1]!, k))
-    return emit("entry_rows", [emit("reshape", [factor], { shape: [count, ...behind] }), pick(0), places()], {});
+    return emit("entry_rows", [emit("reshape", [factor], { shape: [count, ...trailing] }), pick(0), places()], {});
   return factorShape[1] === 1
-    ? emit("entry_rows", [emit("reshape", [factor], { shape: [rows, ...behind] }), pick(1), pick(2)], {})
+    ? emit("entry_rows", [emit("reshape", [factor], { shape: [rows, ...trailing] }), pick(1), pick(2)], {})
     : null;
 }

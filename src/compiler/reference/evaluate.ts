@@ -358,10 +358,10 @@ function evaluationOrder(graph: Graph): readonly Node[] {
 /** Axes in the sizes of a node's results that none of its inputs has and that the node does not define. */
 function axesMade(node: Node): readonly string[] {
   const { inputs, types } = node;
-  const found = axesOf(types);
-  if (found.length === 0) return found;
+  const axes = axesOf(types);
+  if (axes.length === 0) return axes;
   const known = new Set([...inputs.flatMap((input) => axesOf(input.types)), definedAxis(node)?.axis]);
-  return found.filter((axis) => !known.has(axis));
+  return axes.filter((axis) => !known.has(axis));
 }
 
 const axesOf = (types: Node["types"]): readonly string[] =>

@@ -100,21 +100,21 @@ export function runSizes(
 }
 
 function readExtents(input: GraphInput, given: Tensor, graph: Graph, extents: Map<string, number>): void {
-  const found = `[${given.shape.join(", ")}]`;
+  const shape = `[${given.shape.join(", ")}]`;
   const fail = (what: string): never => {
     throw new InputError(`input ${input.name}: ${what}`);
   };
-  if (given.shape.length !== input.shape.length) fail(`expected ${printShape(input.shape)}, found ${found}`);
+  if (given.shape.length !== input.shape.length) fail(`expected ${printShape(input.shape)}, found ${shape}`);
   input.shape.forEach((size, d) => {
     const extent = given.shape[d]!;
     const name = plainAxis(size);
     if (name === null) {
-      if (size !== extent) fail(`expected ${printShape(input.shape)}, found ${found}`);
+      if (size !== extent) fail(`expected ${printShape(input.shape)}, found ${shape}`);
       return;
     }
     const known = extents.get(name);
-    if (known !== undefined && known !== extent) fail(`${name} is ${known} elsewhere, found ${extent} in ${found}`);
-    if (extent < 1) fail(`${name} must be at least 1, found ${found}`);
+    if (known !== undefined && known !== extent) fail(`${name} is ${known} elsewhere, found ${extent} in ${shape}`);
+    if (extent < 1) fail(`${name} must be at least 1, found ${shape}`);
     const bound = graph.axes.find((a) => a.name === name)?.bound ?? null;
     if (bound !== null && extent > bound) fail(`${name} must be at most ${bound}, found ${extent}`);
     extents.set(name, extent);

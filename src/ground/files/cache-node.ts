@@ -33,8 +33,8 @@ let warned = false;
  */
 export function homeFolder(home: () => string = homedir): string | null {
   try {
-    const found = home();
-    return isAbsolute(found) ? found : null;
+    const homeFolder = home();
+    return isAbsolute(homeFolder) ? homeFolder : null;
   } catch {
     return null; // it throws for no other reason
   }

@@ -19,8 +19,8 @@ const irregular = (path: string, folder: boolean): Error => refusal(folder ? "EI
 export async function openRegular(path: string): Promise<FileHandle> {
   const handle = await open(path, FLAGS);
   try {
-    const found = await handle.stat();
-    if (!found.isFile()) throw irregular(path, found.isDirectory());
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw irregular(path, stats.isDirectory());
     return handle;
   } catch (error) {
     await handle.close();
@@ -32,9 +32,9 @@ export async function openRegular(path: string): Promise<FileHandle> {
 export function withRegular<T>(path: string, body: (fd: number, bytes: number) => T): T {
   const file = openSync(path, FLAGS);
   try {
-    const found = fstatSync(file);
-    if (!found.isFile()) throw irregular(path, found.isDirectory());
-    return body(file, found.size);
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw irregular(path, stats.isDirectory());
+    return body(file, stats.size);
   } finally {
     closeSync(file);
   }
@@ -82,10 +82,10 @@ export function readToEnd(
 function readWhole(path: string, most: number, tooLarge: (bytes: number) => Error, flags: number): Uint8Array {
   const file = openSync(path, flags);
   try {
-    const found = fstatSync(file);
-    if (found.isDirectory() || (flags === FLAGS && !found.isFile())) throw irregular(path, found.isDirectory());
-    if (found.size > most) throw tooLarge(found.size);
-    return readToEnd((into) => readSync(file, into), most, tooLarge, found.size + 1);
+    const stats = fstatSync(file);
+    if (stats.isDirectory() || (flags === FLAGS && !stats.isFile())) throw irregular(path, stats.isDirectory());
+    if (stats.size > most) throw tooLarge(stats.size);
+    return readToEnd((into) => readSync(file, into), most, tooLarge, stats.size + 1);
   } finally {
     closeSync(file);
   }

@@ -40,9 +40,9 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
   entry: (rule, run) => shareOf(rule, run.mode === "dense" ? { ...run, mode: "expected" } : run),
   those: shareOf,
   rest({ parent, taken }, { batch, mode, sequence }) {
-    const whole = sequence(parent);
-    if (mode === "dense") return whole;
-    return Counts.derived(batch, [whole, sequence(taken)], whole.exact, (n, gone) => Math.max(0, n - gone));
+    const parentCount = sequence(parent);
+    if (mode === "dense") return parentCount;
+    return Counts.derived(batch, [parentCount, sequence(taken)], parentCount.exact, (n, gone) => Math.max(0, n - gone));
   },
   span(rule, { batch, sequence }) {
     const parent = sequence(rule.parent);
@@ -112,8 +112,8 @@ export function kFunction(
   most: number,
   value: (atom: OpenAtom) => number | Rational,
 ): (n: number) => number {
-  const whole = sizeFunction(k, by, most, value);
-  return (n) => Math.floor(limited(whole(n)));
+  const count = sizeFunction(k, by, most, value);
+  return (n) => Math.floor(limited(count(n)));
 }
 
 /** k, clamped to the extents that the runtime can hold. */

@@ -153,8 +153,8 @@ export function maxOverRange(
     const [from, to] = range;
     if (q.floor(interval(size, axis, q.rational(from), q.rational(to), value)[1]).num <= best) continue;
     for (const n of [from, to]) {
-      const found = at(n);
-      if (found > best) best = found;
+      const result = at(n);
+      if (result > best) best = result;
     }
     const middle = Math.floor((from + to) / 2);
     if (to - from > 1) ranges.push([from, middle], [middle, to]);

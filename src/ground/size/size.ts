@@ -76,12 +76,12 @@ const sums: ResultCache = new WeakMap();
 const products: ResultCache = new WeakMap();
 
 function once(cache: ResultCache, a: Size, b: Size, make: (a: Size, b: Size) => Size): Size {
-  const [whole, part] = typeof a === "number" ? [b, a] : [a, b];
+  const [whole, other] = typeof a === "number" ? [b, a] : [a, b];
   if (typeof whole === "number") return make(a, b);
   let known = cache.get(whole);
   if (!known) cache.set(whole, (known = new Map()));
-  let size = known.get(part);
-  if (size === undefined) known.set(part, (size = make(whole, part)));
+  let size = known.get(other);
+  if (size === undefined) known.set(other, (size = make(whole, other)));
   return size;
 }
 

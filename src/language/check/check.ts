@@ -153,14 +153,14 @@ function chooseModel(checker: Checker, files: Files, wanted: string | undefined)
   const [only, second] = models;
   const head: Span = { file: tree.file, start: 0, end: 0 };
   if (wanted !== undefined) {
-    const found = models.find((m) => m.name.text === wanted);
-    if (found === undefined)
+    const named = models.find((m) => m.name.text === wanted);
+    if (named === undefined)
       checker.report(
         "unknown-model",
         { name: wanted, models: names, suggestion: nearest(wanted, names) },
         only?.name.span ?? head,
       );
-    return found ?? null;
+    return named ?? null;
   }
   if (only === undefined) checker.report("no-model", { file: tree.file }, head);
   else if (second !== undefined) checker.report("several-models", { models: names }, second.name.span);
@@ -181,15 +181,15 @@ function printParameter(
   { name, span }: Param,
   live: readonly LiveParameter[],
 ): string {
-  const found = live.find((l) => l.name === name.text);
-  if (found !== undefined) return printNumber({ kind: "number", value: found.default, form: found.kind });
+  const parameter = live.find((l) => l.name === name.text);
+  if (parameter !== undefined) return printNumber({ kind: "number", value: parameter.default, form: parameter.kind });
   const binding = instance.params.get(name.text);
   return binding?.kind === "value" ? printValue(binding.value, (items) => checker.spend(items, span)) : "";
 }
 
 function entryOf(checker: Checker, model: Instance, entry: Entry): Fn | null {
-  const found = model.bodyNames.get(entry);
-  if (found?.kind === "function") return found.fn;
+  const definition = model.bodyNames.get(entry);
+  if (definition?.kind === "function") return definition.fn;
   checker.report("no-function", { block: model.block, name: entry }, model.decl.name.span);
   return null;
 }

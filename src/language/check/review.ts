@@ -38,14 +38,14 @@ export function* review(source: SourceFile, options: ReviewOptions): Generator<R
   const models = (options.parse ?? parse)(source)
     .file.declarations.filter((d) => d.kind === "block")
     .filter((d) => d.model);
-  const found = new Diagnostics();
+  const diagnostics = new Diagnostics();
   const sources = new Map<string, SourceFile>();
   const names: string[] = [];
   const obstacles = new Map<string, readonly Diagnostic[]>();
   const all: Checked[] = [];
   const take = (checked: Checked): void => {
     for (const s of checked.sources) sources.set(s.file, s);
-    for (const d of checked.diagnostics) if (d.code !== "no-model" || options.model !== undefined) found.add(d);
+    for (const d of checked.diagnostics) if (d.code !== "no-model" || options.model !== undefined) diagnostics.add(d);
     all.push(checked);
   };
   for (const { phase, model } of passesOf(models, options)) {
@@ -58,13 +58,18 @@ export function* review(source: SourceFile, options: ReviewOptions): Generator<R
     if (phase !== "infer" || options.phase !== undefined) continue;
     const notes = generationNotes(source, chosen, checked);
     if (model !== null) obstacles.set(model, notes);
-    for (const note of notes) found.add(note);
+    for (const note of notes) diagnostics.add(note);
   }
   // Unused suppressions can be reported only if all models and phases were checked.
-  if (options.phase === undefined && options.entry === undefined && options.model === undefined && !found.hasErrors)
-    for (const d of unusedAllows(all)) found.add(d);
+  if (
+    options.phase === undefined &&
+    options.entry === undefined &&
+    options.model === undefined &&
+    !diagnostics.hasErrors
+  )
+    for (const d of unusedAllows(all)) diagnostics.add(d);
   return {
-    diagnostics: found.all,
+    diagnostics: diagnostics.all,
     sources: [...sources.values()],
     checked: names,
     obstacles,

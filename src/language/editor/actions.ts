@@ -148,10 +148,10 @@ function takesAt(project: Project, file: string, span: Span): readonly Take[] {
   const tree = project.parsed(file)?.file;
   const names = project.names(file);
   if (!tree || !names) return [];
-  const whole = smallestAround(tree, span, (e): e is Joined => e.kind === "binary" || e.kind === "call");
-  if (!whole) return [];
-  const operands = (whole.kind === "binary" ? [whole.left, whole.right] : whole.args.map((a) => a.value)).flatMap((e) =>
-    e.kind === "name" ? [e] : [],
+  const joined = smallestAround(tree, span, (e): e is Joined => e.kind === "binary" || e.kind === "call");
+  if (!joined) return [];
+  const operands = (joined.kind === "binary" ? [joined.left, joined.right] : joined.args.map((a) => a.value)).flatMap(
+    (e) => (e.kind === "name" ? [e] : []),
   );
   const routes = names.definitions.flatMap((d) => {
     const visible = d.kind === "local" && d.from <= span.start && span.start <= d.to;

@@ -85,8 +85,8 @@ export class Blocks {
     const go = (e: Expr, s = scope): readonly BlockDefinition[] => this.of(e, s, depth + 1);
     switch (expr.kind) {
       case "name": {
-        const found = scope.find(expr.name);
-        return found ? this.#ofDefinition(found, depth) : [];
+        const definition = scope.find(expr.name);
+        return definition ? this.#ofDefinition(definition, depth) : [];
       }
       case "call": {
         const callee = expr.callee.kind === "name" ? scope.find(expr.callee.name) : null;

@@ -45,22 +45,22 @@ export function completionsAt(project: Project, file: string, at: number): Compl
   const before = text.slice(Math.max(0, at - 2000), at);
   if (/(?:^|\n)\s*import\s*\{[^}]*$/.test(before) && !/\/\/[^\n]*$/.test(before))
     return { from: at - wordBefore(before), options: exportsFor(project, file, text, at) };
-  const found = here(project, file, at);
-  if (!found) return null;
-  const { from } = found;
+  const position = here(project, file, at);
+  if (!position) return null;
+  const { from } = position;
   const dotted = /(^|[^.])\.\s*$/.test(text.slice(Math.max(0, from - 20), from));
-  if (dotted) return { from, options: membersAt(project, found) };
+  if (dotted) return { from, options: membersAt(project, position) };
   if (text.slice(0, from).endsWith("..")) return null;
   if (/^\d/.test(text.slice(from, at))) return null;
-  const scope = visibleAt(found);
-  const parameters = parametersAt(project, found);
+  const scope = visibleAt(position);
+  const parameters = parametersAt(project, position);
   const all = [
     ...parameters,
     ...[...scope.values()].map((d) => completionOf(project, d)),
     ...[...builtinDocs.values()].map((d) => ofTold(d, d.name, "function")),
     ...importable(project, file, scope),
     ...[...phases].map(([name, d]) => ofTold(d, name, "constant")),
-    ...words(found),
+    ...words(position),
   ];
   const seen = new Set<string>();
   return { from, options: all.filter((c) => !seen.has(c.label) && seen.add(c.label)) };
@@ -167,8 +167,8 @@ function exportsFor(project: Project, file: string, text: string, at: number): r
 /** The import path that contains the cursor. */
 function pathAt(text: string, at: number): { readonly from: number } | null {
   const line = text.slice(text.lastIndexOf("\n", at - 1) + 1, at);
-  const found = /\bfrom\s*"([^"]*)$/.exec(line);
-  return found ? { from: at - found[1]!.length } : null;
+  const match = /\bfrom\s*"([^"]*)$/.exec(line);
+  return match ? { from: at - match[1]!.length } : null;
 }
 
 function files(project: Project, file: string): readonly Completion[] {

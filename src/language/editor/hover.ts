@@ -21,14 +21,14 @@ export interface HoverPart extends Told {
 
 export function hoverAt(project: Project, file: string, offset: number): Hover | null {
   const names = project.names(file);
-  const found = names && occurrenceAt(names, offset);
-  if (!found) return null;
-  const word = (project.textOf(file) ?? "").slice(found.span.start, found.span.end);
-  if (found.definitions.length === 0) {
-    const known = builtinAt(found, word);
-    return known && { span: found.span, parts: [{ ...known, value: null, axes: [] }] };
+  const occurrence = names && occurrenceAt(names, offset);
+  if (!occurrence) return null;
+  const word = (project.textOf(file) ?? "").slice(occurrence.span.start, occurrence.span.end);
+  if (occurrence.definitions.length === 0) {
+    const known = builtinAt(occurrence, word);
+    return known && { span: occurrence.span, parts: [{ ...known, value: null, axes: [] }] };
   }
-  return { span: found.span, parts: found.definitions.map((d) => partOf(project, d, found)) };
+  return { span: occurrence.span, parts: occurrence.definitions.map((d) => partOf(project, d, occurrence)) };
 }
 
 /** Documentation of a name without a declaration: a built-in function, a phase, a member of a route. */

@@ -55,8 +55,8 @@ class Collector implements Listener {
   #givenTo(parameter: OfKind<"parameter">): readonly BlockDefinition[] {
     return this.others.givenTo(parameter).flatMap(({ name, file }) => {
       const { exports } = file === this.tree.file ? this.#resolver : this.others.namesOf(file);
-      const found = exports.get(name);
-      return found?.kind === "block" ? [found] : [];
+      const definition = exports.get(name);
+      return definition?.kind === "block" ? [definition] : [];
     });
   }
 
@@ -69,10 +69,10 @@ class Collector implements Listener {
   }
 
   imported({ from }: Import, name: Name): Definition | null {
-    const found = this.others.exportsOf(from)?.get(name.text) ?? null;
-    this.#mention(name, found ? [found] : []);
-    if (found) this.#imported.set(name.text, found);
-    return found;
+    const definition = this.others.exportsOf(from)?.get(name.text) ?? null;
+    this.#mention(name, definition ? [definition] : []);
+    if (definition) this.#imported.set(name.text, definition);
+    return definition;
   }
 
   defined(definition: Definition): void {

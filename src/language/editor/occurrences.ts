@@ -59,8 +59,8 @@ export function occurrenceAt({ occurrences }: Names, offset: number): Occurrence
     if (occurrences[middle]!.span.end < offset) low = middle + 1;
     else high = middle;
   }
-  const found = occurrences[low];
-  if (found === undefined || found.span.start > offset) return null;
+  const occurrence = occurrences[low];
+  if (occurrence === undefined || occurrence.span.start > offset) return null;
   const next = occurrences[low + 1];
-  return found.span.end === offset && next?.span.start === offset ? next : found;
+  return occurrence.span.end === offset && next?.span.start === offset ? next : occurrence;
 }

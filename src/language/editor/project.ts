@@ -338,9 +338,9 @@ export class Project {
       reads.add(file);
       if (refused !== null) return { refused };
       if (before) return texts.get(file) ?? null;
-      const found = this.textOf(file);
-      if (found !== null) texts.set(file, found);
-      return found;
+      const text = this.textOf(file);
+      if (text !== null) texts.set(file, text);
+      return text;
     };
     const set = this.settings.set ?? {};
     return review({ file: root, text: texts.get(root)! }, { set, parse: this.#trees.parse, nameOf, witness, read });

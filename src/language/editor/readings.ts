@@ -95,8 +95,8 @@ export class Readings {
   library(): ReadonlyMap<string, Definition> {
     return (this.#library ??= new Map(
       [...libraryExports()].flatMap(([name, file]) => {
-        const found = this.#namesAlone(file)?.exports.get(name);
-        return found ? [[name, found] as const] : [];
+        const definition = this.#namesAlone(file)?.exports.get(name);
+        return definition ? [[name, definition] as const] : [];
       }),
     ));
   }
@@ -141,9 +141,9 @@ export class Readings {
     const names = namesOf(tree, {
       exportsOf: (from) => {
         if (this.#isLibrary(tree.file, from)) return this.library();
-        const found = this.#imported(tree.file, from);
-        imports.set(from, found);
-        return found?.exports ?? null;
+        const file = this.#imported(tree.file, from);
+        imports.set(from, file);
+        return file?.exports ?? null;
       },
       givenTo: (parameter) => {
         const { file } = parameter.name.span;
@@ -151,9 +151,9 @@ export class Readings {
         return given?.(parameter) ?? [];
       },
       namesOf: (other) => {
-        const found = this.#namesAlone(other);
-        asked.set(other, found);
-        return found ?? NOTHING;
+        const names = this.#namesAlone(other);
+        asked.set(other, names);
+        return names ?? NOTHING;
       },
     });
     return { tree, names, imports, asked, parameters, change: this.#change };

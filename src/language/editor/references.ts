@@ -11,8 +11,8 @@ import { phases } from "./told.js";
 /** The definitions of the name at a place; for an import path, the imported file. */
 export function definitionsAt(project: Project, file: string, offset: number): readonly Span[] {
   const names = project.names(file);
-  const found = names && occurrenceAt(names, offset);
-  if (found) return found.definitions.map((d) => d.name.span);
+  const occurrence = names && occurrenceAt(names, offset);
+  if (occurrence) return occurrence.definitions.map((d) => d.name.span);
   for (const i of project.parsed(file)?.file.imports ?? []) {
     const target = offset >= i.fromSpan.start && offset <= i.fromSpan.end ? project.importOf(file, i.from) : null;
     if (target !== null && project.textOf(target) !== null) return [{ file: target, start: 0, end: 0 }];
@@ -28,10 +28,10 @@ export function referencesAt(
   { declaration }: { readonly declaration: boolean },
 ): readonly Span[] {
   const names = project.names(file);
-  const found = names && occurrenceAt(names, offset);
-  if (!found) return [];
-  const keys = new Set(found.definitions.map(keyOf));
-  return mentionsOf(project, keys, filesOf(project, found.definitions)).flatMap(({ span, definitions }) =>
+  const occurrence = names && occurrenceAt(names, offset);
+  if (!occurrence) return [];
+  const keys = new Set(occurrence.definitions.map(keyOf));
+  return mentionsOf(project, keys, filesOf(project, occurrence.definitions)).flatMap(({ span, definitions }) =>
     declaration || !definitions.some((d) => isPlace(d, span)) ? [span] : [],
   );
 }
@@ -64,16 +64,16 @@ export function renamable(
   offset: number,
 ): { readonly span: Span; readonly refused?: undefined } | { readonly refused: string } {
   const names = project.names(file);
-  const found = names && occurrenceAt(names, offset);
-  if (!found) return { refused: "put the cursor on a name" };
-  if (found.definitions.length === 0) return { refused: "this name is not declared in the files of the project" };
-  const foreign = found.definitions.find((d) => project.isLibrary(d.name.span.file));
+  const occurrence = names && occurrenceAt(names, offset);
+  if (!occurrence) return { refused: "put the cursor on a name" };
+  if (occurrence.definitions.length === 0) return { refused: "this name is not declared in the files of the project" };
+  const foreign = occurrence.definitions.find((d) => project.isLibrary(d.name.span.file));
   if (foreign) return { refused: `the standard library declares \`${foreign.name.text}\`` };
-  const fixed = found.definitions.find(
+  const fixed = occurrence.definitions.find(
     (d) => d.kind === "function" && (d.name.text === "forward" || d.name.text === "objective"),
   );
   if (fixed) return { refused: `\`${fixed.name.text}\` is a name that the language defines` };
-  return { span: found.span };
+  return { span: occurrence.span };
 }
 
 export function renamingAt(project: Project, file: string, offset: number, to: string): Renaming {

@@ -39,8 +39,8 @@ function shownValue({ value, axis }: Seen): string {
       return typeText(value.type);
     case "route": {
       const { axis: name } = value;
-      const definition = axis(name);
-      return `route ${name}${definition.role === "sequence" && "parent" in definition.count ? ` of ${definition.count.parent}` : ""}`;
+      const route = axis(name);
+      return `route ${name}${route.role === "sequence" && "parent" in route.count ? ` of ${route.count.parent}` : ""}`;
     }
     case "choice":
       return "choice of entries";
@@ -76,9 +76,9 @@ export function axisLines(seen: readonly Seen[]): readonly string[] {
   const lines = new Map<string, string>();
   const add = (name: string, axis: Seen["axis"], depth = 0): void => {
     if (lines.has(name) || depth > 4) return;
-    const found = axis(name);
-    lines.set(name, axisLine(found));
-    if (found.role === "sequence" && "parent" in found.count) add(found.count.parent, axis, depth + 1);
+    const definition = axis(name);
+    lines.set(name, axisLine(definition));
+    if (definition.role === "sequence" && "parent" in definition.count) add(definition.count.parent, axis, depth + 1);
   };
   for (const { value, axis } of seen) {
     const sizes: readonly Size[] =

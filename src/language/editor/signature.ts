@@ -26,8 +26,8 @@ export interface Signature {
 
 /** Null outside of calls, and for a call of an unknown name. */
 export function signatureAt(project: Project, file: string, at: number): Signature | null {
-  const found = here(project, file, at);
-  return found && calleeAt(project, found);
+  const position = here(project, file, at);
+  return position && calleeAt(project, position);
 }
 
 export function calleeAt(project: Project, { names, text, from, at }: Here): Signature | null {

@@ -57,8 +57,8 @@ export class Resolver {
     const { table } = this.#file;
     for (const i of this.tree.imports)
       for (const name of i.names) {
-        const found: Meaning = this.listener.imported(i, name) ?? { kind: "missing" };
-        if (!table.has(name.text)) table.set(name.text, found);
+        const meaning: Meaning = this.listener.imported(i, name) ?? { kind: "missing" };
+        if (!table.has(name.text)) table.set(name.text, meaning);
       }
     for (const d of this.tree.declarations) {
       const definition = declarationOf(d);
@@ -247,10 +247,10 @@ export class Resolver {
   }
 
   #use(name: Name, scope: NameScope, how: Partial<Mention> = {}): void {
-    const found = scope.find(name.text);
+    const definition = scope.find(name.text);
     // In the type that defines an axis, the name is the definition.
-    if (found?.kind === "axis" && found.name.span.start === name.span.start) return;
-    this.listener.mentioned(name, found, scope, { binds: false, called: false, holds: name.span.end, ...how });
+    if (definition?.kind === "axis" && definition.name.span.start === name.span.start) return;
+    this.listener.mentioned(name, definition, scope, { binds: false, called: false, holds: name.span.end, ...how });
   }
 
   /** Uses an explicit stack, since `a + b + c + …` may be long. */

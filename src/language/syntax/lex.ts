@@ -138,11 +138,11 @@ function readComments(tokens: readonly t.IToken[], { file }: SourceFile, diagnos
   return tokens.map((token) => {
     const end = token.startOffset + token.image.length;
     if (token.tokenType !== t.Comment) {
-      const found = token.tokenType === t.HashComment ? "#" : "/*";
+      const opening = token.tokenType === t.HashComment ? "#" : "/*";
       diagnostics.report(
         "foreign-comment",
-        { found },
-        { file, start: token.startOffset, end: token.startOffset + found.length },
+        { found: opening },
+        { file, start: token.startOffset, end: token.startOffset + opening.length },
       );
     }
     return { text: token.image.trimEnd(), start: token.startOffset, end };

@@ -65,8 +65,8 @@ const resultsOf = ({ entry, outputs, losses }: Model): Results => (entry === "fo
 
 /** Whether both versions are the same computation with the corresponding weights. */
 function isAlike(paths: ReadonlyMap<string, string>, model: Model, other: Model | null): boolean {
-  const found = other && correspondence(model, other, resultsOf);
-  return found !== null && [...found].every(([path, theirs]) => paths.get(path) === theirs);
+  const keys = other && correspondence(model, other, resultsOf);
+  return keys !== null && [...keys].every(([path, theirs]) => paths.get(path) === theirs);
 }
 
 /**

@@ -78,9 +78,9 @@ export async function convertModel(
   const { model } = check({ file: MODEL_FILE, text }, { phase: "infer", read: () => null });
   invariant(model !== null, "the routed model of a configuration does not check");
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+  const stateNames = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
   await writeModelFolder(output, dense, text, async (to) =>
-    writeWeights(await stored.source(), to, { weights, ignore: model.ignore, kept }, seed),
+    writeWeights(await stored.source(), to, { weights, ignore: model.ignore, kept: stateNames }, seed),
   );
   const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + countOf(w.shape), 0);
   return {

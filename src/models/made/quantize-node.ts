@@ -37,7 +37,7 @@ export async function quantizeModel(from: OpenedModel, output: string, weightsAs
       hint: `modc check ${path}`,
     });
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+  const stateNames = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
   const paths = pathsInBlocks(program, weightsAs);
   const opened = await file.source();
   const matched = opened.match({ weights, ignore: model.ignore });
@@ -45,7 +45,7 @@ export async function quantizeModel(from: OpenedModel, output: string, weightsAs
   await writeModelFolder(output, from, source.text, (to) =>
     saveWeights(to, { weights }, (w) => readWeight(w, matched.get(w)!, opened, readingInTurns(yieldToEvents)), {
       floats,
-      kept,
+      kept: stateNames,
       quantized: { type: BLOCKS_OF[weightsAs], paths },
     }),
   );

@@ -20,7 +20,7 @@ export class GgufFiles {
     this.#closed = true;
     const opened = await Promise.allSettled(this.#opened.values());
     this.#opened.clear();
-    for (const found of opened) if (found.status === "fulfilled") await found.value.close();
+    for (const outcome of opened) if (outcome.status === "fulfilled") await outcome.value.close();
   }
 }
 

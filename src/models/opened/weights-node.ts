@@ -24,7 +24,7 @@ export function modelWeights(input: WeightsInput, ggufs: GgufFiles, run: Trained
   const origin = typeof input === "function" ? "function" : isFarOff(input) ? "download" : "tensors";
   let opened: Promise<MatchedSource> | null = null;
   const source = (): Promise<MatchedSource> =>
-    (opened ??= openTensors(input, ggufs).then((found) => new MatchedSource(found)));
+    (opened ??= openTensors(input, ggufs).then((tensors) => new MatchedSource(tensors)));
   return {
     place: typeof input === "string" ? input : null,
     run,
@@ -32,9 +32,9 @@ export function modelWeights(input: WeightsInput, ggufs: GgufFiles, run: Trained
     source,
     async fitted(model) {
       if (origin !== "tensors") return input;
-      const found = await source();
-      found.match(model);
-      return found;
+      const matched = await source();
+      matched.match(model);
+      return matched;
     },
     async close() {
       const isGiven = typeof input === "object" && "tensors" in input; // whoever opened it closes it

@@ -58,30 +58,30 @@ export interface Trained {
  * without a checkpoint, and for a damaged checkpoint.
  */
 export function openTrained(path: string): Trained | null {
-  const found = placeOf(path);
-  if (found === null) return null;
-  const manifest = readManifest(found.path);
-  const size = fileOf(found.path, manifest, MODEL);
-  checkSize(found.path, size);
+  const checkpoint = placeOf(path);
+  if (checkpoint === null) return null;
+  const manifest = readManifest(checkpoint.path);
+  const size = fileOf(checkpoint.path, manifest, MODEL);
+  checkSize(checkpoint.path, size);
   const texts = new Map(
     manifest.sources.map(({ path: name, file }) => [
       name,
-      verifiedText(found.path, fileOf(found.path, manifest, file)),
+      verifiedText(checkpoint.path, fileOf(checkpoint.path, manifest, file)),
     ]),
   );
   const live = Object.fromEntries(Object.entries(manifest.live).map(([name, value]) => [name, expressionOf(value)]));
   const [modelSource] = manifest.sources;
   if (!modelSource)
-    throw new SessionError(`${found.path} does not contain the source of its model`, {
+    throw new SessionError(`${checkpoint.path} does not contain the source of its model`, {
       hint: "give the model's file, and --weights",
     });
   return {
-    ...found,
+    ...checkpoint,
     manifest,
     source: { file: modelSource.path, text: texts.get(modelSource.path)! },
     read: (name) => texts.get(name) ?? texts.get(`./${name}`) ?? null,
     changed: manifest.sources.flatMap(({ path: name, file }) =>
-      hasChanged(name, fileOf(found.path, manifest, file)) ? [name] : [],
+      hasChanged(name, fileOf(checkpoint.path, manifest, file)) ? [name] : [],
     ),
     live,
     set: { ...(manifest.begun?.set ?? manifest.parameters), ...live },
@@ -157,18 +157,18 @@ function readManifest(path: string): Manifest {
 
 /** The manifest's entry of a file. */
 function fileOf(path: string, { files }: Manifest, name: string): ManifestFile {
-  const found = files.find((file) => file.name === name);
-  if (!found) throw new SessionError(`${path}: ${MANIFEST} does not list ${name}`);
-  return found;
+  const entry = files.find((file) => file.name === name);
+  if (!entry) throw new SessionError(`${path}: ${MANIFEST} does not list ${name}`);
+  return entry;
 }
 
 /** Checks that a file is a plain file of the recorded size. */
 function checkSize(path: string, { name, bytes }: ManifestFile): void {
-  const found = lstatSync(join(path, name), { throwIfNoEntry: false });
-  if (!found) throw new SessionError(`${path}: ${name} is missing`);
-  if (!found.isFile()) throw new SessionError(`${path}: ${name} is not a plain file`);
-  if (found.size !== bytes)
-    throw new SessionError(`${path}: ${name} has ${found.size} bytes, but ${bytes} were written`);
+  const stats = lstatSync(join(path, name), { throwIfNoEntry: false });
+  if (!stats) throw new SessionError(`${path}: ${name} is missing`);
+  if (!stats.isFile()) throw new SessionError(`${path}: ${name} is not a plain file`);
+  if (stats.size !== bytes)
+    throw new SessionError(`${path}: ${name} has ${stats.size} bytes, but ${bytes} were written`);
 }
 
 /** The text of a checkpoint's source copy, verified by its hash. */
@@ -190,8 +190,8 @@ function hasChanged(name: string, { bytes, sha256 }: ManifestFile): boolean {
   if (isGgufPath(name)) return false;
   const tooLarge = (size: number): Error => new SessionError(`${name} has ${size} bytes: too many for a source file`);
   try {
-    const found = statSync(name);
-    return found.isFile() && (found.size !== bytes || hashOf(readRegular(name, MAX_SOURCE_BYTES, tooLarge)) !== sha256);
+    const stats = statSync(name);
+    return stats.isFile() && (stats.size !== bytes || hashOf(readRegular(name, MAX_SOURCE_BYTES, tooLarge)) !== sha256);
   } catch (fault) {
     if (errnoOf(fault) === null) throw fault;
     return false;

@@ -90,9 +90,9 @@ export class BoundedPattern {
     for (let at = 0; at <= text.length;) {
       this.deadline.check();
       this.#attempt.lastIndex = at;
-      const found = this.#attempt.exec(text);
-      if (found) yield found;
-      at = found && found[0] !== "" ? at + found[0].length : at + (text.codePointAt(at)! > 0xffff ? 2 : 1);
+      const match = this.#attempt.exec(text);
+      if (match) yield match;
+      at = match && match[0] !== "" ? at + match[0].length : at + (text.codePointAt(at)! > 0xffff ? 2 : 1);
     }
   }
 
@@ -102,7 +102,7 @@ export class BoundedPattern {
   }
 
   [Symbol.replace](text: string, by: string): string {
-    return this.#parts(text, (found) => [expanded(by, found, text)]).join("");
+    return this.#parts(text, (match) => [expanded(by, match, text)]).join("");
   }
 
   /** The texts between matches, and the groups of each match, as `String.prototype.split` returns them. */
@@ -110,21 +110,21 @@ export class BoundedPattern {
     if (text === "") return this[Symbol.match](text) === null ? [""] : [];
     const parts: (string | undefined)[] = [];
     let from = 0;
-    for (const found of this[Symbol.matchAll](text)) {
+    for (const match of this[Symbol.matchAll](text)) {
       // A match of no characters at either end splits nothing.
-      if (found[0] === "" && (found.index === from || found.index >= text.length)) continue;
-      parts.push(text.slice(from, found.index), ...found.slice(1));
-      from = found.index + found[0].length;
+      if (match[0] === "" && (match.index === from || match.index >= text.length)) continue;
+      parts.push(text.slice(from, match.index), ...match.slice(1));
+      from = match.index + match[0].length;
     }
     return [...parts, text.slice(from)];
   }
 
-  #parts(text: string, by: (found: RegExpExecArray) => readonly string[]): readonly string[] {
+  #parts(text: string, by: (match: RegExpExecArray) => readonly string[]): readonly string[] {
     const parts: string[] = [];
     let from = 0;
-    for (const found of this[Symbol.matchAll](text)) {
-      parts.push(text.slice(from, found.index), ...by(found));
-      from = found.index + found[0].length;
+    for (const match of this[Symbol.matchAll](text)) {
+      parts.push(text.slice(from, match.index), ...by(match));
+      from = match.index + match[0].length;
     }
     return [...parts, text.slice(from)];
   }
@@ -133,12 +133,12 @@ export class BoundedPattern {
 /** The replacement of a match: `$1` and the like stand for its parts. */
 function expanded(by: string, found: RegExpExecArray, text: string): string {
   if (!by.includes("$")) return by;
-  return by.replace(/\$(\$|&|`|'|\d{1,2})/g, (whole, name: string) => {
+  return by.replace(/\$(\$|&|`|'|\d{1,2})/g, (reference, name: string) => {
     if (name === "$") return "$";
     if (name === "&") return found[0];
     if (name === "`") return text.slice(0, found.index);
     if (name === "'") return text.slice(found.index + found[0].length);
     const group = Number(name);
-    return group >= 1 && group < found.length ? (found[group] ?? "") : whole;
+    return group >= 1 && group < found.length ? (found[group] ?? "") : reference;
   });
 }

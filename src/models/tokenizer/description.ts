@@ -117,8 +117,8 @@ function checkMerges(merges: unknown, pieces: ReadonlySet<string>, prefix: numbe
     const parts: unknown = pairs ? merge : typeof merge === "string" ? merge.split(" ") : null;
     if (!isPair(parts)) refuse(`model.merges[${i}]`, merge, form);
     const [first, second] = parts;
-    const whole = first + second.slice(prefix);
-    const unknown = !known(first) ? first : !known(second) ? second : pieces.has(whole) ? null : whole;
+    const joined = first + second.slice(prefix);
+    const unknown = !known(first) ? first : !known(second) ? second : pieces.has(joined) ? null : joined;
     if (unknown !== null) refuse(`model.merges[${i}]`, merge, `${quotedName(unknown)} is not in the vocabulary`);
   });
 }

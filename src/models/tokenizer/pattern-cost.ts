@@ -140,11 +140,11 @@ class Parser {
 
   /** Null for a quantifier of a quantified part: `{1,3}+` repeats what `{1,3}` repeats. */
   #quantifier(): Pick<Item, "min" | "max"> | null {
-    const found = /^(?:([*+?])[+?]?|\{(?:(\d+)(,?)(\d*)|,(\d+))\}\??)/.exec(this.text.slice(this.#at));
-    if (found === null) return { min: 1, max: 1 };
-    this.#at += found[0].length;
+    const quantifier = /^(?:([*+?])[+?]?|\{(?:(\d+)(,?)(\d*)|,(\d+))\}\??)/.exec(this.text.slice(this.#at));
+    if (quantifier === null) return { min: 1, max: 1 };
+    this.#at += quantifier[0].length;
     if ("*+?{".includes(this.text[this.#at] ?? " ")) return null;
-    const [, sign, least, comma, most, upTo] = found;
+    const [, sign, least, comma, most, upTo] = quantifier;
     if (sign !== undefined) return { min: sign === "+" ? 1 : 0, max: sign === "?" ? 1 : Infinity };
     if (upTo !== undefined) return { min: 0, max: Number(upTo) };
     const min = Number(least);

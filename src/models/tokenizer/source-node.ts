@@ -22,25 +22,25 @@ export const tokenizerAt = (path: string, headerOf = headerAlone): TokenizerSour
   isGgufPath(path) ? ofGguf(path, headerOf) : ofJson(path);
 
 function ofJson(path: string): TokenizerSource {
-  const found = once(async () => {
+  const source = once(async () => {
     const { readText, tokenizerFile } = await import("./tokenizer-node.js");
     const file = tokenizerFile(path);
     return { file, text: readText(file) };
   });
   return {
     path,
-    json: found,
+    json: source,
     async open() {
       const { openJson } = await import("./tokenizer-node.js");
-      const { file, text } = await found();
+      const { file, text } = await source();
       return openJson(file, text);
     },
-    folder: async () => dirname((await found()).file),
+    folder: async () => dirname((await source()).file),
   };
 }
 
 function ofGguf(path: string, headerOf: (path: string) => Promise<GgufHeader>): TokenizerSource {
-  const found = once(async (): Promise<GgufTokenizer | null> => {
+  const gguf = once(async (): Promise<GgufTokenizer | null> => {
     const { ggufTokenizer } = await import("./tokenizer-node.js");
     return ggufTokenizer(await headerOf(path));
   });
@@ -48,13 +48,13 @@ function ofGguf(path: string, headerOf: (path: string) => Promise<GgufHeader>): 
     path,
     async json() {
       const { noTokenizer } = await import("./tokenizer-node.js");
-      const text = (await found())?.tokenizer;
+      const text = (await gguf())?.tokenizer;
       if (text === undefined) throw noTokenizer(path);
       return { file: path, text };
     },
     async open() {
       const { openConverted } = await import("./tokenizer-node.js");
-      const converted = await found();
+      const converted = await gguf();
       return converted && openConverted(converted, path);
     },
     folder: async () => null,

@@ -253,11 +253,11 @@ class MeteredInterpreter extends Interpreter {
 
   #member(node: Node, object: Value, environment: Scope): Value {
     const property = node["property"] as Node;
-    const whole = node["computed"] === true;
-    if (whole && property.type === "SliceExpression")
+    const isComputed = node["computed"] === true;
+    if (isComputed && property.type === "SliceExpression")
       this.budget.spend(isText(object) ? object.value.length / COST.split : lengthOf(object) / 16);
-    else if (whole && isText(object)) this.#chargeScan(object);
-    const key = whole && property.type !== "SliceExpression" ? this.evaluate(property, environment) : null;
+    else if (isComputed && isText(object)) this.#chargeScan(object);
+    const key = isComputed && property.type !== "SliceExpression" ? this.evaluate(property, environment) : null;
     if (key !== null) this.#chargeScan(key);
     const changed = { ...node, object: literal(object), property: key === null ? property : literal(key) };
     const value = super.evaluate(changed, environment);

@@ -60,10 +60,10 @@ export class TextStream {
     this.text = text;
     // Only the last replacement character may still become a real one: decoders output one for all bytes of an
     // incomplete character.
-    const whole = text.endsWith(REPLACEMENT) ? text.slice(0, -REPLACEMENT.length) : text;
-    const fresh = whole.slice(this.emitted);
-    this.emitted = Math.max(this.emitted, whole.length);
-    if (whole === text && window.length >= MAX_REDECODED) this.shorten(CONTEXT);
+    const complete = text.endsWith(REPLACEMENT) ? text.slice(0, -REPLACEMENT.length) : text;
+    const fresh = complete.slice(this.emitted);
+    this.emitted = Math.max(this.emitted, complete.length);
+    if (complete === text && window.length >= MAX_REDECODED) this.shorten(CONTEXT);
     else if (window.length >= MAX_INCOMPLETE) this.shorten(MAX_REDECODED);
     return fresh;
   }

@@ -74,9 +74,9 @@ const MAX_BYTES = 256 * 1024 * 1024;
  */
 export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   if (!isGgufPath(path)) return openJson(tokenizerFile(path));
-  const found = ggufTokenizer(await headerOf(path));
-  if (found === null) throw noTokenizer(path);
-  return openConverted(found, path);
+  const tokenizer = ggufTokenizer(await headerOf(path));
+  if (tokenizer === null) throw noTokenizer(path);
+  return openConverted(tokenizer, path);
 }
 
 /** The header of a GGUF file of which nothing else is read. Throws WeightsError. */
@@ -95,9 +95,9 @@ export const tokenizerFile = (path: string): string => (isFolder(path) ? join(pa
 
 /** Opens a `tokenizer.json` with the given text, and the files in its folder. Throws TokenizerError. */
 export async function openJson(file: string, json = readText(file)): Promise<OpenedTokenizer> {
-  const beside = (name: string): string | null =>
+  const siblingFile = (name: string): string | null =>
     existsSync(join(dirname(file), name)) ? join(dirname(file), name) : null;
-  const [configFile, templateFile] = [beside("tokenizer_config.json"), beside("chat_template.jinja")];
+  const [configFile, templateFile] = [siblingFile("tokenizer_config.json"), siblingFile("chat_template.jinja")];
   const configText = configFile === null ? null : readText(configFile);
   const config = configText === null || configFile === null ? null : parseChatConfig(configText, configFile);
   const templateText = templateFile === null ? null : readText(templateFile);

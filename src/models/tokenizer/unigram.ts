@@ -75,13 +75,13 @@ function joinedUnknown(
       joined.push(first);
       continue;
     }
-    let whole = first;
+    let text = first;
     const parts = [first];
     for (; i < pieces.length && isUnknown(pieces[i]!); i++) {
       // Texts that are longer than any piece have no id.
-      if (whole.length <= longest && ids.get(whole) === unknown) continue;
+      if (text.length <= longest && ids.get(text) === unknown) continue;
       parts.push(pieces[i]!);
-      if (whole.length <= longest) whole += pieces[i]!;
+      if (text.length <= longest) text += pieces[i]!;
     }
     joined.push(parts.join(""));
   }

@@ -13,9 +13,9 @@ export async function importDawn(install: string): Promise<typeof Dawn> {
     return await import("webgpu");
   } catch (cause) {
     if (!isMissing(cause)) throw doesNotRun(cause);
-    const found = fromProgram();
-    if (found === null) throw notInstalled(install, cause);
-    return importFrom(found);
+    const library = fromProgram();
+    if (library === null) throw notInstalled(install, cause);
+    return importFrom(library);
   }
 }
 

@@ -129,9 +129,9 @@ async function createInstance(safety: Safety): Promise<GPU> {
 /** The adapter of Mesa's software driver; null if the driver is not installed. */
 async function openLavapipe(safety: Safety): Promise<FoundAdapter | null> {
   const manifest = lavapipeManifest();
-  const found =
+  const adapter =
     manifest === null || !loadVulkan(SYSTEM_LOADER) ? null : await withDriver(manifest, () => ask("lavapipe", safety));
-  return found && isSoftware(found.adapter.info) ? found : null;
+  return adapter && isSoftware(adapter.adapter.info) ? adapter : null;
 }
 
 /** The manifest of Mesa's lavapipe if it is installed, even if the environment names other drivers. */
@@ -257,14 +257,14 @@ async function test(
     warn(
       `the self-test of ${nameOf(info)} ${what}: modc does not use the untested features; \`modc doctor\` tests again`,
     );
-  const found = await attempt(env);
-  if (found === null || (found.adapter !== null && !isSame(info, found.adapter))) {
-    say(found === null ? "cannot be started" : "found another device");
+  const device = await attempt(env);
+  if (device === null || (device.adapter !== null && !isSame(info, device.adapter))) {
+    say(device === null ? "cannot be started" : "found another device");
     return null;
   }
-  keep(info, found.test, env);
-  if (failed(found.test)) say(`failed (${wordsOf(found.test)})`);
-  return found.test;
+  keep(info, device.test, env);
+  if (failed(device.test)) say(`failed (${wordsOf(device.test)})`);
+  return device.test;
 }
 
 const emitWarning = (text: string): void => process.emitWarning(text, "ModcWarning");

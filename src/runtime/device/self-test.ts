@@ -54,9 +54,9 @@ export function judge(lines: readonly SelfTestLine[], ending: Ending): SelfTest 
   ): Outcome => {
     if (!test.every(right)) return "wrong";
     if (test.length >= expected) return expected === 0 ? "absent" : "passed";
-    const found = broken;
+    const wasBroken = broken;
     broken = "untested";
-    return found;
+    return wasBroken;
   };
   return {
     f16: outcome(ofKind(lines, "sum"), adapter.f16 ? 1 : 0, rightSum),

@@ -104,17 +104,17 @@ async function timeSteps(lent: SessionParts, options: ProfileOptions): Promise<P
   const active = steps.active(needed);
   const clock = await clockFor(device, steps, buffers, active);
   try {
-    const whole: number[] = [];
+    const samples: number[] = [];
     const runs: (readonly Interval[])[] = [];
     for (let i = 0; i < WARM_UPS + repeat; i++) {
       lent.signal?.throwIfAborted();
       const ms = await submitted(device, (encoder) => steps.encode(encoder, buffers, needed));
       const intervals = await clock.run();
       if (i < WARM_UPS) continue;
-      whole.push(ms);
+      samples.push(ms);
       runs.push(intervals);
     }
-    return { clock: clock.kind, repeat, wholeMs: median(whole), works: worksOf(lent, active, runs) };
+    return { clock: clock.kind, repeat, wholeMs: median(samples), works: worksOf(lent, active, runs) };
   } finally {
     clock.destroy();
   }
@@ -166,10 +166,10 @@ export class WorkCosts {
   }
 
   of(work: number | null): WorkCost {
-    const found = work === null ? undefined : this.#program.works[work];
-    if (!found) return NOTHING;
-    const [flops, bytes] = [sizeOfText(found.flops), sizeOfText(found.bytes)];
-    const dense = found.denseFlops === undefined ? flops : sizeOfText(found.denseFlops);
+    const profiledWork = work === null ? undefined : this.#program.works[work];
+    if (!profiledWork) return NOTHING;
+    const [flops, bytes] = [sizeOfText(profiledWork.flops), sizeOfText(profiledWork.bytes)];
+    const dense = profiledWork.denseFlops === undefined ? flops : sizeOfText(profiledWork.denseFlops);
     const routed = [...atomsOf(flops), ...atomsOf(bytes)].find(
       (a) => a.kind === "rows" && this.#parentOf(a.axis) !== a.axis,
     );

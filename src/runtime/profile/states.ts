@@ -11,7 +11,7 @@ export async function keepingStates<T>(
   body: () => Promise<T>,
 ): Promise<T> {
   const { gpu } = device;
-  const kept = program.states.map(({ slot }) => {
+  const saved = program.states.map(({ slot }) => {
     const buffer = buffers.buffer(slot);
     return {
       slot,
@@ -24,9 +24,9 @@ export async function keepingStates<T>(
     };
   });
   const move = (from: "own" | "copy", to: "own" | "copy"): void => {
-    if (kept.length === 0) return;
+    if (saved.length === 0) return;
     const encoder = gpu.createCommandEncoder();
-    for (const pair of kept) encoder.copyBufferToBuffer(pair[from], 0, pair[to], 0, pair.own.size);
+    for (const pair of saved) encoder.copyBufferToBuffer(pair[from], 0, pair[to], 0, pair.own.size);
     gpu.queue.submit([encoder.finish()]);
   };
   move("own", "copy");
@@ -34,7 +34,7 @@ export async function keepingStates<T>(
     return await body();
   } finally {
     // If the session was disposed of meanwhile, there are no states to restore.
-    if (kept.every(({ slot, own }) => buffers.buffer(slot) === own)) move("copy", "own");
-    for (const { copy } of kept) copy.destroy();
+    if (saved.every(({ slot, own }) => buffers.buffer(slot) === own)) move("copy", "own");
+    for (const { copy } of saved) copy.destroy();
   }
 }

@@ -69,8 +69,8 @@ function spansOf(program: Program, works: readonly ProfiledWork[]): readonly Spa
 
 /** Segments of the call path of a work's main operator. */
 function pathOf(program: Program, { work }: ProfiledWork): readonly string[] {
-  const found = work === null ? undefined : program.works[work];
-  const origin = found?.ops[found.main]?.origin ?? null;
+  const workOfStep = work === null ? undefined : program.works[work];
+  const origin = workOfStep?.ops[workOfStep.main]?.origin ?? null;
   const path = origin === null ? "" : (program.origins[origin]?.path ?? "");
   return path === "" ? [] : path.split(".");
 }
@@ -104,8 +104,8 @@ function layerEvents(spans: readonly Span[]): readonly TraceEvent[] {
 
 function kernelEvent(program: Program, { work, ts, end }: Span): TraceEvent {
   const step = mainStep(program, work);
-  const found = work.work === null ? undefined : program.works[work.work];
-  const origin = found?.ops[found.main]?.origin ?? null;
+  const workOfStep = work.work === null ? undefined : program.works[work.work];
+  const origin = workOfStep?.ops[workOfStep.main]?.origin ?? null;
   const place = origin === null ? undefined : program.origins[origin];
   const { flops, bytes } = work.cost;
   return {
@@ -117,7 +117,7 @@ function kernelEvent(program: Program, { work, ts, end }: Span): TraceEvent {
     ts,
     dur: end - ts,
     args: {
-      computes: found?.ops.map((o) => o.op).join(" → ") ?? "",
+      computes: workOfStep?.ops.map((o) => o.op).join(" → ") ?? "",
       ...(place ? { path: place.path, source: `${place.file}:${place.line}` } : {}),
       ...(step.kind === "dispatch"
         ? { tuning: program.kernels[step.kernel]!.tuning, workgroups: work.workgroups }

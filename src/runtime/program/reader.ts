@@ -160,9 +160,9 @@ export const placeIn =
 export const oneOf =
   <const T extends string>(choices: readonly T[]): Read<T> =>
   (r) => {
-    const found = r.string();
-    const choice = choices.find((c) => c === found);
-    return choice ?? r.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(found.slice(0, 80))}`);
+    const text = r.string();
+    const choice = choices.find((c) => c === text);
+    return choice ?? r.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(text.slice(0, 80))}`);
   };
 
 /** One of these numbers. */
@@ -218,6 +218,6 @@ export const format =
 export const version =
   <const T extends number>(known: T, reader = "version of modc"): Read<T> =>
   (r) => {
-    const found = r.integer(0);
-    return found === known ? known : r.fail(`is ${found}: this ${reader} reads ${known}`);
+    const index = r.integer(0);
+    return index === known ? known : r.fail(`is ${index}: this ${reader} reads ${known}`);
   };

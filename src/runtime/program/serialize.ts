@@ -93,9 +93,9 @@ export function readProgram(root: Reader): Program {
   const readSlot = placeIn(slots.length);
   const buffers = new Set<number>();
   const slot: Read<number> = (r) => {
-    const found = readSlot(r);
-    buffers.add(found);
-    return found;
+    const slot = readSlot(r);
+    buffers.add(slot);
+    return slot;
   };
   const cx: Context = { symbols, size, slots, slot, place: readSlot, buffers };
   const weights = at.weights.list((r) => readWeight(r, cx));
@@ -169,10 +169,10 @@ const readParts: Read<Requirements> = objectWith(
   { leastSubgroup: readSubgroupSize, matrices: readMatrices },
 );
 const readRequirements: Read<Requirements> = (r) => {
-  const found = readParts(r);
-  if (found.subgroupSize === null && found.features.includes(PINS))
+  const parts = readParts(r);
+  if (parts.subgroupSize === null && parts.features.includes(PINS))
     r.fail(`name ${PINS}, and no size that kernels give their subgroups`);
-  return found;
+  return parts;
 };
 
 // --- inputs and outputs
@@ -273,8 +273,8 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
   const axis = (fault: (name: string) => string | null): Read<string> => {
     return (at) => {
       const name = symbols.sequence(at);
-      const found = fault(name);
-      return found === null ? name : at.fail(found);
+      const message = fault(name);
+      return message === null ? name : at.fail(message);
     };
   };
   const counted = axis((name) =>

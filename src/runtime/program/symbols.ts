@@ -44,8 +44,8 @@ export class Symbols {
 
   /** How the tokens of a sequence axis are counted. */
   ruleOf(axis: string): CountRule | null {
-    const found = axisNamed(this.#axes, axis);
-    return found?.role === "sequence" ? found.count : null;
+    const axisFound = axisNamed(this.#axes, axis);
+    return axisFound?.role === "sequence" ? axisFound.count : null;
   }
 
   #role(axis: string): Axis["role"] | undefined {

@@ -85,7 +85,7 @@ function checkFixed(
 ): void {
   sizes.forEach((text, i) => {
     const size = sizeOfText(text);
-    const wanted =
+    const expected =
       typeof size === "number"
         ? size
         : toNumber(
@@ -96,12 +96,12 @@ function checkFixed(
                 bug(`the shape of an input depends on ${text}`),
             ),
           );
-    if (shape[i] !== wanted) throw shapeError(input, shape, sizes);
+    if (shape[i] !== expected) throw shapeError(input, shape, sizes);
   });
 }
 
-const shapeError = (input: string, shape: readonly number[], wanted: readonly SizeText[]): InputError =>
-  new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${wanted.join(", ")}]`);
+const shapeError = (input: string, shape: readonly number[], expected: readonly SizeText[]): InputError =>
+  new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${expected.join(", ")}]`);
 
 /** Checks the lengths of the sequences, if any: u32[B], 0 to T. */
 export function checkLengths(

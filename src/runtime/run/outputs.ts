@@ -49,16 +49,16 @@ export function selectOutputs(
         `the model has no result ${JSON.stringify(name)}`,
         `its results are ${listed(program.outputs)}`,
       );
-  const wanted = new Set(outputs ?? program.outputs.filter((o) => o.role !== "observe").map((o) => o.name));
+  const selected = new Set(outputs ?? program.outputs.filter((o) => o.role !== "observe").map((o) => o.name));
   const observed = program.outputs.filter((o) => o.role === "observe");
   for (const prefix of typeof observe === "object" ? observe : []) {
-    const found = observed.filter((o) => o.name === prefix || o.name.startsWith(`${prefix}.`));
-    if (found.length === 0)
+    const matching = observed.filter((o) => o.name === prefix || o.name.startsWith(`${prefix}.`));
+    if (matching.length === 0)
       throw new InputError(null, `the model observes no ${JSON.stringify(prefix)}`, `it observes ${listed(observed)}`);
-    for (const o of found) wanted.add(o.name);
+    for (const o of matching) selected.add(o.name);
   }
-  if (observe === true) for (const o of observed) wanted.add(o.name);
-  return program.outputs.filter((o) => wanted.has(o.name));
+  if (observe === true) for (const o of observed) selected.add(o.name);
+  return program.outputs.filter((o) => selected.has(o.name));
 }
 
 const listed = (outputs: readonly ProgramOutput[]): string =>

@@ -47,11 +47,11 @@ export class StateRoom {
    */
   expect({ extents }: RunSizes): void {
     for (const axis of this.#along) {
-      const [wanted, found] = [extents.get(axis), this.#run.extents.get(axis)];
-      if (wanted !== undefined && wanted !== found)
+      const [needed, current] = [extents.get(axis), this.#run.extents.get(axis)];
+      if (needed !== undefined && needed !== current)
         throw new InputError(
           null,
-          `${axis} is ${wanted} in this run, but the states have ${found}`,
+          `${axis} is ${needed} in this run, but the states have ${current}`,
           "call resetStates or growStates first",
         );
     }
@@ -102,10 +102,10 @@ export class StateRoom {
   /** Writes the initial values of new rows in the states of these slots. New buffers are already zero. */
   beginRows(device: Device, buffers: Buffers, moved: ReadonlyMap<number, readonly Move[]>): void {
     for (const state of this.#program.states) {
-      const kept = moved.get(state.slot)?.toSorted((a, b) => a.to - b.to);
-      if (!kept) continue;
+      const copies = moved.get(state.slot)?.toSorted((a, b) => a.to - b.to);
+      if (!copies) continue;
       let end = 0;
-      for (const { to, bytes } of [...kept, { to: buffers.bytes(state.slot), bytes: 0 }]) {
+      for (const { to, bytes } of [...copies, { to: buffers.bytes(state.slot), bytes: 0 }]) {
         if (to > end) fill(device, buffers, state, end, to - end);
         end = to + bytes;
       }
@@ -146,15 +146,15 @@ function rowMoves(
     throw new InputError(name, `state ${name} cannot keep its values at another size`);
   const width = 4 * countOf(shape.slice(1));
   if (atom.kind === "axis") return [{ from: 0, to: 0, bytes: Math.min(shape[0]!, now[0]!) * width }];
-  const [old, wanted] = [before.sequence(atom.axis), after.sequence(atom.axis)];
+  const [oldRows, newRows] = [before.sequence(atom.axis), after.sequence(atom.axis)];
   const moves: Move[] = [];
   let from = 0;
   let to = 0;
-  for (let b = 0; b < Math.min(old.batch, wanted.batch); b++) {
-    const bytes = Math.min(old.at(b), wanted.at(b)) * width;
+  for (let b = 0; b < Math.min(oldRows.batch, newRows.batch); b++) {
+    const bytes = Math.min(oldRows.at(b), newRows.at(b)) * width;
     if (bytes > 0) moves.push({ from, to, bytes });
-    from += old.at(b) * width;
-    to += wanted.at(b) * width;
+    from += oldRows.at(b) * width;
+    to += newRows.at(b) * width;
   }
   return moves;
 }

@@ -187,13 +187,13 @@ export class Buffers {
     made: readonly (GPUBuffer | GPUTexture)[],
     moves: ReadonlyMap<number, readonly Move[]>,
   ): void {
-    const kept = grown
+    const copies = grown
       .map((slot, i) => ({ slot, i }))
       .filter(({ slot }) => this.#lasting.has(slot) && this.#buffers[slot] !== undefined);
-    if (kept.length === 0) return;
+    if (copies.length === 0) return;
     const encoder = this.#device.gpu.createCommandEncoder();
     // Lasting textures hold weights, which never grow.
-    for (const { slot, i } of kept) {
+    for (const { slot, i } of copies) {
       const [old, moved] = [this.buffer(slot), made[i] as GPUBuffer];
       for (const { from, to, bytes } of moves.get(slot) ?? [{ from: 0, to: 0, bytes: Math.min(old.size, moved.size) }])
         encoder.copyBufferToBuffer(old, from, moved, to, bytes);

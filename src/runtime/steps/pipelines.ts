@@ -33,9 +33,9 @@ class Pool {
   readonly #kernels = new Map<string, CompiledKernel>();
 
   get(key: string): CompiledKernel | undefined {
-    const found = this.#kernels.get(key);
-    if (found) this.set(key, found);
-    return found;
+    const compiled = this.#kernels.get(key);
+    if (compiled) this.set(key, compiled);
+    return compiled;
   }
   /**
    * Marks a kernel as most recently used, and drops the least recently used kernels beyond the limit. Sessions hold
@@ -99,9 +99,9 @@ export class Pipelines {
   #compiled(key: string): CompiledKernel | undefined {
     const used = this.#used.get(key);
     if (used) return used;
-    const found = this.#pool.get(key);
-    if (found) this.#used.set(key, found);
-    return found;
+    const pooled = this.#pool.get(key);
+    if (pooled) this.#used.set(key, pooled);
+    return pooled;
   }
 
   /** The kernels among these that are not compiled yet, each text once. */
@@ -112,11 +112,11 @@ export class Pipelines {
   fresh(kernels: Iterable<number>): readonly number[] {
     return this.#each(kernels, (compiled) => !compiled?.dispatched);
   }
-  #each(kernels: Iterable<number>, wanted: (compiled: CompiledKernel | undefined) => boolean): readonly number[] {
+  #each(kernels: Iterable<number>, matches: (compiled: CompiledKernel | undefined) => boolean): readonly number[] {
     const found = new Map<string, number>();
     for (const kernel of kernels) {
       const key = this.#keys[kernel]!;
-      if (!found.has(key) && wanted(this.#compiled(key))) found.set(key, kernel);
+      if (!found.has(key) && matches(this.#compiled(key))) found.set(key, kernel);
     }
     return [...found.values()];
   }
@@ -132,11 +132,11 @@ export class Pipelines {
    * again.
    */
   async compile(kernels: Iterable<number>, done: () => void = () => {}): Promise<void> {
-    const wanted = this.missing(kernels).map(async (kernel) => {
+    const compilations = this.missing(kernels).map(async (kernel) => {
       await this.#begin(kernel);
       done();
     });
-    const results = await Promise.allSettled(wanted);
+    const results = await Promise.allSettled(compilations);
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
   async #begin(kernel: number): Promise<void> {

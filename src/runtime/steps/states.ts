@@ -30,12 +30,12 @@ function sharedStates(program: Program, owner: SlotOwner): ReadonlyMap<number, S
       const ownedState = owned.get(state.name);
       if (!ownedState)
         throw new InputError(state.name, `the session that shares its states has no state ${state.name}`);
-      const [wanted, found] = [state.shape, ownedState.shape];
-      if (wanted.join() !== found.join() || state.dtype !== ownedState.dtype)
+      const [shape, ownedShape] = [state.shape, ownedState.shape];
+      if (shape.join() !== ownedShape.join() || state.dtype !== ownedState.dtype)
         throw new InputError(
           state.name,
-          `state ${state.name} is ${state.dtype}[${wanted.join(", ")}] here and ` +
-            `${ownedState.dtype}[${found.join(", ")}] there`,
+          `state ${state.name} is ${state.dtype}[${shape.join(", ")}] here and ` +
+            `${ownedState.dtype}[${ownedShape.join(", ")}] there`,
         );
       return [state.slot, { buffers: owner.buffers, slot: ownedState.slot }];
     }),
@@ -99,12 +99,12 @@ export function writeStates(
   const writes = [...values].map(([name, { data }]) => {
     const state = byName.get(name);
     if (!state) throw new InputError(name, `the program has no state ${name}`);
-    const wanted = typed(state.dtype, new ArrayBuffer(0)).constructor;
+    const arrayType = typed(state.dtype, new ArrayBuffer(0)).constructor;
     const shape = shapeOf(state);
-    if (data.constructor !== wanted || data.length !== countOf(shape))
+    if (data.constructor !== arrayType || data.length !== countOf(shape))
       throw new InputError(
         name,
-        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${wanted.name} of ${countOf(shape)} values, ` +
+        `state ${name} is ${state.dtype}[${shape.join(", ")}]: a ${arrayType.name} of ${countOf(shape)} values, ` +
           `not a ${data.constructor.name} of ${data.length}`,
       );
     return { buffer: buffers.buffer(state.slot), data };

@@ -150,8 +150,8 @@ export class Steps {
 
   /** The kernel that a step dispatches; null for a copy or clear. */
   kernel(step: number): number | null {
-    const found = this.#steps[step]!;
-    return found.kind === "dispatch" ? found.kernel : null;
+    const planned = this.#steps[step]!;
+    return planned.kind === "dispatch" ? planned.kernel : null;
   }
 
   /** Encodes the needed steps in order, from `first` up to but excluding `end`. */

@@ -127,9 +127,9 @@ async function expectUnchanged(folder: string, { weights, files }: BaseRecord): 
     return fail("they are different files now");
   for (const { name, bytes, sha256 } of files) {
     const file = join(there.folder, name);
-    const found = await stat(file).catch((): null => null);
-    if (found === null) return fail(`${escapedName(name)} is missing`);
-    if (found.size !== bytes || (await hashOf(file)) !== sha256) return fail(`${escapedName(name)} has changed`);
+    const stats = await stat(file).catch((): null => null);
+    if (stats === null) return fail(`${escapedName(name)} is missing`);
+    if (stats.size !== bytes || (await hashOf(file)) !== sha256) return fail(`${escapedName(name)} has changed`);
   }
 }
 
@@ -141,7 +141,7 @@ async function filesOf(path: string): Promise<{ readonly folder: string; readonl
   }
   const has = (name: string): Promise<boolean> =>
     stat(join(path, name)).then(
-      (found) => found.isFile(),
+      (stats) => stats.isFile(),
       () => false, // whatever the reason, nothing can be read there
     );
   if (await has(BASE)) return { folder: path, names: [SINGLE, BASE] };
@@ -159,9 +159,9 @@ async function hashOf(file: string): Promise<string> {
   const hash = createHash("sha256");
   // a stream without an encoding yields buffers
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  const found = hash.digest("hex");
-  hashes.set(state, found);
-  return found;
+  const digest = hash.digest("hex");
+  hashes.set(state, digest);
+  return digest;
 }
 
 export const INDEX = "model.safetensors.index.json";

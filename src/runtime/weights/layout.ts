@@ -70,15 +70,15 @@ function forEachPanels(
       const source = sources.subarray(p * columns, (p + 1) * columns);
       const filled = source.reduce((n, c) => n + Number(c >= 0), 0);
       const at = (m * across + p) * words;
-      const wanted = Math.min(columns, total - p * columns);
-      if (filled === wanted) {
+      const full = Math.min(columns, total - p * columns);
+      if (filled === full) {
         if (used === piece.length || begin + used !== at) flush();
         if (used === 0) begin = at;
         writeColumns(matrix, layout, source, piece.subarray(used, used + words));
         used += words;
       } else if (filled > 0) {
         let shared = open.get(at);
-        if (!shared) open.set(at, (shared = { words: make(words), missing: wanted }));
+        if (!shared) open.set(at, (shared = { words: make(words), missing: full }));
         putColumns(matrix, layout, source, shared.words);
         shared.missing -= filled;
         if (shared.missing > 0) continue;

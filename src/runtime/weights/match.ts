@@ -97,15 +97,15 @@ function attempt(
   for (const weight of program.weights) {
     const keys = keysOf(weight);
     for (const key of keys) expected.add(key);
-    const found = keys.filter((key) => tensors.has(key));
-    if (found.length === 0) {
+    const present = keys.filter((key) => tensors.has(key));
+    if (present.length === 0) {
       missing.set(weight, keys[0] ?? weight.path);
       faults.push({
         kind: "missing",
         text: `${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`,
       });
     }
-    for (const key of found) {
+    for (const key of present) {
       const { dtype, shape } = tensors.get(key)!;
       if (!sameShape(shape, weight.shape))
         faults.push({
@@ -118,7 +118,7 @@ function attempt(
           text: `${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}`,
         });
     }
-    matched.set(weight, found);
+    matched.set(weight, present);
   }
   const ignore = program.ignore.map(keyPattern);
   for (const [key, { dtype, shape }] of tensors)
@@ -179,9 +179,9 @@ function matchSegment(pieces: readonly string[], segment: string): boolean {
   let at = first.length;
   const end = segment.length - last.length;
   for (const piece of pieces.slice(1, -1)) {
-    const found = segment.indexOf(piece, at + 1);
-    if (found < 0) return false;
-    at = found + piece.length;
+    const index = segment.indexOf(piece, at + 1);
+    if (index < 0) return false;
+    at = index + piece.length;
   }
   return at < end;
 }

@@ -17,17 +17,17 @@ export async function openInput(
   options: FetchOptions,
 ): Promise<WeightSource | null> {
   const unchecked: unknown = input; // what a caller without types gives
-  const found = typeof unchecked === "object" && unchecked !== null ? unchecked : {};
+  const fields = typeof unchecked === "object" && unchecked !== null ? unchecked : {};
   const known =
     typeof unchecked === "string" ||
-    found instanceof ArrayBuffer ||
-    found instanceof Uint8Array ||
-    isResponse(found) ||
-    ("href" in found && typeof found.href === "string") ||
-    ("tensors" in found && "read" in found && typeof found.read === "function");
+    fields instanceof ArrayBuffer ||
+    fields instanceof Uint8Array ||
+    isResponse(fields) ||
+    ("href" in fields && typeof fields.href === "string") ||
+    ("tensors" in fields && "read" in fields && typeof fields.read === "function");
   if (!known)
     throw new WeightsError(
-      `these are not weights: ${found === unchecked ? Object.prototype.toString.call(unchecked) : String(unchecked)}`,
+      `these are not weights: ${fields === unchecked ? Object.prototype.toString.call(unchecked) : String(unchecked)}`,
       {
         hint: "give a path or URL, a response of fetch, bytes, an opened source, or a function of each weight's values",
       },

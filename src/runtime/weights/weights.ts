@@ -73,9 +73,9 @@ function checkValues(weight: ProgramWeight, words: Words): Words {
     throw new WeightsError(
       `weight ${weight.path} has shape [${weight.shape.join(", ")}], ${words.length} values were given`,
     );
-  const wanted = weight.dtype === "i32" ? Int32Array : isFloat(weight.dtype) ? Float32Array : Uint32Array;
-  if (!(words instanceof wanted))
-    throw new WeightsError(`weight ${weight.path} is ${weight.dtype}: its values must be a ${wanted.name}`);
+  const arrayType = weight.dtype === "i32" ? Int32Array : isFloat(weight.dtype) ? Float32Array : Uint32Array;
+  if (!(words instanceof arrayType))
+    throw new WeightsError(`weight ${weight.path} is ${weight.dtype}: its values must be a ${arrayType.name}`);
   return words;
 }
 

@@ -257,20 +257,20 @@ export class Tensors {
     const known = this.#learns.get(value);
     if (known !== undefined) return known;
     const { stops, measures } = operations[value.op];
-    const found =
+    const count =
       value.op === "weight" ||
       (!stops && !measures && value.type.dtype === "f32" && value.inputs.some((x) => this.learns(x)));
-    this.#learns.set(value, found);
-    return found;
+    this.#learns.set(value, count);
+    return count;
   }
 
   /** Bytes for each element. */
   width(value: Value): number {
     const known = this.#widths.get(value);
     if (known !== undefined) return known;
-    const found = this.#widthOf(value);
-    this.#widths.set(value, found);
-    return found;
+    const width = this.#widthOf(value);
+    this.#widths.set(value, width);
+    return width;
   }
 
   #widthOf(value: Value): number {

@@ -190,10 +190,10 @@ export interface Divided {
 function dividedOf(objective: Graph, devices: number, run: RunSizes, mode: CountMode): Divided {
   const nodes = nodesOf(objective);
   const whole = new Set<Node>();
-  let found = walk(objective, nodes, devices, whole);
-  while (found.broken.size > 0) {
-    for (const first of found.broken) whole.add(first);
-    found = walk(objective, nodes, devices, whole);
+  let axis = walk(objective, nodes, devices, whole);
+  while (axis.broken.size > 0) {
+    for (const first of axis.broken) whole.add(first);
+    axis = walk(objective, nodes, devices, whole);
   }
   const sizes = resolveSizes(objective.axes, run, mode);
   let [all, parts] = [0, 0];
@@ -203,9 +203,9 @@ function dividedOf(objective: Graph, devices: number, run: RunSizes, mode: Count
       continue;
     const values = type.shape.reduce<number>((product, size) => product * sizes.number(size), 1);
     all += values;
-    if (found.between.has(node)) parts += values;
+    if (axis.between.has(node)) parts += values;
   }
-  return { weights: found.weights, values: all === 0 ? 0 : parts / all };
+  return { weights: axis.weights, values: all === 0 ? 0 : parts / all };
 }
 
 interface Walk {

@@ -79,10 +79,10 @@ function expectModel({ model, diagnostics, sources }: Checked): Model {
 const forwardOf = (model: Model): Made => ({ model, graph: forwardGraph(model) });
 
 function trainingOf(from: ModelSource): Training | null {
-  const found = checked(from, "train-step");
-  if (!found.model && found.diagnostics.every((d) => d.code === "no-function")) return null;
-  const model = expectModel(found);
-  return trainingWith(found, model, graphsOf(model).lowered());
+  const step = checked(from, "train-step");
+  if (!step.model && step.diagnostics.every((d) => d.code === "no-function")) return null;
+  const model = expectModel(step);
+  return trainingWith(step, model, graphsOf(model).lowered());
 }
 
 function trainingWith(found: Checked, model: Model, objective: Graph): Training {

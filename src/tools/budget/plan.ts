@@ -278,13 +278,13 @@ function largerModels(
   const after = (steps: number): Opened =>
     steps === 0 ? opened : open({ ...from, set: { ...from.set, ...grown(parameters, growth, steps) } });
   const grownTo = (steps: number): LargerModel => {
-    const found = ledgerOf(after(steps).forward(), 1, options);
+    const costs = ledgerOf(after(steps).forward(), 1, options);
     return {
       set: grown(parameters, growth, steps),
-      parameters: found.total.parameters,
-      ratio: found.total.parameters / own.total.parameters,
-      innerRatio: innerOf(found) / innerOf(own),
-      operations: perToken(found).executed,
+      parameters: costs.total.parameters,
+      ratio: costs.total.parameters / own.total.parameters,
+      innerRatio: innerOf(costs) / innerOf(own),
+      operations: perToken(costs).executed,
     };
   };
   const largest = (cost: (of: Opened) => number, target: number): LargerModel | null => {
@@ -371,9 +371,9 @@ const MOST_STEPS = 1024;
 export function stepsOfGrowth(costAfter: (steps: number) => number, target: number): number {
   const known = new Map<number, number>();
   const cost = (steps: number): number => {
-    const found = known.get(steps) ?? costAfter(steps);
-    known.set(steps, found);
-    return found;
+    const cost = known.get(steps) ?? costAfter(steps);
+    known.set(steps, cost);
+    return cost;
   };
   const within = (steps: number): boolean => cost(steps) <= target * (1 + 1e-12);
   const slope = cost(1) - cost(0);

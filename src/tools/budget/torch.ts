@@ -50,8 +50,12 @@ export function torchMemory(
   mode: CountMode = "bound",
 ): TorchMemory {
   const values = valuesOf(objective).toSorted((a, b) => a.id - b.id);
-  const [whole, alone] = [variantOf(objective, UNNAMED), variantOf(forward, UNNAMED)];
-  const plan = tensorPlan([alone, whole], needsOf([alone, whole]), new Stacks([alone, whole]));
+  const [objectiveVariant, forwardVariant] = [variantOf(objective, UNNAMED), variantOf(forward, UNNAMED)];
+  const plan = tensorPlan(
+    [forwardVariant, objectiveVariant],
+    needsOf([forwardVariant, objectiveVariant]),
+    new Stacks([forwardVariant, objectiveVariant]),
+  );
   const sharedAt = (path: string): Shared | null => plan.get(path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")) ?? null;
   const live = new Map(objective.live.map((l) => [l.name, l.default]));
   const memory = (layout: Layout, sequences: number): TrainingMemory => {
@@ -62,8 +66,8 @@ export function torchMemory(
   const allows = ({ sharding, devices }: Layout): boolean =>
     sharding !== "tp" ||
     objective.weights.every(({ path, shape }) => {
-      const found = shape.length === 2 ? sharedAt(ownerOf(path)) : null;
-      return found === null || shape[found.style === "columns" ? 0 : 1]! % (found.width * devices) === 0;
+      const shared = shape.length === 2 ? sharedAt(ownerOf(path)) : null;
+      return shared === null || shape[shared.style === "columns" ? 0 : 1]! % (shared.width * devices) === 0;
     });
   return { memory, allows };
 }
@@ -265,10 +269,10 @@ class Estimate {
     if (known !== undefined) return known;
     const weight = value.op === "matmul" ? pathOfWeight(baseOf(value.inputs[1]!)) : null;
     const style = weight === null ? undefined : this.run.sharedAt(ownerOf(weight))?.style;
-    const found =
+    const isSplit =
       style === "columns" || (style !== "rows" && !isSource(value) && value.inputs.some((x) => this.#isDivided(x)));
-    this.#isSplitByTp.set(value, found);
-    return found;
+    this.#isSplitByTp.set(value, isSplit);
+    return isSplit;
   }
 
   #listed(): readonly LayerMemory[] {

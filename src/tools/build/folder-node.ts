@@ -111,9 +111,9 @@ export async function expectUnchanged(
   const foreign: string[] = [];
   for (const name of new Set([...names, ...marks.keys()])) {
     if (name === record || (merged.has(name) && marks.has(name))) continue;
-    const found = lookUp(path, name);
-    if (found === "absent") continue;
-    const mark = found === "file" ? await markOf(join(path, name)) : null;
+    const stats = lookUp(path, name);
+    if (stats === "absent") continue;
+    const mark = stats === "file" ? await markOf(join(path, name)) : null;
     if (mark !== null && mark === marks.get(name)) continue;
     const next = fresh === null ? null : join(fresh, name);
     if (mark !== null && next !== null && existsSync(next) && mark === (await markOf(next))) continue;
@@ -142,10 +142,10 @@ function listed(names: readonly string[]): string {
 function lookUp(folder: string, name: string): "absent" | "file" | "other" {
   const parts = name.split("/");
   for (const i of parts.keys()) {
-    const found = lstatSync(join(folder, ...parts.slice(0, i + 1)), { throwIfNoEntry: false });
-    if (found === undefined) return "absent";
-    if (i === parts.length - 1) return found.isFile() ? "file" : "other";
-    if (!found.isDirectory()) return "other";
+    const stats = lstatSync(join(folder, ...parts.slice(0, i + 1)), { throwIfNoEntry: false });
+    if (stats === undefined) return "absent";
+    if (i === parts.length - 1) return stats.isFile() ? "file" : "other";
+    if (!stats.isDirectory()) return "other";
   }
   return "other";
 }

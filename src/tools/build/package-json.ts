@@ -86,8 +86,8 @@ const filesIn = ({ files }: Manifest): readonly string[] => files.map(({ name })
 function fieldsIn({ packageJson }: EarlierPackage): Fields | null {
   if (packageJson === null) return null;
   try {
-    const found: unknown = JSON.parse(packageJson);
-    if (isFields(found)) return found;
+    const parsed: unknown = JSON.parse(packageJson);
+    if (isFields(parsed)) return parsed;
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }

@@ -225,13 +225,13 @@ async function stored(
 }
 
 function concat(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
-  const whole = new Uint8Array(bytes);
+  const joined = new Uint8Array(bytes);
   let at = 0;
   for (const piece of pieces) {
-    whole.set(piece, at);
+    joined.set(piece, at);
     at += piece.length;
   }
-  return whole;
+  return joined;
 }
 
 /** The manifest as JSON, with a line for each file and tensor. */

@@ -155,8 +155,8 @@ class Writer extends Statements {
       return;
     }
     const local = this.local(child.instance);
-    const wanted = this.options.notes.nameOfCall(this.options.block, local) ?? (/\d/.test(local) ? "x" : local);
-    const names = child.outs.map((value) => this.nameFor(value, wanted));
+    const hint = this.options.notes.nameOfCall(this.options.block, local) ?? (/\d/.test(local) ? "x" : local);
+    const names = child.outs.map((value) => this.nameFor(value, hint));
     const targets = losses ? [...names, "more"] : names;
     this.lines.push(targets.length === 0 ? text : `${targets.join(", ")} = ${text}`);
     if (losses) {

@@ -6,9 +6,9 @@ import { rational } from "../../ground/numerics/rational.js";
 
 /** Parses a printed parameter value: `12.5%`, `256`, `10000.0`. Returns null if the text is not a number. */
 export function numberOf(text: string): Rational | null {
-  const found = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?(%?)$/.exec(text);
-  if (!found) return null;
-  const [, sign, whole, part = "", exponent = "0", percent] = found;
+  const match = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?(%?)$/.exec(text);
+  if (!match) return null;
+  const [, sign, whole, part = "", exponent = "0", percent] = match;
   const digits = BigInt(`${sign}${whole}${part}`);
   const decimals = Number(exponent) - part.length - (percent === "%" ? 2 : 0);
   return decimals >= 0 ? rational(digits * 10n ** BigInt(decimals)) : rational(digits, 10n ** BigInt(-decimals));
@@ -61,6 +61,6 @@ export function familyOf<Models>(
     };
     const likely = accepted(others(value));
     const another = likely && accepted(further(value).filter((other) => other !== likely[0]));
-    return [likely, another].flatMap((found) => (found ? [found[1]] : []));
+    return [likely, another].flatMap((candidate) => (candidate ? [candidate[1]] : []));
   });
 }

@@ -70,9 +70,9 @@ export const boundOf = ({ axes }: Model): number | null =>
 
 /** The only sequence axis of a type, or null. */
 export function sequenceOf(model: Model, type: LogicalType, place: Place): string | null {
-  const found = type.shape.flatMap((size) => sequenceAt(model, size) ?? []);
-  if (found.length > 1) refuse("a tensor along two sequences", place);
-  return found[0] ?? null;
+  const axes = type.shape.flatMap((size) => sequenceAt(model, size) ?? []);
+  if (axes.length > 1) refuse("a tensor along two sequences", place);
+  return axes[0] ?? null;
 }
 
 /** The instance path of a call. */
@@ -202,12 +202,12 @@ class Outliner {
 
 /** Paths of weights and blocks outside the instance that the items read or call. */
 function foreignTo(instance: string, items: readonly Item[]): readonly string[] {
-  const found = items.flatMap((item) =>
+  const blocks = items.flatMap((item) =>
     item.value
       ? item.value.inputs.flatMap((input) => pathOfWeight(input) ?? [])
       : [item.body.instance, ...item.body.foreign],
   );
-  return [...new Set(found)].filter((path) => !isWithin(path, instance));
+  return [...new Set(blocks)].filter((path) => !isWithin(path, instance));
 }
 
 /** The smallest value id in an item. */
@@ -254,14 +254,16 @@ export function countedBy(model: Model, value: Value<"top"> | Value<"top_tokens"
 
 /** The sequence axis of the model's inputs. `reader` is the place that needs the axis, for the error. */
 export function inputAxis(model: Model, reader: Place = placeOf(model.inputs[0])): string {
-  const found = model.axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  return found?.name ?? refuse("a model without sequences", reader, "give an input a sequence axis: f32[B, T, …]");
+  const sequenceAxis = model.axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input");
+  return (
+    sequenceAxis?.name ?? refuse("a model without sequences", reader, "give an input a sequence axis: f32[B, T, …]")
+  );
 }
 
 /** The axis that a token selection selects from. `reader` is the place that needs the axis, for the error. */
 export function axisChosenFrom(model: Model, axis: string, reader: Place): string {
-  const found = model.axes.find((a) => a.name === axis);
-  const count = found?.role === "sequence" ? found.count : null;
+  const declared = model.axes.find((a) => a.name === axis);
+  const count = declared?.role === "sequence" ? declared.count : null;
   if (count && count.kind !== "span" && "parent" in count) return count.parent;
   return refuse(`a choice on ${axis}, whose tokens no route chose,`, reader);
 }

@@ -74,31 +74,33 @@ function formulaOf(parts: readonly Part[], values: readonly string[]): Formula |
     const { num, den } = numbers[i]!.get(name)!;
     return den === 1n ? Number(num) : NaN;
   };
-  const found = (text: string, used: readonly string[], value: (i: number) => number): Formula | null =>
+  const formula = (text: string, used: readonly string[], value: (i: number) => number): Formula | null =>
     wanted.every((number, i) => number === value(i))
       ? { text, of: new Map(used.map((name) => [name, at(name, 0)])) }
       : null;
   const attribute = (name: string): string => `self.${variable(name)}`;
   for (const a of names) {
     const [times, share] = [wanted[0]! / at(a, 0), at(a, 0) / wanted[0]!];
-    const multiple = Number.isInteger(times) ? found(`${times} * ${attribute(a)}`, [a], (i) => times * at(a, i)) : null;
+    const multiple = Number.isInteger(times)
+      ? formula(`${times} * ${attribute(a)}`, [a], (i) => times * at(a, i))
+      : null;
     const part = Number.isInteger(share)
-      ? found(`mt.quotient(${attribute(a)}, ${share})`, [a], (i) => at(a, i) / share)
+      ? formula(`mt.quotient(${attribute(a)}, ${share})`, [a], (i) => at(a, i) / share)
       : null;
     if (multiple ?? part) return multiple ?? part;
   }
   for (const a of names)
     for (const b of names) {
       if (a === b) continue;
-      const quotient = found(`mt.quotient(${attribute(a)}, ${attribute(b)})`, [a, b], (i) => at(a, i) / at(b, i));
-      const product = a < b ? found(`${attribute(a)} * ${attribute(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
+      const quotient = formula(`mt.quotient(${attribute(a)}, ${attribute(b)})`, [a, b], (i) => at(a, i) / at(b, i));
+      const product = a < b ? formula(`${attribute(a)} * ${attribute(b)}`, [a, b], (i) => at(a, i) * at(b, i)) : null;
       if (quotient ?? product) return quotient ?? product;
     }
   for (const a of names)
     for (const b of names)
       for (const c of names) {
         if (a === b || a === c || b === c || b < a) continue;
-        const share = found(
+        const share = formula(
           `mt.quotient(${attribute(a)} * ${attribute(b)}, ${attribute(c)})`,
           [a, b, c],
           (i) => (at(a, i) * at(b, i)) / at(c, i),

@@ -104,8 +104,8 @@ const inner = (line: string): string => `    ${line}`;
 
 /** In a loop, blocks owned by other stages are skipped. */
 function skipping(line: string): readonly string[] {
-  const found = /^( *)for .*:$/.exec(line);
-  return found ? [line, `${found[1]!}    if layer is None:`, `${found[1]!}        continue`] : [line];
+  const match = /^( *)for .*:$/.exec(line);
+  return match ? [line, `${match[1]!}    if layer is None:`, `${match[1]!}        continue`] : [line];
 }
 
 /** Names of inputs that the units read, except for the first unit's tokens. */

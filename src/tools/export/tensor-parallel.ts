@@ -68,10 +68,10 @@ function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): 
     const isAdded = [...(shared ?? [])].some(
       ([path, { style }]) => style === "rows" && stacks.of(path) !== null && biased.has(path),
     );
-    const found = isAdded || called.some((path) => read.has(path)) ? null : shared;
+    const style = isAdded || called.some((path) => read.has(path)) ? null : shared;
     const group = new Map<string, Shared | null>();
     for (const instance of called) {
-      const [pattern, shared] = [patternOf(instance), found?.get(instance) ?? null];
+      const [pattern, shared] = [patternOf(instance), style?.get(instance) ?? null];
       const known = group.get(pattern);
       group.set(pattern, known === undefined ? shared : both(known, shared));
     }

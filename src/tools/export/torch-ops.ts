@@ -76,11 +76,11 @@ const DTYPES = { f32: "torch.float32", u32: "torch.int64", i32: "torch.int64", b
 function zeros(value: Value<"zeros">, { model, axis, holes }: Scope): Text {
   const { dtype, shape } = value.type;
   const along = sequenceAt(model, shape[1]);
-  const behind = shape.slice(along === null ? 1 : 2);
-  if (shape.length === 0 || typeof shape[0] === "number" || behind.some((size) => typeof size !== "number"))
+  const trailing = shape.slice(along === null ? 1 : 2);
+  if (shape.length === 0 || typeof shape[0] === "number" || trailing.some((size) => typeof size !== "number"))
     refuse("these zeros", value);
   if (!(dtype in DTYPES)) refuse(`zeros of ${dtype}`, value);
-  const sizes = `(${behind.map((size) => `${holes.add(String(size), "size")},`).join(" ")})`;
+  const sizes = `(${trailing.map((size) => `${holes.add(String(size), "size")},`).join(" ")})`;
   const as = dtype === "f32" ? "" : `, dtype=${DTYPES[dtype as keyof typeof DTYPES]}`;
   return call(
     `mt.zeros(${axis(along ?? inputAxis(model, value))}, ${sizes}${along === null ? ", along=False" : ""}${as})`,
@@ -127,32 +127,32 @@ function reduce(value: Value<"reduce">, scope: Scope): Text {
   const { model, tight, loose, axis } = scope;
   const { fn, axes, keep } = value.attrs;
   const x = value.inputs[0]!;
-  const kept = keep ? ", keepdim=True" : "";
+  const keepArgument = keep ? ", keepdim=True" : "";
   const dims = axes.length === 1 ? String(dimOf(x, axes[0]!)) : `(${axes.join(", ")})`;
   const along = axes.flatMap((dim) => sequenceAt(model, x.type.shape[dim]) ?? []);
   const isOverBatch = axes.includes(0) && typeof x.type.shape[0] !== "number";
   if (value.inputs.length > 1) {
     if (isOverBatch || along.length > 0) refuse(`${fn} over existing entries of several tokens`, value);
-    return call(`mt.reduced("${fn}", ${loose(x)}, ${existing(value, scope)}, ${tuple(axes)}${kept})`);
+    return call(`mt.reduced("${fn}", ${loose(x)}, ${existing(value, scope)}, ${tuple(axes)}${keepArgument})`);
   }
   if (isOverBatch) {
     if (fn !== "sum" && fn !== "mean" && fn !== "var") refuse(`${fn} over the sequences of a batch`, value);
     if (along.length > 1 || x.type.shape.filter((size) => sequenceAt(model, size) !== null).length !== along.length)
       refuse(`${fn} over the sequences of a batch`, value);
-    const whole = axes.length === x.type.shape.length;
-    if (whole && fn === "mean" && !keep) return call(`mt.mean_of_all(${loose(x)}, ${lossAxis(x, scope)})`);
+    const isTotal = axes.length === x.type.shape.length;
+    if (isTotal && fn === "mean" && !keep) return call(`mt.mean_of_all(${loose(x)}, ${lossAxis(x, scope)})`);
     const tokens = lossAxis(x, scope);
-    return call(`mt.batch_${fn}(${loose(x)}, ${tokens}, ${tuple(axes)}${kept})`);
+    return call(`mt.batch_${fn}(${loose(x)}, ${tokens}, ${tuple(axes)}${keepArgument})`);
   }
   if (along.length === 0) {
-    if (fn === "sum" || fn === "mean") return call(`${tight(x)}.${fn}(${dims}${kept})`);
-    if (fn === "max" || fn === "min") return call(`${tight(x)}.a${fn}(${dims}${kept})`);
-    if (fn === "var") return call(`${tight(x)}.var(${dims}, correction=0${kept})`);
-    if (fn === "argmax") return call(`${tight(x)}.argmax(${dims}${kept})`);
+    if (fn === "sum" || fn === "mean") return call(`${tight(x)}.${fn}(${dims}${keepArgument})`);
+    if (fn === "max" || fn === "min") return call(`${tight(x)}.a${fn}(${dims}${keepArgument})`);
+    if (fn === "var") return call(`${tight(x)}.var(${dims}, correction=0${keepArgument})`);
+    if (fn === "argmax") return call(`${tight(x)}.argmax(${dims}${keepArgument})`);
   }
   const over = axes.length === 1 ? "" : `, dims=${dims}`;
   if (along.length === 1 && fn !== "argmax" && sequenceAt(model, x.type.shape[1]) === along[0] && axes.includes(1))
-    return call(`mt.${fn}(${loose(x)}, ${axis(along[0])}${kept}${over})`);
+    return call(`mt.${fn}(${loose(x)}, ${axis(along[0])}${keepArgument}${over})`);
   return refuse(`${fn} along a sequence`, value);
 }
 

@@ -136,10 +136,10 @@ const vectorsOf = ({ weights }: Model, stacks: Stacks): readonly string[] => [
 
 /** Lookup tables. modc applies weight decay to other weights with two dimensions, not to tables. */
 function tablesOf(model: Model): readonly string[] {
-  const found = valuesOf(model).flatMap(({ op, inputs: [table] }) =>
+  const tables = valuesOf(model).flatMap(({ op, inputs: [table] }) =>
     op === "gather" && table?.op === "weight" ? [(table as Value<"weight">).attrs.path] : [],
   );
-  return [...new Set(found)].map(attributePath);
+  return [...new Set(tables)].map(attributePath);
 }
 
 // Finds the losses that are means over tokens or targets. Means over parts of a batch add up, weighted by each part's
@@ -151,8 +151,8 @@ function tablesOf(model: Model): readonly string[] {
  */
 function lossesOfBatches(model: Model, targets: string | null): readonly string[] {
   const aimed = model.inputs.find(({ name }) => name === targets)?.value ?? null;
-  const found = model.losses.filter(({ value }) => !isMean(model, value, aimed));
-  return [...new Set(found.map(({ path }) => path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")))];
+  const sums = model.losses.filter(({ value }) => !isMean(model, value, aimed));
+  return [...new Set(sums.map(({ path }) => path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")))];
 }
 
 /** Whether a loss is a number times a mean, or a sum of means over the same elements. */
@@ -175,8 +175,8 @@ function meanOver(model: Model, value: Value, targets: Value | null): "tokens" |
   const axis = inputAxis(model);
   const [x, y] = value.inputs;
   const along = (of: Value): boolean => sequenceAt(model, of.type.shape[1]) === axis;
-  const whole = value.inputs.some((input) => readsBatch(input));
-  if (whole) return null;
+  const readsAll = value.inputs.some((input) => readsBatch(input));
+  if (readsAll) return null;
   if (is(value, "cross_entropy")) return y === targets && along(y) ? "targets" : null;
   if (is(value, "bce")) return x!.type.shape.length === 2 && along(x!) ? "tokens" : null;
   if (!is(value, "reduce") || value.attrs.fn !== "mean" || value.inputs.length > 1) return null;

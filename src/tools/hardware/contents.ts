@@ -147,10 +147,10 @@ interface Binding {
 }
 
 export function bindingsOf(wgsl: string): readonly Binding[] {
-  const found = wgsl.matchAll(
+  const matches = wgsl.matchAll(
     /@group\(0\)\s*@binding\((\d+)\)\s*var(?:<([^>]*)>)?\s*(\w+)\s*:\s*(?:array<((?:[^<>]|<[^<>]*>)*)>|([^;]+));/g,
   );
-  return [...found].map(([, binding, space, name, elements, whole]) => ({
+  return [...matches].map(([, binding, space, name, elements, whole]) => ({
     binding: Number(binding),
     name: name!,
     uniform: space === "uniform",

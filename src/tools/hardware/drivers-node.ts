@@ -102,9 +102,9 @@ export function nullEnvironment(
   if (missing) throw missing;
   const layer = layerFolder(env);
   mkdirSync(join(out, "code"), { recursive: true });
-  const kept = Object.entries(env).filter(([name]) => !/^(VK_|RADV_|MESA_|MODC_|INTEL_|LD_PRELOAD)/.test(name));
+  const inherited = Object.entries(env).filter(([name]) => !/^(VK_|RADV_|MESA_|MODC_|INTEL_|LD_PRELOAD)/.test(name));
   return {
-    ...Object.fromEntries(kept),
+    ...Object.fromEntries(inherited),
     ...(gpu.vendor === "AMD"
       ? { RADV_FORCE_FAMILY: gpu.id, VK_DRIVER_FILES: radvManifest(env)! }
       : intelEnvironment(gpu, out, intelFolder(env)!)),

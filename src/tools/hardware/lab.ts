@@ -116,15 +116,15 @@ export async function labOf(device: NullDevice, program: Program, options: LabOp
   const contents = new StepContents(program, axes, run, resolveSizes(axes, run));
   const prepared = new Map<string, Prepared>();
   const half = options.half ?? program.precision === "f16";
-  const found = dispatches.map((dispatch): FollowedStep => {
+  const followed = dispatches.map((dispatch): FollowedStep => {
     const { step, pipeline } = dispatch;
     const { wgsl } = program.kernels[step.kernel]!;
     const code = prepared.get(wgsl) ?? new Prepared(readCode(pipeline.code), pipeline.subgroup, device.card);
     prepared.set(wgsl, code);
     return followStep({ card: device.card, dispatch, code, cost: costs.of(step.work), contents, program });
   });
-  const largest = largestOfWorks(found);
-  const rows = found.map((step) =>
+  const largest = largestOfWorks(followed);
+  const rows = followed.map((step) =>
     rowOf(
       device.card,
       program,

@@ -44,10 +44,10 @@ const isCount = (value: unknown): value is number =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
 
 function texts(value: unknown): Readonly<Record<string, string>> {
-  const found: Record<string, string> = Object.assign(Object.create(null) as object);
+  const byName: Record<string, string> = Object.assign(Object.create(null) as object);
   for (const [name, v] of Object.entries(fieldsOf(value)))
-    if (typeof v === "string" || typeof v === "number" || typeof v === "boolean") found[name] = String(v);
-  return found;
+    if (typeof v === "string" || typeof v === "number" || typeof v === "boolean") byName[name] = String(v);
+  return byName;
 }
 
 /** The context for answering a request. */

@@ -69,10 +69,10 @@ export const requests = {
     const place = placeOf(context, params);
     if (!place) return null;
     context.ensureReviewed(place.file);
-    const found = renamingAt(context.project, place.file, place.at, params.newName);
-    if (found.refused !== undefined) throw new Refusal(found.refused);
+    const renaming = renamingAt(context.project, place.file, place.at, params.newName);
+    if (renaming.refused !== undefined) throw new Refusal(renaming.refused);
     const changes: Record<string, TextEdit[]> = Object.create(null) as Record<string, TextEdit[]>;
-    for (const { uri, range } of locations(context, found.edits))
+    for (const { uri, range } of locations(context, renaming.edits))
       (changes[uri] ??= []).push({ range, newText: params.newName });
     return { changes };
   },

@@ -290,10 +290,10 @@ export class LanguageServer {
     const before = this.#published.get(root);
     if (!reviewed || !before || reviewed.steps.length !== 1) return false;
     const { texts, steps } = reviewed;
-    const found = steps[0]!.diagnostics.filter((d) => d.code !== "no-model");
-    const wrong = found.some((d) => d.severity === "error");
+    const diagnostics = steps[0]!.diagnostics.filter((d) => d.code !== "no-model");
+    const wrong = diagnostics.some((d) => d.severity === "error");
     const later = wrong ? [] : carried(before.later, before.texts, texts);
-    const files = this.#byFile(reviewed, [...found, ...later]);
+    const files = this.#byFile(reviewed, [...diagnostics, ...later]);
     this.#published.set(root, { texts, files, later });
     for (const file of new Set([...before.files.keys(), ...files.keys()])) this.#publish(file);
     return true;

@@ -17,9 +17,9 @@ import * as to from "./convert.js";
 export const typingRequests = {
   "textDocument/completion": (context: Context, params: CompletionParams): CompletionList | null => {
     const place = placeOf(context, params);
-    const found = place && completionsAt(context.project, place.file, place.at);
-    if (!found) return null;
-    const items = found.options.map((c, i) => to.completion(place.text, found.from, place.at, c, i));
+    const completions = place && completionsAt(context.project, place.file, place.at);
+    if (!completions) return null;
+    const items = completions.options.map((c, i) => to.completion(place.text, completions.from, place.at, c, i));
     return { isIncomplete: false, items };
   },
 
@@ -27,13 +27,13 @@ export const typingRequests = {
     const place = placeOf(context, params);
     if (!place) return null;
     context.ensureChecked(place.file);
-    const found = hoverAt(context.project, place.file, place.at);
-    return found && to.hover(place.text, found);
+    const hover = hoverAt(context.project, place.file, place.at);
+    return hover && to.hover(place.text, hover);
   },
 
   "textDocument/signatureHelp": (context: Context, params: SignatureHelpParams): SignatureHelp | null => {
     const place = placeOf(context, params);
-    const found = place && signatureAt(context.project, place.file, place.at);
-    return found && to.signatureHelp(found);
+    const help = place && signatureAt(context.project, place.file, place.at);
+    return help && to.signatureHelp(help);
   },
 } satisfies Requests;

@@ -38,7 +38,7 @@ export function pooledOf(program: Program): Pooled | null {
   if (!input || more || !batch || input.packing?.tokenDim !== 1 || input.shape.length !== 2) return null;
   if ((input.dtype !== "u32" && input.dtype !== "i32") || input.below === null) return null;
   const tokens = program.axes.find(({ name }) => name === input.packing!.axis)!; // a program's own
-  const found = program.outputs.filter(
+  const pooled = program.outputs.filter(
     ({ role, dtype, shape }) =>
       role === "result" &&
       dtype === "f32" &&
@@ -46,8 +46,8 @@ export function pooledOf(program: Program): Pooled | null {
       shape[0] === batch.name &&
       typeof shape[1] === "number",
   );
-  const [output] = found;
-  if (!output || found.length > 1) return null;
+  const [output] = pooled;
+  if (!output || pooled.length > 1) return null;
   return {
     program,
     input: input.name,
@@ -80,8 +80,8 @@ export function compilePooled(
     ...(precision !== undefined && { precision }),
   });
   if (!program || !graph || !checked) return null;
-  const found = pooledOf(program);
-  if (!found || !device) return found;
+  const pooling = pooledOf(program);
+  if (!pooling || !device) return pooling;
   return pooledOf(
     programFor({ graph, model: checked, sources }, device.target, tunings?.(device) ?? undefined, precision),
   );

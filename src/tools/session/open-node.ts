@@ -105,8 +105,8 @@ export async function optionsOf<O extends PrepareOptions>(model: OpenedModel, gi
   };
   if (options.precision !== undefined) return options;
   const { blocksOf } = await import("../../models/opened/deferred-node.js");
-  const found = await blocksOf(model, options);
-  return found?.all ? { ...options, precision: { weights: found.form } } : options;
+  const blocks = await blocksOf(model, options);
+  return blocks?.all ? { ...options, precision: { weights: blocks.form } } : options;
 }
 
 /** Loads a model; if the weights do not fit, the error states the parameters that would make them fit. */

@@ -119,10 +119,10 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
     const hash = createHash("sha256");
     let bytes = 0;
     async function* hashed(): AsyncIterable<Uint8Array> {
-      for await (const whole of pieces) {
+      for await (const block of pieces) {
         // In parts, with an await after each, so that an interrupt is handled while a large tensor is written.
-        for (let at = 0; at < whole.length; at += PART) {
-          const piece = whole.subarray(at, at + PART);
+        for (let at = 0; at < block.length; at += PART) {
+          const piece = block.subarray(at, at + PART);
           hash.update(piece);
           bytes += piece.length;
           yield piece;
@@ -202,8 +202,8 @@ async function replace(fresh: string, path: string, aside: string, on: Disk): Pr
 /** Reads a checkpoint's manifest. Throws TrainError if there is none. */
 export async function readManifest(path: string): Promise<Manifest> {
   return reading(path, async () => {
-    const found = await lstat(path);
-    if (!found.isDirectory()) throw new TrainError("bad-checkpoint", `${path} is not a checkpoint: it is not a folder`);
+    const stats = await lstat(path);
+    if (!stats.isDirectory()) throw new TrainError("bad-checkpoint", `${path} is not a checkpoint: it is not a folder`);
     const file = await openFile(path, MANIFEST, null);
     try {
       const { size } = await file.stat();
@@ -289,12 +289,12 @@ async function textsOf(path: string, manifest: Manifest): Promise<Sources> {
 /** Opens a regular file of the folder, not a link. `bytes`: the expected size; null: any. */
 async function openFile(folder: string, name: string, bytes: number | null): Promise<FileHandle> {
   const path = join(folder, name);
-  const found = await lstat(path);
-  if (!found.isFile()) throw new TrainError("bad-checkpoint", `${folder}: ${name} is not a plain file`);
-  if (bytes !== null && found.size < bytes)
-    throw new TrainError("bad-checkpoint", `${folder}: ${name} is truncated: it has ${found.size} of ${bytes} bytes`);
-  if (bytes !== null && found.size > bytes)
-    throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${found.size} bytes, but ${bytes} were written`);
+  const stats = await lstat(path);
+  if (!stats.isFile()) throw new TrainError("bad-checkpoint", `${folder}: ${name} is not a plain file`);
+  if (bytes !== null && stats.size < bytes)
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} is truncated: it has ${stats.size} of ${bytes} bytes`);
+  if (bytes !== null && stats.size > bytes)
+    throw new TrainError("bad-checkpoint", `${folder}: ${name} has ${stats.size} bytes, but ${bytes} were written`);
   return open(path, "r");
 }
 

@@ -125,19 +125,19 @@ async function readDescription(path: string): Promise<Described | null> {
     if (code === "ENOENT" || code === "ENOTDIR") return null;
     throw cause;
   }
-  const found = parseDescription(text);
-  if (found === null) return null;
+  const description = parseDescription(text);
+  if (description === null) return null;
   const hash = createHash("sha256");
   // a stream without an encoding yields buffers
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex") === found.sha256 ? found : null;
+  return hash.digest("hex") === description.sha256 ? description : null;
 }
 
 function parseDescription(text: string): Described | null {
   try {
     const json = JSON.parse(text) as Partial<Described>; // each field is checked
-    const whole = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
-    return json.format === FORMAT && whole && typeof json.sha256 === "string" ? (json as Described) : null;
+    const areCounts = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
+    return json.format === FORMAT && areCounts && typeof json.sha256 === "string" ? (json as Described) : null;
   } catch (cause) {
     if (cause instanceof SyntaxError) return null; // incomplete: encoded again
     throw cause;

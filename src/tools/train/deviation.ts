@@ -60,9 +60,9 @@ export async function deviationOf(
     const [p, q] = [whole[compared.logits]!.data, results[compared.logits]!.data];
     const vocabulary = p.length / (rows * length);
     for (let at = 0; at < p.length; at += vocabulary) {
-      const found = compareRows(p.subarray(at, at + vocabulary), q.subarray(at, at + vocabulary));
-      divergence += found.divergence;
-      sameToken += Number(found.sameToken);
+      const rowDeviation = compareRows(p.subarray(at, at + vocabulary), q.subarray(at, at + vocabulary));
+      divergence += rowDeviation.divergence;
+      sameToken += Number(rowDeviation.sameToken);
     }
     for (const path of compared.routes) add(path, sameMasks(maskOf(whole, path, batch), maskOf(results, path, batch)));
     for (const path of compared.entries)

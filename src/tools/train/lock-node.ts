@@ -191,9 +191,9 @@ export const printOwner = ({ host, place, pid, started, unique }: Owner): string
 
 /** Parses the output of `printOwner`; null for anything else. */
 export function parseOwner(name: string): Owner | null {
-  const found = /^([a-zA-Z0-9.-]{1,40})_([0-9a-f]{16})_([1-9]\d{0,14})_([0-9a-f]{1,32})_([0-9a-f]{16})$/.exec(name);
-  if (!found) return null;
-  const [, host, place, pid, started, unique] = found;
+  const match = /^([a-zA-Z0-9.-]{1,40})_([0-9a-f]{16})_([1-9]\d{0,14})_([0-9a-f]{1,32})_([0-9a-f]{16})$/.exec(name);
+  if (!match) return null;
+  const [, host, place, pid, started, unique] = match;
   return { host: host!, place: place!, pid: Number(pid), started: started!, unique: unique! };
 }
 

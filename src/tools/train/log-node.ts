@@ -49,20 +49,20 @@ const NEWLINE = 10;
 
 /** Bytes of the leading lines that are complete and belong to steps up to `step`. */
 async function keptBytes(handle: FileHandle, path: string, step: number): Promise<number> {
-  let kept = 0;
+  let length = 0;
   let at = 0;
   let number = 0;
   let rest = Buffer.alloc(0);
   const chunk = Buffer.alloc(1 << 16);
   for (let read = 0; ; read += chunk.length) {
     const { bytesRead } = await handle.read(chunk, 0, chunk.length, read);
-    if (bytesRead === 0) return kept;
+    if (bytesRead === 0) return length;
     rest = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
     for (let end = rest.indexOf(NEWLINE); end >= 0; end = rest.indexOf(NEWLINE)) {
       const entry = parseEntry(rest.toString("utf8", 0, end), path, ++number);
-      if (entry.step > step) return kept;
+      if (entry.step > step) return length;
       at += end + 1;
-      kept = at;
+      length = at;
       rest = rest.subarray(end + 1);
     }
     read -= chunk.length - bytesRead;

@@ -246,8 +246,8 @@ async function drawPassage(
   }
   const routes: Passage["routes"][number][] = [];
   for (const rule of rules) {
-    const found = (await trainer.evaluate(once(), rule, options)).routes ?? [];
-    for (const { path, mask } of found) routes.push({ rule, path, mask: [...mask.subarray(0, batch.length)] });
+    const routesOfBatch = (await trainer.evaluate(once(), rule, options)).routes ?? [];
+    for (const { path, mask } of routesOfBatch) routes.push({ rule, path, mask: [...mask.subarray(0, batch.length)] });
   }
   return { tokens: [...batch.inputs[tokens]!], routes };
 }

@@ -44,10 +44,10 @@ export function storedNote(
 ): string {
   if (stored.size === 0) return `no frozen weight can be decoded from ${type}: all are f32`;
   const weights = step.weights.filter(({ path }) => stored.has(path));
-  const whole = weights.reduce((sum, { shape }) => sum + 4 * countOf(shape), 0);
+  const weightBytes = weights.reduce((sum, { shape }) => sum + 4 * countOf(shape), 0);
   const slots = new Set(weights.flatMap((w) => w.slots.map(({ slot }) => slot)));
   const bytes = [...slots].reduce((sum, slot) => sum + Number(step.slots[slot]!.bytes), 0);
-  return `the frozen weights take ${formatBytes(bytes)} in ${type}, instead of ${formatBytes(whole)} in f32`;
+  return `the frozen weights take ${formatBytes(bytes)} in ${type}, instead of ${formatBytes(weightBytes)} in f32`;
 }
 
 /** `none`, `all`, or layers by path, `*` for any characters, separated by commas: `layers.0,layers.2*`. */

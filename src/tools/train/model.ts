@@ -94,8 +94,8 @@ function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[
 }
 
 function textInputs(model: Model): TextInputs {
-  const found = textInputsOf(model);
-  if (found) return found;
+  const inputs = textInputsOf(model);
+  if (inputs) return inputs;
   const names = model.inputs.map((i) => i.name).join(", ") || "nothing";
   throw new TrainError(
     "bad-option",

@@ -86,13 +86,13 @@ const nothingIn = (output: string): TrainError =>
 /** A complete checkpoint newer than `last` counts: the run was killed just after writing it. */
 async function chosen(run: RunFolder, step: number | null): Promise<string> {
   const steps = await run.steps();
-  const found = step ?? steps.at(-1);
-  if (found === undefined) throw nothingIn(run.path);
-  if (!steps.includes(found))
-    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${found}`, {
+  const chosen = step ?? steps.at(-1);
+  if (chosen === undefined) throw nothingIn(run.path);
+  if (!steps.includes(chosen))
+    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${chosen}`, {
       hint: steps.length > 0 ? `it has ${steps.join(", ")}` : null,
     });
-  return run.checkpoint(found);
+  return run.checkpoint(chosen);
 }
 
 /** Adds to the error of a checkpoint the newest other checkpoint that can be resumed. */

@@ -205,8 +205,8 @@ async function discard(folder: string, steps: readonly number[], keep: number, o
 }
 
 async function names(folder: string): Promise<readonly string[]> {
-  const found = await Promise.all([pointedAt(folder, "last"), pointedAt(folder, "best")]);
-  return found.flatMap((path) => (path === null ? [] : [path.slice(folder.length + 1)]));
+  const pointed = await Promise.all([pointedAt(folder, "last"), pointedAt(folder, "best")]);
+  return pointed.flatMap((path) => (path === null ? [] : [path.slice(folder.length + 1)]));
 }
 
 /** Validation loss of the best checkpoint; null if there is none, it is damaged, or its loss does not count. */

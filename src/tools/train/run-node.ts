@@ -49,22 +49,22 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
   const { model } = options;
   const run = await openRunFolder(options.output);
   const same = (before: Before, path: string): void => expectSameModel(model, before, path);
-  const found =
+  const latest =
     options.resume === null
       ? null
       : await resumeFrom(run, options.resume === "last" ? null : options.resume, model, same);
-  if (!found && (await run.steps()).length > 0)
+  if (!latest && (await run.steps()).length > 0)
     throw new TrainError("bad-option", `${options.output} already contains a run`, {
       hint: "continue it with --resume, or give another folder",
     });
-  const settings = found
-    ? resumedSettings(found.checkpoint.manifest.settings, options.settings)
+  const settings = latest
+    ? resumedSettings(latest.checkpoint.manifest.settings, options.settings)
     : withDefaults({ context: options.usualContext, ...options.settings });
   expectEffects(options.settings, settings);
-  if (found && found.checkpoint.manifest.step > settings.steps)
+  if (latest && latest.checkpoint.manifest.step > settings.steps)
     throw new TrainError(
       "bad-option",
-      `the run is already at step ${found.checkpoint.manifest.step}, beyond --steps ${settings.steps}`,
+      `the run is already at step ${latest.checkpoint.manifest.step}, beyond --steps ${settings.steps}`,
     );
   await removeUnfinished(run.cache);
   const corpus = await openCorpus({
@@ -75,23 +75,23 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
   });
   try {
     expectFits(corpus, options);
-    if (found && corpus.digest !== found.checkpoint.manifest.data.digest)
+    if (latest && corpus.digest !== latest.checkpoint.manifest.data.digest)
       throw new TrainError("bad-data", `${options.data} is not the text of the run`, {
         hint:
           "leave out --data, --tokenizer and --field to use the run's own, or start another run from the " +
           "checkpoint's weights: --weights",
       });
     const parts = split(corpus.tokens, settings.context, settings.validation);
-    const kept = found && settings.precision !== "f32" ? valuesIn(found.checkpoint) : null;
-    const trainer = await options.createTrainer(settings, found?.checkpoint.tunings ?? null, kept);
+    const kept = latest && settings.precision !== "f32" ? valuesIn(latest.checkpoint) : null;
+    const trainer = await options.createTrainer(settings, latest?.checkpoint.tunings ?? null, kept);
     try {
-      if (found) await trainer.restore(found.checkpoint.state);
-      const aside = found ? await run.goBackTo(found.checkpoint.manifest.step) : null;
-      const step = found?.checkpoint.manifest.step ?? 0;
+      if (latest) await trainer.restore(latest.checkpoint.state);
+      const aside = latest ? await run.goBackTo(latest.checkpoint.manifest.step) : null;
+      const step = latest?.checkpoint.manifest.step ?? 0;
       const lines = await openLog(run.log, step);
       const log = options.tensorboard ? await withEvents(lines, run.path, step) : lines;
       try {
-        yield* recordEvents({ options, run, corpus, parts, settings, trainer, log, found, aside });
+        yield* recordEvents({ options, run, corpus, parts, settings, trainer, log, found: latest, aside });
       } finally {
         await log.close();
       }

@@ -37,11 +37,11 @@ const PACKAGE = /^(@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*(\/.+)?$/;
  */
 export async function findSources(data: string, from = process.cwd()): Promise<readonly SourceFile[]> {
   const path = placeOf(data, from);
-  const found = await reaching(path, () => stat(path));
-  if (!found.isDirectory()) {
-    if (!found.isFile()) throw new TrainError("bad-data", `${data} is neither a file nor a folder`);
-    if (found.size === 0) throw new TrainError("bad-data", `${data} is empty`);
-    return [{ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs }];
+  const stats = await reaching(path, () => stat(path));
+  if (!stats.isDirectory()) {
+    if (!stats.isFile()) throw new TrainError("bad-data", `${data} is neither a file nor a folder`);
+    if (stats.size === 0) throw new TrainError("bad-data", `${data} is empty`);
+    return [{ path, kind: isLines(path) ? "lines" : "text", bytes: stats.size, modified: stats.mtimeMs }];
   }
   const files = (await filesUnder(path)).filter((file) => file.bytes > 0);
   if (files.length === 0)
@@ -101,9 +101,9 @@ async function filesUnder(folder: string): Promise<readonly SourceFile[]> {
     .sort();
   const files: SourceFile[] = [];
   for (const path of names) {
-    const found = await reaching(path, () => stat(path)); // follows links
-    if (found.isFile())
-      files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: found.size, modified: found.mtimeMs });
+    const stats = await reaching(path, () => stat(path)); // follows links
+    if (stats.isFile())
+      files.push({ path, kind: isLines(path) ? "lines" : "text", bytes: stats.size, modified: stats.mtimeMs });
   }
   return files;
 }
@@ -270,11 +270,11 @@ async function* utf8Pieces(pieces: AsyncIterable<Uint8Array>, place: string): As
     if (at === 0 && before.length === 0) kind = fileKind(piece);
     if (kind === UTF16 && piece.includes(0)) throw noText(place, kind, `byte ${at + piece.indexOf(0)} is NUL`);
     const bytes = before.length === 0 ? piece : Buffer.concat([before, piece]);
-    const whole = bytes.length - openAtEnd(bytes);
-    if (!isUtf8(bytes.subarray(0, whole)))
+    const complete = bytes.length - openAtEnd(bytes);
+    if (!isUtf8(bytes.subarray(0, complete)))
       throw noText(place, kind, `byte ${at + firstInvalid(bytes)} does not begin a character`);
-    before = bytes.slice(whole);
-    at += whole;
+    before = bytes.slice(complete);
+    at += complete;
     yield piece;
   }
   if (before.length > 0) throw noText(place, kind, `byte ${at} does not begin a character`);

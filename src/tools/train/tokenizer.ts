@@ -35,10 +35,10 @@ function showBytes(tokens: readonly number[]): readonly string[] {
     const first = bytes[shown.length]!;
     const length = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     const text = decoder.decode(bytes.subarray(shown.length, shown.length + length));
-    const whole = !text.includes("\ufffd");
+    const isComplete = !text.includes("\ufffd");
     shown.push(
-      text.slice(0, whole ? undefined : 1),
-      ...Array<string>(whole ? Math.min(length, bytes.length - shown.length) - 1 : 0).fill(""),
+      text.slice(0, isComplete ? undefined : 1),
+      ...Array<string>(isComplete ? Math.min(length, bytes.length - shown.length) - 1 : 0).fill(""),
     );
   }
   return shown;

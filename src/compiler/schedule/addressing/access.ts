@@ -133,14 +133,14 @@ function reshapedCoordinates(
       continue;
     }
     let step: Size = 1;
-    let whole = nowhere(rank).affine;
+    let joined = nowhere(rank).affine;
     for (const t of group.to.toReversed()) {
       const c = at[t]!;
       if (c.indices.length > 0) return null;
-      whole = added(extents, whole, c.affine, step);
+      joined = added(extents, joined, c.affine, step);
       step = extents.times(step, to[t]!);
     }
-    coordinates[d] = plain(whole);
+    coordinates[d] = plain(joined);
   }
   return coordinates;
 }

@@ -99,15 +99,15 @@ export function dimensionGroups(
   const groups: DimensionGroup[] = [];
   let [i, j] = [0, 0];
   while (i < left.length && j < right.length) {
-    const found = shortestGroup(
+    const group = shortestGroup(
       extents,
       left.slice(i).map((d) => from[d]!),
       right.slice(j).map((d) => to[d]!),
     );
-    if (!found) return null;
-    groups.push({ from: left.slice(i, i + found[0]), to: right.slice(j, j + found[1]) });
-    i += found[0];
-    j += found[1];
+    if (!group) return null;
+    groups.push({ from: left.slice(i, i + group[0]), to: right.slice(j, j + group[1]) });
+    i += group[0];
+    j += group[1];
   }
   return i === left.length && j === right.length ? groups : null;
 }

@@ -24,11 +24,11 @@ export function capabilitiesOf(product: RowProduct, tunings: ProductTunings, ext
   const weightCases = weightTunings(tunings, depth, columns);
   const count = extents.product(rows);
   // Which of them it takes is known only when its operands' types and memory are.
-  const found = allCases(weightCases).flatMap(({ byWeight, byWeightAnyRows }) =>
+  const packingCases = allCases(weightCases).flatMap(({ byWeight, byWeightAnyRows }) =>
     typeof count === "number"
       ? byWeight.filter((c) => c.most === null || count <= c.most).slice(0, 1)
       : byWeightAnyRows,
   );
-  const sums = found.every((c) => supportsRowSums(c.tuning, weightCases.panel, tunings.subgroupSize));
+  const sums = packingCases.every((c) => supportsRowSums(c.tuning, weightCases.panel, tunings.subgroupSize));
   return { packs, sumsOver: sums ? weightCases.panel : null };
 }

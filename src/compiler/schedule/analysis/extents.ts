@@ -144,11 +144,14 @@ export class Extents {
 
   #splitOf(size: SizeExpr): DeviceSize | null {
     const unknown = (atom: Atom): boolean => atom.kind === "rows" && this.#onDevice.has(atom.axis);
-    const found = [...atomsOf(size)].filter(unknown);
-    const [rows] = found;
+    const unknownAtoms = [...atomsOf(size)].filter(unknown);
+    const [rows] = unknownAtoms;
     if (rows?.kind !== "rows") return null;
     const inTerms = size.terms.flatMap(({ atoms }) => atoms.filter(({ atom }) => unknown(atom)));
-    invariant(found.length === 1 && inTerms.length === 1, `no kernel can compute the size ${size.key} on the device`);
+    invariant(
+      unknownAtoms.length === 1 && inTerms.length === 1,
+      `no kernel can compute the size ${size.key} on the device`,
+    );
     const at = (count: number): Size => substitute(size, (atom) => (unknown(atom) ? count : null));
     return { axis: rows.axis, factor: subtractSizes(at(1), at(0)), plus: at(0) };
   }

@@ -10,8 +10,8 @@ export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Gr
   const nodes = nodesOf(graph);
   if (!nodes.some((n) => isOp(n, "grouped_matmul"))) return graph;
   const readers = readersOf(nodes);
-  const kept = new Set<Node>(resultNodes(graph));
-  const readersAt = (node: Node): readonly Node[] => (kept.has(node) ? [] : (readers.get(node) ?? []));
+  const results = new Set<Node>(resultNodes(graph));
+  const readersAt = (node: Node): readonly Node[] => (results.has(node) ? [] : (readers.get(node) ?? []));
   const gathers = (node: Node): boolean => {
     const [product, ...more] = readersAt(node);
     return isOp(node, "entry_rows") && more.length === 0 && product?.op === "grouped_matmul" && loads(product, node);
@@ -28,7 +28,7 @@ export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Gr
       for (const from of n.inputs) if (joins(from) && readersAt(from).every((r) => chain.has(r))) chain.add(from);
     return chain;
   };
-  const joins = (node: Node): boolean => isPointwise(node) && isCheap(node) && !kept.has(node);
+  const joins = (node: Node): boolean => isPointwise(node) && isCheap(node) && !results.has(node);
   const chains = new Map(nodes.flatMap((n) => (joins(n) && isShared(n) ? [[n, chainOf(n)] as const] : [])));
   if (chains.size === 0) return graph;
   const now = new Map<Node, Node>();

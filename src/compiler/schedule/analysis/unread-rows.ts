@@ -16,12 +16,12 @@ export function unreadRows(graph: Graph): Graph {
   const areUnread = (value: Node, starts: Node): boolean => {
     const byValue = known.get(starts) ?? new Map<Node, boolean>();
     known.set(starts, byValue);
-    let found = byValue.get(value);
-    if (found === undefined) {
-      found = !results.has(value) && readers.get(value)!.every((reader) => spares(reader, value, starts));
-      byValue.set(value, found);
+    let isUnread = byValue.get(value);
+    if (isUnread === undefined) {
+      isUnread = !results.has(value) && readers.get(value)!.every((reader) => spares(reader, value, starts));
+      byValue.set(value, isUnread);
     }
-    return found;
+    return isUnread;
   };
   const spares = (reader: Node, value: Node, starts: Node): boolean => {
     if (isOp(reader, "grouped_matmul"))

@@ -63,8 +63,8 @@ export function declareFinish(kernel: KernelBuilder, slices: readonly BoundColum
     `fn finish(batch: u32, row: u32, column: u32, x: vec4f${takenParameters(options.taking)}) -> Sums ` +
       `{\n  var sums = Sums();\n${body.join("")}  return sums;\n}`,
   );
-  const kept = sums.map((sum, i) => sum.keep(kernel, sums.length === 1 ? "sums" : `sums[${i}]`));
-  kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${kept.join("")}}`);
+  const keptSums = sums.map((sum, i) => sum.keep(kernel, sums.length === 1 ? "sums" : `sums[${i}]`));
+  kernel.function(`fn keep(batch: u32, row: u32, panel: u32, sums: Sums) {\n${keptSums.join("")}}`);
 }
 
 /** Prints the function of a slice, and the statements of `finish` that call it. */

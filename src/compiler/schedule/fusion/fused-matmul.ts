@@ -90,7 +90,7 @@ export function fusedMatmul(fusion: Fusion, layouts: Layouts, options: FusionOpt
       epilogues: own.epilogues.map((e) => e.bind(results, own.slice)),
     };
   });
-  for (const [node, layout] of results.lies) layouts.set(node, layout);
+  for (const [node, layout] of results.resultLayouts) layouts.set(node, layout);
 
   const inputB = inputOf(weight);
   const takesOver = (bases.length > 0 ? bases : updatedBy(worked, [loaded], weight, options)).map(

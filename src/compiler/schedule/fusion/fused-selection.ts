@@ -180,8 +180,8 @@ function scoreSumOf(
   const rows = mostRows(shape[0]!, extents);
   const depth = shape.at(-1);
   if (group.sums.length > 1 || shape.length !== 2 || typeof depth !== "number" || rows === null) return null;
-  const lies = { value: sum, ...leaf.access.affine, parts: 1 };
-  if (!equalShapes(shape.slice(0, 1), scores.shape) || !isRowMajor(extents, lies, scores.shape)) return null;
+  const layout = { value: sum, ...leaf.access.affine, parts: 1 };
+  if (!equalShapes(shape.slice(0, 1), scores.shape) || !isRowMajor(extents, layout, scores.shape)) return null;
   const summed = layouts.expression([group.sums[0]!.inputs[0]], shape, group.nodes);
   const elsewhere = new Set([threshold, ...outputs.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
   // Its reads take the place of two buffers, that of the sum and that of counts.

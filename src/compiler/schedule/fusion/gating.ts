@@ -61,8 +61,8 @@ export function gatingOf(node: Node, options: GatingOptions): Gating | null {
   if (rows === undefined || node.types[0]!.shape.length < 2) return null;
   let members = possible(node, around(node, rows, options), options);
   while (members.length > 1) {
-    const found = gating(node, members, options);
-    if (found) return found;
+    const candidate = gating(node, members, options);
+    if (candidate) return candidate;
     const last = members.findLast((n) => n !== node);
     members = possible(
       node,

@@ -74,8 +74,8 @@ export function inline(node: Node, reader: Node, options: InlineOptions): Inline
       }
       continue;
     }
-    const found = read ?? computed;
-    if (!found || (options.byRow && indexesColumns(found))) return null;
+    const inlined = read ?? computed;
+    if (!inlined || (options.byRow && indexesColumns(inlined))) return null;
     if (reads.has(n)) continue;
     if (
       computed &&

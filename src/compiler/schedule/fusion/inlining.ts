@@ -107,10 +107,10 @@ function baseBehind(node: Node, uses: Consumers, known: Map<Node, StructureBase>
     chain.push(at);
     at = at.inputs[0]!;
   }
-  let found: StructureBase = known.get(at) ?? { base: at, indices: [] };
+  let base: StructureBase = known.get(at) ?? { base: at, indices: [] };
   for (const n of chain.toReversed()) {
-    if (isGather(n)) found = { base: found.base, indices: [...found.indices, n.inputs[1]] };
-    known.set(n, found);
+    if (isGather(n)) base = { base: base.base, indices: [...base.indices, n.inputs[1]] };
+    known.set(n, base);
   }
-  return found;
+  return base;
 }

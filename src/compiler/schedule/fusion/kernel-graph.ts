@@ -93,12 +93,12 @@ export function fuse(graph: Graph, target: Target = PORTABLE, tunings: Tunings =
  * sets a route's sums is not the product that computes them: then the old sums are stored whole.
  */
 function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "whole">): Partition {
-  const whole = new Set<Node>();
+  const unpacked = new Set<Node>();
   for (;;) {
-    const found = partition(order, { ...options, whole });
-    const more = sumsReadWhole(order, found);
-    if (more.length === 0) return found;
-    for (const sum of more) whole.add(sum);
+    const draft = partition(order, { ...options, whole: unpacked });
+    const more = sumsReadWhole(order, draft);
+    if (more.length === 0) return draft;
+    for (const sum of more) unpacked.add(sum);
   }
 }
 
@@ -108,9 +108,9 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const parted = splitStacks(contractionsAsProducts(graph), target.limits);
-  const whole = split(parted, target.limits);
-  const extents = new Extents(whole.axes);
-  const summed = routedStatistics(whole, (product) => capabilitiesOf(product, tunings.products, extents));
+  const splitGraph = split(parted, target.limits);
+  const extents = new Extents(splitGraph.axes);
+  const summed = routedStatistics(splitGraph, (product) => capabilitiesOf(product, tunings.products, extents));
   // `ownPrologues` makes equal nodes, which must stay apart; `unreadRows` only marks products.
   return unreadRows(ownPrologues(summed, isCheap));
 }

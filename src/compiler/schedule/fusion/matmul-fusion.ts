@@ -64,7 +64,7 @@ function prologueOf(
   { consumers, views, position, scheduledAt, isAssigned, mostBuffers }: FusionOptions,
 ): Inlined | null {
   const [a] = product.inputs;
-  const found = inline(a, product, {
+  const prologue = inline(a, product, {
     consumers,
     views,
     byRow: true,
@@ -74,7 +74,7 @@ function prologueOf(
     allows: isCheap,
   });
   const most = isOp(product, "grouped_matmul") ? mostBuffers - 3 : mostBuffers / 2;
-  return found && found.reads.size <= most ? found : null;
+  return prologue && prologue.reads.size <= most ? prologue : null;
 }
 
 function grow(start: Draft): Draft {

@@ -37,7 +37,7 @@ function match(node: Node, draft: Draft): FusedOp | null {
 function besides(input: Node, reader: Node, draft: Draft): Inlined | null {
   const { consumers, views, position, scheduledAt, isAssigned } = draft.options;
   const assigned = (n: Node): boolean => isAssigned(n) || draft.members.has(n);
-  const found = inline(input, reader, {
+  const inlined = inline(input, reader, {
     consumers,
     views,
     before: position(draft.product),
@@ -45,6 +45,6 @@ function besides(input: Node, reader: Node, draft: Draft): Inlined | null {
     isAssigned: assigned,
     allows: () => true,
   });
-  if (!found || [...found.reads].some((n) => draft.members.has(n))) return null;
-  return overwritten(draft).some((base) => found.reads.has(base)) ? null : found;
+  if (!inlined || [...inlined.reads].some((n) => draft.members.has(n))) return null;
+  return overwritten(draft).some((base) => inlined.reads.has(base)) ? null : inlined;
 }

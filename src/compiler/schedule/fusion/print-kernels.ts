@@ -44,7 +44,7 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
       ? []
       : kernel.nodes.slice(1).map((n) => `${also.includes(n) ? "also" : "inlines"} ${computed(n, ref)}`);
   const values = (list: readonly Value[]): string => list.map((v) => valueText(v, ref)).join(" ") || "nothing";
-  const lies = kernel.nodes.flatMap((n) => layoutText(n, fused, ref));
+  const layoutLines = kernel.nodes.flatMap((n) => layoutText(n, fused, ref));
   return [
     `kernel ${computed(head!, ref)}`,
     ...[
@@ -52,7 +52,7 @@ function kernelLines(kernel: FusedKernel, fused: KernelGraph, ref: Ref): readonl
       ...inlined,
       `reads ${values(kernel.reads)}`,
       `writes ${values(kernel.writes.map((w) => w.value))}`,
-      ...lies,
+      ...layoutLines,
     ].map((l) => `  ${l}`),
   ];
 }

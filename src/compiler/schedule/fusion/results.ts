@@ -9,7 +9,7 @@ import type { Extents } from "../analysis/extents.js";
 
 export class Results {
   readonly writes: { readonly value: Value; readonly bytes: Size }[] = [];
-  readonly lies: [Node, Layout][] = [];
+  readonly resultLayouts: [Node, Layout][] = [];
   readonly #numbers = new Map<Node, number>();
   #inputOf: ((node: Node) => number) | null = null;
   #shared: number | null = null;
@@ -31,14 +31,14 @@ export class Results {
   }
   inRows(node: Node): number {
     const value = this.layouts.result(node, 0);
-    this.lies.push([node, rowMajor(this.extents, value, node.types[0]!.shape)]);
+    this.resultLayouts.push([node, rowMajor(this.extents, value, node.types[0]!.shape)]);
     return this.#add(value, this.#bytes(node));
   }
   /** Partial sums over each panel, adjacent in memory. */
   partial(node: Node): number {
     const { extents, panels } = this;
     const value = this.layouts.result(node, 0);
-    this.lies.push([node, inParts(extents, rowMajor(extents, value, node.types[0]!.shape), panels)]);
+    this.resultLayouts.push([node, inParts(extents, rowMajor(extents, value, node.types[0]!.shape), panels)]);
     return this.#add(value, extents.times(panels, this.#bytes(node)));
   }
   /** Sets the number of a result that takes over memory: these come first. */
@@ -57,13 +57,13 @@ export class Results {
   }
   /** Places a node in the product's memory, in columns from `start` on. */
   place(node: Node, start: number): void {
-    this.lies.push([
+    this.resultLayouts.push([
       node,
       columnsOf(this.extents, this.layouts.result(this.product, 0), node.types[0]!.shape, this.columns, start),
     ]);
   }
   rotated(node: Node, layout: Omit<Layout, "value">): void {
-    this.lies.push([node, { value: this.layouts.result(this.product, 0), ...layout }]);
+    this.resultLayouts.push([node, { value: this.layouts.result(this.product, 0), ...layout }]);
   }
   /** The kernel's input index of a node. Valid after `numberInputs`. */
   input(node: Node): number {

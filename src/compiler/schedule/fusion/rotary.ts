@@ -35,9 +35,9 @@ function match(head: Node, draft: Draft): Rotary | null {
   const slice = draft.members.get(of);
   if (!slice || slice.second !== null || required.has(of) || isSettled(draft, slice)) return null;
   if (isWhole(draft, slice) && opsOf(draft, rowSum).length > 0) return null;
-  const found = rotationBehind(head, draft);
-  if (!found) return null;
-  const { node, chain } = found;
+  const rotation = rotationBehind(head, draft);
+  if (!rotation) return null;
+  const { node, chain } = rotation;
   const [, positions, table] = node.inputs;
   const width = node.types[0]!.shape.at(-1)!;
   const before = position(product);

@@ -65,13 +65,13 @@ export function withSum(group: RowGroup, node: Node<"sum">, options: RowGroupOpt
   const { position, extents, mostBuffers } = options;
   const [first = node] = sums;
   if (sums.length >= MOST_SUMS || !equalShapes(summedShape(first), summedShape(node))) return null;
-  const found = inline(node.inputs[0], node, { ...options, before: position(first), allows: () => true });
-  if (!found) return null;
-  const all = { sums: [...sums, node], reads: new Set([...reads, ...found.reads]) };
-  const shares = sums.length === 0 || all.reads.size < reads.size + found.reads.size;
+  const inlined = inline(node.inputs[0], node, { ...options, before: position(first), allows: () => true });
+  if (!inlined) return null;
+  const all = { sums: [...sums, node], reads: new Set([...reads, ...inlined.reads]) };
+  const shares = sums.length === 0 || all.reads.size < reads.size + inlined.reads.size;
   const types = node.inputs.flatMap((n) => n.types);
   const fits = storageBuffers([{ reads: all.reads, writes: all.sums }], types, extents) <= mostBuffers;
-  return shares && fits ? { ...all, nodes: new Set([...group.nodes, node, ...found.operations]) } : null;
+  return shares && fits ? { ...all, nodes: new Set([...group.nodes, node, ...inlined.operations]) } : null;
 }
 
 export const summedShape = (sum: Node<"sum">): readonly Size[] => sum.inputs[0].types[0]!.shape;

@@ -216,8 +216,8 @@ function byUnits(
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
   // Its own largest tile has four subgroups; with two gradients registers have room for half the rows of a block.
   const few = { ...tuning, subgroups: Math.min(tuning.subgroups, 4) };
-  const fit = tilingsOf(few).filter((t) => gradientBytes(t, q.width, v.width, both) <= t.bytes);
-  const tiling = (both ? fit.find((t) => 2 * t.keys === few.keys) : undefined) ?? fit[0];
+  const tilings = tilingsOf(few).filter((t) => gradientBytes(t, q.width, v.width, both) <= t.bytes);
+  const tiling = (both ? tilings.find((t) => 2 * t.keys === few.keys) : undefined) ?? tilings[0];
   if (!tiling || most < tiling.m || !fitsRegisters(tiling, columns + values)) return null;
   const kernel = new KernelBuilder("attention_matrix_grad", extents);
   declareTiling(kernel, tiling, columns, values, tiling.vectors);

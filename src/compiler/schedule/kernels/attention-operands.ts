@@ -163,15 +163,15 @@ export function rowsTable(
   return { step: kernel.spread(entries, tunings.elements), bytes: extents.times(4, entries) };
 }
 
-/** Entry i of the table; `behind` says what lies behind the positions of queries. */
-const tableText = (behind: string): string => `fn value(i: u32) -> u32 {
+/** Entry i of the table; `rest`: the code of the entries after the positions of queries. */
+const tableText = (rest: string): string => `fn value(i: u32) -> u32 {
   let n = batch() + 1u;
   if (i < n) { return startQ(i); }
   if (i < 2u * n) { return startK(i - n); }
   let row = i - 2u * n;
   let queries = startQ(batch());
   if (row < queries) { return positionQ(row); }
-${behind}
+${rest}
 }`;
 
 const POSITIONS = "  return positionK(row - queries);";

@@ -73,13 +73,13 @@ export function keyPartsOf(
 ): KeyParts | null {
   const axis = packedAxis(keys);
   if (part === null || axis === null || extents.onDevice(axis)) return null;
-  const whole = WHOLE_PARTS * part;
+  const wholeKeys = WHOLE_PARTS * part;
   const seen = window === 0 ? Infinity : causal ? window : 2 * window - 1;
   const mostQueries = packedAxis(queries) === axis ? most : Infinity;
-  if (Math.min(seen, mostQueries, extents.most(axis) ?? Infinity) <= whole) return null;
+  if (Math.min(seen, mostQueries, extents.most(axis) ?? Infinity) <= wholeKeys) return null;
   const room = axisSize(axis);
   const visible = seen === Infinity ? room : applySize("min", [room, seen]);
-  return { part, count: extents.ceilDivide(visible, part), keys: room, whole };
+  return { part, count: extents.ceilDivide(visible, part), keys: room, whole: wholeKeys };
 }
 
 /** Declares that a workgroup takes all keys of a query, and stores the result. */

@@ -172,8 +172,8 @@ function attentionWork(
       dispatched({ kernel, tile: 1, alone: true, anyWidth: false, parts }),
       sumKeyParts(parts, operands, quartersV, extents, { parts: scratch(), starts: input(STARTS_Q) }),
     ].map((step) => whereRows(extents, step, parts.keys, parts.whole, null));
-    const whole = whereRows(extents, alone(query), parts.keys, 0, parts.whole);
-    return work([whole, ...inParts], [partBytes(parts, operands, quartersV, room, extents)]);
+    const undivided = whereRows(extents, alone(query), parts.keys, 0, parts.whole);
+    return work([undivided, ...inParts], [partBytes(parts, operands, quartersV, room, extents)]);
   };
   if (few !== undefined && most !== null && most <= few.most) return ofFew(few, rows);
   const onUnits = tuning.kind === "matrix" && rounds && !weighted ? byUnits(tuning, operands, queries, make) : null;
@@ -230,10 +230,10 @@ function tiled(
 /** On matrix units, with as much of a tile as has room; null where none has, or there are not enough queries. */
 function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number, make: Make): Tiled | null {
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
-  const fit = tilingsOf(tuning).filter((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
+  const tilings = tilingsOf(tuning).filter((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
   // Spilled registers cost more than smaller blocks; if every tiling spills, the largest blocks are fastest.
-  const inRegisters = fit.filter((t) => holdsBlock(t, columns, values));
-  const candidates = inRegisters.length > 0 ? inRegisters : fit;
+  const inRegisters = tilings.filter((t) => holdsBlock(t, columns, values));
+  const candidates = inRegisters.length > 0 ? inRegisters : tilings;
   // A tile of no more than half its queries would have half its subgroups idle.
   const tiling = candidates.find((t) => t.m * t.subgroups < 2 * most) ?? candidates.at(-1);
   if (!tiling || most < tiling.m || !holdsQueries(tiling, columns, values)) return null;

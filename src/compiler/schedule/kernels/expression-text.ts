@@ -39,10 +39,10 @@ export function declareValue(
   const texts = new Texts(kernel, inputs, "");
   const walks = expression.leaves.flatMap((leaf) => (leaf.kind === "memory" ? affinesOf(leaf) : []));
   const walk = collapse(extents, { sizes: expression.shape, strides: walks.map((a) => a.strides) });
-  const wanted = walk.sizes.map((_, d) => walk.strides.some((s) => s[d] !== 0));
+  const usedDims = walk.sizes.map((_, d) => walk.strides.some((s) => s[d] !== 0));
   const { statements, coordinates } = printCoordinates(
     walk.sizes.map((size, d) => (d === 0 ? ({ kind: "one" } as const) : kernel.countOf(size, `size${d}`))),
-    wanted,
+    usedDims,
   );
   const collapsed = new Map(walks.map((a, n) => [a, { strides: walk.strides[n]!, offset: a.offset }]));
   const lines = [...statements];

@@ -26,9 +26,9 @@ export function operatorKernel(node: Node<KernelOp>, layouts: Layouts, options: 
   const reads: Value[] = expression && !plain ? [...valuesOf([expression])] : [];
   const indices: number[] = [];
   node.inputs.forEach((from, i) => {
-    const found = i === element && !plain ? null : readOf(node, from, i, layouts, options);
-    views.push(found?.view ?? null);
-    indices.push(found ? reads.push(found.value) - 1 : -1);
+    const access = i === element && !plain ? null : readOf(node, from, i, layouts, options);
+    views.push(access?.view ?? null);
+    indices.push(access ? reads.push(access.value) - 1 : -1);
   });
   const inputOf = indexIn(reads);
   const base = isScatter(node) ? indices[0]! : null;

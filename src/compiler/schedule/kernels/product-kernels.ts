@@ -204,9 +204,9 @@ const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.r
  */
 export function vectorsOf(kernel: KernelBuilder, context: Context, product: Product): Operand {
   const { attrs, weights, inputB, unpacked, pairs } = context;
-  const lies =
+  const indexText =
     unpacked && !attrs.transposed && pairs === 0 && typeof product.columns === "number" && product.columns % 4 === 0;
-  const packs = weights[inputB]! && !lies;
+  const packs = weights[inputB]! && !indexText;
   if (!packs) {
     kernel.function(`${product.tiles.firstB}\n${texts.ROW_OFFSETS}`);
     return input(inputB);
@@ -230,10 +230,10 @@ function tiledStep(
   const step = rows === 8 ? 8 : 16; // tiles of two panels have eight rows (`fitsTile`)
   const kernel = new KernelBuilder(alternates ? "matmul_alternating" : "matmul_tiled", context.extents).holdsMany();
   if (!alternates) kernel.constant("ROWS", rows).constant("VECTORS", vectors);
-  const whole = alternates ? 2 * codecB(context).matrix.block : step;
+  const depthStep = alternates ? 2 * codecB(context).matrix.block : step;
   kernel
     .constant("STEP", step)
-    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % whole === 0 ? 1 : 0);
+    .constant("WHOLE", tiles.whole && typeof depth === "number" && depth % depthStep === 0 ? 1 : 0);
   const b = vectorsOf(kernel, context, product);
   return vectorStep(kernel, context, product, { b, rows: 16 * rows, columns: 64 * vectors, fours: true });
 }

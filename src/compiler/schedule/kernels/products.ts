@@ -111,12 +111,12 @@ function withStandIns(
   // Kernels of as few sums as a stand-in need none.
   const many = cases.findIndex(({ tuning }) => isSubgroup(tuning) && tuning.rows * tuning.vectors > FIRST.rows);
   if (many < few) return steps.flat();
-  const behind = (at: number): number => steps.slice(at).flat().length;
-  const first = standingIn(stepOf(context, product, FIRST), behind(many), FEW_VECTORS);
+  const stepsAfter = (at: number): number => steps.slice(at).flat().length;
+  const first = standingIn(stepOf(context, product, FIRST), stepsAfter(many), FEW_VECTORS);
   const one = cases.slice(0, few).map(({ tuning }, i) => {
-    const whole = stepsOf(context, product, tuning).at(-1)!;
+    const lastStep = stepsOf(context, product, tuning).at(-1)!;
     const step = steps[i]!.at(-1)!;
-    return step.kind === "dispatch" ? standingIn(whole, behind(i), ONE_ROW, step.workgroups) : step;
+    return step.kind === "dispatch" ? standingIn(lastStep, stepsAfter(i), ONE_ROW, step.workgroups) : step;
   });
   const rows = few === 0 ? [] : [standingIn(stepOf(context, product, FIRST), few, ONE_OF_EIGHT)];
   return [...rows, ...one, ...steps.slice(few, many).flat(), first, ...steps.slice(many).flat()];
@@ -182,9 +182,9 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
   const both = { byWeight: all(cases.byWeight), byWeightAnyRows: all(cases.byWeightAnyRows) };
   const mine = groupTunings(product, both, ownCases.panel);
   if (typeof rows !== "number") return mine.byWeightAnyRows;
-  const found = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
-  invariant(found, "no tuning fits so many rows");
-  return always(found.tuning);
+  const productCase = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));
+  invariant(productCase, "no tuning fits so many rows");
+  return always(productCase.tuning);
 }
 
 /**
@@ -202,21 +202,22 @@ function groupTunings({ groups, columns }: Product, own: CasesByRows, panel: num
 
 /** Few rows take the tile that so few take of a weight, where that reads b as it lies. */
 function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): ProductTuning {
-  const found =
+  const productCase =
     typeof rows === "number"
       ? casesOfKinds(tunings, IN_BUFFER).byWeight.find(
           ({ most, columns, tuning }) =>
             most !== null && rows <= most && (most < LEAST_ROWS || tuning.kind === "row") && columns === undefined,
         )
       : undefined;
-  const few = found && [tunings.byValue.kind, "row"].includes(found.tuning.kind) ? found.tuning : null;
+  const few =
+    productCase && [tunings.byValue.kind, "row"].includes(productCase.tuning.kind) ? productCase.tuning : null;
   return few ?? usual;
 }
 
 /** Few columns take the narrow case for so many rows. */
 function narrowByValue({ narrow }: ProductTunings, rows: Size, columns: number): ProductTuning {
-  const found = narrow?.byWeight.find(({ most }) => most === null || (typeof rows === "number" && rows <= most));
-  return found ? filled(found.tuning, columns) : { kind: "plain" };
+  const productCase = narrow?.byWeight.find(({ most }) => most === null || (typeof rows === "number" && rows <= most));
+  return productCase ? filled(productCase.tuning, columns) : { kind: "plain" };
 }
 
 const IN_BUFFER: ReadonlySet<OperandKind> = new Set(["buffered"]);

@@ -60,9 +60,9 @@ const topRows: Spec<"top_rows"> = ({ attrs, inputs, extents, tunings }) => {
 
 function topTuning(rows: Size, extents: Extents, cases: TopTunings): TopTuning {
   const tokens = extents.most(packedAxis(rows)!) ?? Infinity;
-  const found = cases.find(({ most }) => most === null || tokens <= most);
-  invariant(found, "no tuning fits so many tokens");
-  return found.tuning;
+  const tokenCase = cases.find(({ most }) => most === null || tokens <= most);
+  invariant(tokenCase, "no tuning fits so many tokens");
+  return tokenCase.tuning;
 }
 
 function topKernel(tuning: TopTuning, extents: Extents): KernelBuilder {

@@ -59,15 +59,15 @@ function mayRound(fused: KernelGraph): ReadonlySet<Node> {
  */
 function encodableActivations(fused: KernelGraph): readonly Value[] {
   const { order, kernels, layouts, results, sources } = fused;
-  const kept = new Set<Value>([...results.required].map((node) => layouts.valueOf(node)));
+  const unencoded = new Set<Value>([...results.required].map((node) => layouts.valueOf(node)));
   for (const node of [...order.filter(accumulates), ...readForChoices(fused)]) {
     const value = isOp(node, "constant") ? layouts.valueOf(node) : layouts.of(node)?.value;
-    if (value) kept.add(value);
+    if (value) unencoded.add(value);
   }
   for (const { reads, writes, inWords, takesOver } of kernels) {
-    for (const value of inWords) kept.add(value);
+    for (const value of inWords) unencoded.add(value);
     takesOver.forEach((taken, i) => {
-      if (taken !== null) kept.add(reads[taken]!).add(writes[i]!.value);
+      if (taken !== null) unencoded.add(reads[taken]!).add(writes[i]!.value);
     });
   }
   const all = kernels.flatMap(({ reads, writes }) => [...reads, ...writes.map((w) => w.value)]);
@@ -75,7 +75,7 @@ function encodableActivations(fused: KernelGraph): readonly Value[] {
     (sources.of(node) !== null && !isOp(node, "weight")) || statesBehind(node).length > 0;
   return all.filter((value) => {
     const { node, result } = value;
-    return isFloat(node.types[result]!.dtype) && !isGiven(node) && !kept.has(value);
+    return isFloat(node.types[result]!.dtype) && !isGiven(node) && !unencoded.has(value);
   });
 }
 
@@ -118,9 +118,9 @@ function decodedWeights(
   const along = readings.filter((r) => r.readable && isAlong(r));
   const stored = new Set(along.flatMap((r) => r.weights));
   const [values, across] = [new Set<Value>(), new Set<FusedKernel>()];
-  const kept = new Set<string>();
+  const plainStates = new Set<string>();
   for (const node of readForChoices(fused))
-    for (const path of pathsOf(layouts.of(node)?.value ?? layouts.result(node, 0))) kept.add(path);
+    for (const path of pathsOf(layouts.of(node)?.value ?? layouts.result(node, 0))) plainStates.add(path);
   for (const reading of readings) {
     const { kernel, value, weights, axis, product, readable } = reading;
     const turned = !isAlong(reading);
@@ -128,16 +128,17 @@ function decodedWeights(
       ? differentiated && product !== null && weights.every((n) => stored.has(n) && axes.get(n.attrs.path) !== axis)
       : weights.every((n) => fits(encoding, n.attrs.shape.at(axis)!));
     if (readable && decodable) values.add(value);
-    else for (const { attrs } of weights) kept.add(attrs.path);
+    else for (const { attrs } of weights) plainStates.add(attrs.path);
     if (turned) across.add(kernel);
   }
   // One of several weights that lie in one slot keeps the others in words too.
-  for (let before = -1; before < kept.size;) {
-    before = kept.size;
+  for (let before = -1; before < plainStates.size;) {
+    before = plainStates.size;
     for (const value of values)
-      if (pathsOf(value).some((path) => kept.has(path))) for (const path of pathsOf(value)) kept.add(path);
+      if (pathsOf(value).some((path) => plainStates.has(path)))
+        for (const path of pathsOf(value)) plainStates.add(path);
   }
-  return { values: [...values].filter((value) => !pathsOf(value).some((path) => kept.has(path))), across };
+  return { values: [...values].filter((value) => !pathsOf(value).some((path) => plainStates.has(path))), across };
 }
 
 /**

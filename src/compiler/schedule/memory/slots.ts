@@ -173,9 +173,9 @@ function largest(sizes: readonly Size[]): Size {
       if (!known || compare(term!.coefficient, known.terms[0]!.coefficient) > 0) byAtoms.set(key, size);
     }
   }
-  const kept: Size[] = [...byAtoms.values(), ...others];
-  if (constant > 0 || kept.length === 0) kept.push(constant);
-  return kept.length === 1 ? kept[0]! : applySize("max", kept);
+  const candidates: Size[] = [...byAtoms.values(), ...others];
+  if (constant > 0 || candidates.length === 0) candidates.push(constant);
+  return candidates.length === 1 ? candidates[0]! : applySize("max", candidates);
 }
 
 /** No slot is a texture here and a buffer there. */

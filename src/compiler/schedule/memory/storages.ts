@@ -176,8 +176,8 @@ export function storeKernels(
   const packedWeights = (weights: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage => {
     const from = sources.weights(weights, layout, form);
     partsOf(weights, layout).forEach((part, i) => {
-      const lies = weights.length === 1 && liesInPanels(part, form) ? GIVEN : part;
-      if (!blocks.has(weights[i]!)) blocks.set(weights[i]!, { from, layout: lies });
+      const fileLayout = weights.length === 1 && liesInPanels(part, form) ? GIVEN : part;
+      if (!blocks.has(weights[i]!)) blocks.set(weights[i]!, { from, layout: fileLayout });
     });
     return from;
   };

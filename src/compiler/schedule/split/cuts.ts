@@ -43,10 +43,10 @@ export function findCuts(graph: Graph, limits: Limits): Cuts {
   const nodes = nodesOf(graph);
   const limit = limits.storageBindingBytes;
   const readers = readersOf(nodes);
-  const kept = new Set([...graph.states.map((s) => s.next), ...graph.starts.values()]);
+  const required = new Set([...graph.states.map((s) => s.next), ...graph.starts.values()]);
   const results = new Set(graph.outputs.map((o) => o.node));
-  const groups = gradientGroups(nodes, readers, new Set([...kept, ...results]));
-  const ends = endsOf(nodes, { readers, results, kept, groups });
+  const groups = gradientGroups(nodes, readers, new Set([...required, ...results]));
+  const ends = endsOf(nodes, { readers, results, kept: required, groups });
   const ended = new Set(groups.flatMap((g) => g.results.map((r) => r.node)));
   const bytesOf = bytesAtBounds(graph);
   const wide = new Set<Node>();

@@ -69,8 +69,8 @@ export function matrixAttentionMisfit(tuning: MatrixTiling, target: Target): str
 
 /** Columns that a kernel works on: those of a head filled up to whole matrices, across and down, and to vectors. */
 export function columnsOf({ n, k }: Shape, width: number): number {
-  const whole = [n, k, 4].reduce((a, b) => (a * b) / gcd(a, b));
-  return Math.ceil(width / whole) * whole;
+  const multiple = [n, k, 4].reduce((a, b) => (a * b) / gcd(a, b));
+  return Math.ceil(width / multiple) * multiple;
 }
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));

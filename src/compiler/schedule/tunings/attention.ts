@@ -128,9 +128,9 @@ export const attention: Family<AttentionTuning> = {
     }));
   },
   read(r) {
-    const found = r.get("few").value === undefined ? readTiled(r) : readWithFew(r);
-    const fault = found.kind === "matrix" ? matrixAttentionFault(found) : null;
-    return fault === null ? found : r.fail(`is matrix: ${fault}`);
+    const tuning = r.get("few").value === undefined ? readTiled(r) : readWithFew(r);
+    const fault = tuning.kind === "matrix" ? matrixAttentionFault(tuning) : null;
+    return fault === null ? tuning : r.fail(`is matrix: ${fault}`);
   },
   incompatibility: (tuning, target) =>
     (tuning.few === undefined ? null : queryMisfit(tuning.few, target)) ?? tiledMisfit(tuning, target),

@@ -59,14 +59,14 @@ const readKinds = variant({
 });
 
 const readTuning: Read<ProductTuning> = (r) => {
-  const found = readKinds(r);
-  const fault = found.kind === "matrix" ? matrixFault(found) : null;
+  const tunings = readKinds(r);
+  const fault = tunings.kind === "matrix" ? matrixFault(tunings) : null;
   if (fault !== null) r.fail(`is matrix: ${fault}`);
-  if (found.kind === "tiled" && !fitsTile(found.rows, found.vectors))
-    r.fail(`is tiled by ${found.rows} rows, which go with one panel, found ${found.vectors}`);
-  if (found.kind === "row" && found.rows * found.vectors > MOST_ROW_SUMS)
-    r.fail(`is row, of ${found.rows} × ${found.vectors} vectors, which are more than ${MOST_ROW_SUMS}`);
-  return found;
+  if (tunings.kind === "tiled" && !fitsTile(tunings.rows, tunings.vectors))
+    r.fail(`is tiled by ${tunings.rows} rows, which go with one panel, found ${tunings.vectors}`);
+  if (tunings.kind === "row" && tunings.rows * tunings.vectors > MOST_ROW_SUMS)
+    r.fail(`is row, of ${tunings.rows} × ${tunings.vectors} vectors, which are more than ${MOST_ROW_SUMS}`);
+  return tunings;
 };
 
 const KINDS = { rounding: itself, quantized: itself, buffered: itself } as const satisfies Record<OperandKind, unknown>;
@@ -107,9 +107,9 @@ export function readProducts(r: Reader): ProductTunings {
 function readNarrow(r: Reader, subgroupSize: number | null): CasesByRows {
   const at = readPair(r);
   const cases = (reader: Reader): readonly ProductCase[] => {
-    const found = readCases(reader, 0, subgroupSize);
-    return found.every(({ tuning, columns }) => tuning.kind === "row" && columns === undefined)
-      ? found
+    const list = readCases(reader, 0, subgroupSize);
+    return list.every(({ tuning, columns }) => tuning.kind === "row" && columns === undefined)
+      ? list
       : reader.fail("has a case that is not of kind row, or only of some columns");
   };
   return { byWeight: cases(at.byWeight), byWeightAnyRows: cases(at.byWeightAnyRows) };
@@ -127,11 +127,11 @@ function readLarge(r: Reader, subgroupSize: number | null): LargeByValue {
 }
 
 function readByValue(r: Reader, subgroupSize: number | null): ProductTuning {
-  const found = readTuning(r);
-  if (found.kind === "packed") r.fail("must not be packed, which products by a weight are");
-  if ((found.kind === "subgroup" || found.kind === "matrix") && subgroupSize === null)
-    r.fail(`is ${found.kind}, and the tunings are for subgroups of no width`);
-  return found;
+  const tuning = readTuning(r);
+  if (tuning.kind === "packed") r.fail("must not be packed, which products by a weight are");
+  if ((tuning.kind === "subgroup" || tuning.kind === "matrix") && subgroupSize === null)
+    r.fail(`is ${tuning.kind}, and the tunings are for subgroups of no width`);
+  return tuning;
 }
 
 const shape = objectWith(
@@ -141,10 +141,10 @@ const shape = objectWith(
 
 function readShape(r: Reader, subgroupSize: number | null): ShapeTunings {
   const { rounding, quantized, buffered, ...at } = shape(r);
-  const found = { ...at, ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize) };
-  const cases = allCases(found).flatMap((c) => [...c.byWeight, ...c.byWeightAnyRows]);
+  const tunings = { ...at, ...readByWeight(at, { rounding, quantized, buffered }, subgroupSize) };
+  const cases = allCases(tunings).flatMap((c) => [...c.byWeight, ...c.byWeightAnyRows]);
   if (cases.some((c) => c.columns !== undefined)) r.fail("has a case for some columns, and columns of its own");
-  return found;
+  return tunings;
 }
 
 function readPanel(r: Reader): number {
@@ -178,16 +178,18 @@ const readPair = object({ byWeight: itself, byWeightAnyRows: itself });
 
 function readCases(r: Reader, panel: number, subgroupSize: number | null): readonly ProductCase[] {
   const cases = r.list((c): ProductCase => {
-    const found = objectWith({ most: orNull(whole(1)), tuning: readTuning }, { columns: whole(1, 65_536) })(c);
-    const { kind } = found.tuning;
+    const productCase = objectWith({ most: orNull(whole(1)), tuning: readTuning }, { columns: whole(1, 65_536) })(c);
+    const { kind } = productCase.tuning;
     if (kind === "tiled" && panel !== 64) c.get("tuning").fail(`is tiled, which takes panels of 64, found ${panel}`);
-    if (isSubgroup(found.tuning) && (subgroupSize === null || panel !== 4 * subgroupSize))
+    if (isSubgroup(productCase.tuning) && (subgroupSize === null || panel !== 4 * subgroupSize))
       c.get("tuning").fail(`is ${kind}, which takes panels of four times the width of a subgroup, found ${panel}`);
-    if (found.tuning.kind === "packed" && found.tuning.rows % subgroupSize! !== 0)
-      c.get("tuning").fail(`is packed, by ${found.tuning.rows} rows, which are no multiple of the width of a subgroup`);
+    if (productCase.tuning.kind === "packed" && productCase.tuning.rows % subgroupSize! !== 0)
+      c.get("tuning").fail(
+        `is packed, by ${productCase.tuning.rows} rows, which are no multiple of the width of a subgroup`,
+      );
     if (kind === "matrix" && subgroupSize === null)
       c.get("tuning").fail("is matrix, and the tunings are for subgroups of no width");
-    return found;
+    return productCase;
   }, MOST_CASES);
   if (cases.length === 0) r.fail("must hold a case");
   cases.forEach(({ most, columns }, i) => {

@@ -89,11 +89,11 @@ function weightArg(emitter: Emitter, args: Args, k: Value): readonly Value[] | n
   const weight = tensorArg(emitter, args, "attention", "weight");
   const at = requiredArg(args, "weight").span;
   if (!weight || !requireDtype(emitter, weight, ["f32"], "attention", at)) return null;
-  const wanted = typeOf("f32", [k.type.shape[0] ?? 1, k.type.shape.at(-2) ?? 1]);
-  if (equalShapes(weight.type.shape, wanted.shape)) return [weight];
-  const dim = weight.type.shape.findIndex((size, i) => !equalSizes(size, wanted.shape[i] ?? -1));
-  const [x, y] = [weight.type.shape[dim] ?? 1, wanted.shape[dim] ?? 1];
-  if (weight.type.shape.length === 2) reportSizes(emitter, "`weight` of `attention`", weight.type, x, wanted, y, at);
+  const expected = typeOf("f32", [k.type.shape[0] ?? 1, k.type.shape.at(-2) ?? 1]);
+  if (equalShapes(weight.type.shape, expected.shape)) return [weight];
+  const dim = weight.type.shape.findIndex((size, i) => !equalSizes(size, expected.shape[i] ?? -1));
+  const [x, y] = [weight.type.shape[dim] ?? 1, expected.shape[dim] ?? 1];
+  if (weight.type.shape.length === 2) reportSizes(emitter, "`weight` of `attention`", weight.type, x, expected, y, at);
   else
     emitter.report(
       "wrong-rank",

@@ -116,9 +116,9 @@ function topTokens(emitter: Emitter, args: Args, score: Value, span: Span): Cons
   const k = kArg(emitter, requiredArg(args, "k"));
   if (k === null || !checkCapacity(emitter, k, parent, requiredArg(args, "k"))) return ERROR;
   const plain = typeOf("f32", [batch, tokens, among]);
-  const whole = equalShapes(score.type.shape, plain.shape) ? score : emitter.emit("reshape", [score], {}, plain, span);
+  const scores = equalShapes(score.type.shape, plain.shape) ? score : emitter.emit("reshape", [score], {}, plain, span);
   const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, parent), { kind: "top", parent: parent.name, k });
-  const mask = emitter.emit("top_tokens", [whole], { axis }, typeOf("bool", plain.shape), span);
+  const mask = emitter.emit("top_tokens", [scores], { axis }, typeOf("bool", plain.shape), span);
   recordDefinition(emitter, axis, mask);
   return { kind: "choice", value: entriesThat(emitter, mask, { expected: ONE, choice: "" }, span) };
 }

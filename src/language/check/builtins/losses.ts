@@ -81,8 +81,8 @@ const bce: Builtin = {
     "Binary cross-entropy of sigmoid(logit) with the target, as a mean over all existing tokens, computed from " +
     "the logit without overflow.",
   apply(emitter, args, span) {
-    const whole = tensorArg(emitter, args, "bce", "logit");
-    const logit = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logit").span);
+    const ragged = tensorArg(emitter, args, "bce", "logit");
+    const logit = ragged && plainEverywhere(emitter, ragged, "averaged by a loss", requiredArg(args, "logit").span);
     const wholeTarget = tensorArg(emitter, args, "bce", "target");
     const target =
       wholeTarget && plainEverywhere(emitter, wholeTarget, "averaged by a loss", requiredArg(args, "target").span);

@@ -111,8 +111,9 @@ function checkBatchReduction(emitter: Emitter, fn: Reduction, x: Value, axes: re
   const batch = axes.find((i) => isBatch(emitter, shape[i] ?? 1));
   if (batch === undefined) return true;
   const sequences = shape.flatMap((size, i) => (isSequence(emitter, size) ? [i] : []));
-  const whole = axes.length === shape.length || (sequences.length > 0 && sequences.every((i) => axes.includes(i)));
-  if (whole && fn !== "argmax") return true;
+  const removesSequences =
+    axes.length === shape.length || (sequences.length > 0 && sequences.every((i) => axes.includes(i)));
+  if (removesSequences && fn !== "argmax") return true;
   emitter.report(
     "batch-axis",
     { what: `\`${fn}\` over the batch alone`, batch: printSize(shape[batch] ?? 1), reduces: true },

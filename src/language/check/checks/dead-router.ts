@@ -28,10 +28,10 @@ export function checkRouters(model: Model, reportAt: ReportAt, isLibrary: (file:
     const { kind, measures } = operations[value.op];
     if (kind === "choice" || kind === "entries")
       for (const input of value.inputs) {
-        const found = [...(dead.get(input) ?? [])].filter((weight) => !reported.has(weight));
-        const [first, ...others] = found.flatMap((weight) => (isOp(weight, "weight") ? [weight.attrs.path] : []));
+        const unreported = [...(dead.get(input) ?? [])].filter((weight) => !reported.has(weight));
+        const [first, ...others] = unreported.flatMap((weight) => (isOp(weight, "weight") ? [weight.attrs.path] : []));
         if (first === undefined) continue;
-        for (const weight of found) reported.add(weight);
+        for (const weight of unreported) reported.add(weight);
         reportAt(input, "dead-router", {
           weight: first,
           others: others.length,

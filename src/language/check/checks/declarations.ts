@@ -17,9 +17,9 @@ import type { Checker } from "../model/checker.js";
 export function checkDeclarations(checker: Checker, file: LoadedFile, skips: (block: Block) => boolean): void {
   new Resolver(file.tree, {
     imported: (_, name) => {
-      const found = file.scope.find(name.text);
-      if (found?.kind === "block") return declarationOf(found.block);
-      return found?.kind === "const" ? declarationOf(found.decl) : null;
+      const definition = file.scope.find(name.text);
+      if (definition?.kind === "block") return declarationOf(definition.block);
+      return definition?.kind === "const" ? declarationOf(definition.decl) : null;
     },
     skips,
     mentioned: (name, meaning, scope) => {

@@ -41,17 +41,17 @@ interface Mentions {
 const known = new WeakMap<Declaration, Mentions>();
 
 function mentionsOf(d: Declaration): Mentions {
-  let found = known.get(d);
-  if (found === undefined) {
+  let isRead = known.get(d);
+  if (isRead === undefined) {
     const [accessed, bodies, others] = [new Set<string>(), new Set<string>(), new Set<string>()];
     if (d.kind === "const") collectMentions(d.value, accessed, others);
     else {
       collectMentions(d.params, accessed, null);
       collectOfMembers(d.members, accessed, bodies, others);
     }
-    known.set(d, (found = { accessed, bodies, others }));
+    known.set(d, (isRead = { accessed, bodies, others }));
   }
-  return found;
+  return isRead;
 }
 
 function collectOfMembers(

@@ -18,23 +18,23 @@ type Call = Extract<Expr, { kind: "call" }>;
 export function evaluateCall(expr: Call, env: Env): ConstValue {
   const { callee, span } = expr;
   if (callee.kind === "name") {
-    const found = env.scope.find(callee.name);
-    if (found === null) return callBuiltin(callee.name, expr, env);
-    if (found.kind === "function") return callFunction(found.instance, found.fn, expr, env);
-    if (found.kind === "block") {
-      if (env.make !== null) return env.make(found.block, found.file, expr.args, span, env);
+    const binding = env.scope.find(callee.name);
+    if (binding === null) return callBuiltin(callee.name, expr, env);
+    if (binding.kind === "function") return callFunction(binding.instance, binding.fn, expr, env);
+    if (binding.kind === "block") {
+      if (env.make !== null) return env.make(binding.block, binding.file, expr.args, span, env);
       env.checker.report("instance-in-function", { block: callee.name, where: env.place }, callee.span);
       return ERROR;
     }
-    return callValue(valueOf(found, callee.name, callee.span, env), expr, env);
+    return callValue(valueOf(binding, callee.name, callee.span, env), expr, env);
   }
   if (callee.kind === "member") {
     const object = env.evaluate(callee.object, env);
     if (object.kind === "instance") {
       const instance = instanceOf(object.instance);
-      const found = instance.bodyNames.get(callee.name.text);
-      if (found?.kind === "function") return callFunction(instance, found.fn, expr, env);
-      if (found !== undefined) return callValue(valueOf(found, callee.name.text, callee.name.span, env), expr, env);
+      const member = instance.bodyNames.get(callee.name.text);
+      if (member?.kind === "function") return callFunction(instance, member.fn, expr, env);
+      if (member !== undefined) return callValue(valueOf(member, callee.name.text, callee.name.span, env), expr, env);
       return unknownMember(env.checker, instance, callee.name.text, callee.name.span);
     }
     if (object.kind === "experts") return callExperts(object, callee.name.text, expr, env);

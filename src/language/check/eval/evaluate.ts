@@ -81,8 +81,8 @@ function outsideFunction(env: Env, value: ConstValue, span: Span): ConstValue {
 // --- names
 
 function evaluateName(expr: Of<"name">, env: Env): ConstValue {
-  const found = env.scope.find(expr.name);
-  if (found !== null) return valueOf(found, expr.name, expr.span, env);
+  const binding = env.scope.find(expr.name);
+  if (binding !== null) return valueOf(binding, expr.name, expr.span, env);
   const phase = phaseValue(expr.name, env.checker.phase);
   if (phase !== null) return phase;
   if (isCompileTimeFunction(expr.name) || builtins.has(expr.name)) {
@@ -219,8 +219,8 @@ function evaluateMember(expr: Of<"member">, env: Env): ConstValue {
       return ERROR;
     case "instance": {
       const instance = instanceOf(object.instance);
-      const found = instance.bodyNames.get(name);
-      if (found !== undefined) return valueOf(found, name, expr.name.span, env);
+      const member = instance.bodyNames.get(name);
+      if (member !== undefined) return valueOf(member, name, expr.name.span, env);
       return unknownMember(env.checker, instance, name, expr.name.span);
     }
     case "tuple": {

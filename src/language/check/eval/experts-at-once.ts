@@ -153,17 +153,17 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   const { value } = result;
   const { dtype, shape } = value.type;
   const [, tokens] = scoreOf(choice).type.shape;
-  const whole = typeOf(dtype, shape.toSpliced(1, 1, tokens ?? 1, entrySize(choice)));
-  if (value.op !== "sort_rows") return body.emit("unsort_entries", [value, choice], sorting, whole, span);
+  const allEntries = typeOf(dtype, shape.toSpliced(1, 1, tokens ?? 1, entrySize(choice)));
+  if (value.op !== "sort_rows") return body.emit("unsort_entries", [value, choice], sorting, allEntries, span);
   // The blocks return their input unchanged, so no sorting is needed.
-  const lead = whole.shape.slice(0, 3);
-  const ones = whole.shape.slice(3).map(() => 1);
+  const lead = allEntries.shape.slice(0, 3);
+  const ones = allEntries.shape.slice(3).map(() => 1);
   const { members } = sorting;
   const isMember = body.emit("entry_members", [choice], { members }, typeOf("bool", lead), span);
-  const beside = body.emit("reshape", [isMember], {}, typeOf("bool", [...lead, ...ones]), span);
-  const x = body.emit("reshape", [value.inputs[0]!], {}, typeOf(dtype, whole.shape.with(2, 1)), span);
+  const isMemberOfRow = body.emit("reshape", [isMember], {}, typeOf("bool", [...lead, ...ones]), span);
+  const x = body.emit("reshape", [value.inputs[0]!], {}, typeOf(dtype, allEntries.shape.with(2, 1)), span);
   const none = body.emit("number", [], { value: 0 }, typeOf(dtype, []), span);
-  return body.emit("pointwise", [beside, x, none], { fn: "where" }, whole, span);
+  return body.emit("pointwise", [isMemberOfRow, x, none], { fn: "where" }, allEntries, span);
 }
 
 /** Null if the choice is not made for each token. The axis of the first kind names the call. */

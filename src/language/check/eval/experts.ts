@@ -53,13 +53,13 @@ export function functionsOf(
       return null;
     }
     const instance = instanceOf(item.instance);
-    const found = instance.bodyNames.get(name);
-    if (found?.kind !== "function") {
+    const member = instance.bodyNames.get(name);
+    if (member?.kind !== "function") {
       if (name === "forward") checker.report("no-function", { block: instance.block, name }, span);
       else unknownMember(checker, instance, name, span);
       return null;
     }
-    functions.push({ instance, fn: found.fn });
+    functions.push({ instance, fn: member.fn });
   }
   return functions;
 }
@@ -78,10 +78,10 @@ export function throughExperts(
   const [first] = functions;
   const given = first === undefined ? null : argumentsOf(first);
   if (given === null || liesElsewhere(body, choice, given)) return ERROR;
-  const whole = atOnce(body, choice, functions, argumentsOf, span);
+  const joinedCall = atOnce(body, choice, functions, argumentsOf, span);
   const experts = functions.map(({ instance: { path, block } }) => ({ path, block }));
-  if (whole !== null) {
-    const { value, rows } = whole;
+  if (joinedCall !== null) {
+    const { value, rows } = joinedCall;
     if (value.kind !== "error") body.mixed({ experts, entries: expectedEntries(body, choice), rows });
     return value;
   }
@@ -152,12 +152,12 @@ function ofEntry(
       value: { kind: "tensor", value: body.emit("take", [x, route], { dim }, rows(x.type.shape), span) },
     };
   // The entry dimension must come right after the token dimension.
-  const beside = entryBehind(body, x, dim, entries, span);
-  const at = beside.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
-  const shape = beside.type.shape.toSpliced(at + 1, 1).with(at, axisSize(route.attrs.axis));
+  const behindTokens = entryBehind(body, x, dim, entries, span);
+  const at = behindTokens.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
+  const shape = behindTokens.type.shape.toSpliced(at + 1, 1).with(at, axisSize(route.attrs.axis));
   const ofEntry = body.emit(
     "take_entry",
-    [beside, choice, route],
+    [behindTokens, choice, route],
     { dim: at, entry: e },
     typeOf(x.type.dtype, shape),
     span,

@@ -62,11 +62,11 @@ function chainOf(node: Readonly<Record<string, unknown>>): Chain | null {
   let name: string | null = null;
   const literals = new Set<string>();
   for (let at: unknown = node; isIf(at);) {
-    const found = comparisonOf(at["condition"]);
-    if (found === null || (name ?? found.name) !== found.name) break;
-    name = found.name;
-    literals.add(found.literal);
-    if (found.isUnequal) break; // the first branch handles all other strings
+    const comparison = comparisonOf(at["condition"]);
+    if (comparison === null || (name ?? comparison.name) !== comparison.name) break;
+    name = comparison.name;
+    literals.add(comparison.literal);
+    if (comparison.isUnequal) break; // the first branch handles all other strings
     const rest = at["else"];
     const [only, ...more] = Array.isArray(rest) ? (rest as readonly unknown[]) : [rest]; // members, or an expression
     if (only === undefined) return null;
@@ -81,8 +81,8 @@ const isIf = (node: unknown): node is Readonly<Record<string, unknown>> =>
 /** A parameter and the literal compared with it, by `==` or `!=`. */
 function comparisonOf(node: unknown): (Compared & { readonly isUnequal: boolean }) | null {
   if (!isNode(node) || node["kind"] !== "binary" || (node["op"] !== "==" && node["op"] !== "!=")) return null;
-  const found = literalBeside(node["left"], node["right"]) ?? literalBeside(node["right"], node["left"]);
-  return found && { ...found, isUnequal: node["op"] === "!=" };
+  const pair = literalBeside(node["left"], node["right"]) ?? literalBeside(node["right"], node["left"]);
+  return pair && { ...pair, isUnequal: node["op"] === "!=" };
 }
 
 interface Compared {

@@ -128,9 +128,9 @@ export class Checker {
   #isAllowed({ severity, code, span }: Diagnostic): boolean {
     if (severity !== "warning") return false;
     let allowed = false;
-    for (const found of this.#allows.get(`${code} ${span.file}`) ?? []) {
-      const { start, end } = found.allow.covers;
-      if (start <= span.start && span.start <= end) allowed = found.used = true;
+    for (const directive of this.#allows.get(`${code} ${span.file}`) ?? []) {
+      const { start, end } = directive.allow.covers;
+      if (start <= span.start && span.start <= end) allowed = directive.used = true;
     }
     return allowed;
   }

@@ -15,11 +15,11 @@ export interface Range {
 export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range> {
   const ranges = new Map<string, Range>();
   const bound = (used: Value | undefined, below: unknown, least: number): void => {
-    const found = sourceOf(used);
-    if (found === null || typeof below !== "number") return;
-    const before = ranges.get(found.name) ?? { least: -Infinity, below: Infinity };
-    ranges.set(found.name, {
-      least: Math.max(before.least, found.signed ? least : 0),
+    const source = sourceOf(used);
+    if (source === null || typeof below !== "number") return;
+    const before = ranges.get(source.name) ?? { least: -Infinity, below: Infinity };
+    ranges.set(source.name, {
+      least: Math.max(before.least, source.signed ? least : 0),
       below: Math.min(before.below, below),
     });
   };

@@ -15,11 +15,11 @@ export interface TextInputs {
  * objective has any other input.
  */
 export function textInputsOf(model: Pick<Model, "inputs">): TextInputs | null {
-  const whole = model.inputs.filter(
+  const integerInputs = model.inputs.filter(
     ({ type }) => (type.dtype === "u32" || type.dtype === "i32") && type.shape.length === 2,
   );
-  const targets = whole.find((i) => i.name === "targets") ?? null;
-  const [tokens, another] = whole.filter((i) => i !== targets);
-  if (!tokens || another || model.inputs.length !== whole.length) return null;
+  const targets = integerInputs.find((i) => i.name === "targets") ?? null;
+  const [tokens, another] = integerInputs.filter((i) => i !== targets);
+  if (!tokens || another || model.inputs.length !== integerInputs.length) return null;
   return { tokens: tokens.name, targets: targets?.name ?? null, signed: targets?.type.dtype === "i32" };
 }

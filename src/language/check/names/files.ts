@@ -137,8 +137,8 @@ class Loader {
     if (from === null) return unknown;
     const names = from === "library" ? libraryExports() : from.exports;
     const file = from === "library" ? this.#declaring(name.text) : from;
-    const found = file?.exports.get(name.text);
-    if (found !== undefined) return found;
+    const definition = file?.exports.get(name.text);
+    if (definition !== undefined) return definition;
     if (from === "library" || !this.broken) {
       this.checker.report(
         "unknown-export",

@@ -26,10 +26,11 @@ export const boundOfAll = (bounds: readonly (number | null)[]): number | null =>
 function partsOfEntries(choice: EntryChoice, parent: string): readonly string[] | null {
   if (isOp(choice, "top_entries")) return null;
   const wholes = wholesOf(choice);
-  for (const whole of wholes)
-    if (isOp(whole, "top_entries")) return Array.from({ length: whole.attrs.k }, () => parent);
-  for (const whole of wholes)
-    if (isOp(whole, "top_tokens")) return Array.from({ length: Number(whole.type.shape[2]) }, () => whole.attrs.axis);
+  for (const choice of wholes)
+    if (isOp(choice, "top_entries")) return Array.from({ length: choice.attrs.k }, () => parent);
+  for (const choice of wholes)
+    if (isOp(choice, "top_tokens"))
+      return Array.from({ length: Number(choice.type.shape[2]) }, () => choice.attrs.axis);
   return null;
 }
 

@@ -23,9 +23,9 @@ export function existing(
   span: Span,
 ): readonly Value[] | null {
   const along = raggedDims(emitter, x).filter((dim) => dims.includes(dim));
-  const found = along.map((dim) => existingAlong(emitter, x, dim, span));
-  const unknown = along.find((_, i) => found[i] === null);
-  if (unknown === undefined) return found.flatMap((value) => value ?? []);
+  const masks = along.map((dim) => existingAlong(emitter, x, dim, span));
+  const unknown = along.find((_, i) => masks[i] === null);
+  if (unknown === undefined) return masks.flatMap((value) => value ?? []);
   emitter.report("ragged-axis", { axis: printSize(x.type.shape[unknown] ?? 1), how, entries: true }, span);
   return null;
 }
@@ -33,11 +33,11 @@ export function existing(
 function existingAlong(emitter: Emitter, x: Value, dim: number, span: Span): Value | null {
   const [choice] = definitionsOf(emitter, x.type.shape[dim] ?? 1);
   if (!choice || !isEntryChoice(choice)) return null;
-  const whole = emitter.emit("entry_exists", [choice], {}, typeOf("bool", choice.type.shape), span);
+  const exists = emitter.emit("entry_exists", [choice], {}, typeOf("bool", choice.type.shape), span);
   const [, tokens] = choice.type.shape;
   if (tokens === undefined) return null;
   for (const [at, size] of x.type.shape.entries()) {
-    const aligned = onAxis(emitter, whole, tokens, size, span);
+    const aligned = onAxis(emitter, exists, tokens, size, span);
     const placed = aligned && beside(emitter, aligned, x, at, dim, span);
     if (placed) return placed;
   }
@@ -90,9 +90,9 @@ function beside(emitter: Emitter, own: Value, x: Value, at: number, dim: number,
 
 /** x with zeros for missing entries, as returned by a program. */
 export function endInZeros(emitter: Emitter, x: Value, span: Span): Value {
-  const found = existing(emitter, x, raggedDims(emitter, x), "given back", span) ?? [];
+  const masks = existing(emitter, x, raggedDims(emitter, x), "given back", span) ?? [];
   const zero = emitter.emit("number", [], { value: 0 }, typeOf(x.type.dtype, []), span);
-  return found.reduce(
+  return masks.reduce(
     (value, exists) => emitter.emit("pointwise", [exists, value, zero], { fn: "where" }, x.type, span),
     x,
   );
@@ -100,10 +100,10 @@ export function endInZeros(emitter: Emitter, x: Value, span: Span): Value {
 
 /** Reports a reduction over tokens that keeps a ragged entry axis. */
 export function keepsRagged(emitter: Emitter, x: Value, axes: readonly number[], span: Span): boolean {
-  const kept = raggedDims(emitter, x).find((dim) => !axes.includes(dim));
+  const keptDim = raggedDims(emitter, x).find((dim) => !axes.includes(dim));
   const overTokens = axes.some((dim) => dim === 0 || isSequence(emitter, x.type.shape[dim] ?? 1));
-  if (kept === undefined || !overTokens) return false;
-  const axis = printSize(x.type.shape[kept] ?? 1);
+  if (keptDim === undefined || !overTokens) return false;
+  const axis = printSize(x.type.shape[keptDim] ?? 1);
   emitter.report("ragged-axis", { axis, how: "kept where the tokens are reduced", entries: true }, span);
   return true;
 }

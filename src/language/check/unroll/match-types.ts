@@ -149,12 +149,12 @@ export class TypeMatcher {
     if (bound === null) return false;
     const most = maximumOf(size, this.lookup);
     if (most !== null && most <= bound) return true;
-    const found =
+    const described =
       typeof size === "number"
         ? `size is ${size}`
         : `axis ${printSize(size)} ${most === null ? "has no bound" : `may be ${most}`}`;
     const axis = dim.value.kind === "name" ? dim.value.name : "dimension";
-    this.#env.checker.report("bound-exceeded", { callee: this.callee, axis, bound, found }, t.span, [
+    this.#env.checker.report("bound-exceeded", { callee: this.callee, axis, bound, found: described }, t.span, [
       { text: "declared here", span: dim.span },
     ]);
     return false;

@@ -51,18 +51,18 @@ export function updateOf(
   trace: Trace | null,
 ): FoundUpdate | null {
   const { text: name, span } = stmt.name;
-  const found = env.scope.find(name);
+  const binding = env.scope.find(name);
   const value = evaluate(stmt.value, env);
-  if (found?.kind !== "weight" || found.weight.decl.kind !== "state") {
-    reportNoState(stmt.name, found, env);
+  if (binding?.kind !== "weight" || binding.weight.decl.kind !== "state") {
+    reportNoState(stmt.name, binding, env);
     return null;
   }
   if (hasError(value)) return null;
-  const type = typeOf("f32", found.weight.shape);
+  const type = typeOf("f32", binding.weight.shape);
   const next = toValue(body, value, "f32", [], `the update of \`${name}\``, stmt.value.span);
   if (next === null) return null;
   if (next.type.dtype === "f32" && equalShapes(next.type.shape, type.shape))
-    return { node, trace, state: found.weight, value: next, span };
+    return { node, trace, state: binding.weight, value: next, span };
   body.report(
     "shape-mismatch",
     {

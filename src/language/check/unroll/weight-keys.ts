@@ -34,12 +34,12 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
       continue;
     }
     const parts = path.split(".");
-    const found = patterns.flatMap(({ rule, match }) => {
+    const matches = patterns.flatMap(({ rule, match }) => {
       const segments = match(parts);
       return segments === null ? [] : [{ rule, segments }];
     });
-    for (const { rule } of found) used.add(rule);
-    const [first, second] = found;
+    for (const { rule } of matches) used.add(rule);
+    const [first, second] = matches;
     if (second !== undefined)
       checker.report("ambiguous-names", { path }, second.rule.from.span, [
         { text: "the other entry", span: first?.rule.from.span ?? null },
@@ -104,7 +104,7 @@ function segmentOf(pattern: string): (segment: string, bound: Map<string, string
 }
 
 const fill = (text: string, segments: ReadonlyMap<string, string>): string =>
-  text.replace(PLACEHOLDER, (whole, name: string) => segments.get(name) ?? whole);
+  text.replace(PLACEHOLDER, (placeholder, name: string) => segments.get(name) ?? placeholder);
 
 function placeholdersBound(checker: Checker, rule: Rule): boolean {
   const bound = new Set(placeholders(rule.from));

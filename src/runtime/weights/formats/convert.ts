@@ -28,11 +28,11 @@ export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | s
     case "f16":
       return toFloats(data, isBlockType(from) ? "F32" : from, to);
     case "u32":
-      return whole(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
+      return toIntegers(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
     case "i32":
-      return whole(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32");
+      return toIntegers(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32");
     case "bool":
-      return whole(data, new Uint32Array(data.length), 0, 1, "bool");
+      return toIntegers(data, new Uint32Array(data.length), 0, 1, "bool");
     default:
       return to satisfies never;
   }
@@ -95,7 +95,7 @@ function toFloats(data: Readable, from: string, to: "f32" | "f16"): Float32Array
   return out;
 }
 
-function whole<T extends Uint32Array | Int32Array>(
+function toIntegers<T extends Uint32Array | Int32Array>(
   data: Readable,
   out: T,
   low: number,

@@ -28,17 +28,17 @@ export function parseJson(text: string): Json {
     if (c === "[") return list(depth);
     if (c === '"') return string();
     literal.lastIndex = at;
-    const found = literal.exec(text);
-    if (!found) return fail("expected a value");
+    const match = literal.exec(text);
+    if (!match) return fail("expected a value");
     at = literal.lastIndex;
-    return JSON.parse(found[0]) as boolean | number | null; // the pattern matches nothing else
+    return JSON.parse(match[0]) as boolean | number | null; // the pattern matches nothing else
   }
   function string(): string {
     quoted.lastIndex = at;
-    const found = quoted.exec(text);
-    if (!found) return fail("unfinished string");
+    const match = quoted.exec(text);
+    if (!match) return fail("unfinished string");
     at = quoted.lastIndex;
-    return JSON.parse(found[0]) as string; // the pattern matches only strings
+    return JSON.parse(match[0]) as string; // the pattern matches only strings
   }
   function object(depth: number): JsonObject {
     const members = new Map<string, Json>();
@@ -72,8 +72,8 @@ export function parseJson(text: string): Json {
       if (next !== ",") fail('expected "," or "]"');
     }
   }
-  const whole = value(0);
+  const document = value(0);
   skip();
   if (at < text.length) fail("unexpected text");
-  return whole;
+  return document;
 }

@@ -15,8 +15,8 @@ const isKnown = (type: TensorType): boolean => converts(type.name, "f32");
 export function architectureOf({ metadata, file }: GgufHeader): GgufArchitecture {
   const name = metadata.get("general.architecture");
   if (name === undefined) throw new WeightsError(`${file} has no general.architecture`);
-  const found = typeof name === "string" ? architectures.get(name) : undefined;
-  if (found) return found;
+  const architecture = typeof name === "string" ? architectures.get(name) : undefined;
+  if (architecture) return architecture;
   throw new WeightsError(
     `${file}: general.architecture is ${shown(name)}, modc reads ${[...architectures.keys()].join(", ")}`,
     { hint: name === "mistral" ? "llama.cpp writes llama for these models" : null },

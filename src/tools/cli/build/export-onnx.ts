@@ -101,8 +101,8 @@ async function writeFiles(
   const matched = source && source.match({ weights: [...weights.values()], ignore: model.ignore });
   // Where there are weights, there is a source of them.
   const values: Values = async ({ weight }) => {
-    const wanted = weights.get(weight)!;
-    return readWeight(wanted, matched!.get(wanted)!, source!, readingInTurns(turn));
+    const declared = weights.get(weight)!;
+    return readWeight(declared, matched!.get(declared)!, source!, readingInTurns(turn));
   };
   await writeParts(places.output, async (write) => {
     for (const piece of file.pieces)
@@ -147,7 +147,7 @@ interface Told {
 function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, weights }: Told): ExitCode {
   const files = [flags.output, ...(file.beside ? [data] : [])];
   const size = file.bytes + (file.beside?.bytes ?? 0);
-  const kept = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;
+  const cacheText = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;
   const listed = (ports: readonly Port[]): string =>
     ports.flatMap(({ name }) => (/^(?:past|present)\./.test(name) ? [] : [name])).join(", ");
   return printReport(flags, {
@@ -164,7 +164,7 @@ function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, wei
       caches: caches.map(({ name }) => name),
     },
     text:
-      `${files.join(", ")}: ${model.name} in ONNX, ${plural(graph.nodes.length, "node")}${kept}, ` +
+      `${files.join(", ")}: ${model.name} in ONNX, ${plural(graph.nodes.length, "node")}${cacheText}, ` +
       `${formatBytes(size)}; takes ${listed(graph.inputs)}, gives ${listed(graph.outputs)}`,
   });
 }

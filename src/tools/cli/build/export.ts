@@ -92,8 +92,8 @@ function earlierExport(folder: string, names: readonly string[]): EarlierFiles {
 function read(path: string): Readonly<Record<string, unknown>> {
   if (!existsSync(path)) return {};
   try {
-    const found: unknown = JSON.parse(readFileSync(path, "utf8"));
-    return found !== null && typeof found === "object" ? (found as Record<string, unknown>) : {};
+    const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+    return parsed !== null && typeof parsed === "object" ? (parsed as Record<string, unknown>) : {};
   } catch (error) {
     if (error instanceof SyntaxError) return {};
     throw error;

@@ -76,7 +76,7 @@ export interface MatchedWeights {
 /** The weights of the model; throws where they do not fit. */
 export async function matchedWeights(from: ModelWeights, model: Model): Promise<MatchedWeights> {
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const kept = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
+  const states = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
   const source = await from.source();
   const matched = source.match({ weights, ignore: model.ignore });
   const known = new Map(weights.map((weight) => [weight.path, weight]));
@@ -84,13 +84,13 @@ export async function matchedWeights(from: ModelWeights, model: Model): Promise<
     const weight = known.get(path)!;
     return readWeight(weight, matched.get(weight)!, source, readingInTurns(turn));
   };
-  const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !kept.has(path));
+  const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !states.has(path));
   return {
     stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
     write: (path, { keys, floats } = {}) => {
       const called = weights.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
       return saveWeights(path, { weights: called }, read, {
-        kept,
+        kept: states,
         ...(floats && { floats }),
       });
     },

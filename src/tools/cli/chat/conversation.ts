@@ -46,8 +46,8 @@ export class Conversation {
       tokens: await this.#tokens(dropped, message, signal),
       dropped,
     });
-    const whole = await from(0);
-    if (all === 0 || fits(whole.tokens)) return whole;
+    const complete = await from(0);
+    if (all === 0 || fits(complete.tokens)) return complete;
     const alone = await from(all);
     if (!fits(alone.tokens)) return alone;
     for (let dropped = 1; dropped < all; dropped++) {

@@ -315,8 +315,9 @@ async function wholeMessage(first: string, lines: Lines): Promise<string> {
   const quoted = first.trimStart().startsWith(QUOTES);
   const start = quoted ? first.trimStart().slice(QUOTES.length) : first;
   const part = (line: string): { readonly text: string; readonly more: boolean } => {
-    const kept = line.trimEnd();
-    if (quoted) return kept.endsWith(QUOTES) ? { text: kept.slice(0, -3), more: false } : { text: line, more: true };
+    const trimmed = line.trimEnd();
+    if (quoted)
+      return trimmed.endsWith(QUOTES) ? { text: trimmed.slice(0, -3), more: false } : { text: line, more: true };
     return line.endsWith("\\") ? { text: line.slice(0, -1), more: true } : { text: line, more: false };
   };
   let dropped = false;

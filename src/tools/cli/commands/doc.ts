@@ -28,14 +28,14 @@ async function entriesOf(what: string | undefined): Promise<readonly Documented[
   if (what.endsWith(".mod") || what === STDIN) return fileEntries(readSource(what));
   if (isFolder(what)) return fileEntries((await openNamed(what)).source);
   const all = [...libraryDocs(), ...functionDocs()];
-  const found = all.filter((e) => e.name === what);
-  if (found.length === 0)
+  const named = all.filter((e) => e.name === what);
+  if (named.length === 0)
     throw new UserError(
       `${JSON.stringify(what)} is neither a .mod file nor a block or function of the language`,
       didYouMean(what, ["std", "builtins", ...all.map((e) => e.name)]) ??
         "list them with `modc doc std` and `modc doc builtins`",
     );
-  return found;
+  return named;
 }
 
 function select(
@@ -44,15 +44,15 @@ function select(
   name: string | undefined,
 ): readonly Documented[] {
   if (name === undefined) return entries;
-  const found = entries.filter((e) => e.name === name);
-  if (found.length === 0) {
+  const named = entries.filter((e) => e.name === name);
+  if (named.length === 0) {
     const names = entries.map((e) => e.name);
     throw new UserError(
       `${what ?? "std"} declares no ${name}`,
       didYouMean(name, names) ?? `it declares ${names.join(", ") || "nothing"}`,
     );
   }
-  return found;
+  return named;
 }
 
 function fileEntries(source: SourceFile): readonly Documented[] {

@@ -24,16 +24,16 @@ export function explain(code: string | undefined, flags: Flags<typeof aboutComma
       ]),
     });
   }
-  const found = codes.find((c) => c === code);
-  if (found === undefined)
+  const known = codes.find((c) => c === code);
+  if (known === undefined)
     throw new UserError(
       `there is no code ${JSON.stringify(code)}`,
       didYouMean(code, codes) ?? "list all codes with `modc explain`",
     );
-  const { severity, explain: text } = catalogue[found];
+  const { severity, explain: text } = catalogue[known];
   return printReport(flags, {
-    json: { code: found, severity, text },
-    text: `${severity}[${found}]\n\n${text.trimEnd()}`,
+    json: { code: known, severity, text },
+    text: `${severity}[${known}]\n\n${text.trimEnd()}`,
   });
 }
 

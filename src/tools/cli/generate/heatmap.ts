@@ -177,7 +177,8 @@ export function expertStrips(choices: readonly ChosenExperts[], shown: readonly 
     return (
       `<div class="row"><code>${escape(mixture.path)}</code><div><div class="cells keyed">${keys(mixture)}</div>` +
       `<div class="cells">${cells(load)}</div><p class="note">` +
-      `${escape(known ? factsOf(load).join("; ") : "not known")}</p>${i < DRAWN ? strip(mixture, shown) : ""}</div></div>`
+      `${escape(known ? factsOf(load).join("; ") : "not known")}</p>` +
+      `${i < DRAWN ? strip(mixture, shown) : ""}</div></div>`
     );
   });
   return `<figure class="shares experts"><figcaption><h3>Experts of each token</h3><p class="note">For each mixture: a

@@ -185,11 +185,11 @@ const layoutOf = ({ sharding, precision, recompute }: MemoryRow): string =>
 
 function largerLines(variant: PlannedVariant): readonly string[] {
   const { larger, largerInMemory, forward } = variant;
-  const found = [
+  const lines = [
     ["operations of the dense model pay", larger],
     ["memory of the dense model's training pays", largerInMemory],
   ] as const;
-  return found.flatMap(([what, model]) =>
+  return lines.flatMap(([what, model]) =>
     model === null
       ? []
       : wrap(

@@ -31,13 +31,13 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
   const graph = graphsOf(model, { generation }).optimized(chosenProgram(flags, model));
   const extents = chosenExtents(graph.axes, flags, null);
   const live = liveValues(model, flags.live ?? {});
-  const found = ledger(graph, model, {
+  const counted = ledger(graph, model, {
     extents,
     live,
     convention: flags.convention ?? "executed",
     bytesPerValue: flags.activationsAs === "f16" ? 2 : 4,
   });
-  const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, found, stepTokens) : null;
+  const steps = budget !== null && stepTokens !== null ? stepsWithin(budget, counted, stepTokens) : null;
   // Kernels, and so scratch memory, depend on the device: this is the plan for any device.
   const memory = memoryOf(programFor({ graph, model, sources }, undefined, undefined, precisionOf(flags)), {
     max: Object.fromEntries(extents),
@@ -48,11 +48,11 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
       model: model.name,
       phase: model.phase,
       ...(flags.program && { program: flags.program }),
-      ...found,
+      ...counted,
       memory,
       ...(steps === null ? {} : { steps }),
     },
-    text: printed(model, programName(flags, model), found, { memory, steps, weightsAs: storedAs(flags) }),
+    text: printed(model, programName(flags, model), counted, { memory, steps, weightsAs: storedAs(flags) }),
   });
 }
 

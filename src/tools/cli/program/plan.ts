@@ -118,8 +118,8 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
       `${number.padStart(4)}  ${name.padEnd(names)}  ${groups.padStart(17)}  ${cost[0]!.padStart(12)}  ` +
       cost[1]!.padStart(9)
     ).trimEnd();
-    const whole = `${line}  ${tuning}`.trimEnd();
-    return whole.length <= width ? [whole] : [line, ...labelled("tuning", tuning, width)];
+    const text = `${line}  ${tuning}`.trimEnd();
+    return text.length <= width ? [text] : [line, ...labelled("tuning", tuning, width)];
   });
   const { rows, flops, denseFlops } = work.cost;
   const routed =

@@ -63,15 +63,15 @@ export function planWorks(
   return groups.map((group, i): PlannedWork => {
     const running = group.filter((s) => values[amounts[s]!]! > 0);
     const { work } = program.steps[group[0]!]!;
-    const found = work === null ? null : program.works[work]!;
+    const workOfStep = work === null ? null : program.works[work]!;
     const touched = running.map((s) => effectsOf(program, program.steps[s]!));
     const list = (slots: readonly number[]): readonly string[] => [...new Set(slots)].map((slot) => names[slot]!);
     return {
       number: i + 1,
-      path: found ? pathOf(program, found) : "",
-      ops: found?.ops.map((o) => o.op) ?? [],
-      main: found?.main ?? 0,
-      sources: found ? sourcesOf(program, found) : [],
+      path: workOfStep ? pathOf(program, workOfStep) : "",
+      ops: workOfStep?.ops.map((o) => o.op) ?? [],
+      main: workOfStep?.main ?? 0,
+      sources: workOfStep ? sourcesOf(program, workOfStep) : [],
       steps: running.map((s) => describe(program, program.steps[s]!, values[amounts[s]!]!)),
       alternatives:
         running.length === group.length ? 1 : group.filter((s) => computes(program, program.steps[s]!)).length,

@@ -78,10 +78,10 @@ export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise
       const lengths = inputs.lengths ? { lengths: inputs.lengths } : {};
       const extents = flags.program === "prompt" ? { extents: Object.fromEntries(inputs.extents) } : {};
       const ofStep = step ? await profiledStep(step, job, { session, device }, inputs, repeat) : null;
-      const found = ofStep?.profile ?? (await session.profile(inputs.inputs, { repeat, ...lengths, ...extents }));
+      const profile = ofStep?.profile ?? (await session.profile(inputs.inputs, { repeat, ...lengths, ...extents }));
       return {
         program: ofStep?.program ?? program,
-        profile: found,
+        profile: profile,
         roofline: await roofline(device),
         device: device.info.name,
         extents: ofStep?.extents ?? inputs.extents,
@@ -290,9 +290,11 @@ function slowest({ program, profile: { works }, roofline }: Measured, totalMs: n
     .toSorted((a, b) => b.ms - a.ms)
     .slice(0, SLOWEST)
     .map((work) => {
-      const found = work.work === null ? null : program.works[work.work]!;
-      const lines = found ? sourcesOf(program, { ...found, ops: found.ops.slice(found.main, found.main + 1) }) : [];
-      return { ...work, layer: found ? pathOf(program, found) || "(model)" : "", place: lines.join(" ") };
+      const workOfStep = work.work === null ? null : program.works[work.work]!;
+      const lines = workOfStep
+        ? sourcesOf(program, { ...workOfStep, ops: workOfStep.ops.slice(workOfStep.main, workOfStep.main + 1) })
+        : [];
+      return { ...work, layer: workOfStep ? pathOf(program, workOfStep) || "(model)" : "", place: lines.join(" ") };
     });
   return table(rows, [
     ["slowest ms", (r) => milliseconds(r.ms)],

@@ -101,11 +101,11 @@ async function reportOf(
     agreement ??= new Agreement(new Set(routesOfTokens(program)));
     agreement.observe(rule, results, batch, program);
   };
-  const found = await evaluateRules(opened, flags, count, (logits, _, results, batch, program) =>
+  const evaluated = await evaluateRules(opened, flags, count, (logits, _, results, batch, program) =>
     entropies.add(results[logits]!.data, batch.rows, batch.length, read(results, batch, program).own),
   );
   // What generation does, where the model can generate.
-  const rule = found.rules.has("causal") ? "causal" : "top-k";
+  const rule = evaluated.rules.has("causal") ? "causal" : "top-k";
   const difference = differences.get(rule);
   let other: RoutesReport["against"] = null;
   if (others && difference) {
@@ -115,9 +115,9 @@ async function reportOf(
     other = { weights: against!, loss: rules.get(rule)!.loss, routes: difference.found() };
   }
   return {
-    model: found.model.run.name,
+    model: evaluated.model.run.name,
     rule,
-    loss: found.rules.get(rule)!.loss,
+    loss: evaluated.rules.get(rule)!.loss,
     ...(statistics.get(rule) ?? new RouteStatistics(() => "other")).found(),
     agreement: (agreement as Agreement | null)?.layers() ?? [],
     entropies: entropies.found(),

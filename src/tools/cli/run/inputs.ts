@@ -108,11 +108,11 @@ function flatten({ name, dtype }: ProgramInput, value: unknown): GivenTensor {
       const number =
         typeof v === "number" || typeof v === "boolean" ? Number(v) : float ? NOT_FINITE.get(v) : undefined;
       if (number === undefined) {
-        const found = Array.isArray(v) ? "a list, but the first entry is not" : inspect(v);
+        const described = Array.isArray(v) ? "a list, but the first entry is not" : inspect(v);
         throw new UserError(
           NOT_FINITE.has(v)
             ? `${place} is ${String(v)}: ${dtype} takes ${dtype === "bool" ? "true and false" : "whole numbers"}`
-            : `${place} is ${found}, which is not a number`,
+            : `${place} is ${described}, which is not a number`,
           v === null && float ? IN_QUOTES : null,
         );
       }
@@ -166,11 +166,11 @@ interface TextInputs {
 
 /** The inputs that a text can fill: an integer input with a value for each token, and one named `targets`. */
 function textInputs(program: Program): TextInputs | null {
-  const whole = program.inputs.filter(
+  const integerInputs = program.inputs.filter(
     (i) => (i.dtype === "u32" || i.dtype === "i32") && i.shape.length === 2 && i.packing !== null,
   );
-  const targets = whole.find((i) => i.name === "targets") ?? null;
-  const [tokens, another] = whole.filter((i) => i !== targets);
+  const targets = integerInputs.find((i) => i.name === "targets") ?? null;
+  const [tokens, another] = integerInputs.filter((i) => i !== targets);
   return tokens && !another ? { tokens, targets } : null;
 }
 

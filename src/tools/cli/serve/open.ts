@@ -68,7 +68,8 @@ export async function openServed(
       (modelContext === null || engineContext < modelContext)
     )
       say(
-        `note: --cache-memory limits requests to ${engineContext} tokens${modelContext === null ? "" : `; the model reads ${modelContext}`}`,
+        `note: --cache-memory limits requests to ${engineContext} tokens` +
+          (modelContext === null ? "" : `; the model reads ${modelContext}`),
       );
     return opened;
   } finally {

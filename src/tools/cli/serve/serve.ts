@@ -142,9 +142,9 @@ async function untilInterrupted(
     await interrupted;
     const seconds = flags.drainTimeout ?? USUAL.drainSeconds;
     log.draining(server.active, seconds);
-    const whole = await listening.drain(seconds);
-    log.ended(whole);
-    return whole ? EXIT.fine : EXIT.interrupted;
+    const drained = await listening.drain(seconds);
+    log.ended(drained);
+    return drained ? EXIT.fine : EXIT.interrupted;
   } finally {
     restore();
     log.close();

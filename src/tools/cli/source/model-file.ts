@@ -70,8 +70,8 @@ export function expectWeights({ kind, path, weights }: OpenedModel): void {
 
 /** Null for what may be a source: none begins with a brace, with the length of a header, or with the word GGUF. */
 function notSource(file: string, text: string): UserError | null {
-  const found = otherThanSource(file, text);
-  return found === null ? null : new UserError(`${file} is ${found.what}, not the source of a model`, found.hint);
+  const other = otherThanSource(file, text);
+  return other === null ? null : new UserError(`${file} is ${other.what}, not the source of a model`, other.hint);
 }
 
 /** What a text is, and what takes it; null where it may be a source. */

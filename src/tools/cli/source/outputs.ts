@@ -69,10 +69,10 @@ function expectNoCheckpoint({ long }: OutputOption<string>, path: string): void 
 export function expectKept(path: string): void {
   const outputs = claimed.getStore();
   const file = outputs === undefined ? null : identityOf(path);
-  const found = file === null ? undefined : outputs?.get(file);
-  if (found === undefined) return;
+  const output = file === null ? undefined : outputs?.get(file);
+  if (output === undefined) return;
   throw new UserError(
-    `${found} would overwrite ${path}, which the command reads`,
+    `${output} would overwrite ${path}, which the command reads`,
     "give another file",
     EXIT.usage,
     "writes-input",
@@ -98,8 +98,8 @@ export function expectAllKept(path: string, { described }: { readonly described:
 /** The same for all names of a file; null where no regular file is there, so that nothing is lost. */
 function identityOf(path: string): string | null {
   try {
-    const found = statSync(path, { bigint: true });
-    return found.isFile() ? `${found.dev}:${found.ino}` : null;
+    const stats = statSync(path, { bigint: true });
+    return stats.isFile() ? `${stats.dev}:${stats.ino}` : null;
   } catch (fault) {
     if (errnoOf(fault) === null && !(fault instanceof TypeError)) throw fault; // told where the file is used
     return null;

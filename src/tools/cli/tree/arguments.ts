@@ -113,8 +113,8 @@ const UNITS: ReadonlyMap<string, number> = new Map(
 
 /** `2GiB`, `512M`, `1.5 GiB`, `1000000`: bytes, in powers of 1024. */
 export function bytesOf(option: string, text: string): number {
-  const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$/i.exec(text);
-  const bytes = found ? Math.floor(Number(found[1]) * UNITS.get(found[2]!.toUpperCase())!) : 0;
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$/i.exec(text);
+  const bytes = match ? Math.floor(Number(match[1]) * UNITS.get(match[2]!.toUpperCase())!) : 0;
   if (!Number.isSafeInteger(bytes) || bytes < 1)
     throw misuse(
       `${option} ${JSON.stringify(text)} is not a number of bytes`,

@@ -110,8 +110,8 @@ export function formerOption(
  */
 export function foreignHint(command: CommandUnknownOpts, words: readonly string[]): string | null {
   const suggestions = [...new Set(optionsIn(words))].flatMap((name) => {
-    const found = suggestionFor(command, name, words);
-    return found === null ? [] : [{ name, ...found }];
+    const suggestion = suggestionFor(command, name, words);
+    return suggestion === null ? [] : [{ name, ...suggestion }];
   });
   const options = suggestions.flatMap(({ option }) => (option === null ? [] : [option]));
   const sentences = suggestions.flatMap(({ name, sentence }) =>

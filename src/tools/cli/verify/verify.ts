@@ -205,7 +205,7 @@ async function verifySteps(
   }
   const { generation } = compiled;
   if (!generation) return;
-  const whole = await loadGraph(subject.machine, optimize(causal.graph), weights);
+  const plain = await loadGraph(subject.machine, optimize(causal.graph), weights);
   try {
     const longest = Math.min(extents.get(generation.tokenAxis) ?? USUAL.tokens, generation.context ?? Infinity);
     const { shape, data } = subject.inputs(4, false).inputs.get(generation.input)!;
@@ -215,7 +215,7 @@ async function verifySteps(
         .slice(0, Math.max(1, Math.floor(longest * part))),
     );
     const tokens = Math.max(1, Math.min(24, Math.floor(longest / 3)));
-    const of = { machine: subject.machine, generation, weights, whole, prompts, tokens };
+    const of = { machine: subject.machine, generation, weights, whole: plain, prompts, tokens };
     const steps = (added: number): string =>
       `prompts of ${prompts.map((p) => p.length).join(", ")} tokens and ${added} steps`;
     if (generation.loopCaches) return tell.onFinding(approximateSteps(await measureSteps(of), steps));
@@ -237,7 +237,7 @@ async function verifySteps(
           ),
     );
   } finally {
-    whole.dispose();
+    plain.dispose();
   }
 }
 
@@ -255,7 +255,11 @@ async function tellOfText(
   tell: Telling,
 ): Promise<void> {
   const agreement = new Agreement(new Set(subject.rules.flatMap(({ graph }) => routesOfTokens(graph))));
-  const found = await evaluateRules(opened, { ...flags, windows: flags.windows ?? USUAL_WINDOWS }, agreement.observe);
+  const evaluated = await evaluateRules(
+    opened,
+    { ...flags, windows: flags.windows ?? USUAL_WINDOWS },
+    agreement.observe,
+  );
   for (const { path, agrees, recall, top, causal } of agreement.layers())
     tell.onFinding(
       finding(
@@ -266,7 +270,7 @@ async function tellOfText(
           `of which the predictor finds ${percent(recall, 1)}; the predictor computes ${percent(causal, 1)}`,
       ),
     );
-  for (const [rule, { loss, tokens }] of found.rules)
+  for (const [rule, { loss, tokens }] of evaluated.rules)
     tell.onFinding(
       finding(
         "perplexity",

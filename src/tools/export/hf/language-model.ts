@@ -64,8 +64,8 @@ export const FACTS = {
   vocab_size: ({ outputs }: Model): number | null => numberAt(outputs[0]?.value, 2),
   hidden_size: (model: Model): number | null => {
     const tokens = model.inputs[0]?.value;
-    const found = valuesOf(model).find(({ op, inputs: [, index] }) => op === "gather" && index === tokens);
-    return numberAt(found?.inputs[0], 1);
+    const lookup = valuesOf(model).find(({ op, inputs: [, index] }) => op === "gather" && index === tokens);
+    return numberAt(lookup?.inputs[0], 1);
   },
   num_hidden_layers: ({ instances }: Model): number | null => {
     const lists = new Map<string, number>();

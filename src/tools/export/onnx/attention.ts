@@ -136,7 +136,8 @@ function sharesOf(cx: Scope, value: Attending, heads: Heads, given: Keys): Share
   const { rank } = heads;
   const turned = [...Array.from({ length: rank - 2 }, (_, i) => i), rank - 1, rank - 2];
   let scores = at.matmul(query, at.transpose(heads.ofKeys(given.keys, k!), turned));
-  if (given.weights !== null) scores = at.add(scores, at.beside(graph.node("Log", [given.weights]), rank - 1, rank));
+  if (given.weights !== null)
+    scores = at.add(scores, at.unsqueezedTo(graph.node("Log", [given.weights]), rank - 1, rank));
   const seen = seenBy(cx, value, axis, given);
   if (seen === null) return { shares: graph.node("Softmax", [scores], { axis: -1 }), some: null };
   const ones = Array.from({ length: rank - 3 }, (_, i) => i + 1);
@@ -167,7 +168,8 @@ function received(cx: Scope, value: Value<"received">): Name {
   const exists = cx.axes.exists(rowsOf(cx, value.inputs[0]!));
   const { rank } = heads;
   let existingShares = some === null ? shares : at.where(some, shares, graph.float(0));
-  if (exists !== null) existingShares = at.where(at.beside(exists, rank - 2, rank), existingShares, graph.float(0));
+  if (exists !== null)
+    existingShares = at.where(at.unsqueezedTo(exists, rank - 2, rank), existingShares, graph.float(0));
   return heads.together(at.reduce("Sum", existingShares, [rank - 2], false), value.type.shape, 1);
 }
 

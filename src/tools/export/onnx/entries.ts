@@ -143,7 +143,7 @@ function joinEntries(cx: Scope, value: Value<"join_entries">): Name {
     const axis = routeAxis(route);
     let atSlot = isEntry(cx, choice!, route, e, dim, shape.length);
     const exists = axes.exists(axis);
-    if (exists !== null) atSlot = at.and(atSlot, at.beside(exists, dim, shape.length));
+    if (exists !== null) atSlot = at.and(atSlot, at.unsqueezedTo(exists, dim, shape.length));
     const numbers = isTruth ? at.cast(cx.get(y), "i64") : cx.get(y);
     const placed = at.where(atSlot, at.unsqueeze(numbers, dim + 1), zero); // [B, …, K, k, …]
     const [rows] = forward(cx, placed, shape.length, dim);
@@ -267,10 +267,10 @@ export function unsorted(cx: Scope, value: Value<"unsort_entries">, emit: EmitVa
     graph.path = path;
     return at.squeeze(part, 0);
   });
-  const behind = shape.slice(3);
+  const trailing = shape.slice(3);
   const all = axes.dims(shape.slice(0, 3));
   const size = graph.node("ReduceProd", [all, graph.ints(0)], { keepdims: 1 });
-  const none = graph.node("Expand", [scalar(cx, 0, dtype), at.concat([size, axes.dims(behind)], 0)]);
+  const none = graph.node("Expand", [scalar(cx, 0, dtype), at.concat([size, axes.dims(trailing)], 0)]);
   const joined = graph.node("ScatterND", [none, at.unsqueeze(at.concat(entryIndices, 0), 1), at.concat(rows, 0)]);
   return at.reshapeTo(joined, axes.dims(shape));
 }

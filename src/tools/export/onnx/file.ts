@@ -48,8 +48,8 @@ export interface FileOptions {
 export function onnxFile(graph: GraphBuilder, options: FileOptions): OnnxFile {
   const { beside } = options;
   if (!beside.always) {
-    const whole = modelOf(graph, options, graph.weights.map(embedded));
-    if (whole.bytes <= MOST_BYTES) return { pieces: whole.pieces, bytes: whole.bytes, beside: null };
+    const single = modelOf(graph, options, graph.weights.map(embedded));
+    if (single.bytes <= MOST_BYTES) return { pieces: single.pieces, bytes: single.bytes, beside: null };
   }
   let end = 0;
   const weights = graph.weights.map((weight): PlacedWeight => {

@@ -86,13 +86,13 @@ const dimOf = (size: Size): number | string => (typeof size === "number" ? size 
 
 /** The axes of the inputs. */
 function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
-  const found = new Map<string, Rows>();
+  const rowsByAxis = new Map<string, Rows>();
   for (const { name, type } of model.inputs)
     type.shape.forEach((size, dim) => {
       const axis = model.axes.find((a) => a.name === dimOf(size));
-      if (axis && !found.has(axis.name)) found.set(axis.name, { length: at.dim(name, dim), counts: null });
+      if (axis && !rowsByAxis.has(axis.name)) rowsByAxis.set(axis.name, { length: at.dim(name, dim), counts: null });
     });
-  return found;
+  return rowsByAxis;
 }
 
 function defineLengths(model: Model, axes: AxisTable, batch: string | null): void {

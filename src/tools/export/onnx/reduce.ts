@@ -21,7 +21,7 @@ function existing(cx: Scope, x: Value, dims: readonly number[], others: readonly
   const masks = dims.flatMap((dim) => {
     const axis = axes.sequenceOf(shape[dim]);
     const exists = axis === null ? null : axes.exists(axis);
-    return exists === null ? [] : [at.beside(exists, dim, shape.length)];
+    return exists === null ? [] : [at.unsqueezedTo(exists, dim, shape.length)];
   });
   return [...masks, ...others.map(cx.get)].reduce<Name | null>((a, b) => (a === null ? b : at.and(a, b)), null);
 }
@@ -37,8 +37,8 @@ function count(cx: Scope, x: Value, dims: readonly number[], exists: Name | null
       dims.map((dim) => axes.size(x.type.shape[dim]!)).reduce((a, b) => at.mul(a, b), graph.ints(1)),
       "f32",
     );
-  const whole = graph.node("Expand", [at.cast(exists, "f32"), axes.dims(x.type.shape)]);
-  return at.reduce("Sum", whole, dims, true);
+  const mask = graph.node("Expand", [at.cast(exists, "f32"), axes.dims(x.type.shape)]);
+  return at.reduce("Sum", mask, dims, true);
 }
 
 function reduce(cx: Scope, value: Value<"reduce">): Name {
@@ -86,8 +86,8 @@ function reduce(cx: Scope, value: Value<"reduce">): Name {
         // Appends a row of lowest values, because a sequence may have no tokens.
         const { shape } = x!.type;
         const row = graph.node("Expand", [lowest(cx, from), axes.dims(shape.with(dim, 1))]);
-        const whole = along ? at.concat([filled, row], dim) : filled;
-        return graph.node("ArgMax", [whole], { axis: dim, keepdims: 1, select_last_index: 0 });
+        const extended = along ? at.concat([filled, row], dim) : filled;
+        return graph.node("ArgMax", [extended], { axis: dim, keepdims: 1, select_last_index: 0 });
       }
       default:
         return fn satisfies never;
@@ -114,8 +114,8 @@ function meanOf(cx: Scope, each: Name, like: Value, counted: Name | null): Name 
   const both = exists === null ? counted : counted === null ? exists : at.and(exists, counted);
   const total = at.reduce("Sum", masked(cx, each, both, graph.float(0)), dims, false);
   const all = both === null ? graph.float(1) : at.cast(both, "f32");
-  const whole = graph.node("Expand", [all, axes.dims(like.type.shape)]);
-  return at.div(total, at.max(at.reduce("Sum", whole, dims, false), graph.float(1)));
+  const expanded = graph.node("Expand", [all, axes.dims(like.type.shape)]);
+  return at.div(total, at.max(at.reduce("Sum", expanded, dims, false), graph.float(1)));
 }
 
 /** A negative target does not count. A computed target beyond the classes is clamped to the last class. */
@@ -149,8 +149,8 @@ function bce(cx: Scope, value: Value<"bce">): Name {
     elementOf(target!.type.dtype) === "bool"
       ? soft(at.where(t, minus, z))
       : at.add(at.mul(at.sub(graph.float(1), t), soft(z)), at.mul(t, soft(minus)));
-  const whole = graph.node("Expand", [each, cx.axes.dims(wider.type.shape)]);
-  return meanOf(cx, whole, wider, null);
+  const expanded = graph.node("Expand", [each, cx.axes.dims(wider.type.shape)]);
+  return meanOf(cx, expanded, wider, null);
 }
 
 export const reduceEmitters = { reduce, softmax, cross_entropy: crossEntropy, bce };

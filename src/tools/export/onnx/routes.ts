@@ -67,17 +67,17 @@ export function bestTokens(cx: Scope, scores: Value, rule: Rule<"top">): Name {
   const score = cx.get(scores);
   const ranking = { shape: scores.type.shape, dim: 1, k: length };
   const shape = graph.node("Shape", [score]);
-  const beside = (x: Name): Name => (ranking.shape.length === 3 ? at.unsqueeze(x, 2) : x);
+  const aligned = (x: Name): Name => (ranking.shape.length === 3 ? at.unsqueeze(x, 2) : x);
   let order = topIndices(cx, at.ranked(score), ranking);
   const exists = axes.exists(rule.parent);
   if (exists !== null) {
-    const all = graph.node("Expand", [beside(at.cast(exists, "i64")), shape]);
+    const all = graph.node("Expand", [aligned(at.cast(exists, "i64")), shape]);
     const sorted = graph.node("GatherElements", [all, order], { axis: 1 });
     order = graph.node("GatherElements", [order, topIndices(cx, sorted, ranking)], { axis: 1 });
   }
   const k = axes.countOfTop(rule);
   const ahead = at.less(at.unsqueeze(at.range(length), 0), at.unsqueeze(k, 1)); // [1 or B, T]
-  const chosen = graph.node("Expand", [beside(at.cast(ahead, "i64")), shape]);
+  const chosen = graph.node("Expand", [aligned(at.cast(ahead, "i64")), shape]);
   const none = graph.node("Expand", [graph.int(0), shape]);
   return at.cast(graph.node("ScatterElements", [none, order, chosen], { axis: 1 }), "bool");
 }
@@ -111,7 +111,7 @@ function put(cx: Scope, value: Value<"put">): Name {
   const { shape } = x!.type;
   const update = broadcast(cx, cx.get(y!), y!.type.shape, along(shape, dim, axis));
   const exists = cx.axes.exists(axis);
-  const own = exists === null ? update : kept(cx, at.beside(exists, dim, shape.length), update, x!.type.dtype);
+  const own = exists === null ? update : kept(cx, at.unsqueezedTo(exists, dim, shape.length), update, x!.type.dtype);
   const [rows, back] = forward(cx, cx.get(x!), shape.length, dim);
   const [added] = forward(cx, own, shape.length, dim);
   return back(at.addRows(rows, cx.get(route!), added));

@@ -81,7 +81,7 @@ export function existing(cx: Scope, { dtype, shape }: LogicalType, x: Name): Nam
   return shape.reduce<Name>((y, size, dim) => {
     const axis = cx.axes.sequenceOf(size);
     const exists = axis === null ? null : cx.axes.exists(axis);
-    return exists === null ? y : kept(cx, cx.at.beside(exists, dim, shape.length), y, dtype);
+    return exists === null ? y : kept(cx, cx.at.unsqueezedTo(exists, dim, shape.length), y, dtype);
   }, x);
 }
 

@@ -51,7 +51,7 @@ function summable(cx: Scope, x: Value, dim: number): Name {
   const exists = axis === null ? null : cx.axes.exists(axis);
   if (exists === null) return cx.get(x);
   const rank = x.type.shape.length;
-  return kept(cx, cx.at.beside(exists, rank + dim, rank), cx.get(x), x.type.dtype);
+  return kept(cx, cx.at.unsqueezedTo(exists, rank + dim, rank), cx.get(x), x.type.dtype);
 }
 
 const matmul = (cx: Scope, value: Value<"matmul">): Name =>
@@ -79,10 +79,10 @@ function span(cx: Scope, value: Value<"span">): Name {
   const { counts, length } = axes.rows(axis);
   if (counts === null) return at.slice(cx.get(x!), from, to, dim);
   const [rows, back] = forward(cx, cx.get(x!), x!.type.shape.length, dim);
-  const wanted = at.add(at.unsqueeze(at.range(length), 0), at.unsqueeze(from, 1));
+  const positions = at.add(at.unsqueeze(at.range(length), 0), at.unsqueeze(from, 1));
   const last = at.sub(at.dim(rows, 1), graph.ints(1));
   // [B, K], even if all sequences begin at the same token
-  const index = graph.node("Expand", [at.min(wanted, last), at.concat([at.dim(counts, 0), length], 0)]);
+  const index = graph.node("Expand", [at.min(positions, last), at.concat([at.dim(counts, 0), length], 0)]);
   return back(at.rows(rows, index));
 }
 
@@ -96,9 +96,9 @@ function token(cx: Scope, value: Value<"token">): Name {
   const zero = graph.node("Expand", [scalar(cx, 0, dtype), axes.dims(shape.with(dim, 1))]);
   const [rows] = forward(cx, at.concat([cx.get(x!), zero], dim), shape.length, dim);
   const counts = axes.counts(axis);
-  const wanted = index < 0 ? at.add(counts, graph.ints(index)) : graph.ints(index);
-  const exists = at.and(at.less(wanted, counts), graph.node("GreaterOrEqual", [wanted, graph.ints(0)]));
-  const clamped = at.where(exists, wanted, axes.rows(axis).length); // i64[1] or i64[B]
+  const tokenIndex = index < 0 ? at.add(counts, graph.ints(index)) : graph.ints(index);
+  const exists = at.and(at.less(tokenIndex, counts), graph.node("GreaterOrEqual", [tokenIndex, graph.ints(0)]));
+  const clamped = at.where(exists, tokenIndex, axes.rows(axis).length); // i64[1] or i64[B]
   if (axes.rows(axis).counts === null) return at.squeeze(graph.node("Gather", [rows, clamped], { axis: 1 }), 1);
   return at.squeeze(at.rows(rows, at.unsqueeze(clamped, 1)), 1);
 }
@@ -107,11 +107,11 @@ function token(cx: Scope, value: Value<"token">): Name {
 function join(cx: Scope, value: Value<"join">): Name {
   const { at, axes } = cx;
   const { dim, axis } = value.attrs;
-  const whole = value.inputs.map((part) => {
+  const masks = value.inputs.map((part) => {
     const { shape } = part.type;
     return broadcast(cx, cx.get(part), shape, value.type.shape.with(dim, shape[dim]!));
   });
-  const joined = at.concat(whole, dim);
+  const joined = at.concat(masks, dim);
   const { counts, length } = axes.rows(axis);
   if (counts === null) return joined;
   const exist = value.inputs.map((part) => {
@@ -138,13 +138,13 @@ function rope(cx: Scope, value: Value<"rope">): Name {
   const rank = x!.type.shape.length;
   const width = Number(x!.type.shape.at(-1));
   const positions = at.cast(axes.positions(axes.sequenceOf(x!.type.shape[dim])!), "f64");
-  const behind = at.unsqueeze(
+  const position = at.unsqueeze(
     positions,
     ...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim),
   );
   const steps = graph.constant("f64", [width / 2], ropeFrequencies({ width, theta, frequencies }));
   const turn = graph.constant("f64", [], [2 * Math.PI]);
-  const angle = at.cast(graph.node("Mod", [at.mul(behind, steps), turn], { fmod: 1 }), "f32");
+  const angle = at.cast(graph.node("Mod", [at.mul(position, steps), turn], { fmod: 1 }), "f32");
   const scaled = (y: Name): Name => (scale === 1 ? y : at.mul(y, graph.float(scale)));
   const [cos, sin] = [scaled(graph.node("Cos", [angle])), scaled(graph.node("Sin", [angle]))];
   const halves = graph.results("Split", [cx.get(x!)], { axis: -1, num_outputs: 2 }, 2);

@@ -88,7 +88,7 @@ export class Shorthand {
   }
 
   /** Extends a boolean [B, K] to a rank, with tokens along `dim`. */
-  beside(truth: Name, dim: number, rank: number): Name {
+  unsqueezedTo(truth: Name, dim: number, rank: number): Name {
     const ones = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim);
     return ones.length === 0 ? truth : this.unsqueeze(truth, ...ones);
   }

@@ -83,8 +83,8 @@ export interface Wait {
 
 export function waitOf({ op, text }: Instruction): Wait {
   const counter = (name: string): number | null => {
-    const found = new RegExp(`${name}\\((\\d+)\\)`).exec(text)?.[1];
-    return found === undefined ? null : Number(found);
+    const count = new RegExp(`${name}\\((\\d+)\\)`).exec(text)?.[1];
+    return count === undefined ? null : Number(count);
   };
   if (op === "s_waitcnt") return { vector: counter("vmcnt"), other: counter("lgkmcnt") };
   const value = Number(/(0x[\da-f]+|\d+)\s*$/.exec(text)?.[1] ?? 0);
