@@ -94,8 +94,8 @@ function openedModel(
   const others: OpenedWeights[] = [];
   const source = once(parts.source);
   const tokenizer = once(() => {
-    const path = named ?? parts.tokenizer();
-    return path === null ? null : tokenizerAt(path, async (gguf) => (await ggufs.at(gguf)).header);
+    const place = named ?? parts.tokenizer();
+    return place === null ? null : tokenizerAt(place, async (gguf) => (await ggufs.at(gguf)).header);
   });
   return {
     ...opened,
@@ -126,7 +126,7 @@ function openedModel(
     describe,
     async close() {
       const opened = weights === null ? others : [weights, ...others];
-      const closed = await Promise.allSettled(opened.map((source) => source.close()));
+      const closed = await Promise.allSettled(opened.map((weightSource) => weightSource.close()));
       await ggufs.close();
       for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
     },

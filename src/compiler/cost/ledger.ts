@@ -227,14 +227,14 @@ function* cached(nodes: readonly Node[]): Generator<Cached> {
   for (const node of nodes) {
     if (!isOp(node, "attention") || !node.attrs.causal) continue;
     const weights = node.inputs.slice(7);
-    for (const cached of [node.inputs[1], node.inputs[2], ...weights]) {
-      const memory = stateUnder(cached) ?? cached;
+    for (const operand of [node.inputs[1], node.inputs[2], ...weights]) {
+      const memory = stateUnder(operand) ?? operand;
       if (seen.has(memory)) continue;
       seen.add(memory);
       yield {
         path: node.origin?.path ?? "",
         span: node.origin?.span ?? null,
-        values: typeOf(cached).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
+        values: typeOf(operand).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
       };
     }
   }

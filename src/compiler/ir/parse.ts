@@ -324,8 +324,8 @@ function parseShape(text: string): readonly Size[] {
 
 /** Parses an origin with a span in offsets; ignores any other comment. */
 function parseOrigin(comment: string | undefined): Origin | null {
-  const match = comment === undefined ? null : /^(\S+) (.+)@(\d+)-(\d+)$/.exec(comment);
-  if (!match) return null;
-  const [, path, file, start, end] = match;
+  const origin = comment === undefined ? null : /^(\S+) (.+)@(\d+)-(\d+)$/.exec(comment);
+  if (!origin) return null;
+  const [, path, file, start, end] = origin;
   return { path: path === "." ? "" : path!, span: { file: file!, start: Number(start), end: Number(end) } };
 }

@@ -38,8 +38,8 @@ export function loopedAttentions(
   for (const node of nodes)
     if (isOp(node, "weight") || (node.inputs.length > 0 && node.inputs.every((n) => ofWeights.has(n))))
       ofWeights.add(node);
-  const looped = [...byPath].flatMap(([path, own]) =>
-    sameAttentions(own, ofWeights)
+  const looped = [...byPath].flatMap(([path, attentions]) =>
+    sameAttentions(attentions, ofWeights)
       .filter((calls) => calls.length > 1)
       .map((calls, i) => ({ calls, name: i === 0 ? path : `${path}.${i}` })),
   );
@@ -63,12 +63,12 @@ function add<T>(groups: Map<string, T[]>, key: string, item: T): void {
  * Groups the attentions of a block: each group holds the same attention in different calls, in order of computation.
  */
 function sameAttentions(
-  own: readonly Node<"attention">[],
+  attentions: readonly Node<"attention">[],
   ofWeights: ReadonlySet<Node>,
 ): readonly (readonly Node<"attention">[])[] {
   const groups = new Map<string, Node<"attention">[]>();
   const within = new Map<string, number>();
-  for (const node of own) {
+  for (const node of attentions) {
     const weights = rowsFrom(node, ofWeights);
     const kind = JSON.stringify([node.origin?.span, ...weights]);
     const inCall = `${pathOf(node)} ${kind}`;
@@ -100,7 +100,7 @@ function nearestWeights(x: Node, ofWeights: ReadonlySet<Node>): readonly string[
   }
 }
 
-/** Weight paths behind nodes that are computed from weights alone. */
+/** Paths of the weights of nodes that are computed from weights alone. */
 function pathsOf(nodes: readonly Node[]): readonly string[] {
   const seen = new Set<Node>();
   const open = [...nodes];

@@ -32,7 +32,8 @@ export function sumOfTerms(terms: readonly Term[], loop: Loop): Value | null {
   const { values, gates } = withoutGates(all, terms, loop);
   const rows = new Rows(terms, loop).of(values);
   if (!rows || !isRowByRow(rows, choice)) return null;
-  const ofEntries = (shape: readonly Size[]): LogicalType => typeOf(dtype, shape.toSpliced(1, 1, tokens, entries));
+  const ofEntries = (ofTokens: readonly Size[]): LogicalType =>
+    typeOf(dtype, ofTokens.toSpliced(1, 1, tokens, entries));
   const unsorted = emit("unsort_entries", [rows, choice], sorting, ofEntries(rows.type.shape));
   const product = gates.reduce<Value>((p, gate) => {
     const factorShape = [...gate.type.shape, ...shape.slice(2).map(() => 1)];

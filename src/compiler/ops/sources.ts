@@ -35,8 +35,8 @@ export const sources: Pick<OpTable, Source> = {
     cost: noCost,
     evaluate(_inputs, attrs, context) {
       const { path, dtype, shape, part } = attrs;
-      const tensor = context.source("weight", path, { dtype, shape: wholeShape(attrs) });
-      return [part ? partAlong(tensor, part.axis, part.start, part.start + shape[part.axis]!) : tensor];
+      const whole = context.source("weight", path, { dtype, shape: wholeShape(attrs) });
+      return [part ? partAlong(whole, part.axis, part.start, part.start + shape[part.axis]!) : whole];
     },
     rows: null,
     tokens: "own",

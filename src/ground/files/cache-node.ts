@@ -33,8 +33,8 @@ let warned = false;
  */
 export function homeFolder(home: () => string = homedir): string | null {
   try {
-    const homeFolder = home();
-    return isAbsolute(homeFolder) ? homeFolder : null;
+    const path = home();
+    return isAbsolute(path) ? path : null;
   } catch {
     return null; // it throws for no other reason
   }

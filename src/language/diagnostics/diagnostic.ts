@@ -53,7 +53,7 @@ export const MAX_DIAGNOSTICS = 100;
 
 /** Collects diagnostics; drops a diagnostic equal to an earlier one at the same place. */
 export class Diagnostics {
-  readonly #found = new Map<string, Diagnostic>();
+  readonly #byKey = new Map<string, Diagnostic>();
   readonly #stored: Record<Severity, number> = { error: 0, warning: 0, note: 0 };
 
   report<C extends Code>(code: C, data: DataOf<C>, span: Span, notes: readonly Note[] = []): void {
@@ -61,8 +61,8 @@ export class Diagnostics {
   }
   add(d: Diagnostic): void {
     const key = `${d.span.file}:${d.span.start}:${d.span.end}:${d.code}:${d.message}`;
-    if (this.#stored[d.severity] >= MAX_DIAGNOSTICS || this.#found.has(key)) return;
-    this.#found.set(key, d);
+    if (this.#stored[d.severity] >= MAX_DIAGNOSTICS || this.#byKey.has(key)) return;
+    this.#byKey.set(key, d);
     this.#stored[d.severity]++;
   }
   get hasErrors(): boolean {
@@ -74,8 +74,8 @@ export class Diagnostics {
   }
   /** Sorted by file and position; files in the order of their first diagnostic. */
   get all(): readonly Diagnostic[] {
-    const files = [...new Set([...this.#found.values()].map((d) => d.span.file))];
-    return [...this.#found.values()].sort(
+    const files = [...new Set([...this.#byKey.values()].map((d) => d.span.file))];
+    return [...this.#byKey.values()].sort(
       (a, b) => files.indexOf(a.span.file) - files.indexOf(b.span.file) || a.span.start - b.span.start,
     );
   }

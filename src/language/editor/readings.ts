@@ -151,9 +151,9 @@ export class Readings {
         return given?.(parameter) ?? [];
       },
       namesOf: (other) => {
-        const names = this.#namesAlone(other);
-        asked.set(other, names);
-        return names ?? NOTHING;
+        const otherNames = this.#namesAlone(other);
+        asked.set(other, otherNames);
+        return otherNames ?? NOTHING;
       },
     });
     return { tree, names, imports, asked, parameters, change: this.#change };

@@ -32,12 +32,12 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
   let errors = 0;
   for (const { start, end } of stretchesOf(text)) {
     if (errors >= MAX_ERRORS) break;
-    const source = text.slice(start, end);
+    const partText = text.slice(start, end);
     const more = end < text.length;
-    let part = before.get(source) ?? parts.get(source);
-    if (part?.more !== more) part = { at: 0, more, parsed: parseTree({ file, text: source }, more) };
+    let part = before.get(partText) ?? parts.get(partText);
+    if (part?.more !== more) part = { at: 0, more, parsed: parseTree({ file, text: partText }, more) };
     if (part.at !== start) part = { at: start, more, parsed: shifted(part.parsed, start - part.at) };
-    parts.set(source, part);
+    parts.set(partText, part);
     all.push(part.parsed);
     errors += part.parsed.diagnostics.filter((d) => d.severity === "error").length;
   }

@@ -83,9 +83,9 @@ export function ifChain<Item, If extends Item>(
   let otherwise: readonly Item[] = (Else?.length ?? 0) >= ifs.length ? b.need(branches[ifs.length]) : [];
   for (let i = ifs.length - 1; ; i--) {
     const [condition, then] = [b.need(tests[i]), b.need(branches[i])];
-    const statement = make({ condition, then, else: otherwise, span: b.span(ifs[i]!.startOffset, end) });
-    if (i === 0) return statement;
-    otherwise = [statement];
+    const branch = make({ condition, then, else: otherwise, span: b.span(ifs[i]!.startOffset, end) });
+    if (i === 0) return branch;
+    otherwise = [branch];
   }
 }
 

@@ -95,7 +95,7 @@ export const writeModelFolder = (
     writeFileSync(join(fresh, MODEL_FILE), text);
     await writeWeights(join(fresh, "model.safetensors"));
     const texts = await textsOf(from);
-    for (const [name, text] of texts) writeFileSync(join(fresh, name), text);
+    for (const [name, content] of texts) writeFileSync(join(fresh, name), content);
     if (texts.every(([name]) => name !== GENERATION)) await writeEnds(from, fresh);
   });
 

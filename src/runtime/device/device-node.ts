@@ -241,8 +241,8 @@ export async function prove(adapter: GPUAdapter, env: NodeJS.ProcessEnv, options
   if (options.f16 === true) return { proven: [F16], selfTest: null };
   const { info } = adapter;
   if (isSoftware(info) && !(retest && adapter.features.has(F16))) return { proven: [F16], selfTest: null };
-  const { kept } = await import("./self-test-node.js");
-  const selfTest = (retest ? null : kept(info, env)) ?? (await test(info, env, warn));
+  const { storedResult } = await import("./self-test-node.js");
+  const selfTest = (retest ? null : storedResult(info, env)) ?? (await test(info, env, warn));
   return { proven: selfTest === null ? [] : provenBy(selfTest), selfTest };
 }
 
@@ -252,19 +252,19 @@ async function test(
   env: NodeJS.ProcessEnv,
   warn: (text: string) => void,
 ): Promise<SelfTest | null> {
-  const { attempt, keep } = await import("./self-test-node.js");
+  const { attempt, storeResult } = await import("./self-test-node.js");
   const say = (what: string): void =>
     warn(
       `the self-test of ${nameOf(info)} ${what}: modc does not use the untested features; \`modc doctor\` tests again`,
     );
-  const device = await attempt(env);
-  if (device === null || (device.adapter !== null && !isSame(info, device.adapter))) {
-    say(device === null ? "cannot be started" : "found another device");
+  const attempted = await attempt(env);
+  if (attempted === null || (attempted.adapter !== null && !isSame(info, attempted.adapter))) {
+    say(attempted === null ? "cannot be started" : "found another device");
     return null;
   }
-  keep(info, device.test, env);
-  if (failed(device.test)) say(`failed (${wordsOf(device.test)})`);
-  return device.test;
+  storeResult(info, attempted.test, env);
+  if (failed(attempted.test)) say(`failed (${wordsOf(attempted.test)})`);
+  return attempted.test;
 }
 
 const emitWarning = (text: string): void => process.emitWarning(text, "ModcWarning");

@@ -26,7 +26,7 @@ export interface Attempt {
   readonly adapter: Extract<SelfTestLine, { kind: "adapter" }> | null;
 }
 
-/** Runs the test again. Null if `webgpu` is not installed or no process can be started; then nothing is known. */
+/** Runs the test, whatever is stored. Null if `webgpu` is not installed or no process can be started; then nothing is known. */
 export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promise<Attempt | null> {
   const dawn = dawnUrl();
   if (dawn === null) return null;
@@ -36,10 +36,10 @@ export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promi
     stdio: ["ignore", "pipe", "ignore"],
     windowsHide: true,
   });
-  let told = "";
+  let output = "";
   child.stdout.setEncoding("utf8");
   child.stdout.on("data", (text: string) => {
-    if (told.length < MOST_CHARACTERS) told += text;
+    if (output.length < MOST_CHARACTERS) output += text;
   });
   const ending = await new Promise<Ending | null>((resolve) => {
     let late = false;
@@ -55,13 +55,13 @@ export async function attempt(env: NodeJS.ProcessEnv, limitMs = LIMIT_MS): Promi
     child.on("close", (code) => end(late ? "hung" : code === 0 ? "ended" : "crashed"));
   });
   if (ending === null) return null;
-  const lines = linesOf(told);
+  const lines = linesOf(output);
   return { test: judge(lines, ending), adapter: lines.find((line) => line.kind === "adapter") ?? null };
 }
 
 /** The parsed lines. The last line may be incomplete. */
-function linesOf(told: string): readonly SelfTestLine[] {
-  return told.split("\n").flatMap((line) => {
+function linesOf(output: string): readonly SelfTestLine[] {
+  return output.split("\n").flatMap((line) => {
     try {
       return line === "" ? [] : [JSON.parse(line) as SelfTestLine]; // written by the self-test
     } catch {
@@ -88,7 +88,7 @@ const folderIn = (env: NodeJS.ProcessEnv): string => join(userCache(env), "self-
 const fileFor = (key: string, env: NodeJS.ProcessEnv): string => join(folderIn(env), `${key.slice(0, 24)}.json`);
 
 /** The stored result of an earlier test; null if there is none, or the file is not a valid result. */
-export function kept(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
+export function storedResult(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
   const key = keyOf(adapter);
   try {
     if (!isOwn(folderIn(env))) return null;
@@ -103,7 +103,7 @@ export function kept(adapter: Tested, env: NodeJS.ProcessEnv): SelfTest | null {
 }
 
 /** Stores a result. If the folder cannot be written, the next start tests again. */
-export function keep(adapter: Tested, { f16, matrices, pins, vectors }: SelfTest, env: NodeJS.ProcessEnv): void {
+export function storeResult(adapter: Tested, { f16, matrices, pins, vectors }: SelfTest, env: NodeJS.ProcessEnv): void {
   const key = keyOf(adapter);
   try {
     mkdirSync(folderIn(env), { recursive: true, mode: 0o700 });

@@ -160,9 +160,9 @@ export const placeIn =
 export const oneOf =
   <const T extends string>(choices: readonly T[]): Read<T> =>
   (r) => {
-    const text = r.string();
-    const choice = choices.find((c) => c === text);
-    return choice ?? r.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(text.slice(0, 80))}`);
+    const value = r.string();
+    const choice = choices.find((c) => c === value);
+    return choice ?? r.fail(`must be ${choices.join(" or ")}, found ${JSON.stringify(value.slice(0, 80))}`);
   };
 
 /** One of these numbers. */

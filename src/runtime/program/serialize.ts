@@ -93,9 +93,9 @@ export function readProgram(root: Reader): Program {
   const readSlot = placeIn(slots.length);
   const buffers = new Set<number>();
   const slot: Read<number> = (r) => {
-    const slot = readSlot(r);
-    buffers.add(slot);
-    return slot;
+    const index = readSlot(r);
+    buffers.add(index);
+    return index;
   };
   const cx: Context = { symbols, size, slots, slot, place: readSlot, buffers };
   const weights = at.weights.list((r) => readWeight(r, cx));

@@ -290,9 +290,9 @@ export class Session {
     });
     const reading = this.#queue.hold(run.finally(() => this.#staging.giveBack(staging)));
     const results = reading.then((back) => {
-      const results = Object.create(null) as Record<string, Result>;
-      for (const output of places) results[output.output.name] = readOutput(output, back, resolved.sizes);
-      return results;
+      const byName = Object.create(null) as Record<string, Result>;
+      for (const output of places) byName[output.output.name] = readOutput(output, back, resolved.sizes);
+      return byName;
     });
     results.catch(() => {}); // the caller gets the error
     if (!this.#staging.inOneTurn(bytes)) await Promise.allSettled([reading]);

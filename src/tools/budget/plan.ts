@@ -371,9 +371,9 @@ const MOST_STEPS = 1024;
 export function stepsOfGrowth(costAfter: (steps: number) => number, target: number): number {
   const known = new Map<number, number>();
   const cost = (steps: number): number => {
-    const cost = known.get(steps) ?? costAfter(steps);
-    known.set(steps, cost);
-    return cost;
+    const stepCost = known.get(steps) ?? costAfter(steps);
+    known.set(steps, stepCost);
+    return stepCost;
   };
   const within = (steps: number): boolean => cost(steps) <= target * (1 + 1e-12);
   const slope = cost(1) - cost(0);

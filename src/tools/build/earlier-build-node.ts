@@ -33,8 +33,8 @@ export async function earlierBuild(path: string): Promise<EarlierBuild> {
   expectFolderName(path);
   const [manifest, packageJson] = await mapErrno(path, async () => {
     if (!existsSync(path)) return [null, null];
-    const manifest = await manifestIn(path);
-    return [manifest, existsSync(join(path, PACKAGE_JSON)) ? await readFile(join(path, PACKAGE_JSON), "utf8") : null];
+    const parsed = await manifestIn(path);
+    return [parsed, existsSync(join(path, PACKAGE_JSON)) ? await readFile(join(path, PACKAGE_JSON), "utf8") : null];
   });
   const files: EarlierFiles = {
     marks: new Map(manifest?.files.map(({ name, sha256 }) => [name, sha256])),

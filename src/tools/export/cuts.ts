@@ -117,12 +117,12 @@ function endOfList(variant: Variant, list: string, at: number, names: ReadonlySe
 const callIn = (items: readonly Item[]): string | null => items.find(({ body }) => body)?.body?.instance ?? null;
 
 function readsOf(items: readonly Item[]): readonly string[] {
-  const crossing = items.flatMap((item) =>
+  const values = items.flatMap((item) =>
     item.value
       ? item.value.inputs.flatMap((input) => pathOfWeight(input) ?? [])
       : [item.body.instance, ...item.body.foreign],
   );
-  return [...new Set(crossing)];
+  return [...new Set(values)];
 }
 
 /** Cuts by the block called right after each cut, if this call is the block's first. */

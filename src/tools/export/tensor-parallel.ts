@@ -71,9 +71,9 @@ function* groupsOf({ model, bodies }: Variant, needs: NeedsOf, stacks: Stacks): 
     const style = isAdded || called.some((path) => read.has(path)) ? null : shared;
     const group = new Map<string, Shared | null>();
     for (const instance of called) {
-      const [pattern, shared] = [patternOf(instance), style?.get(instance) ?? null];
+      const [pattern, ownShare] = [patternOf(instance), style?.get(instance) ?? null];
       const known = group.get(pattern);
-      group.set(pattern, known === undefined ? shared : both(known, shared));
+      group.set(pattern, known === undefined ? ownShare : both(known, ownShare));
     }
     yield group;
   }

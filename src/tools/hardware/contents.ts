@@ -12,10 +12,10 @@ import { DRAWN, scattered, scatteredFloat, SURE } from "./run/wave.js";
 
 type Dispatch = Extract<ProgramStep, { readonly kind: "dispatch" }>;
 
-/** Rows that a routed axis keeps, of `of` rows. Only the device knows the exact number. */
+/** The number of rows that a routed axis keeps, among `total` rows. Only the device knows the exact number. */
 export interface KeptRows {
   readonly kept: number;
-  readonly of: number;
+  readonly total: number;
 }
 
 export class StepContents {
@@ -59,21 +59,20 @@ export class StepContents {
     const kernel = this.#program.kernels[step.kernel]!;
     const bindings = bindingsOf(kernel.wgsl);
     const most = Math.max(0, ...bindings.map((b) => b.binding));
-    const first = kernel.uniforms > 0 ? 1 : 0;
     return Array.from({ length: most + 1 }, (_, i): Contents | null => {
       const binding = bindings.find((b) => b.binding === i);
       if (!binding) return null;
-      if (binding.uniform) return listed(this.#uniforms(step), 16);
+      if (binding.uniform) return tableContents(this.#uniforms(step), 16);
       const slot = step.slots[i - 1];
       const declared = slot === undefined ? undefined : this.#program.slots[slot];
       const bytes = declared ? Math.max(16, this.#sizes.number(sizeOfText(declared.bytes))) : 16;
       const table = slot === undefined ? undefined : this.#tables.get(slot);
-      if (table) return listed(table, bytes);
-      const kept = rows ?? { kept: this.#longest(), of: this.#longest() };
+      if (table) return tableContents(table, bytes);
+      const kept = rows ?? { kept: this.#longest(), total: this.#longest() };
       // Row offsets and positions of queries and keys, as `attention_rows` lists them.
       const isList = kernel.name.startsWith("attention") && binding.name === "rows";
-      return isList ? rowsOfAttention(kept, this.#batch(), bytes) : drawn(binding, bytes, kept);
-    }).slice(0, Math.max(most + 1, first));
+      return isList ? rowsOfAttention(kept, this.#batch(), bytes) : randomContents(binding, bytes, kept);
+    });
   }
 
   #batch(): number {
@@ -96,7 +95,7 @@ export class StepContents {
   }
 }
 
-const listed = (words: Uint32Array, bytes: number): Contents => ({
+const tableContents = (words: Uint32Array, bytes: number): Contents => ({
   bytes: Math.max(bytes, 4 * words.length),
   ground: SURE,
   word: (i) => words[i] ?? 0,
@@ -107,34 +106,34 @@ const float = new Float32Array(word.buffer);
 
 /** For each of `batch` sequences: the kept rows, spread evenly over all rows. */
 function rowsOfAttention(all: KeptRows, batch: number, bytes: number): Contents {
-  const [kept, of] = [Math.max(1, Math.round(all.kept / batch)), Math.round(all.of / batch)];
+  const [kept, total] = [Math.max(1, Math.round(all.kept / batch)), Math.round(all.total / batch)];
   const starts = 2 * (batch + 1);
   const value = (i: number): number =>
-    i < starts ? (i % (batch + 1)) * kept : Math.floor(((((i - starts) % kept) + 1) * of) / kept) - 1;
+    i < starts ? (i % (batch + 1)) * kept : Math.floor(((((i - starts) % kept) + 1) * total) / kept) - 1;
   return { bytes, ground: DRAWN, word: value };
 }
 
 /** Random floats from −1 to 1; integers by the name of the binding. */
-function drawn({ name, type }: Binding, bytes: number, { kept, of }: KeptRows): Contents {
-  const made = (value: (i: number) => number): Contents => ({ bytes, ground: DRAWN, word: value });
+function randomContents({ name, type }: Binding, bytes: number, { kept, total }: KeptRows): Contents {
+  const contents = (value: (i: number) => number): Contents => ({ bytes, ground: DRAWN, word: value });
   if (/f(32|16)?>?$|^f/.test(type) && !/u/.test(type))
-    return made((i) => {
+    return contents((i) => {
       float[0] = scatteredFloat(i);
       return word[0]!;
     });
   // Row offsets of one sequence: the sequence starts at row 0 and has all rows.
-  if (/start|parent|^kept|begin|offset/i.test(name)) return made((i) => (i === 0 ? 0 : kept));
-  if (/count/i.test(name)) return made(() => kept);
+  if (/start|parent|^kept|begin|offset/i.test(name)) return contents((i) => (i === 0 ? 0 : kept));
+  if (/count/i.test(name)) return contents(() => kept);
   // Lists with one entry each.
-  if (/^heads$/.test(name)) return made(() => 1);
-  if (/^next$/.test(name)) return made(() => 0);
+  if (/^heads$/.test(name)) return contents(() => 1);
+  if (/^next$/.test(name)) return contents(() => 0);
   if (/position|ind(ex|ices)|rows?$|place|order/i.test(name)) {
     // Indices spread evenly over all rows; the last index is the last row. A single row is the position at which
     // generation continues.
     const entries = Math.max(1, Math.min(kept, Math.floor(bytes / 4)));
-    return made((i) => Math.max(0, Math.floor(((Math.min(i, entries - 1) + 1) * of) / entries) - 1));
+    return contents((i) => Math.max(0, Math.floor(((Math.min(i, entries - 1) + 1) * total) / entries) - 1));
   }
-  return made((i) => scattered(i) & 0xff);
+  return contents((i) => scattered(i) & 0xff);
 }
 
 interface Binding {

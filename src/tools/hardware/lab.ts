@@ -154,7 +154,7 @@ function followStep(of: {
   const { step, workgroups, pipeline } = dispatch;
   const { wgsl } = program.kernels[step.kernel]!;
   const groups = [Math.min(workgroups, WIDEST), Math.ceil(workgroups / WIDEST), 1] as const;
-  const rows = cost.rows && { kept: Math.max(1, Math.ceil(cost.rows.kept)), of: cost.rows.of };
+  const rows = cost.rows && { kept: Math.max(1, Math.ceil(cost.rows.kept)), total: cost.rows.of };
   const launch = {
     wave: pipeline.subgroup,
     threads: threadsOf(wgsl),

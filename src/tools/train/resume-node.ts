@@ -86,13 +86,13 @@ const nothingIn = (output: string): TrainError =>
 /** A complete checkpoint newer than `last` counts: the run was killed just after writing it. */
 async function chosen(run: RunFolder, step: number | null): Promise<string> {
   const steps = await run.steps();
-  const chosen = step ?? steps.at(-1);
-  if (chosen === undefined) throw nothingIn(run.path);
-  if (!steps.includes(chosen))
-    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${chosen}`, {
+  const wantedStep = step ?? steps.at(-1);
+  if (wantedStep === undefined) throw nothingIn(run.path);
+  if (!steps.includes(wantedStep))
+    throw new TrainError("bad-checkpoint", `${run.path} has no checkpoint of step ${wantedStep}`, {
       hint: steps.length > 0 ? `it has ${steps.join(", ")}` : null,
     });
-  return run.checkpoint(chosen);
+  return run.checkpoint(wantedStep);
 }
 
 /** Adds to the error of a checkpoint the newest other checkpoint that can be resumed. */

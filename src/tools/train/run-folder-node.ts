@@ -113,12 +113,12 @@ export async function openRunFolder(path: string, on: Disk = disk): Promise<RunF
  * folders.
  */
 async function mend(folder: string, on: Disk): Promise<void> {
-  const names = await readdir(folder);
-  for (const name of names)
+  const present = await readdir(folder);
+  for (const name of present)
     if (name.startsWith(UNFINISHED) || name.startsWith(DISCARDED)) await on.remove(join(folder, name));
-  for (const name of names.filter((n) => n.startsWith(REPLACED))) {
+  for (const name of present.filter((n) => n.startsWith(REPLACED))) {
     const original = /^step-\d+/.exec(name.slice(REPLACED.length))?.[0];
-    if (original !== undefined && !names.includes(original) && (await isComplete(join(folder, name)))) {
+    if (original !== undefined && !present.includes(original) && (await isComplete(join(folder, name)))) {
       await on.rename(join(folder, name), join(folder, original));
       await syncFolder(folder, on);
     } else await on.remove(join(folder, name));
@@ -229,14 +229,14 @@ export interface Unbegun {
 export async function noteFolder(path: string, { cache }: { readonly cache: string }): Promise<Unbegun> {
   const missing: string[] = [];
   for (let at = resolve(path); (await namesIn(at)) === null; at = dirname(at)) missing.push(at);
-  const names = await namesIn(path);
+  const entries = await namesIn(path);
   const tokens = new Set(await namesIn(join(path, cache)));
   return {
     async inside() {
       for (const name of (await namesIn(join(path, cache))) ?? [])
         if (!tokens.has(name)) await rm(join(path, cache, name), { recursive: true, force: true });
       for (const name of (await namesIn(path)) ?? [])
-        if (names === null || !names.includes(name)) await removeEmpty(join(path, name));
+        if (entries === null || !entries.includes(name)) await removeEmpty(join(path, name));
     },
     async folder() {
       for (const folder of missing) await removeEmpty(folder);

@@ -207,8 +207,8 @@ function differing(a: Choice, b: Choice): readonly number[] {
 function magnitude(values: ArrayLike<number>): number {
   let most = 0;
   for (let i = 0; i < values.length; i++) {
-    const magnitude = Math.abs(values[i]!);
-    if (magnitude > most && magnitude < Infinity) most = magnitude;
+    const absolute = Math.abs(values[i]!);
+    if (absolute > most && absolute < Infinity) most = absolute;
   }
   return most;
 }

@@ -38,12 +38,10 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
   for (const prefix of cases) {
     const inputs = new Map(
       loaded.program.inputs.map(({ name, packing }) => {
-        const [inputs, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
+        const [input, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
         return [
           name,
-          packing
-            ? { shape: inputs.shape, data: spliced(inputs.data, other.data, inputs.shape, packing, prefix) }
-            : inputs,
+          packing ? { shape: input.shape, data: spliced(input.data, other.data, input.shape, packing, prefix) } : input,
         ] as const;
       }),
     );

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { MATRIX_VECTORS, PINS } from "../../../src/runtime/program/target.js";
 import { prove } from "../../../src/runtime/device/device-node.js";
 import type { SelfTestLine } from "../../../src/runtime/device/self-test-child.js";
-import { attempt, keep, kept } from "../../../src/runtime/device/self-test-node.js";
+import { attempt, storedResult, storeResult } from "../../../src/runtime/device/self-test-node.js";
 import { F16, judge, MATRICES, provenBy, type SelfTest } from "../../../src/runtime/device/self-test.js";
 import { childOf } from "../../child.js";
 import { testDevice } from "../../device.js";
@@ -165,11 +165,11 @@ describe("a verdict that is kept", () => {
   const folder = join(cache, "modc", "self-tests");
 
   it("belongs to an adapter, its driver and Dawn's version, and is read again", () => {
-    expect(kept(gpu, env)).toBeNull();
-    keep(gpu, verdict, env);
-    expect(kept(gpu, env)).toEqual(verdict);
-    expect(kept({ ...gpu, description: "a GPU: driver 2" }, env)).toBeNull();
-    expect(kept({ ...gpu, architecture: "b" }, env)).toBeNull();
+    expect(storedResult(gpu, env)).toBeNull();
+    storeResult(gpu, verdict, env);
+    expect(storedResult(gpu, env)).toEqual(verdict);
+    expect(storedResult({ ...gpu, description: "a GPU: driver 2" }, env)).toBeNull();
+    expect(storedResult({ ...gpu, architecture: "b" }, env)).toBeNull();
     if (process.getuid) expect(statSync(folder).mode & 0o077).toBe(0);
   });
 
@@ -205,22 +205,22 @@ describe("a verdict that is kept", () => {
       text + " ".repeat(5000),
     ]) {
       writeFileSync(path, broken);
-      expect(kept(gpu, env), broken.slice(0, 200)).toBeNull();
+      expect(storedResult(gpu, env), broken.slice(0, 200)).toBeNull();
     }
-    keep(gpu, verdict, env);
-    expect(kept(gpu, env)).toEqual(verdict);
+    storeResult(gpu, verdict, env);
+    expect(storedResult(gpu, env)).toEqual(verdict);
     if (!process.getuid) return;
     chmodSync(folder, 0o777);
-    expect(kept(gpu, env)).toBeNull();
+    expect(storedResult(gpu, env)).toBeNull();
     chmodSync(folder, 0o700);
   });
 
   it("that cannot be written is no fault", () => {
     const blocked = join(cache, "file");
     writeFileSync(blocked, "");
-    keep(gpu, verdict, { ...env, XDG_CACHE_HOME: blocked });
-    expect(kept(gpu, { ...env, XDG_CACHE_HOME: blocked })).toBeNull();
+    storeResult(gpu, verdict, { ...env, XDG_CACHE_HOME: blocked });
+    expect(storedResult(gpu, { ...env, XDG_CACHE_HOME: blocked })).toBeNull();
     mkdirSync(join(cache, "empty"));
-    expect(kept(gpu, { ...env, XDG_CACHE_HOME: join(cache, "empty") })).toBeNull();
+    expect(storedResult(gpu, { ...env, XDG_CACHE_HOME: join(cache, "empty") })).toBeNull();
   });
 });

@@ -47,8 +47,8 @@ export const inParts = (extents: Extents, whole: Layout, parts: number): Layout 
 });
 
 export function isRowMajor(extents: Extents, { strides, offset, parts }: Layout, shape: readonly Size[]): boolean {
-  const rowMajor = stridesOf(extents, shape);
-  return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, rowMajor[d]!));
+  const expected = stridesOf(extents, shape);
+  return offset === 0 && parts === 1 && shape.every((s, d) => s === 1 || equalSizes(strides[d]!, expected[d]!));
 }
 
 /** The layout of a view `node` of its first input; null where it needs a copy. */

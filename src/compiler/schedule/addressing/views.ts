@@ -179,8 +179,8 @@ function writtenPermutes(
     if (others.length > 1 || consumers.direct(from).filter((n) => isOp(n, "permute")).length > 1 || memory.has(from))
       continue;
     const strides: Size[] = [];
-    const rowMajor = ownLayout(node, extents).strides;
-    node.attrs.order.forEach((d, n) => (strides[d] = rowMajor[n]!));
+    const inputStrides = ownLayout(node, extents).strides;
+    node.attrs.order.forEach((d, n) => (strides[d] = inputStrides[n]!));
     const layout = { value: { node: from, result: 0 }, strides, offset: 0, parts: 1 };
     if (!viewsAllow(from, layout, extents, consumers)) continue;
     written.add(node);

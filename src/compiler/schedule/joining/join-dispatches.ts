@@ -146,11 +146,11 @@ function joined({ steps, buffers }: Group): StoredStep {
   // What the parts since the last wait have touched, and written.
   const [touchedSince, writtenSince] = [new Set<Storage>(), new Set<Storage>()];
   const parts = steps.map((step, part): JoinedKernel => {
-    const writes = written(step);
-    const waits = step.buffers.some((s) => writtenSince.has(s)) || writes.some((s) => touchedSince.has(s));
+    const stepWrites = written(step);
+    const waits = step.buffers.some((s) => writtenSince.has(s)) || stepWrites.some((s) => touchedSince.has(s));
     if (waits) for (const set of [touchedSince, writtenSince]) set.clear();
     for (const s of step.buffers) touchedSince.add(s);
-    for (const s of writes) writtenSince.add(s);
+    for (const s of stepWrites) writtenSince.add(s);
     const prefix = `p${part}_`;
     fields.push({ name: `${prefix}groups`, type: "u32" });
     uniforms.push({ size: step.workgroups });

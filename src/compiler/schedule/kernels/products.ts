@@ -176,10 +176,10 @@ function casesOf(context: ProductContext, product: Product): readonly ProductCas
     return always(allowed(tuning, null));
   }
   const ownCases = ownTunings(context, product);
-  const cases = casesOfKinds(ownCases, kindsOf(context, product));
+  const kindCases = casesOfKinds(ownCases, kindsOf(context, product));
   const all = (cases: readonly ProductCase[]): readonly ProductCase[] =>
     cases.map((c) => ({ ...c, tuning: allowed(c.tuning, ownCases.panel) }));
-  const both = { byWeight: all(cases.byWeight), byWeightAnyRows: all(cases.byWeightAnyRows) };
+  const both = { byWeight: all(kindCases.byWeight), byWeightAnyRows: all(kindCases.byWeightAnyRows) };
   const mine = groupTunings(product, both, ownCases.panel);
   if (typeof rows !== "number") return mine.byWeightAnyRows;
   const productCase = mine.byWeight.find(({ most }) => most === null || rows <= most * (product.groups ?? 1));

@@ -190,11 +190,12 @@ export function storeKernels(
   ): Storage => {
     const elements = countOf(shapeOf(weights[0]!));
     const parts = partsOf(weights, layout);
-    const panels = storage(
+    const decodedMemory = storage(
       weightBytes(parts[0]!, elements, "word"),
       `${weights.map((w) => w.attrs.path).join(" + ")}, decoded`,
     );
-    if (layout.total % layout.columns !== 0) push({ kind: "clear", to: panels, bytes: panels.bytes }, nodes);
+    if (layout.total % layout.columns !== 0)
+      push({ kind: "clear", to: decodedMemory, bytes: decodedMemory.bytes }, nodes);
     parts.forEach((part, i) => {
       const weight = weights[i]!;
       const decoding = blocks.get(weight) ?? {
@@ -208,11 +209,11 @@ export function storeKernels(
         options.tunings.elements,
       );
       push(
-        mapStep(step, ({ from }) => (from === "result" ? panels : decoding.from)),
+        mapStep(step, ({ from }) => (from === "result" ? decodedMemory : decoding.from)),
         nodes,
       );
     });
-    return panels;
+    return decodedMemory;
   };
   const packed = (kernel: FusedKernel, index: number, layout: PanelLayout): Storage => {
     const weights = weightsAt(kernel, index);
@@ -316,8 +317,8 @@ export function storeKernels(
 /** Storages that the caller fills have labels already; others are labelled by the first result read from them. */
 function labelsOf(named: readonly (readonly [Storage, string])[], sources: Sources): ReadonlyMap<Storage, string> {
   const labels = new Map<Storage, string>();
-  for (const [storage, name] of named)
-    if (!labels.has(storage)) labels.set(storage, sources.holds(storage) ? storage.label : name);
+  for (const [memory, name] of named)
+    if (!labels.has(memory)) labels.set(memory, sources.holds(memory) ? memory.label : name);
   return labels;
 }
 

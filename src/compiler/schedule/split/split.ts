@@ -237,8 +237,8 @@ class Splitting {
     let first = 0;
     const [best] = parts
       .map((part) => {
-        const best = this.#node("argmax", [part], attrs);
-        const at = this.#algebra(best).add(best, first);
+        const index = this.#node("argmax", [part], attrs);
+        const at = this.#algebra(index).add(index, first);
         first += widthOf(part);
         return { value: this.#node("reduce_max", [part], along) as Node, at };
       })

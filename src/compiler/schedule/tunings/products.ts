@@ -265,8 +265,8 @@ const MOST_SUMS = { row: MOST_ROW_SUMS, vectors: 32, subgroup: 64 } as const;
 const FEW_SUMS = 8;
 
 function tuningsOn(target: Target): readonly Choice[] {
-  const subgroup = subgroupWidth(target);
-  const width = subgroup !== null && subgroup >= WIDTHS.least && subgroup <= WIDTHS.most ? subgroup : null;
+  const targetWidth = subgroupWidth(target);
+  const width = targetWidth !== null && targetWidth >= WIDTHS.least && targetWidth <= WIDTHS.most ? targetWidth : null;
   const isSoftware = target.device === "mesa-software" || target.device === "swiftshader";
   const rowTiles = (panel: number): readonly Choice[] =>
     (isSoftware ? [] : ROWS.row).flatMap((rows) =>

@@ -32,8 +32,8 @@ interface Kind {
   readonly weights: AlikeWeights;
 }
 
-/** With more kinds or ranges, blocks are called one by one, because each range needs a comparison for every entry. */
-const MOST_STRETCHES = 64;
+/** If there are more kinds or ranges, blocks are called one by one, because each range needs a comparison for every entry. */
+const MOST_RANGES = 64;
 
 /** The joint result of one call per kind, and the number of rows computed. */
 interface CalledAtOnce {
@@ -45,7 +45,7 @@ interface CalledAtOnce {
  * Calls each kind of block once, and returns the joint result. Null if the blocks must be called separately.
  * `argumentsOf` returns the arguments of a function, or null after a report.
  */
-export function atOnce(
+export function callAtOnce(
   body: FunctionBody,
   choice: Choice,
   functions: readonly ExpertFunction[],
@@ -97,7 +97,7 @@ function rowsOf(body: FunctionBody, sorting: Sorting): Size {
  */
 function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
   const lists: { readonly all: ExpertFunction[]; readonly members: { first: number; count: number }[] }[] = [];
-  let stretches = 0;
+  let ranges = 0;
   for (const [e, called] of functions.entries()) {
     let list = lists.find(({ all: [first] }) => isKindOf(first!, called));
     if (!list) {
@@ -107,7 +107,7 @@ function kindsOf(functions: readonly ExpertFunction[]): readonly Kind[] | null {
     list.all.push(called);
     const last = list.members.at(-1);
     if (last && last.first + last.count === e) last.count++;
-    else if (++stretches > MOST_STRETCHES) return null;
+    else if (++ranges > MOST_RANGES) return null;
     else list.members.push({ first: e, count: 1 });
   }
   const kinds = lists.flatMap(({ all, members }): Kind[] => {
@@ -160,10 +160,10 @@ function partOf(body: FunctionBody, choice: Choice, result: ConstValue, sorting:
   const ones = allEntries.shape.slice(3).map(() => 1);
   const { members } = sorting;
   const isMember = body.emit("entry_members", [choice], { members }, typeOf("bool", lead), span);
-  const isMemberOfRow = body.emit("reshape", [isMember], {}, typeOf("bool", [...lead, ...ones]), span);
+  const rowMask = body.emit("reshape", [isMember], {}, typeOf("bool", [...lead, ...ones]), span);
   const x = body.emit("reshape", [value.inputs[0]!], {}, typeOf(dtype, allEntries.shape.with(2, 1)), span);
   const none = body.emit("number", [], { value: 0 }, typeOf(dtype, []), span);
-  return body.emit("pointwise", [isMemberOfRow, x, none], { fn: "where" }, allEntries, span);
+  return body.emit("pointwise", [rowMask, x, none], { fn: "where" }, allEntries, span);
 }
 
 /** Null if the choice is not made for each token. The axis of the first kind names the call. */

@@ -4,7 +4,7 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { Span } from "../../diagnostics/span.js";
 import { axisSize, equalSizes, printSize, rowsSize, type Size } from "../../../ground/size/size.js";
 import type { Fn } from "../../syntax/ast.js";
-import { atOnce, type ExpertFunction } from "./experts-at-once.js";
+import { callAtOnce, type ExpertFunction } from "./experts-at-once.js";
 import { ERROR, type Argument, type ConstValue } from "../model/context.js";
 import type { LogicalType, Route, Value } from "../model/model.js";
 import type { Env, FunctionBody } from "../names/environment.js";
@@ -78,7 +78,7 @@ export function throughExperts(
   const [first] = functions;
   const given = first === undefined ? null : argumentsOf(first);
   if (given === null || liesElsewhere(body, choice, given)) return ERROR;
-  const joinedCall = atOnce(body, choice, functions, argumentsOf, span);
+  const joinedCall = callAtOnce(body, choice, functions, argumentsOf, span);
   const experts = functions.map(({ instance: { path, block } }) => ({ path, block }));
   if (joinedCall !== null) {
     const { value, rows } = joinedCall;
@@ -155,14 +155,14 @@ function ofEntry(
   const behindTokens = entryBehind(body, x, dim, entries, span);
   const at = behindTokens.type.shape.findIndex((size) => equalSizes(size, tokens ?? -1));
   const shape = behindTokens.type.shape.toSpliced(at + 1, 1).with(at, axisSize(route.attrs.axis));
-  const ofEntry = body.emit(
+  const taken = body.emit(
     "take_entry",
     [behindTokens, choice, route],
     { dim: at, entry: e },
     typeOf(x.type.dtype, shape),
     span,
   );
-  return { ...arg, value: { kind: "tensor", value: ofEntry } };
+  return { ...arg, value: { kind: "tensor", value: taken } };
 }
 
 /** The entry dimension of a choice with one entry per token: a plain 1 that the function does not declare. */

@@ -26,11 +26,11 @@ export const boundOfAll = (bounds: readonly (number | null)[]): number | null =>
 function partsOfEntries(choice: EntryChoice, parent: string): readonly string[] | null {
   if (isOp(choice, "top_entries")) return null;
   const wholes = wholesOf(choice);
-  for (const choice of wholes)
-    if (isOp(choice, "top_entries")) return Array.from({ length: choice.attrs.k }, () => parent);
-  for (const choice of wholes)
-    if (isOp(choice, "top_tokens"))
-      return Array.from({ length: Number(choice.type.shape[2]) }, () => choice.attrs.axis);
+  for (const source of wholes)
+    if (isOp(source, "top_entries")) return Array.from({ length: source.attrs.k }, () => parent);
+  for (const source of wholes)
+    if (isOp(source, "top_tokens"))
+      return Array.from({ length: Number(source.type.shape[2]) }, () => source.attrs.axis);
   return null;
 }
 

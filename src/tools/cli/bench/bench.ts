@@ -267,14 +267,14 @@ class Measured {
       const chosen = (on: Device) => tuningsOn(on, { tunings });
       const prepared = await prepare(model, { ...completed, device, tunings: chosen }, { caches: "rows" }, noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
-      const generator = await createGenerator(prepared.generation, device, prepared.weights, {
+      const created = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,
         live,
         onProgress: (event) => {
           if (event.kind !== "grow") showLoading(event, progress, { given: model.weights !== null });
         },
       });
-      return { made: generator, name: prepared.name };
+      return { made: created, name: prepared.name };
     });
     return new Measured(path, generator.name, options.precision?.weights ?? "f32", generator.made, seed);
   }

@@ -27,24 +27,24 @@ type ExportFlags = Flags<typeof weightCommands.export>;
 export async function exportOnnx(opened: OpenedModel, flags: ExportFlags): Promise<ExitCode> {
   expectConsistent(flags);
   ensureWritable(flags.output);
-  const { made, doc } = await graphOf(opened, flags);
-  if (opened.weights === null && made.model.weights.length > 0)
+  const { exported, doc } = await exportedGraph(opened, flags);
+  if (opened.weights === null && exported.model.weights.length > 0)
     throw new UserError(
       "an ONNX file contains the model's weights, which are missing",
       "give them with --weights; `modc init` writes starting weights",
     );
   const data = `${flags.output}.data`;
-  const written = onnxFile(made.graph, {
+  const written = onnxFile(exported.graph, {
     producer: "modc",
     version: modcVersion(),
-    name: made.model.name,
+    name: exported.model.name,
     doc,
-    metadata: metadataOf(made),
+    metadata: metadataOf(exported),
     beside: { name: basename(data), always: flags.externalData ?? false },
   });
   if (written.beside) ensureWritable(data);
-  await writeFiles(written, { output: flags.output, data }, opened.weights, made);
-  return tell(written, { made, flags, data, weights: opened.weights?.place ?? null });
+  await writeFiles(written, { output: flags.output, data }, opened.weights, exported);
+  return report(written, { exported, flags, data, weights: opened.weights?.place ?? null });
 }
 
 function expectConsistent({ caches, phase, enter }: ExportFlags): void {
@@ -55,10 +55,10 @@ function expectConsistent({ caches, phase, enter }: ExportFlags): void {
   if (caches && enter === "objective") clash("--caches", "--enter objective", "a loss needs whole sequences");
 }
 
-async function graphOf(
+async function exportedGraph(
   { source, read }: OpenedModel,
   { set = {}, model: name, phase, enter, caches, observe, lengths, weightsAs }: ExportFlags,
-): Promise<{ readonly made: OnnxGraph; readonly doc: string | null }> {
+): Promise<{ readonly exported: OnnxGraph; readonly doc: string | null }> {
   const { check } = await import("../../../language/check/check.js");
   const { model, diagnostics, sources } = check(source, {
     set,
@@ -75,10 +75,10 @@ async function graphOf(
     lengths: lengths ?? false,
     ...(weightsAs === undefined ? {} : { floats: weightsAs }),
   });
-  return { made: exported, doc: new SourceNotes(sources, model.file).block(model.name)?.doc ?? null };
+  return { exported, doc: new SourceNotes(sources, model.file).block(model.name)?.doc ?? null };
 }
 
-/** What a program that loads the file may ask of it. */
+/** Metadata for programs that load the file. */
 function metadataOf({ model, caches }: OnnxGraph): readonly (readonly [string, string])[] {
   const parameters = Object.fromEntries(model.parameters.map(({ name, value }) => [name, value]));
   return [
@@ -99,7 +99,7 @@ async function writeFiles(
   const weights = new Map(model.weights.map((weight) => [weight, asProgramWeight(weight)]));
   const source = from && (await from.source());
   const matched = source && source.match({ weights: [...weights.values()], ignore: model.ignore });
-  // Where there are weights, there is a source of them.
+  // If the model has weights, `from` is not null.
   const values: Values = async ({ weight }) => {
     const declared = weights.get(weight)!;
     return readWeight(declared, matched!.get(declared)!, source!, readingInTurns(turn));
@@ -108,7 +108,7 @@ async function writeFiles(
     for (const piece of file.pieces)
       if (piece instanceof Uint8Array) await write(piece);
       else await writeWeight(write, piece.of, values);
-    // The data stands before the graph that names it is put in its place.
+    // The data file is written before the file of the graph, which refers to it, is renamed into its place.
     if (file.beside) await writeBeside(places.data, file.beside, values);
   });
 }
@@ -137,14 +137,14 @@ async function writeWeight(write: Write, weight: StoredWeight, values: Values): 
     await write(toBytes(words.subarray(first, first + PIECE), type));
 }
 
-interface Told {
-  readonly made: OnnxGraph;
+interface Written {
+  readonly exported: OnnxGraph;
   readonly flags: ExportFlags;
   readonly data: string;
   readonly weights: string | null;
 }
 
-function tell(file: OnnxFile, { made: { model, graph, caches }, flags, data, weights }: Told): ExitCode {
+function report(file: OnnxFile, { exported: { model, graph, caches }, flags, data, weights }: Written): ExitCode {
   const files = [flags.output, ...(file.beside ? [data] : [])];
   const size = file.bytes + (file.beside?.bytes ?? 0);
   const cacheText = caches.length === 0 ? "" : `, ${plural(caches.length, "cache")}`;

@@ -260,9 +260,9 @@ export class ChoiceDifference {
 }
 
 function bits(chosen: readonly number[], length: number): Uint8Array {
-  const bits = new Uint8Array(Math.ceil(length / 8));
-  for (const t of chosen) bits[t >> 3]! |= 1 << (t & 7);
-  return bits;
+  const packed = new Uint8Array(Math.ceil(length / 8));
+  for (const t of chosen) packed[t >> 3]! |= 1 << (t & 7);
+  return packed;
 }
 
 function ones(byte: number): number {

@@ -163,8 +163,8 @@ const liveText = (live: readonly LiveParameter[], called: ConfigNames): readonly
  * losses. Otherwise the returned logits are None.
  */
 export function withLogits(lines: readonly string[]): readonly string[] {
-  const withLogits = logitsOf(lines);
-  return (withLogits ?? lines).map((line) => {
+  const logitLines = logitsOf(lines);
+  return (logitLines ?? lines).map((line) => {
     const [, indent, value] = /^(\s*)return (.*)$/.exec(line) ?? [];
     if (value === undefined || value.startsWith("logits, ")) return line;
     return value === "losses" || value.startsWith("{")

@@ -84,9 +84,9 @@ function lastScope(
   lasts: ReadonlyMap<Value, Name>,
   names: ReadonlyMap<Value, Name>,
 ): () => Scope {
-  let lastScope: Scope | null = null;
+  let scopeOfLast: Scope | null = null;
   return () => {
-    if (lastScope) return lastScope;
+    if (scopeOfLast) return scopeOfLast;
     const { at, axes, graph } = scope;
     const { counts, length } = axes.rows(axis);
     const positions = axes.positions(axis); // [B or 1, T]
@@ -96,7 +96,7 @@ function lastScope(
         : graph.node("GatherElements", [ofAll(scope, positions, axis), lastIndex(scope, axis, counts)], { axis: 1 });
     const rows = at.min(length, graph.ints(1));
     const rowAxes = axes.within(new Map([[axis, { length: rows, counts: null, positions: last }]]));
-    return (lastScope = {
+    return (scopeOfLast = {
       ...scope,
       axes: rowAxes,
       whole: scope,

@@ -115,9 +115,9 @@ function join(cx: Scope, value: Value<"join">): Name {
   const { counts, length } = axes.rows(axis);
   if (counts === null) return joined;
   const exist = value.inputs.map((part) => {
-    const axis = axes.sequenceOf(part.type.shape[dim])!; // joined values have sequence axes
-    const yes = axes.exists(axis) ?? cx.graph.constant("bool", [1, 1], [1]);
-    return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(axis).length], 0)]);
+    const sequence = axes.sequenceOf(part.type.shape[dim])!; // joined values have sequence axes
+    const yes = axes.exists(sequence) ?? cx.graph.constant("bool", [1, 1], [1]);
+    return cx.graph.node("Expand", [yes, at.concat([at.dim(counts, 0), axes.rows(sequence).length], 0)]);
   });
   const shape = [value.type.shape[0]!, axisSize(axis)];
   const order = topIndices(cx, at.cast(at.concat(exist, 1), "i64"), { shape, dim: 1, k: length });
@@ -138,13 +138,13 @@ function rope(cx: Scope, value: Value<"rope">): Name {
   const rank = x!.type.shape.length;
   const width = Number(x!.type.shape.at(-1));
   const positions = at.cast(axes.positions(axes.sequenceOf(x!.type.shape[dim])!), "f64");
-  const position = at.unsqueeze(
+  const offset = at.unsqueeze(
     positions,
     ...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== 0 && i !== dim),
   );
   const steps = graph.constant("f64", [width / 2], ropeFrequencies({ width, theta, frequencies }));
   const turn = graph.constant("f64", [], [2 * Math.PI]);
-  const angle = at.cast(graph.node("Mod", [at.mul(position, steps), turn], { fmod: 1 }), "f32");
+  const angle = at.cast(graph.node("Mod", [at.mul(offset, steps), turn], { fmod: 1 }), "f32");
   const scaled = (y: Name): Name => (scale === 1 ? y : at.mul(y, graph.float(scale)));
   const [cos, sin] = [scaled(graph.node("Cos", [angle])), scaled(graph.node("Sin", [angle]))];
   const halves = graph.results("Split", [cx.get(x!)], { axis: -1, num_outputs: 2 }, 2);

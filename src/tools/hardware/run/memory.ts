@@ -130,9 +130,9 @@ export class Memory {
       // The address may be among the destination registers.
       const begin = at[lane]!;
       offsets.forEach((offset, part) => {
-        const address = (begin + offset) & 0xffff;
+        const byte = (begin + offset) & 0xffff;
         for (let i = 0; i < Math.max(1, size / 4); i++) {
-          const here = Math.min(address + 4 * i, 0xfffc);
+          const here = Math.min(byte + 4 * i, 0xfffc);
           const cell = here >>> 2;
           if (stores) {
             const from = data[part];
