@@ -47,7 +47,7 @@ export class Numbering {
 }
 
 /** A route with the tokens that chose an entry, or with the tokens for which one of several masks holds. */
-export interface OwnRoute {
+export interface EntryRoute {
   readonly route: Route;
   readonly entry: number;
 }
@@ -61,22 +61,27 @@ export type Source =
   /** Masks, one for each entry; each route is made from one mask. */
   | { readonly kind: "mask"; readonly expected: Rational };
 
-/** The choice that the route comes from, and its entry there; null for any other route. */
-export function sourceOf(route: Route, axes: AxisLookup): { readonly source: Source; readonly entry: number } | null {
-  if (isOp(route, "top")) return null;
-  return (isOp(route, "those") ? chosenBy(route.inputs[0]!) : null) ?? ofMask(route, axes);
+interface EntrySource {
+  readonly source: Source;
+  readonly entry: number;
 }
 
-function chosenBy(mask: Value): { readonly source: Source; readonly entry: number } | null {
+/** The choice that the route comes from, and its entry there; null for any other route. */
+export function sourceOf(route: Route, axes: AxisLookup): EntrySource | null {
+  if (isOp(route, "top")) return null;
+  return (isOp(route, "those") ? choiceSource(route.inputs[0]!) : null) ?? maskSource(route, axes);
+}
+
+function choiceSource(mask: Value): EntrySource | null {
   const column = columnOf(mask);
   const choice = column && isOp(column.of, "entry_mask") ? column.of.inputs[0] : undefined;
   if (column && choice && (isOp(choice, "top_entries") || isOp(choice, "those_entries")))
     return { source: { kind: "choice", choice }, entry: column.entry };
-  return largestOf(mask);
+  return argmaxSource(mask);
 }
 
 /** A mask, or a score above a threshold, computed from one column of a tensor or of several tensors. */
-function ofMask(route: Route, axes: AxisLookup): { readonly source: Source; readonly entry: number } | null {
+function maskSource(route: Route, axes: AxisLookup): EntrySource | null {
   const axis = axes.axis(route.attrs.axis);
   const expected = axis.role === "sequence" ? declaredShare(axis.count) : null;
   const column = columnBehind(route);
@@ -100,7 +105,7 @@ function columnBehind(route: Route): Column | null {
 
 /** Merges the masks of routes into one mask for all entries, [B, T, E]; null if the routes' masks do not fit. */
 export function maskOfAll(
-  routes: readonly OwnRoute[],
+  routes: readonly EntryRoute[],
   among: Size,
   numbering: Numbering,
   emit: EmitValue,
@@ -111,8 +116,8 @@ export function maskOfAll(
   const all = first.route.inputs.map((input, i) => {
     const operands = routes.map(({ route }) => route.inputs[i]!);
     return operands.every((v) => numbering.areSame(v, input))
-      ? forAll(input, emit)
-      : ofAllEntries(operands, entries, among, numbering, emit);
+      ? forAllEntries(input, emit)
+      : mergedOverEntries(operands, entries, among, numbering, emit);
   });
   const [score, threshold] = all;
   if (!score || first.route.op === "those") return score ?? null;
@@ -124,7 +129,7 @@ export function maskOfAll(
  * Matches argmax(p) == e for a softmax p. A NaN among its inputs makes all of p NaN, so that both `argmax` and `top`
  * take the first entry. For other values, `argmax` and `top` would differ if only some are NaN.
  */
-function largestOf(mask: Value): { readonly source: Source; readonly entry: number } | null {
+function argmaxSource(mask: Value): EntrySource | null {
   if (!isOp(mask, "pointwise") || mask.attrs.fn !== "eq") return null;
   for (const [index, number] of [mask.inputs, mask.inputs.toReversed()]) {
     const largest = index && behindReshapes(index);
@@ -172,7 +177,7 @@ function columnOf(value: Value): Column | null {
  * A tensor [B, T, E] that holds values [B, T] of several entries, each in its entry's column. The values must be
  * columns of one tensor, or the same function of such columns; otherwise null.
  */
-export function ofAllEntries(
+export function mergedOverEntries(
   values: readonly Value[],
   entries: readonly number[],
   among: Size,
@@ -201,13 +206,13 @@ export function ofAllEntries(
   for (const [i, input] of first.inputs.entries()) {
     const { shape } = input.type;
     const operands = values.map((v) => v.inputs[i]!);
-    const allEqual = operands.every((v) => numbering.areSame(v, input))
-      ? forAll(input, emit)
+    const merged = operands.every((v) => numbering.areSame(v, input))
+      ? forAllEntries(input, emit)
       : shape.length >= 2 && equalSizes(shape[0]!, batch!) && equalSizes(shape[1]!, tokens!)
-        ? ofAllEntries(operands, entries, among, numbering, emit)
+        ? mergedOverEntries(operands, entries, among, numbering, emit)
         : null;
-    if (!allEqual) return null;
-    inputs.push(allEqual);
+    if (!merged) return null;
+    inputs.push(merged);
   }
   if (isOp(first, "reshape")) return inputs[0]!;
   return emit(first.op, inputs, first.attrs, typeOf(first.type.dtype, [batch!, tokens!, among]));
@@ -217,7 +222,7 @@ const isOfElements = (value: Value): boolean =>
   isOp(value, "pointwise") || isOp(value, "powi") || isOp(value, "cast") || isOp(value, "reshape");
 
 /** Reshapes a value [B, T], or a number, to broadcast over the entries. */
-function forAll(value: Value, emit: EmitValue): Value | null {
+function forAllEntries(value: Value, emit: EmitValue): Value | null {
   const { dtype, shape } = value.type;
   if (shape.length === 0 || (shape.length === 3 && shape[2] === 1)) return value;
   return shape.length === 2 ? emit("reshape", [value], {}, typeOf(dtype, [...shape, 1])) : null;

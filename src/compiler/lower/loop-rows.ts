@@ -5,10 +5,10 @@ import { isRowByRow } from "../../language/check/eval/row-by-row.js";
 import { isOp, typeOf } from "../../language/check/model/types.js";
 import { attrsKey } from "../ir/key.js";
 import { axisSize, equalSizes, type Size } from "../../ground/size/size.js";
-import { ofAllEntries, type EmitValue, type Numbering, type OwnRoute } from "./loop-routes.js";
+import { mergedOverEntries, type EmitValue, type Numbering, type EntryRoute } from "./loop-routes.js";
 
 /** The rows that a loop iteration adds to the tokens of its entry. */
-export interface Term extends OwnRoute {
+export interface Term extends EntryRoute {
   /** [B, K, …], on the axis of the route. */
   readonly rows: Value;
 }
@@ -98,7 +98,7 @@ function chosenOf(values: readonly Value[], terms: readonly Term[], { choice, nu
   const among = choice.inputs[0]!.type.shape[2]!;
   if (values.every((v) => numbering.areSame(v, values[0]!))) return null;
   const entries = terms.map((t) => t.entry);
-  const joined = ofAllEntries(values, entries, among, numbering, emit);
+  const joined = mergedOverEntries(values, entries, among, numbering, emit);
   if (!joined) return null;
   // Gathering what the same choice scattered into zeros returns the scattered values.
   const [into, by, put] = joined.inputs;

@@ -17,9 +17,9 @@ export function withoutLoops(model: Model): Model {
   const values = reachable(rootsOf(model));
   const loops = loopsOf(values, new Set(rootsOf(model)), axesOfModel(model));
   if (loops.length === 0) return model;
-  const rolled = new Rolled(model, values);
-  for (const loop of loops) rolled.roll(loop);
-  return rolled.finished();
+  const rewritten = new RewrittenModel(model, values);
+  for (const loop of loops) rewritten.roll(loop);
+  return rewritten.finish();
 }
 
 /** Additions to one stream, in order, by routes of one choice. */
@@ -81,17 +81,17 @@ function loopsOf(values: readonly Value[], roots: ReadonlySet<Value>, axes: Axis
       if (!isReadOnce(addition.base)) break;
       end = addition.base;
     }
-    chains.push(...runsOf(additions, axes));
+    chains.push(...chainsOf(additions, axes));
   }
   if (chains.length === 0) return [];
-  const onRoutes = readOnRoutes(values);
+  const byAxis = valuesByAxis(values);
   return chains
-    .filter(({ terms }) => terms.every((t) => isOwn(t, onRoutes, readers, roots)))
+    .filter(({ terms }) => terms.every((t) => isReadOnlyByAddition(t, byAxis, readers, roots)))
     .sort((a, b) => a.end.id - b.end.id);
 }
 
 /** Splits the additions into runs by routes of one choice, in ascending order of entries. */
-function runsOf(
+function chainsOf(
   additions: readonly { readonly end: Value; readonly addition: Addition }[],
   axes: AxisLookup,
 ): readonly Chain[] {
@@ -119,8 +119,7 @@ function isOneSource(a: Source, b: Source): boolean {
   return b.kind === "mask" && equal(a.expected, b.expected);
 }
 
-/** The values along each axis. */
-function readOnRoutes(values: readonly Value[]): ReadonlyMap<string, readonly Value[]> {
+function valuesByAxis(values: readonly Value[]): ReadonlyMap<string, readonly Value[]> {
   const found = new Map<string, Value[]>();
   for (const value of values)
     for (const size of value.type.shape) {
@@ -131,14 +130,14 @@ function readOnRoutes(values: readonly Value[]): ReadonlyMap<string, readonly Va
   return found;
 }
 
-/** Whether everything computed on the route's axis is read only by the addition. */
-function isOwn(
+/** Whether only the addition reads the values computed on the route's axis. */
+function isReadOnlyByAddition(
   { route, rows }: Term,
-  onRoutes: ReadonlyMap<string, readonly Value[]>,
+  byAxis: ReadonlyMap<string, readonly Value[]>,
   readers: ReadonlyMap<Value, readonly Value[]>,
   roots: ReadonlySet<Value>,
 ): boolean {
-  const routed = new Set(onRoutes.get(route.attrs.axis));
+  const routed = new Set(byAxis.get(route.attrs.axis));
   return [...routed].every(
     (value) =>
       value === route ||
@@ -150,7 +149,7 @@ function isOwn(
 }
 
 /** A model in which some values are replaced. */
-class Rolled {
+class RewrittenModel {
   readonly #model: Model;
   readonly #axes: Axis[];
   readonly #numbering: Numbering;
@@ -165,10 +164,10 @@ class Rolled {
   }
 
   roll({ base, source, terms, end }: Chain): void {
-    let made = 0;
+    let emitted = 0;
     // The new ids are smaller than the last addition's id and larger than all ids that the new values read.
     const emit: EmitValue = (op, inputs, attrs, type, like = end) => {
-      const id = end.id - 1 / (++made + 1);
+      const id = end.id - 1 / (++emitted + 1);
       return { id, op, inputs, attrs, type, span: like.span, path: like.path };
     };
     const choice = this.#choiceOf(source, terms, emit);
@@ -218,7 +217,7 @@ class Rolled {
     }
   }
 
-  finished(): Model {
+  finish(): Model {
     const model = this.#model;
     const current = (value: Value): Value => this.#replaced.get(value) ?? value;
     const reached = reachable(rootsOf(model).map(current), (value) => value.inputs.map(current));

@@ -11,7 +11,7 @@ export type { Parsed } from "./parsed.js";
 /** The parse result of a part of a text, at its offset. */
 export interface Part {
   readonly at: number;
-  /** Whether further parts followed. */
+  /** Whether more text follows the part. */
   readonly more: boolean;
   readonly parsed: Parsed;
 }
@@ -30,7 +30,7 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
   const parts = new Map<string, Part>();
   const all: Parsed[] = [];
   let errors = 0;
-  for (const { start, end } of stretchesOf(text)) {
+  for (const { start, end } of rangesOf(text)) {
     if (errors >= MAX_ERRORS) break;
     const partText = text.slice(start, end);
     const more = end < text.length;
@@ -60,8 +60,8 @@ export function parseAgain(source: SourceFile, before: Parts): { readonly parsed
 }
 
 /** A long text is one part, so that the limits of a file apply to the whole text. */
-const stretchesOf = (text: string): readonly Stretch[] =>
-  text.length > LONG ? [{ start: 0, end: text.length }] : partsOf(text);
+const rangesOf = (text: string): readonly Range[] =>
+  text.length > LONG ? [{ start: 0, end: text.length }] : declarationRanges(text);
 
 const LONG = 1_000_000;
 
@@ -89,22 +89,22 @@ function copied(node: unknown, by: number): unknown {
   return copy;
 }
 
-/** A stretch of the text: a declaration with the comments above it, or several declarations that share a line. */
-interface Stretch {
+/** A range of the text: a declaration with the comments above it, or several declarations that share a line. */
+interface Range {
   readonly start: number;
   readonly end: number;
 }
 
 /** The parts of a text, in order, without gaps. */
-function partsOf(text: string): readonly Stretch[] {
+function declarationRanges(text: string): readonly Range[] {
   const starts = [0];
   /** The offset after the last line of code. */
-  let free = 0;
+  let codeEnd = 0;
   for (let start = text.startsWith("\ufeff") ? 1 : 0; start < text.length;) {
     const newline = text.indexOf("\n", start);
     const next = newline === -1 ? text.length : newline + 1;
-    if (free > 0 && WORDS.has(text[start]!) && BEGINS.test(text.slice(start, next))) starts.push(free);
-    if (!isFree(text, start, next)) free = next;
+    if (codeEnd > 0 && WORDS.has(text[start]!) && BEGINS.test(text.slice(start, next))) starts.push(codeEnd);
+    if (!isBlankOrComment(text, start, next)) codeEnd = next;
     start = next;
   }
   return starts.map((start, i) => ({ start, end: starts[i + 1] ?? text.length }));
@@ -115,7 +115,7 @@ const BEGINS = /^(?:import[ \t]*\{|(?:const|block|model)[ \t]+[A-Za-z_])/;
 const WORDS: ReadonlySet<string> = new Set(["i", "c", "b", "m"]);
 
 /** Whether a line is empty or a comment. */
-function isFree(text: string, start: number, end: number): boolean {
+function isBlankOrComment(text: string, start: number, end: number): boolean {
   let i = start;
   while (i < end && (text[i] === " " || text[i] === "\t" || text[i] === "\r" || text[i] === "\n")) i++;
   return i === end || (text[i] === "/" && text[i + 1] === "/");

@@ -17,15 +17,15 @@ export interface BlocksChoice {
 
 /** The weights of a file, some of which are in blocks. */
 export interface BlocksFound {
-  /** The type of weights in memory by which a device reads these blocks unchanged. */
+  /** The encoding of weights in memory that keeps these blocks unchanged. */
   readonly form: BlockEncoding;
-  /** Whether the file has all weights in it that a device would read so. */
+  /** Whether all weights that would have this encoding are stored in such blocks. */
   readonly all: boolean;
 }
 
 /**
- * How a device can read the blocks of a model's file of weights; null for a file without any, and for weights that are
- * not in a file. Faults of the model or its weights give null: loading reports them.
+ * The blocks of a model's file of weights; null if the file has none, or the weights are not in a file. Also null for
+ * faults of the model or its weights, which loading reports.
  */
 export async function blocksOf(from: OpenedModel, { model, set = {} }: BlocksChoice): Promise<BlocksFound | null> {
   const { weights } = from;

@@ -86,7 +86,7 @@ function numbersOf({ precision, sharding, devices }: Layout): Numbers {
 /** The unit of `parallelize.py` that contains a path: a member of the model's lists; empty for other paths. */
 const unitOf = (path: string): string => /^[^.]+\.\d+(?=\.|$)/.exec(instanceOf(path))?.[0] ?? "";
 
-interface Given {
+interface EstimateInput {
   readonly objective: Model;
   /** In order of computation. */
   readonly values: readonly Value[];
@@ -108,7 +108,7 @@ class Estimate {
   readonly #tpDegree: number;
   readonly #fsdpDegree: number;
 
-  constructor(private readonly run: Given) {
+  constructor(private readonly run: EstimateInput) {
     const { sharding, devices } = run.layout;
     this.#tpDegree = sharding === "tp" ? devices : 1;
     this.#fsdpDegree = sharding === "fsdp" ? devices : 1;

@@ -29,28 +29,28 @@ export interface PassesChecked {
 export async function checkPasses(
   lowered: Graph,
   passes: readonly Pass[],
-  given: RunInputs,
+  inputs: RunInputs,
   weights: Weights,
 ): Promise<PassesChecked> {
   const optimized = passes.reduce((graph, pass) => pass.run(graph, null), lowered);
-  const difference = largestResultDifference(lowered, optimized, given, weights);
+  const difference = largestResultDifference(lowered, optimized, inputs, weights);
   if (difference <= PASS_TOLERANCE) return { optimized, difference, fault: null };
   let before = lowered;
   for (const pass of passes) {
     const after = pass.run(before, null);
-    const error = largestResultDifference(before, after, given, weights);
+    const error = largestResultDifference(before, after, inputs, weights);
     if (!(error <= PASS_TOLERANCE))
-      return { optimized, difference, fault: await locateFault(before, pass, error, given, weights) };
+      return { optimized, difference, fault: await locateFault(before, pass, error, inputs, weights) };
     before = after;
   }
   // Each pass is within the tolerance, but all together are not: the last pass is reported.
   const last = passes.at(-1)!;
-  return { optimized, difference, fault: await locateFault(lowered, last, difference, given, weights) };
+  return { optimized, difference, fault: await locateFault(lowered, last, difference, inputs, weights) };
 }
 
 /** The largest difference between the results and losses of two graphs. */
-function largestResultDifference(a: Graph, b: Graph, given: RunInputs, weights: Weights): number {
-  const [x, y] = [evaluateGraph(a, given, weights).outputs, evaluateGraph(b, given, weights).outputs];
+function largestResultDifference(a: Graph, b: Graph, inputs: RunInputs, weights: Weights): number {
+  const [x, y] = [evaluateGraph(a, inputs, weights).outputs, evaluateGraph(b, inputs, weights).outputs];
   const all = a.outputs.map(({ name }) => largestDifference(y.get(name)!.data, x.get(name)!.data));
   return all.reduce((m, d) => (Number.isNaN(d) || d > m ? d : m), 0);
 }
@@ -59,22 +59,22 @@ async function locateFault(
   before: Graph,
   pass: Pass,
   difference: number,
-  given: RunInputs,
+  inputs: RunInputs,
   weights: Weights,
 ): Promise<PassFault> {
   const changes = (graph: Graph, inputs: RunInputs): boolean =>
     !(largestResultDifference(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
-  const differing = before.outputs.map((o) => producerOf(o.node)).find((n) => changes(endingIn(before, [n]), given));
-  const whole = { graph: before, given };
+  const differing = before.outputs.map((o) => producerOf(o.node)).find((n) => changes(endingIn(before, [n]), inputs));
+  const whole = { graph: before, given: inputs };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };
-  const node = await bisect(before, differing, (n) => changes(endingIn(before, [n]), given));
+  const node = await bisect(before, differing, (n) => changes(endingIn(before, [n]), inputs));
   for (let depth = 1; depth <= 64; depth *= 2) {
     const part = withCuts(
       partOf(before, node, depth),
-      given,
-      valuesOf(before, partOf(before, node, depth).cuts, given, weights),
+      inputs,
+      valuesOf(before, partOf(before, node, depth).cuts, inputs, weights),
     );
     if (changes(part.graph, part.given)) return { pass: pass.name, difference, node, part };
   }
-  return { pass: pass.name, difference, node, part: { graph: endingIn(before, [node]), given } };
+  return { pass: pass.name, difference, node, part: { graph: endingIn(before, [node]), given: inputs } };
 }

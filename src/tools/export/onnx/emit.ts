@@ -36,7 +36,7 @@ function emitValue(cx: Scope, value: Value): Name {
 /** f16 values are computed in 32 bits and rounded when stored. */
 const rounded = ({ at }: Scope, x: Name): Name => at.cast(at.cast(x, "f16"), "f32");
 
-export interface Wanted {
+export interface Roots {
   /** Values needed for all tokens. */
   readonly whole: readonly Value[];
   /** Values along this axis needed only at each sequence's last token. */
@@ -51,11 +51,11 @@ export interface Emitted {
 }
 
 /** Emits the wanted values. `base` is a scope that has no values yet. */
-export function emitValues(base: Omit<Scope, "get">, { whole, last }: Wanted): Emitted {
+export function emitValues(base: Omit<Scope, "get">, { whole, last }: Roots): Emitted {
   const values = reachable([...whole, ...(last?.values ?? [])]);
   const sorted = sortedAxes(values);
   const names = new Map<Value, Name>();
-  const scope: Scope = { ...base, get: (value) => found(names, value) };
+  const scope: Scope = { ...base, get: (value) => nameOf(names, value) };
   const needed =
     last === null
       ? { whole: new Set(values), last: new Set<Value>() }
@@ -71,13 +71,13 @@ export function emitValues(base: Omit<Scope, "get">, { whole, last }: Wanted): E
   return { scope, whole: scope.get, last: (value) => rows.get(value) ?? scope.get(value) };
 }
 
-function found(names: ReadonlyMap<Value, Name>, value: Value): Name {
+function nameOf(names: ReadonlyMap<Value, Name>, value: Value): Name {
   const name = names.get(value);
   invariant(name !== undefined, `${value.op} of ${value.path} has not been computed`);
   return name;
 }
 
-/** The scope in which an axis has only each sequence's last token; created when the axis is known. */
+/** The scope in which an axis has only each sequence's last token; created at the first use, when the axis is known. */
 function lastScope(
   scope: Scope,
   axis: string,
@@ -100,7 +100,7 @@ function lastScope(
       ...scope,
       axes: rowAxes,
       whole: scope,
-      get: (value) => lasts.get(value) ?? found(names, value),
+      get: (value) => lasts.get(value) ?? nameOf(names, value),
     });
   };
 }

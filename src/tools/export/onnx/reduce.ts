@@ -73,8 +73,8 @@ function reduce(cx: Scope, value: Value<"reduce">): Name {
         return mean(converted(cx, cx.get(x!), from, "f32"));
       case "var": {
         const y = converted(cx, cx.get(x!), from, "f32");
-        const apart = at.sub(y, mean(y));
-        return mean(at.mul(apart, apart));
+        const difference = at.sub(y, mean(y));
+        return mean(at.mul(difference, difference));
       }
       case "max":
         return extreme("Max");

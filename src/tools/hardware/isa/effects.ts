@@ -18,8 +18,8 @@ const KEEPS_SCC =
 
 export function effectsOf(instruction: Instruction): Effects {
   const first = ownEffects(instruction);
-  if (!instruction.beside) return first;
-  const other = ownEffects(instruction.beside);
+  if (!instruction.dual) return first;
+  const other = ownEffects(instruction.dual);
   return {
     writes: [...first.writes, ...other.writes],
     reads: [...first.reads, ...other.reads],

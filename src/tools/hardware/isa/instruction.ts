@@ -31,7 +31,7 @@ export interface Instruction {
   /** The target of a branch; null for other instructions. */
   readonly label: string | null;
   /** The second half of a dual-issue pair. */
-  readonly beside: Instruction | null;
+  readonly dual: Instruction | null;
   readonly text: string;
 }
 
@@ -59,12 +59,12 @@ export function readCode(text: string): Code {
 
 function readInstruction(text: string): Instruction {
   const [first, second] = text.split(" :: ");
-  const beside = second === undefined ? null : readInstruction(second);
+  const dual = second === undefined ? null : readInstruction(second);
   const [, written, rest] = /^(\S+)\s*(.*)$/.exec(first!)!;
   const op = nameOf(written!);
   if (/^s_(waitcnt|wait_|delay_alu|sendmsg|clause|nop|code_end|set_inst|inst_prefetch|sleep|setprio)/.test(op))
-    return { op, operands: [], modifiers: new Map(), label: null, beside, text: first! };
-  if (/^s_c?branch/.test(op)) return { op, operands: [], modifiers: new Map(), label: rest!, beside, text: first! };
+    return { op, operands: [], modifiers: new Map(), label: null, dual, text: first! };
+  if (/^s_c?branch/.test(op)) return { op, operands: [], modifiers: new Map(), label: rest!, dual, text: first! };
   const modifiers = new Map<string, string>();
   const operands = parted(rest!).flatMap((part): Operand[] => {
     const [operand, ...others] = part.trim().split(/\s+(?![^[(]*[\])])/);
@@ -74,7 +74,7 @@ function readInstruction(text: string): Instruction {
     }
     return operand ? [readOperand(operand)] : [];
   });
-  return { op, operands, modifiers, label: null, beside, text: first! };
+  return { op, operands, modifiers, label: null, dual, text: first! };
 }
 
 /** Splits at commas outside brackets. */

@@ -41,7 +41,7 @@ export class Prepared {
 }
 
 function staticOf(instruction: Instruction, wave: number, card: Pick<Card, "doubles" | "wmma">): Static {
-  const { op, beside } = instruction;
+  const { op, dual: beside } = instruction;
   const kind = kindOf(op);
   const flops = (beside ? [op, beside.op] : [op]).map(flopsOf);
   const known =

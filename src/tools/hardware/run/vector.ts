@@ -44,16 +44,16 @@ function perLane(d: number, compute: (w: Wave, lane: number) => number): Carry {
 /** The effect of an instruction; null if the instruction is unknown. */
 export function vectorCarry(instruction: Instruction): Carry | null {
   const own = oneCarry(instruction);
-  if (!instruction.beside) return own;
-  const other = oneCarry(instruction.beside);
+  if (!instruction.dual) return own;
+  const other = oneCarry(instruction.dual);
   if (!own || !other) return null;
   // Both halves of a pair read their operands before either writes.
   const reads = (i: Instruction, of: Instruction): boolean => {
     const d = of.operands[0];
     return i.operands.slice(1).some((o) => o.kind === "register" && d?.kind === "register" && o.at === d.at);
   };
-  const swapped = reads(instruction.beside, instruction);
-  if (swapped && reads(instruction, instruction.beside)) return null;
+  const swapped = reads(instruction.dual, instruction);
+  if (swapped && reads(instruction, instruction.dual)) return null;
   const [first, second] = swapped ? [other, own] : [own, other];
   return (w) => {
     first(w);
@@ -65,7 +65,7 @@ export function vectorCarry(instruction: Instruction): Carry | null {
  * Arithmetic in f16, on matrix units and with scaled results is not computed: its results are random values, like the
  * results of other kernels.
  */
-export const isDrawn = ({ op, beside }: Instruction): boolean =>
+export const isDrawn = ({ op, dual: beside }: Instruction): boolean =>
   beside === null && /wmma|_f16|_bf16|^v_dot\d|^v_pk_|_f32$/.test(op) && !op.startsWith("v_cmp");
 
 export function drawnCarry({ operands: [d] }: Instruction): Carry | null {
