@@ -220,7 +220,7 @@ const inFirstSlot = (program: Program, { axes, states }: Program): Program => ({
   states: program.states.map((state) => ({ ...state, shape: states.find(({ name }) => name === state.name)!.shape })),
 });
 
-/** Of all tokens none; of a route the name the model has for it, else its call. */
+/** Names of the axes: empty for all tokens; for a route its path in the model, or else the path of its call. */
 function routeNames([, ...chosen]: GenerationGraphs["axes"], routes: Model["routes"]): readonly string[] {
   const known = new Map(routes.map(({ axis, path }) => [axis, path]));
   return ["", ...distinct(chosen.map(({ axis, path }) => known.get(axis) ?? (path || "route")))];

@@ -39,7 +39,7 @@ export interface ModelGraphs {
 }
 
 export interface GraphOptions {
-  /** What `lower` made of the model before. */
+  /** The model's lowered graph, if it exists already. */
   readonly lowered?: Graph;
   readonly generation?: GenerationOptions;
   readonly training?: StepOptions;
@@ -81,7 +81,7 @@ function noDraft(): never {
 }
 
 export interface Recipe {
-  /** What the program does, as a clause. */
+  /** The program's purpose, as a clause. */
   readonly doc: string;
   readonly phase: Phase;
   readonly entry: Entry;

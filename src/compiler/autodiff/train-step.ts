@@ -1,5 +1,5 @@
-// Builds the graph of a training step: losses, gradients, clipping, and the optimiser's updates of weights and moments,
-// which are states, as are the model's own states.
+// Builds the graph of a training step: losses, gradients, clipping, and the optimiser's updates. Weights, moments and
+// the model's own states are states of the graph.
 import { bug } from "../../ground/base/invariant.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { isOp, nodesOf, typeOf, updatesOf, type Graph, type GraphInput, type Node, type State } from "../ir/graph.js";

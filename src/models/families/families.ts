@@ -1,5 +1,5 @@
-// The supported decoder families, one record for each `model_type`: defaults of their configurations, and the weights
-// of their layers. Defaults are those of Hugging Face's configuration classes.
+// The supported decoder families, one record for each `model_type`: defaults of their configurations, as in Hugging
+// Face's configuration classes, and the weights of their layers.
 import type { Fields } from "./fields.js";
 import { deepseekLatent, longcatLatent, type Latent } from "./latent.js";
 import {

@@ -53,7 +53,7 @@ export interface OpenedModel {
   readonly tokenizer: TokenizerSource | null;
   /** Throws CheckpointError, SessionError, TokenizerError, and WeightsError for a broken GGUF file. */
   texts(): Promise<ModelTexts>;
-  /** What a configuration says of the layers; null for kinds without one. Throws CheckpointError. */
+  /** The layers as the configuration describes them; null for kinds without one. Throws CheckpointError. */
   describe(): DecoderConfig | null;
   /** Closes its files. */
   close(): Promise<void>;
@@ -81,7 +81,7 @@ export interface ModelWeights {
   readonly run: Trained | null;
   /** Downloads, and values that a function gives, are no tensors before `load` opens them. */
   readonly origin: "tensors" | "download" | "function";
-  /** The open tensors. Throws WeightsError, also for those of another origin. */
+  /** The open tensors. Throws WeightsError, also for tensors of another origin. */
   source(): Promise<MatchedSource>;
   /** Checks that tensors fit, and returns the weights for `load`, which checks others. Throws WeightsError. */
   fitted(model: Pick<Program, "weights" | "ignore">): Promise<WeightsInput>;

@@ -1,4 +1,4 @@
-// What the kinds of models differ in, before weights and a tokenizer are chosen.
+// The parts in which the kinds of models differ, before weights and a tokenizer are chosen.
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import type { DecoderConfig } from "../families/config.js";

@@ -128,7 +128,7 @@ function placeOf(path: string): Pick<Trained, "path" | "chosen"> | null {
   });
 }
 
-/** What a checkpoint of an exported `train.py` has. */
+/** The file that only checkpoints of an exported `train.py` have. */
 const OF_PYTORCH = "run.json";
 
 /** Whether a folder is a checkpoint of a run, by the names of its files. */

@@ -7,9 +7,9 @@ import type { FromWorker, ToWorker } from "./worker.js";
 
 /** Workers of a tokenizer: each has the whole vocabulary. */
 const MOST_WORKERS = 2;
-/** A request that no worker begins in so many milliseconds is refused: the texts before it take long. */
+/** Milliseconds after which a request that no worker began is refused: the texts before it take long. */
 const WAIT = 10_000;
-/** Workers end when nothing was asked for so many milliseconds. */
+/** Milliseconds without a request after which workers end. */
 const IDLE = 60_000;
 /** The most milliseconds that a worker may take to read its files, and for each of their characters. */
 const OPENING = { any: 20_000, character: 0.005 } as const;

@@ -4,7 +4,7 @@ import { TokenizerError } from "./errors.js";
 /** Milliseconds for any text, and for each of its characters: ten times what a slow machine takes. */
 const TIME = { any: 2000, character: 0.2 } as const;
 
-/** The most milliseconds for a text of so many characters. */
+/** The most milliseconds for a text of this number of characters. */
 export const timeFor = (characters: number): number => Math.ceil(TIME.any + TIME.character * characters);
 
 /** A text takes longer than it may. */

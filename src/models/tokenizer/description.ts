@@ -1,4 +1,4 @@
-// Checks what a `tokenizer.json` says before anything reads it, and refuses the first fault with its place.
+// Checks the contents of a `tokenizer.json` before they are used, and refuses the first fault with its place.
 import { escapedName, quotedName } from "../../ground/base/shown.js";
 import { TokenizerError } from "./errors.js";
 import { isFixed, mayBeEmpty } from "./pattern-cost.js";

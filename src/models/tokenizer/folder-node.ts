@@ -1,4 +1,4 @@
-// What kind of file a path names: a folder, or a GGUF file. Node only.
+// Determines the kind of a path: a folder, or a GGUF file. Node only.
 import { statSync } from "node:fs";
 import { hasGgufName } from "../../runtime/weights/gguf/magic.js";
 

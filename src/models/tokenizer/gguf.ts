@@ -12,10 +12,10 @@ export interface GgufTokenizer {
   readonly ends: readonly number[];
 }
 
-/** What to do about a tokenizer that is not read. */
+/** The hint for a tokenizer that modc does not read. */
 const INSTEAD = "give the tokenizer.json of the model with --tokenizer";
 
-/** What a token is, by the number that stands for it in a file. */
+/** Kinds of tokens, by their numbers in a file. */
 const KIND = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 
 /** Tokens of kind `control` that end a text or a turn: the keys of a GGUF file name only a single one. */
@@ -60,7 +60,7 @@ interface Parts {
   readonly pre_tokenizer: object | null;
   readonly decoder: object;
   readonly model: object;
-  /** Whether a text begins with the token for that, where the file does not say. */
+  /** Whether a text begins with the begin token, if the file does not specify this. */
   readonly begins: boolean;
 }
 
@@ -312,7 +312,7 @@ interface Splitting {
   readonly patterns: readonly string[];
   /** Whether a word that is a token becomes it, whatever the merges say. */
   readonly whole: boolean;
-  /** Whether a text begins with the token for that, where the file does not say. */
+  /** Whether a text begins with the begin token, if the file does not specify this. */
   readonly begins: boolean;
 }
 

@@ -1,5 +1,5 @@
-// Judges whether a tokenizer encodes every text in little time on the calling thread. One that it cannot vouch for runs
-// in a worker that is ended after a bound, or is refused where there is none.
+// Judges whether a tokenizer encodes every text in little time on the calling thread. Any other tokenizer runs in a
+// worker with a time limit, or is refused if there are no workers.
 import { quotedName } from "../../ground/base/shown.js";
 import type { Description } from "./description.js";
 import { mayBeEmpty, patternCost } from "./pattern-cost.js";
@@ -74,7 +74,7 @@ export function judge(description: Description, longest: number): Judged {
 
 type Part = Readonly<Record<string, unknown>>;
 
-/** What cannot be a part is left to the library, which refuses it. */
+/** An invalid part is left to the library, which refuses it. */
 const partOf = (value: unknown): Part | null =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Part) : null;
 

@@ -61,7 +61,7 @@ function piecesOf(model: UnigramModel, word: string, check: () => void): readonl
   return pieces.reverse();
 }
 
-/** Joins unknown pieces beside each other, until they are a text of the unknown token itself. */
+/** Joins adjacent unknown pieces, until they are a text of the unknown token itself. */
 function joinedUnknown(
   { tokens_to_ids: ids, unk_token_id: unknown }: UnigramModel,
   pieces: readonly string[],

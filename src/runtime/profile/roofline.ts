@@ -19,7 +19,7 @@ export interface DeviceBest {
   readonly flops: number;
   /** Seconds of a dispatch that reads so many bytes, which the dispatch before read too; by increasing bytes. */
   readonly reads: readonly { readonly bytes: number; readonly seconds: number }[];
-  /** Seconds of a dispatch that does next to nothing, behind another. */
+  /** Seconds of a dispatch that does next to nothing, after another dispatch. */
   readonly dispatchSeconds: number;
 }
 

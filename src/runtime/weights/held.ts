@@ -1,4 +1,4 @@
-// Refuses weights that the element type of a file does not hold.
+// Refuses weights that a file's element type cannot represent.
 import { isFloat, type DType, type Words } from "../../ground/base/dtype.js";
 import { ENCODING_NAMES, encodings } from "../program/encodings/index.js";
 import { unheldIn } from "../program/encodings/held.js";

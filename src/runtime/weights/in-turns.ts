@@ -1,5 +1,5 @@
 // Compares and converts weights in pieces, so that the event loop can handle other events, such as an interrupt,
-// between two.
+// between two pieces.
 import { countOf } from "../../ground/base/collections.js";
 import { blockBytes, isBlockType } from "../program/encodings/block-file.js";
 import type { ProgramWeight } from "../program/program.js";

@@ -1,4 +1,4 @@
-// What `load` takes as weights.
+// The forms of weights that `load` accepts.
 import type { Words } from "../../ground/base/dtype.js";
 import type { ProgramWeight } from "../program/program.js";
 import type { FetchedFile } from "./fetched.js";

@@ -30,7 +30,7 @@ export function matchWeights(program: Pick<Program, "weights" | "ignore">, sourc
   return matched;
 }
 
-/** What a source has of a model's weights. */
+/** The result of matching a source with a model's weights. */
 export interface PartlyMatched {
   /** For weights that it lacks, no keys. */
   readonly matched: Matched;

@@ -1,5 +1,5 @@
-// Sources of weights made from others: a checkpoint with the starting values of what it lacks, and trained weights over
-// those that they were trained with.
+// Combines sources of weights: a checkpoint with starting values for the weights that it lacks, and trained weights
+// over the weights that training began with.
 import type { ProgramWeight } from "../program/program.js";
 import { WeightsError } from "../device/errors.js";
 import { initialValues } from "./init.js";

@@ -130,7 +130,7 @@ export class ModelEmbedder implements Embedder {
     this.#has(loaded);
   }
 
-  /** Throws InputError for an option that is none. */
+  /** Throws InputError for an invalid option. */
   static async load(
     from: Pick<OpenedModel, "source" | "read" | "weights">,
     options: PrepareOptions & EmbedderOptions,

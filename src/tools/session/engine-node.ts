@@ -16,7 +16,7 @@ import { prepare, tokenizerFor, type PrepareOptions, type Prepared } from "./pre
 export interface OpenEngineOptions extends PrepareOptions, EngineOptions, Opening {}
 
 export interface OpenedEngine extends Pick<Prepared, "name" | "texts" | "diagnostics" | "sources" | "device"> {
-  /** Of a model of embeddings, one that refuses every request. */
+  /** For an embedding model: an engine that refuses every request. */
   readonly engine: Engine;
   /** Null where the model generates. */
   readonly embedder: Embedder | null;
@@ -64,7 +64,7 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
     const inPages = { caches: "pages", slots: rest.maxBatch !== 1 } as const;
     prepared = await prepare(from, given, loopCaches === "last" ? { caches: "rows" } : inPages);
   } catch (fault) {
-    // What is pooled over a text depends on later tokens: such a model does not generate.
+    // A value pooled over a text depends on later tokens, so such a model does not generate.
     const pooled = fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(from, given) : null;
     if (!pooled) throw fault;
     expectEffect(rest);
@@ -155,7 +155,7 @@ function expectEffect({ draft = "off", cacheMemory, chunk }: EngineOptions): voi
       throw new InputError(name, `${name} has no effect on an embedding model`, "leave it out", EXIT.usage);
 }
 
-/** Of a model that has nothing to say; what its embedder does. */
+/** The engine of an embedding model: it generates nothing, and reports its embedder's state. */
 class SilentEngine implements Engine {
   readonly model: Engine["model"];
   readonly #embedder: ModelEmbedder;

@@ -1,5 +1,5 @@
-// Writes the weights of a training run as one file, or as a checkpoint of its own: trained ones over their base,
-// adapters folded where that is asked. Node only.
+// Writes the weights of a training run as one file, or as a separate checkpoint: trained weights over their base, with
+// adapters folded in on request. Node only.
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { copyFile, stat, writeFile } from "node:fs/promises";
@@ -125,7 +125,7 @@ const adaptersOf = ({ instances }: Model): readonly Adapter[] =>
       scale: toNumber(divide(numbers.get("alpha") ?? bug("no alpha"), numbers.get("rank") ?? bug("no rank"))),
     }));
 
-/** By key: the tensor in place of one that has an adapter, null for what is left out. */
+/** Folds adapters into weights. By key: the replacement of a tensor with an adapter; null for a tensor left out. */
 function folded(
   adapters: readonly Adapter[],
   weights: readonly ProgramWeight[],

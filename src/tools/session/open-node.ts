@@ -8,7 +8,7 @@ import type { WeightsInput } from "../../runtime/index.js";
 import { prepare, type PrepareOptions } from "./prepared-node.js";
 import { TextSession } from "./session.js";
 
-/** What says which weights and which tokenizer a model has. */
+/** The options that determine a model's weights and tokenizer. */
 export interface Opening {
   /**
    * Weights, or the folder of a training run. By default the weights of the model's folder or GGUF file; for a `.mod`

@@ -41,7 +41,7 @@ export interface Prepared {
   readonly generation: Generation;
   /** Weights that fit; undefined: random initial ones. */
   readonly weights: WeightsInput | undefined;
-  /** Opens another device in place of one that was lost, with the generation for it. */
+  /** Opens another device after one was lost, with the generation for it. */
   readonly another: () => Promise<{ readonly device: Device; readonly generation: Generation }>;
   /** Destroys the device, unless it was passed in. */
   readonly close: () => void;

@@ -26,7 +26,7 @@ export interface SessionTexts extends Omit<ModelTexts, "tokenizer" | "files"> {
 }
 
 export interface SessionGenerateOptions extends GenerateTextOptions {
-  /** What each text must be, such as JSON of a schema. */
+  /** The form that each text must have, such as JSON of a schema. */
   readonly form?: Form;
 }
 

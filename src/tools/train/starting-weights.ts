@@ -83,7 +83,7 @@ async function openedBy(
   };
 }
 
-/** Throws TrainError where weights that stay as they are cannot be stored in their type. */
+/** Throws TrainError if unchanged weights cannot be stored in their type. */
 function expectFrozen(weights: ModelWeights | null, { precision = "f32", only = "" }: Partial<TrainSettings>): void {
   if (precision === "f32") return;
   if (only === "")

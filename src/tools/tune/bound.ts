@@ -1,4 +1,4 @@
-// What bounds a kernel that was measured: the share of its time that its arithmetic, its bytes and its dispatches take
+// The bound of a measured kernel: the shares of its time that its arithmetic, its bytes and its dispatches would take
 // at the device's best.
 import { emit } from "../../compiler/codegen/emit.js";
 import type { Program } from "../../runtime/program/program.js";
@@ -24,7 +24,7 @@ export interface Bound {
   readonly kernels: readonly string[];
 }
 
-/** What a computation does, by the host's count. */
+/** The operations and bytes of a computation, by the host's count. */
 export interface Work {
   /** Null: not counted, or not done by the multiply-adds whose rate is known. */
   readonly flops: number | null;

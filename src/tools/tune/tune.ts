@@ -234,7 +234,7 @@ export interface TunedSize {
   readonly baselineSeconds: number | null;
   readonly flops: number | null;
   readonly bytes: number;
-  /** What bounds the best at this size; null where the device's best was not measured. */
+  /** The bound of the best choice at this size; null if the device's best was not measured. */
   readonly bound: Bound | null;
 }
 

@@ -30,7 +30,7 @@ export interface VerifyTarget {
   readonly passes?: readonly Pass[];
 }
 
-/** `holds` and `fails` are verdicts; `told`: information without a verdict; `skipped`: the check could not run. */
+/** `holds` and `fails` are verdicts; `told` is information without a verdict; `skipped`: the check could not run. */
 export type State = "holds" | "fails" | "told" | "skipped";
 
 export interface Finding {

@@ -53,7 +53,7 @@ export interface Expression {
   readonly results: readonly number[];
 }
 
-/** What is stored where an expression is inlined. */
+/** The stored values, as expressions that are inlined need them. */
 export interface Inlining {
   readonly extents: Extents;
   /** The layout of a value, seen through structure; null where it is not stored and must be inlined. */

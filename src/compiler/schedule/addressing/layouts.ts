@@ -28,7 +28,7 @@ export class Layouts {
     this.#partition = partition;
   }
 
-  /** The memory that holds a node's elements row-major; that of a constant, which expressions write out, is filled. */
+  /** The memory of a node's elements, row-major. A constant, which expressions write out, gets filled memory. */
   valueOf(node: Node): Value {
     if (isOp(node, "constant")) return this.result(node, 0);
     const layout = this.of(node);

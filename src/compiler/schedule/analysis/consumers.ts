@@ -19,7 +19,7 @@ export interface Reader {
   readonly repeats: boolean;
 }
 
-/** The input that the operator's kernel can inline; null where there is none. */
+/** The input that the operator's kernel can inline; null if there is none. */
 export const elementInput = (node: Node): number | null => kernelOf(node.op).computes ?? null;
 
 /** A product of rows by one matrix, or by the matrix of each row's group. */
@@ -35,7 +35,7 @@ export function isSingleProduct(node: Node): node is RowProduct {
   return b!.slice(0, -2).every((s) => s === 1) && a!.length === node.types[0]!.shape.length;
 }
 
-/** Of more readers than this only the modes are recorded: no kernel fuses more. */
+/** The most readers that are listed; no kernel fuses more. Of further readers, only the modes are recorded. */
 const MOST_READERS = 64;
 
 export function modeOf(reader: Node, input: number): Mode {

@@ -37,7 +37,7 @@ export interface DeviceSize {
 }
 
 export class Extents {
-  /** Extent of the batch axis, 1 where there is none. */
+  /** Extent of the batch axis; 1 if there is none. */
   readonly batch: Size;
   /** Axes whose counts the host knows and that have equal rules: kernels that differ in nothing else are merged. */
   readonly equal: EqualAxes;
@@ -64,7 +64,7 @@ export class Extents {
     this.equal = new EqualAxes(axes, (name) => !this.#onDevice.has(name));
   }
 
-  /** The axis whose counts determine those of an axis created by `top` or `span`. */
+  /** The axis whose counts determine the counts of an axis created by `top` or `span`. */
   countedBy(axis: string): string {
     const by = this.#countedBy.get(axis);
     invariant(by !== undefined, `no axis decides the counts of ${axis}`);

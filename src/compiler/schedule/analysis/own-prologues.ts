@@ -1,5 +1,5 @@
-// Norms before a mixture: a value that only products read, the router and the experts' first, is computed by each of
-// them where it loads it, as by the one product that reads it in a dense layer.
+// Duplicates a norm that only products read (the router and the experts' first layer), so that each product inlines it
+// where it loads it, as the single product of a dense layer does.
 import { readersOf } from "../../../ground/base/collections.js";
 import { isOp, isPointwise, nodesOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { mapGraph } from "../../passes/rewrite.js";
@@ -21,7 +21,7 @@ export function ownPrologues(graph: Graph, isCheap: (node: Node) => boolean): Gr
     const areProducts = all.every((r) => loads(r, value) && (isSingleProduct(r) || gathers(r)));
     return areProducts && all.length > 1 && all.some(gathers);
   };
-  /** What is computed for the value alone, and cheaply: it may be computed again. */
+  /** The cheap nodes that are computed for the value alone. They may be computed again. */
   const chainOf = (value: Node): ReadonlySet<Node> => {
     const chain = new Set<Node>([value]);
     for (const n of chain)

@@ -29,7 +29,7 @@ export function weightsOf(b: Node, transposed: boolean): readonly Packable[] | n
   return matrices && weights.length === b.inputs.length && b.attrs.axis === 2 + columns ? weights : null;
 }
 
-/** What holds the matrices b of a product: their stack is a reshape of it, which moves nothing. */
+/** The node that stores a product's matrices b. If b is a reshape, it is the reshape's operand: no element moves. */
 export function heldB(product: Node<"matmul"> | Node<"grouped_matmul">): Node {
   const [, b] = product.inputs;
   return isOp(product, "grouped_matmul") && isOp(b, "reshape") ? b.inputs[0] : b;

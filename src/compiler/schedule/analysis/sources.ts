@@ -124,7 +124,7 @@ export class Sources {
     return once(this.#tables, key, () => ({ table, storage: this.#hold(bytes, label) })).storage;
   }
 
-  /** The storages in use, and those of all states. */
+  /** The storages in use, and the storages of all states. */
   storages(used: ReadonlySet<Storage>): readonly Storage[] {
     const stored = [...this.#weights.values(), ...this.#tables.values()].map((s) => s.storage);
     const all = [...this.#inputs.values(), ...this.#states.values(), ...stored];

@@ -1,4 +1,4 @@
-// Rows of no group, as those of entries whose expert does nothing, that nothing reads: products need not write them.
+// Finds rows of no group that nothing reads, so that products need not write them: entries whose expert does nothing.
 import { readersOf } from "../../../ground/base/collections.js";
 import { isOp, isPointwise, nodesOf, producerOf, typeOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { operandsOf } from "../../ops/groups.js";
@@ -12,7 +12,7 @@ export function unreadRows(graph: Graph): Graph {
   const readers = readersOf(nodes);
   const results = new Set<Node>(resultNodes(graph));
   const known = new Map<Node, Map<Node, boolean>>();
-  /** Whether nothing reads the rows of a value that lie behind the last of the groups that begin at `starts`. */
+  /** Whether nothing reads the rows of a value after the last group. Groups begin at `starts`. */
   const areUnread = (value: Node, starts: Node): boolean => {
     const byValue = known.get(starts) ?? new Map<Node, boolean>();
     known.set(starts, byValue);
@@ -28,7 +28,7 @@ export function unreadRows(graph: Graph): Graph {
       return reader.inputs[2] === starts && reader.inputs[0] === value && reader.inputs[1] !== value;
     if (isOp(reader, "grouped_contract")) return reader.inputs[2] === starts;
     if (isOp(reader, "sum_entries")) return skipsThem(reader, value, starts);
-    // What is computed row by row has rows of no group too.
+    // Rowwise results also have rows of no group.
     const isByRow = isPointwise(reader) || (isOp(reader, "slice") && reader.attrs.axis > 0);
     return isByRow && hasRowsOf(reader, value) && areUnread(reader, starts);
   };
@@ -39,7 +39,7 @@ export function unreadRows(graph: Graph): Graph {
   );
 }
 
-/** Whether a sum leaves out the entries that lie behind the last of these groups. */
+/** Whether a sum leaves out the entries after the last group. */
 function skipsThem(sum: Node<"sum_entries">, value: Node, starts: Node): boolean {
   const { listed } = operandsOf<Node>(sum.inputs, sum.attrs.groups);
   if (!listed || !isOp(listed, "pick") || !isOp(starts, "pick")) return false;

@@ -1,4 +1,4 @@
-// Codecs of blocks that share a scale (program/encodings/block-packing.ts), which say how integers and scales lie.
+// Codecs of blocks that share a scale (program/encodings/block-packing.ts): the layout of integers and scales.
 import { invariant } from "../../../ground/base/invariant.js";
 import { BLOCK, BLOCK_BITS, BLOCKS_OF, type BlockEncoding } from "../../../runtime/program/encodings/block-file.js";
 import type { Codec } from "./codec.js";
@@ -8,7 +8,7 @@ export function blocks(encoding: BlockEncoding): Codec {
   const bits = BLOCK_BITS[BLOCKS_OF[encoding]];
   /** Rows of a block of which 16 bytes hold four columns. */
   const rows = 32 / bits;
-  /** Words before the scales; those of a block are half a word more than its integers. */
+  /** The number of words before the scales. A block takes half a word more than its integers. */
   const integers = (words: string): string => `(${words} * 2u / ${2 * bits + 1}u * ${bits}u)`;
   /** The value of the lowest bits of an integer or a vector of them. */
   const float = (type: "f32" | "vec4f", word: string, shift: string): string => {

@@ -24,7 +24,7 @@ export interface MatrixCodec {
   readonly element: Element;
   /** The number of rows of which one load gives four columns. */
   readonly rows: number;
-  /** Sums over so many rows are added up at once. */
+  /** The number of rows whose terms are added up before the sum is added to the total. */
   readonly block: number;
   /** Whether `addBlock` multiplies the sums of a block by scales before it adds them. */
   readonly scaled: boolean;
@@ -42,7 +42,7 @@ export interface MatrixCodec {
 /** Rows of products that are added up at once, which keeps rounding small. */
 const SUMMED = 64;
 
-/** Of blocks without scales. */
+/** The declarations for blocks without scales. */
 export const NO_SCALE = `alias Scale = u32;
 fn scaleB(at: u32) -> Scale { return 0u; }
 fn scaleOf(s: Scale) -> vec4f { return vec4f(1.0); }`;

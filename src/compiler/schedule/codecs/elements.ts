@@ -1,4 +1,4 @@
-// Where kernels find encoded values: elements of a buffer, or texels.
+// Addresses of encoded values for kernels: elements of a buffer, or texels.
 import { TEXTURE_WIDTH } from "../../../runtime/program/textures.js";
 
 export interface Elements {

@@ -20,7 +20,7 @@ export interface ColumnSlice {
 
 /** An epilogue of a slice. A slice may have several, in the order of execution. */
 export interface Epilogue {
-  /** Where it stores its value: in the value's own memory, in columns of the product's, or as something else. */
+  /** The memory for its value: the value's own, columns of the product's memory, or another. */
   readonly stores: "own" | "columns" | "other";
   /** The value whose elements it receives. */
   readonly value: Node;
@@ -66,9 +66,9 @@ export type Bound = {
   | {
       readonly kind: "pairs";
       readonly wgsl: (text: SliceText) => string;
-      /** The same, where angles were taken before. */
+      /** The same, if angles were loaded before. */
       readonly taking: (text: SliceText) => TakenText;
-      /** The same of one pair, where all that is loaded was taken before (see `taken-ahead.ts`). */
+      /** The same for one pair, if all operands were loaded before (see `taken-ahead.ts`). */
       readonly takingAhead: (text: SliceText) => TakenText;
     }
   | {
@@ -78,7 +78,7 @@ export type Bound = {
     }
 );
 
-/** Where a statement stores the columns of a row: at row · stride + offset. */
+/** The columns of a row that a statement stores: from row · stride + offset on. */
 export interface StoredInto {
   readonly stride: Size;
   readonly offset: Size;
@@ -88,7 +88,7 @@ export interface StoredInto {
   readonly adds: boolean;
 }
 
-/** What a slice takes before sums are stored: fields of `Taken`, how each is computed, and the statements behind. */
+/** The loads of a slice before sums are stored: fields of `Taken`, the text of each, and the statements that follow. */
 export interface TakenText {
   readonly fields: readonly { readonly name: string; readonly type: string; readonly value: string }[];
   /** Statements before the fields, in the scope of `row`, `column` and `x`. */
@@ -107,7 +107,7 @@ export interface SliceText {
    */
   readonly n: number;
   readonly pairs: number;
-  /** The epilogue's result among those of the expression. */
+  /** The index of the epilogue's result among the results of the expression. */
   readonly place: number;
   /** Codecs of the kernel's results. */
   readonly codecs: readonly ElementCodec[];

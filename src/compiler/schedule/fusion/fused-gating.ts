@@ -1,4 +1,5 @@
-// Builds the kernel of what is computed around a choice of entries: its steps, and the cells their values lie in.
+// Builds the kernel of a choice of entries and the rowwise computations around it: its steps, and the cells that hold
+// their values.
 import { invariant } from "../../../ground/base/invariant.js";
 import { countOf } from "../../../ground/base/collections.js";
 import { isOp, isPointwise, isView, type Node } from "../../ir/graph.js";
@@ -197,7 +198,7 @@ function stepsOf(
   return { steps, cells: { of, starts }, count, widest };
 }
 
-/** The call that computes a node's cells from those of its operands. */
+/** The call that computes a node's cells from the cells of its operands. */
 function callOf(
   node: Node,
   operands: readonly number[],
@@ -268,7 +269,7 @@ function gatingKernel(
     .dispatch(extents.ceilDivide(rows, rowsEach));
 }
 
-/** How many lanes share each of so many lists. */
+/** The number of lanes that share each of `lists` lists. */
 const shareOf = (lists: number, lanes: number): number => 2 ** Math.max(0, Math.floor(Math.log2(lanes / lists)));
 
 /** Values in cells of a row, which are words of workgroup memory. */

@@ -56,12 +56,12 @@ export function kernelsOf(
   return { kernels: withOwnSums(kernels, new Set([...required].map((n) => layouts.valueOf(n)))), layouts };
 }
 
-/** Has products of few rows make the sums over them themselves, where no other kernel reads these. */
+/** Lets products of few rows compute sums over their rows, if no other kernel reads the sums. */
 function withOwnSums(kernels: readonly FusedKernel[], required: ReadonlySet<Value>): readonly FusedKernel[] {
   const readers = new Map<Value, FusedKernel[]>();
   for (const kernel of kernels)
     for (const value of kernel.reads) readers.set(value, [...(readers.get(value) ?? []), kernel]);
-  /** What the readers have in common, if each can make the sum for as many rows. */
+  /** The sum as its readers compute it, if all of them can, and for the same rows. */
   const madeBy = (sum: Value): OwnSum | null => {
     const all = (readers.get(sum) ?? []).map(({ ownSum }) => (ownSum?.sum === sum ? ownSum : null));
     const [first] = all;
@@ -76,7 +76,7 @@ function withOwnSums(kernels: readonly FusedKernel[], required: ReadonlySet<Valu
   });
 }
 
-/** The kernel named after a node, which also sets the layouts of its results; null where there is none. */
+/** The kernel named after a node; null if there is none. Also sets the layouts of the kernel's results. */
 function kernelNamedFor(node: Node, layouts: Layouts, options: FusionOptions): FusedKernel | null {
   const { partition, isGiven, packedAtLoad } = options;
   const fusion = partition.fusions.get(node);

@@ -241,14 +241,14 @@ interface Own {
   readonly sum: Value;
   /** The most rows for which the kernel can make the sum. */
   readonly rows: number;
-  /** What is summed, and what the product loads with the sum in place of the value. */
+  /** The summed expression, and the expression that the product loads, with the sum in place of the value. */
   readonly summed: Expression;
   readonly loaded: Expression;
   /** The indices, one after the other, by which a row of the product finds its row of what is summed. */
   readonly through: readonly Value[];
 }
 
-/** The sum that the product can make itself; null where there is none. `elsewhere`: what its epilogues read. */
+/** The sum that the product's kernel can compute; null if there is none. `elsewhere`: the reads of its epilogues. */
 function ownSumOf(
   { product, prologue }: Fusion,
   loaded: Expression,
@@ -294,7 +294,7 @@ function pathOf({ leaves, shape }: Expression, value: Value, extents: Extents): 
   return isThere && indexed.times === 1 && isRow(indexed.at) ? indexed.indices : null;
 }
 
-/** Up to how many rows every kernel that a product by this weight may take is that of one row at a time. */
+/** The most rows for which every kernel of a product by this weight computes one row at a time. */
 function mostRows(depth: unknown, columns: unknown, { products, rowSums }: Tunings): number {
   if (typeof depth !== "number" || typeof columns !== "number" || rowSums.kind !== "wide") return 0;
   const firsts = allCases(weightTunings(products, depth, columns)).flatMap(({ byWeight, byWeightAnyRows }) =>

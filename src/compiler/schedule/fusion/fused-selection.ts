@@ -156,12 +156,12 @@ interface ScoreSum {
   readonly lanes: number;
   readonly count: Size;
   readonly depth: number;
-  /** What is summed, and the scores with the sum in place of the value. */
+  /** The summed expression, and the scores with the sum in place of the value. */
   readonly summed: Expression;
   readonly scored: Expression;
 }
 
-/** The sum over rows that scores are, if the kernel of few rows can make it; null where there is none. */
+/** The row sum in the scores, if the kernel of few rows can compute it; else null. */
 function scoreSumOf(
   { node, outputs, nodes }: Selection,
   layouts: Layouts,
@@ -184,7 +184,7 @@ function scoreSumOf(
   if (!equalShapes(shape.slice(0, 1), scores.shape) || !isRowMajor(extents, layout, scores.shape)) return null;
   const summed = layouts.expression([group.sums[0]!.inputs[0]], shape, group.nodes);
   const elsewhere = new Set([threshold, ...outputs.flatMap(readsOf)].map((n) => layouts.valueOf(n)));
-  // Its reads take the place of two buffers, that of the sum and that of counts.
+  // Its reads replace two buffers: the sum's and the counts'.
   const read = valuesOf([summed]);
   if (!splitsByRow(summed) || read.length > 2 || [sum, ...read].some((v) => elsewhere.has(v))) return null;
   const lanes = summedLanes(tunings.rowSums, depth);

@@ -20,7 +20,7 @@ export interface FusedOp {
   readonly slice: ColumnSlice;
   /** All nodes that the kernel computes with it, but for those that it inlines. */
   readonly nodes: readonly Node[];
-  /** What the kernel inlines for operands from outside the fusion; null: nothing. */
+  /** The nodes that the kernel inlines for operands from outside the fusion; null if there are none. */
   readonly inlined: Inlined | null;
   /** The distance of the columns that it pairs; 0: none. */
   readonly pairs: number;
@@ -91,7 +91,7 @@ export interface Fusion {
   readonly pairs: number;
   /** All nodes that the kernel computes; the product is first. */
   readonly nodes: ReadonlySet<Node>;
-  /** What the kernel reads for the operations that it inlines after its sums. */
+  /** The operands of the operations that the kernel inlines after its sums. */
   readonly reads: ReadonlySet<Node>;
 }
 

@@ -1,4 +1,4 @@
-// Fusion around a choice of entries: what is computed row by row before and behind it becomes one kernel with several
+// Fuses a choice of entries with the rowwise computations before and after it, into one kernel with several
 // results (gates, their indices).
 import { isGather, isOp, isPointwise, isSameView, isView, type Node } from "../../ir/graph.js";
 import { equalSizes, type Size } from "../../../ground/size/size.js";
@@ -15,7 +15,7 @@ export interface Gating {
   readonly nodes: readonly Node[];
   /** Those whose values it stores. */
   readonly results: readonly Node[];
-  /** What it reads from memory. */
+  /** The nodes that the kernel reads from memory. */
   readonly reads: ReadonlySet<Node>;
   /**
    * Constants of the same rows that only the caller reads: this kernel stores them, so no other kernel is needed.
@@ -42,13 +42,13 @@ export interface GatingOptions {
 /** Limit of fused nodes: compile time grows faster than a kernel's text. */
 const MOST_NODES = 40;
 
-/** Words of workgroup memory for a row: half of what every device has, as lanes need some beside. */
+/** The most words of workgroup memory for a row. Every device has 4096, and lanes need some of them. */
 const MOST_CELLS = 3584;
 
 export const isChoiceOfEntries = (node: Node): boolean =>
   isOp(node, "top_entries") || isOp(node, "those_entries") || isOp(node, "take_entries") || isOp(node, "put_entries");
 
-/** The elements of one row, where their number is known; null for what is no value of rows. */
+/** The number of elements of one row; null if it is unknown, or the node has no rows. */
 export function widthOf(node: Node, rows: Size): number | null {
   const { shape, dtype } = node.types[0]!;
   if (node.types.length !== 1 || dtype === "f16" || shape.length === 0 || !equalSizes(shape[0]!, rows)) return null;
@@ -125,7 +125,7 @@ function isRowwise(node: Node, { consumers }: GatingOptions): boolean {
   return node.attrs.axes.length === 1 && node.attrs.axes[0] === last && dtype === "f32";
 }
 
-/** What is left of the nodes when those are gone that the kernel cannot compute where the choice is made. */
+/** The nodes that the kernel can compute at the point where the choice is made. */
 function possible(node: Node, nodes: readonly Node[], options: GatingOptions): readonly Node[] {
   const { position, scheduledAt } = options;
   const at = position(node);
@@ -171,7 +171,7 @@ function readersOf(node: Node, options: GatingOptions): readonly Node[] {
   return [...found];
 }
 
-/** What a node reads from memory, constants apart. */
+/** The nodes that a node reads from memory, without constants. */
 const readsOf = (node: Node, own: ReadonlySet<Node>, options: GatingOptions): readonly Node[] =>
   node.inputs.flatMap((from) => {
     const base = baseOf(from, options);

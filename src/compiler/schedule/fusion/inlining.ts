@@ -18,7 +18,7 @@ interface InliningOptions {
   readonly isRead: (node: Node) => boolean;
 }
 
-/** What an operator's kernel computes and reads, including the operator itself. */
+/** The number of operations of an operator's kernel, itself included, and the nodes that the kernel reads. */
 interface InlinedKernel {
   readonly operations: number;
   readonly reads: ReadonlySet<Node>;

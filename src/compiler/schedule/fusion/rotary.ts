@@ -73,7 +73,7 @@ function match(head: Node, draft: Draft): Rotary | null {
 
 function epilogue({ node, value: of, slice: own, width, layout }: Rotary, { product, ops }: Draft): Epilogue {
   const [, positions, table] = node.inputs;
-  /** Where the rotated heads are written to a cache. */
+  /** The rows that write the rotated heads to a cache; none if they are not cached. */
   const cached = ops.find((op) => op.slice === own && op.rows.length > 0)?.rows[0];
   const written = cached ? scatterBindings(cached) : { reads: [], writes: [product] };
   return {
@@ -227,7 +227,7 @@ function takenBefore(
   const start = "offset" in into ? `row * ${stride} + ${kernel.size(into.offset)}` : `taken.t${n}index * ${stride}`;
   const stored = (value: string): string => codecs[into.result]!.store(value, dtype);
   const buffer = `y${into.result}`;
-  // A slice begins with a head, so that a column's angle is that of its column in the product.
+  // A slice begins with a head, so a column has the same angle in the slice as in the product.
   const lines = [
     `let t${n}angle = ${kernel.inputOnce(positions, "u32")}[row] * ${kernel.size(width)} + ` +
       `pairBegin(column) % ${kernel.size(width)};`,

@@ -8,11 +8,11 @@ import { storageBuffers, type Bindings } from "./buffers.js";
 
 export interface Selection {
   readonly node: Node<"above">;
-  /** Outputs stored beside the rows and their starts, each after those it depends on. */
+  /** Outputs stored in addition to the rows and their starts, each after the outputs that it depends on. */
   readonly outputs: readonly FusedOutput[];
   /** All nodes that the kernel computes. */
   readonly nodes: ReadonlySet<Node>;
-  /** What the kernel reads beside the starts of the axis it selects from. */
+  /** The nodes that the kernel reads, without the starts of the axis that it selects from. */
   readonly reads: ReadonlySet<Node>;
 }
 

@@ -112,7 +112,7 @@ interface Taken {
   readonly value: string;
 }
 
-/** What is computed for an epilogue, and what it takes for that. */
+/** The text that computes an epilogue's value, and the loads that it needs. */
 interface Made {
   readonly fields: readonly Taken[];
   readonly type: string;

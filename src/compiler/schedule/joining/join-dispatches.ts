@@ -33,7 +33,7 @@ export const JOINED_FILES: ReadonlySet<string> = new Set([
   "segments",
 ]);
 
-/** A kernel is small if so many sequences need no more than `MOST_GROUPS` workgroups. */
+/** The number of sequences for which a small kernel needs no more than `MOST_GROUPS` workgroups. */
 const SEQUENCES = 16;
 const MOST_GROUPS = 16;
 /** Groups that a later dispatch may still join: so the pass is linear. */
@@ -45,7 +45,7 @@ const MOST_PARTS = 16;
 interface Group {
   readonly steps: StoredDispatch[];
   readonly buffers: Map<Storage, Buffer["element"]>;
-  /** What the steps behind the group, up to now, read or write. */
+  /** The storages that the steps after the group read or write, up to now. */
   readonly touchedBehind: Set<Storage>;
   readonly writtenBehind: Set<Storage>;
 }
@@ -143,7 +143,7 @@ function joined({ steps, buffers }: Group): StoredStep {
   const writes = new Set(steps.flatMap(written));
   const fields: Field[] = [];
   const uniforms: Uniform[] = [];
-  // What the parts since the last wait have touched, and written.
+  // Storages that the parts since the last wait have touched, and storages that they have written.
   const [touchedSince, writtenSince] = [new Set<Storage>(), new Set<Storage>()];
   const parts = steps.map((step, part): JoinedKernel => {
     const stepWrites = written(step);

@@ -1,4 +1,4 @@
-// The spec of attention gradients: one kernel, dispatched once for the rows of queries and once for those of keys.
+// The spec of attention gradients: one kernel, dispatched once for the rows of queries and once for the rows of keys.
 import { invariant } from "../../../ground/base/invariant.js";
 import { packedAxis } from "../../ir/typing.js";
 import { addSizes } from "../../../ground/size/size.js";
@@ -70,7 +70,7 @@ function statsTable({ inputs, extents, tunings }: Context, to: Operand): Step<Op
   return kernel.spread(extents.times(2, count), tunings.elements);
 }
 
-/** The side whose rows a tile holds; the kernel loops over those of the other side. */
+/** The side whose rows a tile holds; the kernel loops over the rows of the other side. */
 type Side = "queries" | "keys";
 
 function sideStep(context: Context, side: Side): Step<Operand> {

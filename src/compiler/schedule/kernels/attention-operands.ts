@@ -111,7 +111,7 @@ export function bindPagedRows(kernel: KernelBuilder): void {
     .function("fn poolRow(row: u32) -> u32 { return keysTable[2u * row + 1u]; }");
 }
 
-/** Binds all four as one buffer, written by `rowsTable`, where there are not enough bindings. */
+/** Binds all four as one buffer, written by `rowsTable`, for devices with too few bindings. */
 export function bindRowsTable(kernel: KernelBuilder, table: Operand): void {
   kernel
     .read("rows", "u32", table)
@@ -127,7 +127,7 @@ export function declareWeights(kernel: KernelBuilder, name: string): void {
   kernel.function(`fn ${name}(row: u32) -> f32 { return bitcast<f32>(rows[${before} + row]); }`);
 }
 
-/** What a table holds behind the positions: the weights of keys, then statistics of queries; inputs by their places. */
+/** Inputs whose values a table holds after the positions: the weights of keys, then statistics of queries. */
 export interface MoreRows {
   readonly weights: number;
   readonly statistics?: readonly [number, number];

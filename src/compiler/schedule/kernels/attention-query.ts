@@ -14,7 +14,7 @@ const MOST_ACROSS = 32;
 /** Loads of 16 bytes that a lane has in flight. */
 const LOADS = 8;
 
-/** The kernel with its constants, for heads of so many vectors of columns in q and in v. */
+/** The kernel with its constants, for heads with these numbers of column vectors in q and in v. */
 export function queryKernel(
   { lanes, least }: QueryAttention,
   quarters: number,
@@ -108,7 +108,7 @@ export function declarePart(kernel: KernelBuilder, { part, whole, count }: KeyPa
 }`);
 }
 
-/** Bytes that the parts of so many queries leave. */
+/** Bytes of the results that the parts of the queries store. */
 export const partBytes = (
   { count }: KeyParts,
   { heads }: AttentionOperands,

@@ -2,7 +2,7 @@
 import type { OpAttrs } from "../../ir/vocabulary.js";
 import type { KernelBuilder } from "./spec.js";
 
-/** Vectors of eight halves, and of four sums behind them, over which weights come to lie. */
+/** Memory for vectors of eight halves, then vectors of four sums, which weights overwrite. */
 export const IN_VECTORS = `const FIRST_SUMS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
 const FIRST_WEIGHTS = FIRST_SUMS;
 const STRIDE_W = STRIDE_SUMS;
@@ -38,7 +38,7 @@ fn sumsAt(at: u32) -> vec4f {
 }
 fn setSums(at: u32, x: vec4f) { for (var i = 0u; i < 4u; i++) { sums[4u * at + i] = x[i]; } }`;
 
-/** Of its gradient: the same for rows of both sides. */
+/** The same for the gradient, with the rows of both sides. */
 export const GRADIENT_IN_VECTORS = `const FIRST_WEIGHTS = FIRST_BEHIND;
 const STRIDE_W = STRIDE_SUMS;
 var<workgroup> tiles: array<vec4<u32>, CELLS>;

@@ -160,7 +160,7 @@ function attentionWork(
     declareWhole(kernel);
     return dispatched({ kernel, tile: 1, alone: true, anyWidth: false });
   };
-  /** Of few queries, no more than `room` in a run. */
+  /** The work for few queries, at most `room` in a run. */
   const ofFew = (query: QueryAttention, room: Size): Work => {
     const parts = divides
       ? keyPartsOf(query, typeAt(context.inputs, POSITIONS_K).shape[0]!, rows, attrs, extents)
@@ -202,7 +202,7 @@ interface Tiled {
   readonly alone?: boolean;
   /** Whether the widths of heads are uniforms. */
   readonly anyWidth?: boolean;
-  /** Where a workgroup takes a part of the keys. */
+  /** The parts of the keys, if a workgroup takes one part. */
   readonly parts?: KeyParts | null;
 }
 type Make = (file: string) => KernelBuilder;

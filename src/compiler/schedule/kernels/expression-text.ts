@@ -194,7 +194,7 @@ export class RowText {
   readonly columnFields: { readonly name: string; readonly type: string }[] = [];
   readonly columnLines: string[] = [];
   readonly lines: string[] = [];
-  /** Where loads of what depends on row and column stand apart: the loads, and fields for their values. */
+  /** If loads are separate from the computation: loads that depend on row and column, and fields for their values. */
   readonly takenLines: string[] = [];
   readonly takenFields: { readonly name: string; readonly type: string }[] = [];
   readonly #expression: Expression;

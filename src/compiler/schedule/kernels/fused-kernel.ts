@@ -22,15 +22,15 @@ export interface FusedKernel {
   readonly writes: readonly { readonly value: Value; readonly bytes: Size }[];
   /** Reads and writes that must be stored in words. */
   readonly inWords: ReadonlySet<Value>;
-  /** The weight that the kernel can decode from any encoding; null where there is none. */
+  /** The weight that the kernel can decode from any encoding; null if there is none. */
   readonly decodes: Value | null;
   /** For each result, from the first on, the input whose memory it may take over, if any. `make` handles both cases. */
   readonly takesOver: readonly (number | null)[];
   /** A key that is equal for kernels with equal work. */
   readonly key: string;
-  /** Of a product: the sum over rows that its kernel of few rows can make itself, if it reads one so. */
+  /** For a product: the row sum that its kernel of few rows can compute, if it reads one. */
   readonly ownSum?: OwnSum;
-  /** Of a sum over rows: the kernel that runs where `count` is more than so many rows alone. */
+  /** For a row sum: the kernel that runs only if `count` is more than `rows`. */
   readonly beyond?: (count: Size, rows: number) => FusedKernel;
   /** Builds the steps. `inPlace`: for each of `takesOver`, whether memory is taken over. */
   make(inPlace: readonly boolean[], stored: Stored): Work;
@@ -43,7 +43,7 @@ export interface OwnSum {
   readonly rows: number;
   /** The product's rows. */
   readonly count: Size;
-  /** The product's kernel that does, for no more than so many rows. */
+  /** The product's kernel that computes the sum, for at most `rows` rows. */
   readonly upTo: (rows: number) => FusedKernel;
 }
 

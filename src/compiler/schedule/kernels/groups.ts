@@ -50,7 +50,7 @@ const sumEntries: Spec<"sum_entries"> = ({ attrs, inputs, results, extents, tuni
   return work([kernel.spread(extents.product(sum.shape), tunings.elements)]);
 };
 
-/** The condition on which a place is none: it is not listed, or has no group. */
+/** The condition that a place is invalid: it is not listed, or has no group. */
 function noneOf(kernel: KernelBuilder, y: TensorType, place: TensorType, groups: number | undefined): string {
   const [rows, each] = [place.shape[0]!, place.shape[1]!];
   const none = groups === undefined ? [] : ["groups[at] >= groupCount()"];

@@ -27,8 +27,8 @@ const concat: Spec<"concat"> = ({ attrs, inputs, results, extents, tunings }) =>
   const all = around(extents, typeAt(results, 0).shape, attrs.axis);
   const widths = inputs.map((_, i) => extents.times(typeAt(inputs, i).shape[attrs.axis]!, all.inner));
   const total = (sizes: readonly Size[]): Size => sizes.reduce((sum, size) => addSizes(sum, size), 0);
-  // Bindings beside the parts: the result, and starts if only the device knows the number of rows. If only it knows the
-  // number of columns, one part at a time is copied.
+  // Bindings in addition to the parts: the result, and starts if only the device knows the number of rows. If only the
+  // device knows the number of columns, one part at a time is copied.
   const most = widths.some((w) => extents.deviceSize(w)) ? 1 : MOST_BUFFERS - (extents.deviceSize(all.outer) ? 2 : 1);
   const steps: Step<Operand>[] = [];
   for (let first = 0; first < widths.length; first += most) {

@@ -1,4 +1,4 @@
-// The kernels of a node whose operator has some of its own; what the first reads may be computed in it.
+// Builds the kernels of a node whose operator has kernels of its own. The first kernel may compute its operands.
 import { isOp, typeOf, type Node, isScatter } from "../../ir/graph.js";
 import { attrsKey } from "../../ir/key.js";
 import { equalTypes, printType } from "../../ir/typing.js";
@@ -128,7 +128,7 @@ function viewKey(view: View, extents: Extents): string {
   return `${strides.map(printSize).join(",")}+${printSize(offset)}`;
 }
 
-/** Where results are written that their readers ask for in another order. */
+/** The views through which results are written, if their readers need another order. */
 function resultViewsOf(node: Node, layouts: Layouts, options: FusedKernelOptions): readonly (View | null)[] {
   const { consumers } = options.partition;
   return (kernelOf(node.op).writesViews ?? []).map((i) => {
@@ -172,7 +172,7 @@ function isPlain({ leaves, operations, shape }: Expression, extents: Extents): b
   return isRowMajor(extents, { value: leaf.value, ...leaf.access.affine, parts: leaf.parts }, shape);
 }
 
-/** The inputs whose memory the results take over: those of the record that the node has. */
+/** The inputs whose memory the results may take over, limited to the inputs that the node has. */
 const inputsInPlace = (node: Node<KernelOp>): readonly number[] =>
   (kernelOf(node.op).inPlace ?? []).filter(
     (i, r) => node.inputs[i] && equalTypes(typeOf(node.inputs[i]), node.types[r]!),

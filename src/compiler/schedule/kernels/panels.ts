@@ -48,7 +48,7 @@ export function decodePanels(
   extents: Extents,
   tunings: ElementTunings,
 ): Step<Operand> {
-  // Where a layout goes on by the same step, a place is computed once for several elements.
+  // If both layouts have a constant step, an address is computed once for several elements.
   const run = [from, to].every(goesOn) ? RUN : 1;
   const kernel = new KernelBuilder("panels_decoded", extents)
     .read("x", codec.one, input(0))

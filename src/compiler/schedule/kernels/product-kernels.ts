@@ -48,7 +48,7 @@ export interface MatmulContext {
   readonly inputB: number;
   /** Whether b, though a weight, is also available row-major, and packing it costs time. */
   readonly unpacked: boolean;
-  /** The input number of the starts of groups, where rows are in groups. */
+  /** The index of the input with the starts of groups, if rows are in groups. */
   readonly inputStarts: number;
   /**
    * Half the width of a rotary head whose pairs of columns lie side by side in the packed b; 0: columns in their order.
@@ -81,13 +81,13 @@ export interface Product {
 
 type Context = ProductContext;
 
-/** What the product's weight is computed by. */
+/** The tunings for the product's weight. */
 export function ownTunings({ tunings }: ProductContext, { depth, columns }: Product): WeightTunings {
   invariant(typeof columns === "number" && typeof depth === "number", "a weight's sizes are known");
   return weightTunings(tunings.products, depth, columns);
 }
 
-/** The step of a product with a kernel that reads a as it lies. */
+/** The step of a product with a kernel that reads a without packing. */
 export function stepOf(
   context: Context,
   product: Product,
@@ -311,7 +311,7 @@ export function vectorStep(
     readonly columns: number;
     readonly loads?: boolean;
     readonly fours?: boolean;
-    /** Of the kernel of few rows: how many columns a lane sums. */
+    /** For the kernel of few rows: the number of columns that a lane sums. */
     readonly few?: 1 | 4;
   },
 ): Step<Operand> {
@@ -342,7 +342,7 @@ export function vectorStep(
 const declareLoads = (kernel: KernelBuilder, context: Context, product: Product): boolean =>
   declareA(declareSizes(kernel, product), context, product, true);
 
-/** The same, where the kernel takes four values of a at once. */
+/** The same, if the kernel loads four values of a at once. */
 function declareFours(kernel: KernelBuilder, context: Context, product: Product): void {
   const { depth } = product;
   const inFours = typeof depth === "number" && depth % 4 === 0;
@@ -350,7 +350,7 @@ function declareFours(kernel: KernelBuilder, context: Context, product: Product)
   kernel.function(declared ? texts.FOUR : texts.FOUR_OF_VALUES);
 }
 
-/** How a is read; whether in fours, where that is wanted. `finishes`, `kind`: as in `MatmulContext.loads`. */
+/** Declares the loads of a; returns whether it is read four values at once. For the rest, see `MatmulContext.loads`. */
 export function declareA(
   kernel: KernelBuilder,
   context: Context,
@@ -371,7 +371,7 @@ export function declareA(
   return fours;
 }
 
-/** What is done with the sums. */
+/** Declares the computation on the finished sums. */
 export function declareFinish(
   kernel: KernelBuilder,
   { results, finishes, stored }: Context,

@@ -1,5 +1,5 @@
-// Products whose depth is divided among workgroups (split-K), where a result has too few tiles to fill a device: each
-// part leaves its sums, and a second step adds them in order.
+// Products whose depth is divided among workgroups (split-K), if a result has too few tiles to fill a device: each
+// part stores its sums, and a second step adds them in order.
 import type { Size } from "../../../ground/size/size.js";
 import type { Step } from "../plan/plan.js";
 import type { ProductTuning } from "../tunings/index.js";
@@ -33,7 +33,7 @@ interface Tile {
   readonly columns: number;
 }
 
-/** What a workgroup computes; null where it reads b otherwise than four columns at once. */
+/** The tile of a workgroup; null if the kernel does not read four columns of b at once. */
 function tileOf(tuning: ProductTuning, subgroupSize: number | null): Tile | null {
   switch (tuning.kind) {
     case "plain":

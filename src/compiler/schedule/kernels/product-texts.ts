@@ -1,5 +1,5 @@
-// WGSL of products that varies: how workgroup memory holds tiles of matrix units, where columns of b lie, how four
-// values of a are read, and how sums are stored.
+// WGSL of products that varies: tiles of matrix units in workgroup memory, addresses of columns of b, loads of four
+// values of a, and stores of sums.
 import type { Size } from "../../../ground/size/size.js";
 import type { KernelBuilder } from "./spec.js";
 
@@ -31,11 +31,11 @@ fn sumsAt(at: u32) -> vec4f {
   return vec4f(sums[4u * at], sums[4u * at + 1u], sums[4u * at + 2u], sums[4u * at + 3u]);
 }`;
 
-/** Where the n-th four columns of a matrix b begin that is not packed, and how far it is to those for the next k. */
+/** For an unpacked b: the load index of the n-th four columns, and the step to the next k. */
 export const ROW_OFFSETS = `fn vectorB(matrix: u32, n: u32) -> u32 { return firstB(matrix) / 4u + n; }
 fn strideB() -> u32 { return columnCount() / 4u; }`;
 
-/** The same in panels, where the columns of one matrix follow those of the one before, in one row of panels. */
+/** The same for panels that hold the columns of all matrices, one matrix after the other, in one row of panels. */
 export const stackedOffsets = (width: number): string => `fn vectorB(matrix: u32, n: u32) -> u32 {
   let column = matrix * (columnCount() / 4u) + n;
   return column / ${width}u * (depth() / K_PER_LOAD) * ${width}u + column % ${width}u;
@@ -66,18 +66,18 @@ export const FOUR_OF_VALUES = `fn fourA(r: RowA, k: u32, end: u32) -> vec4f {
 /** How values of a come: four k at once, or with their loads apart; null: one by one. */
 export type LoadKind = "fours" | "apart" | null;
 
-/** Of a as it lies. */
+/** Loads of an unpacked a. */
 export const ROWS_OF_A = `struct RowA { at: u32 }
 fn rowA(batch: u32, row: u32) -> RowA { return RowA(baseA(batch) + row * depth()); }
 alias ColA = u32;
 fn colA(k: u32) -> ColA { return k; }`;
 export const valueOf = (load: string): string => `fn valueA(r: RowA, c: ColA, k: u32) -> f32 { return ${load}; }`;
-/** The same, where loads stand apart. */
+/** The same, if loads are separate from the computation. */
 export const valueTaken = (load: string): string => `struct TakenA { value: f32 }
 fn takeA(r: RowA, k: u32) -> TakenA { return TakenA(${load}); }
 fn valueA(r: RowA, c: ColA, t: TakenA, k: u32) -> f32 { return t.value; }`;
 
-/** Of a that lies in fours. */
+/** A load of four values of a, for an a that is stored as vectors. */
 export const VALUE_FOUR = "fn valueA(r: RowA, c: ColA, k: u32) -> vec4f { return fourIn(r.at / 4u + k / 4u); }";
 
 /**
@@ -90,7 +90,7 @@ export type Taking = "with sums" | "ahead" | null;
 export const takenParameters = (taking: Taking): string =>
   taking === null ? "" : taking === "ahead" ? ", taken: Taken, stores: bool" : ", taken: Taken";
 
-/** Where nothing is loaded before sums are stored. */
+/** The declarations if nothing is loaded before sums are stored. */
 const takesNothing = (taking: Exclude<Taking, null>): string => `struct Taken { unused: u32 }
 fn take(batch: u32, row: u32, column: u32${taking === "ahead" ? "" : ", x: vec4f"}) -> Taken { return Taken(0u); }`;
 
@@ -115,7 +115,7 @@ interface Sizes {
   readonly depth: Size;
 }
 
-/** Where a kernel fixes sizes, known columns and depth are numbers of the text: loops over them have known lengths. */
+/** If a kernel fixes sizes, known columns and depth become constants, so that loops over them have known lengths. */
 export function declareSizes(kernel: KernelBuilder, { batches, rows, columns, depth }: Sizes): KernelBuilder {
   kernel.count("batchCount", batches).count("rowCount", rows);
   const declare = (name: string, size: Size): void => {

@@ -1,4 +1,4 @@
-// How the rows of a product fall into tiles: every batch has the same number, or each group of rows its own.
+// Divides the rows of a product into tiles: every batch has the same number of rows, or each group has its own number.
 import { addSizes, type Size } from "../../../ground/size/size.js";
 import type { Extents } from "../analysis/extents.js";
 import { input, type KernelBuilder } from "./spec.js";
@@ -92,7 +92,7 @@ fn reach(batch: u32) -> u32 { return select(0u, depth(), batch < groupCount()); 
   row: "row",
 });
 
-/** Batch g sums over the rows of group g: those of a and of b from `starts[g]` on. */
+/** Batch g sums over the rows of group g, which begin at `starts[g]` in both a and b. */
 export function contractedTiles(groups: number, rows: Size, starts: number): Tiles {
   const tiles = evenTiles(groups, rows, {
     reach: "fn reach(batch: u32) -> u32 { return starts[batch + 1u] - starts[batch]; }",

@@ -79,7 +79,7 @@ function casesSteps(
   return withStandIns(context, product, cases, steps);
 }
 
-/** The context of a case: only that of few rows makes sums over them itself. */
+/** The context of a case. Only a case of few rows computes sums over its rows. */
 function withOwnSum(context: ProductContext, { rows }: Product, most: number | null): ProductContext {
   const known = typeof rows === "number" ? rows : (most ?? Infinity);
   return context.ownSum && known > context.ownSum.rows ? { ...context, ownSum: null } : context;
@@ -200,7 +200,7 @@ function groupTunings({ groups, columns }: Product, own: CasesByRows, panel: num
   return { byWeight: cut(own.byWeight), byWeightAnyRows: cut(own.byWeightAnyRows) };
 }
 
-/** Few rows take the tile that so few take of a weight, where that reads b as it lies. */
+/** The tuning for a computed b: few rows use the tile for products by a weight, if that tile reads an unpacked b. */
 function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): ProductTuning {
   const productCase =
     typeof rows === "number"
@@ -214,7 +214,7 @@ function byValue(tunings: ProductTunings, usual: ProductTuning, rows: Size): Pro
   return few ?? usual;
 }
 
-/** Few columns take the narrow case for so many rows. */
+/** The tuning for a computed b of few columns: the narrow case for this number of rows. */
 function narrowByValue({ narrow }: ProductTunings, rows: Size, columns: number): ProductTuning {
   const productCase = narrow?.byWeight.find(({ most }) => most === null || (typeof rows === "number" && rows <= most));
   return productCase ? filled(productCase.tuning, columns) : { kind: "plain" };

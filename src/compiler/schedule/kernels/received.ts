@@ -29,7 +29,7 @@ const received: Spec<"received"> = (context) => {
   return work([sideStep(context, "queries"), sideStep(context, "keys")], [bytes]);
 };
 
-/** The side whose rows a tile holds; the kernel loops over those of the other side. */
+/** The side whose rows a tile holds; the kernel loops over the rows of the other side. */
 function sideStep({ attrs, inputs, extents, tunings, views }: Context, side: "queries" | "keys"): Step<Operand> {
   const [q, k] = [0, 1].map((i) => rowsOf(typeAt(inputs, i), views[i] ?? null, words, extents));
   invariant(q && k, "q and k are [heads, rows, width]");

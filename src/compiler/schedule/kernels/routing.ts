@@ -115,7 +115,7 @@ export interface OwnScores {
   readonly declare: (kernel: KernelBuilder) => void;
 }
 
-/** For how many rows a kernel adds up scores that so many lanes share. */
+/** The most rows whose scores a kernel sums itself, if `lanes` lanes share a row. */
 export const mostOwnScores = (lanes: number): number => Math.min(FEW_ROWS, (MOST_TURNS * FEW_LANES) / lanes);
 
 /**
@@ -135,7 +135,7 @@ export const above = (
   const reading = (file: File, sums: OwnScores | null = null): KernelBuilder => {
     const kernel = new KernelBuilder(file, extents);
     readValues(kernel, sums?.declare ?? prologue, { name: "score", type: "f32", place: places[0]! });
-    // Where it is computed it comes with the scores.
+    // A computed value comes with the scores.
     if (places[1]! >= 0)
       kernel.function(`fn thresholdAt(row: u32) -> f32 { return ${kernel.inputOnce(places[1]!, "f32")}[${at}]; }`);
     kernel.readAs("parent", "u32", places[2]!);
@@ -193,7 +193,7 @@ export const above = (
   );
 };
 
-/** Where scores are no sums. */
+/** The declarations if scores are not sums. */
 const NO_SCORES = `alias RowX = u32;
 fn rowX(row: u32) -> RowX { return row; }
 alias ColX = u32;

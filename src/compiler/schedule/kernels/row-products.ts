@@ -11,7 +11,7 @@ const MOST_CHUNK = 1024;
 /** The fewest: a value for each lane. */
 const LEAST_CHUNK = 128;
 
-/** Of products that make no sum over their rows. */
+/** The declarations of products that compute no sum over their rows. */
 export const NO_SUM = `fn summedRow(row: u32) -> u32 { return row; }
 alias RowX = u32;
 fn rowX(row: u32) -> RowX { return row; }
@@ -25,7 +25,7 @@ export function summedLanes(tuning: RowSumsTuning, depth: Size): number {
   return wideLanes(tuning.lanes, depth);
 }
 
-/** Lanes that have a block each of a round, where there are so many blocks; every device has workgroups of 128. */
+/** Lanes with a block each, if there are enough blocks. Every device has workgroups of 128. */
 export function rowLanes(depth: Size, vectors: number, block: number, chunk: number): number {
   const blocks = Math.ceil(Math.min(chunk, typeof depth === "number" ? depth : 0) / block);
   return blocks * vectors > 64 ? 128 : 64;

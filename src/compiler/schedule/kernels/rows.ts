@@ -77,7 +77,7 @@ function rowsOf(tuning: RowSumsTuning, depth: Size): number {
 const AT_ONCE = 8;
 const FEWEST_LANES = 16;
 
-/** Lanes that share a row: no more than have enough values of it, where its length is known. */
+/** Lanes that share a row. If its length is known, no more lanes than have enough values each. */
 export const wideLanes = (most: number, depth: Size): number =>
   typeof depth === "number"
     ? Math.max(FEWEST_LANES, Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, depth / AT_ONCE)))))

@@ -39,7 +39,7 @@ const sample: Spec<"sample"> = ({ inputs, extents, tunings }) => {
 /** Logits that a lane has in flight. */
 const AT_ONCE = 8;
 
-/** Lanes of a sequence's sampling on a GPU: more for a large vocabulary, where the device has so many. */
+/** Lanes of a sequence's sampling on a GPU: more for a large vocabulary, if the device has them. */
 const lanesOf = (vocabulary: Size, most: number): number =>
   typeof vocabulary === "number" && vocabulary > AT_ONCE * SAMPLE_LANES ? most : SAMPLE_LANES;
 

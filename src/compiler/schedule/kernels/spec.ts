@@ -197,7 +197,7 @@ export class KernelBuilder {
     this.#leastSubgroup = least;
     return this;
   }
-  /** A lane holds so many values that narrow subgroups suit it. */
+  /** Whether a lane holds many values, so that narrow subgroups are faster. */
   holdsMany(): this {
     this.#holdsMany = true;
     return this;
@@ -253,7 +253,7 @@ export class KernelBuilder {
     const name = this.#inputs.get(index);
     return this.#buffers.find((b) => b.name === name)?.element ?? null;
   }
-  /** Whether an input has a name, be it bound or not yet. */
+  /** Whether an input has a name, bound or not. */
   isNamed(index: number): boolean {
     return this.#inputs.has(index);
   }

@@ -109,7 +109,7 @@ function decodedWeights(
       return [{ kernel, value, weights, axis: product && !product.attrs.transposed ? -2 : -1, product, readable }];
     }),
   );
-  /** The axis along which the blocks of a weight lie: that of the first reader. */
+  /** The axis along which a weight is divided into blocks: the axis that its first reader needs. */
   const axes = new Map<string, number>();
   for (const { weights, axis } of readings)
     for (const { attrs } of weights) axes.set(attrs.path, axes.get(attrs.path) ?? axis);

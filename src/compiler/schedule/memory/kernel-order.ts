@@ -11,7 +11,7 @@ export interface OrderOptions<U extends OrderedKernel> {
   readonly statesOf: (value: Value) => readonly string[];
   /** The new value of each state. */
   readonly next: ReadonlyMap<string, Value>;
-  /** Values that a kernel needs beside its reads: the counts of the rows it runs over. */
+  /** Values that a kernel needs in addition to its reads: the counts of its rows. */
   readonly counts: (kernel: U) => readonly Value[];
 }
 

@@ -191,7 +191,7 @@ export function expectOneAccess(steps: readonly Step<Storage>[]): void {
       });
 }
 
-/** What packs rows stands directly before the step that reads them: another may stand in for both. */
+/** Checks that the step that packs rows is directly before the step that reads them: another may replace both. */
 export function expectPackedNext(steps: readonly Step<Storage>[]): void {
   const boundAs = (step: Step<Storage> | undefined, as: "packed" | "packed_write"): Storage | undefined =>
     step?.kind === "dispatch" ? step.buffers.find((_, i) => step.kernel.buffers[i]!.access === as) : undefined;

@@ -171,7 +171,7 @@ export function storeKernels(
     });
     return packed;
   };
-  /** Where blocks of weights lie, and how, as the first product reads them. */
+  /** The memory and the layout of weights in blocks, as the first product reads them. */
   const blocks = new Map<Node<"weight">, { readonly from: Storage; readonly layout: WeightLayout }>();
   const packedWeights = (weights: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage => {
     const from = sources.weights(weights, layout, form);
@@ -265,7 +265,7 @@ export function storeKernels(
           return operand satisfies never;
       }
     };
-    // What packs operands comes before all of these, which rely on their order.
+    // Packing steps come before all of these, which rely on their order.
     for (const step of work.steps.map((s) => mapStep(s, resolve))) push(step, kernel.nodes);
   };
   /**

@@ -103,7 +103,7 @@ export interface Kernel {
   readonly buffers: readonly Buffer[];
   readonly declarations: readonly Declaration[];
   readonly requires: Requirements;
-  /** Whether a lane holds so many values that narrow subgroups suit it, which have more registers for each. */
+  /** Whether a lane holds many values: then narrow subgroups, with more registers for each lane, are faster. */
   readonly holdsMany?: boolean;
   /** The kernels that a joined kernel runs in turn; left out for all other kernels. */
   readonly joins?: readonly JoinedKernel[];

@@ -91,7 +91,7 @@ interface End {
 
 interface Endings {
   readonly readers: ReadonlyMap<Node, readonly Node[]>;
-  /** What the caller reads. */
+  /** The nodes that the caller reads. */
   readonly results: ReadonlySet<Node>;
   /** Nodes that are needed whole: new values of states, starts. */
   readonly kept: ReadonlySet<Node>;

@@ -283,7 +283,7 @@ export const splitStacks = (graph: Graph, { storageBindingBytes }: Limits): Grap
     return most === null ? node : inParts(node, most, emitFrom(node));
   });
 
-/** The most groups whose matrices a binding holds; null where it holds all, or the stack is none of single weights. */
+/** The most groups whose matrices a binding holds; null if it holds all, or the stack is not made of single weights. */
 function mostGroups(product: Node<"grouped_matmul">, limit: number): number | null {
   const weights = productWeights(product);
   const groups = Number(typeOf(product.inputs[1]).shape[0]);

@@ -83,7 +83,7 @@ export const readQueryAttention: Read<QueryAttention> = object({
   part: orNull(whole(PARTS.from, PARTS.to)),
 });
 
-/** What a target cannot run, as a clause; null where it can run everything. */
+/** A fault of tunings that a target cannot run, as a clause; null if it can run them. */
 export function queryMisfit(tuning: QueryAttention, target: Target): string | null {
   const { lanes, least } = tuning;
   if (lanes > target.limits.invocationsPerWorkgroup) return `attention of few queries needs workgroups of ${lanes}`;

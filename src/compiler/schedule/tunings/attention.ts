@@ -23,7 +23,7 @@ import type { Family } from "./family.js";
  * on matrix units it has others, for they round operands to f16.
  */
 export type AttentionTuning = TiledAttention & {
-  /** What computes few queries; left out: what computes many. */
+  /** The tuning for few queries; by default the tuning for many. */
   readonly few?: QueryAttention;
 };
 export type ExactAttention = SharedAttention | SubgroupAttention | WideAttention;
@@ -59,7 +59,7 @@ export interface WideAttention {
 
 /** On matrix units, which round operands to f16. */
 export interface MatrixAttention extends MatrixTiling {
-  /** What computes operands that must not be rounded, queries too few for a matrix, and heads too wide. */
+  /** The tuning for operands that must not be rounded, for fewer queries than a matrix has, and for wide heads. */
   readonly other: ExactAttention;
 }
 
@@ -213,7 +213,7 @@ export function attentionOnUnits(target: Target): readonly MatrixAttention[] {
   return matrixAttentions(target).map((tiling) => ({ ...tiling, other }));
 }
 
-/** Of the kernels that any head and layout can have. */
+/** The tuning of the kernels that support any head and layout. */
 export function sharedAttention(tuning: AttentionTuning): SharedAttention {
   const exact = exactAttention(tuning);
   // Lanes that have no registers for more keys have none for more queries.

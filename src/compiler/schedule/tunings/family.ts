@@ -17,7 +17,7 @@ export interface Family<T> {
   readonly candidates: (target: Target) => readonly Candidate<T>[];
   /** Reads tunings as untrusted input; fails through the reader. */
   readonly read: (r: Reader) => T;
-  /** What a target cannot run, as a clause; null where it can run everything. */
+  /** A fault of tunings that a target cannot run, as a clause; null if it can run them. */
   readonly incompatibility: (tunings: T, target: Target) => string | null;
 }
 

@@ -50,7 +50,7 @@ export const tuningsFor = (target: Target): Tunings => ({
   top: top.defaults(target),
 });
 
-/** What a target cannot run of the tunings, as a clause; null where it can run everything. */
+/** The first tuning that a target cannot run, as a clause; null if it can run all. */
 export function misfitOf(tunings: Tunings, target: Target): string | null {
   return (
     attention.incompatibility(tunings.attention, target) ??

@@ -58,7 +58,7 @@ export function matrixBytes({ m, rows, columns, depth, down, vectors }: MatrixTu
 /** The most matrices of sums a subgroup may own: beyond, they leave the registers of any GPU. */
 const MOST_OWNED = 32;
 
-/** Matrices of sums beside which a subgroup has registers for what the next step needs. */
+/** The most matrices of sums that leave a subgroup registers for the operands of the next step. */
 const FEW_OWNED = 8;
 
 const ownedOf = ({ m, n, rows, columns, down, across }: MatrixTuning): number =>

@@ -99,7 +99,7 @@ export interface ProductTunings extends WeightTunings {
   readonly workgroups?: number;
   /** The same for operands that may be rounded to f16; left out: as the others. */
   readonly roundingByValue?: ProductTuning;
-  /** The same for matrices of at least so many elements. Left out: as the others. */
+  /** The same for large matrices; by default as for the others. */
   readonly largeByValue?: LargeByValue;
 }
 
@@ -111,7 +111,7 @@ export interface LargeByValue {
   readonly rounding?: ProductTuning;
 }
 
-/** The tuning of a product by a computed b with so many elements in each matrix of its result. */
+/** The tuning of a product by a computed b. `elements`: in each matrix of its result. */
 export function valueTuning(tunings: ProductTunings, elements: number, rounds: boolean): ProductTuning {
   const { byValue, roundingByValue, largeByValue: large } = tunings;
   if (large && elements >= large.elements) return (rounds ? large.rounding : undefined) ?? large.tuning;
@@ -154,7 +154,7 @@ function narrowTunings({ panel, narrow }: ProductTunings, columns: number): Weig
   };
 }
 
-/** Panels of any encoding are a multiple of so many columns. */
+/** Panels of any encoding have a multiple of this number of columns. */
 const PANEL_STEP = 8;
 
 /** Halves `vectors` of a row kernel while no column needs them. */
@@ -165,7 +165,7 @@ export function filled(tuning: ProductTuning, columns: number): ProductTuning {
   return { ...tuning, vectors };
 }
 
-/** The cases of kinds of operands whose kernels can read panels of so many columns. */
+/** The cases for kinds of operands whose kernels can read panels of `panel` columns. */
 export function kindsOnPanels(tunings: WeightTunings, panel: number): Partial<Record<OperandKind, CasesByRows>> {
   const kinds = OPERANDS.flatMap((kind) => {
     const cases = tunings[kind];
@@ -205,7 +205,7 @@ export const withoutPacking = ({ rows, vectors }: Extract<ProductTuning, { kind:
   vectors,
 });
 
-/** The tile of a case with as many vectors as pay for so many columns. */
+/** The tile of a case, with fewer vectors if the columns do not fill them. */
 export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase, columns: number): ProductTuning {
   const tile = tuning.kind === "vectors" || isSubgroup(tuning) ? tuning : null;
   if (tile === null || tunings.narrows !== true) return tuning;

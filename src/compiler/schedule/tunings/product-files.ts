@@ -43,7 +43,7 @@ export const TILED_VECTORS = [1, 2] as const;
 /** Whether the invocations of a tile have what they bring in one load of b and whole fours of a. */
 export const fitsTile = (rows: number, vectors: number): boolean => vectors === 1 || rows === 8;
 
-/** Limits of subgroup sizes, beyond those of any device. */
+/** Limits of subgroup sizes, wider than any device's. */
 export const WIDTHS = { least: 4, most: 128 } as const;
 const MOST_CASES = 16;
 const MOST_SHAPES = 1024;

@@ -7,7 +7,7 @@ import type { Family } from "./family.js";
 export type TopTuning =
   /** `top.wgsl`: a histogram in workgroup memory. */
   | { readonly kind: "workgroup"; readonly lanes: number }
-  /** `top_held.wgsl`: 256 invocations, each of which keeps so many keys in registers. */
+  /** `top_held.wgsl`: 256 invocations. Each keeps this number of keys in registers. */
   | { readonly kind: "held"; readonly keys: number }
   /** `top_subgroup.wgsl`: a subgroup of this width, without barriers. */
   | { readonly kind: "subgroup"; readonly width: number };

@@ -172,7 +172,7 @@ function soleEntry(choice: Choice, x: Value, dim: number, fn: Fn, name: string):
   return entrySize(choice) === 1 && declared && x.type.shape[dim + 1] === 1 ? dim + 1 : null;
 }
 
-/** x with its dimension `entries` moved directly behind dimension `dim`. */
+/** x with its dimension `entries` moved directly after dimension `dim`. */
 function entryBehind(body: FunctionBody, x: Value, dim: number, entries: number, span: Span): Value {
   if (entries === dim + 1) return x;
   const others = x.type.shape.flatMap((_, i) => (i === entries ? [] : [i]));

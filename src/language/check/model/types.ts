@@ -56,7 +56,7 @@ export const isBatch = (axes: AxisLookup, size: Size): boolean => axisOf(axes, s
 export const sequenceDims = (axes: AxisLookup, shape: readonly Size[]): readonly number[] =>
   shape.flatMap((size, dim) => (isSequence(axes, size) ? [dim] : []));
 
-/** Whether the axis is that of a route. */
+/** Whether the axis belongs to a route. */
 export const isRouted = (axis: LogicalAxis | null): boolean =>
   axis?.role === "sequence" && chosenFrom(axis.count) !== null;
 

@@ -58,7 +58,7 @@ export function expectedOfEach(choice: EntryChoice, among: number, parent: strin
   return parts.length === 1 ? parts[0]! : applySize("min", parts);
 }
 
-/** The choices behind a mask: the mask is a conjunction of these choices and possibly other masks. */
+/** The choices in a mask: the mask is a conjunction of these choices and possibly other masks. */
 const wholesOf = (choice: Value<"those_entries">): readonly Value[] =>
   conjunctsOf(choice.inputs[0]!).flatMap((mask) => choiceBehind(mask) ?? []);
 

@@ -24,7 +24,7 @@ export interface FileHeader {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Of a file that a server sent. */
+/** A server's answer with a file. */
 export interface Sent {
   /** The content type in the server's answer. */
   readonly type: string | null;
@@ -59,7 +59,7 @@ function other(prefix: Uint8Array, size: bigint, file: string, sent: Sent | null
   return new WeightsError(`${file} is not a safetensors file: ${what}`, { hint });
 }
 
-/** What is often found in place of a file of weights, by how it begins, and what to do; null for anything else. */
+/** The kind of a file that is not weights, by its first bytes, with a hint; null for an unknown kind. */
 export function beginningOf(prefix: Uint8Array, sent: Sent | null): readonly [what: string, hint: string] | null {
   const begins = new TextDecoder("latin1").decode(prefix);
   if (begins.trimStart().startsWith("<"))

@@ -15,7 +15,7 @@ const WINDOW_BYTES = 1 << 18;
 export class Cursor {
   at = 0;
   private window: DataView = new DataView(new ArrayBuffer(0));
-  /** Where in the file the window begins. */
+  /** The file offset at which the window begins. */
   private first = 0;
   private readonly decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

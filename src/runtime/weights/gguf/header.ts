@@ -1,5 +1,5 @@
 // The header of a GGUF file, of version 2 or 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): settings by
-// their keys, and where each tensor lies. Read as untrusted input.
+// their keys, and the offset of each tensor. Read as untrusted input.
 import { quotedName } from "../../../ground/base/shown.js";
 import { WeightsError } from "../../device/errors.js";
 import { beginningOf, TRUNCATED } from "../formats/safetensors.js";
@@ -149,7 +149,7 @@ function readTensor(cursor: Cursor, name: string, file: string): Described {
 }
 
 interface Place {
-  /** Where the data begins. */
+  /** The offset at which the data begins. */
   readonly data: number;
   readonly alignment: number;
   readonly fileBytes: number;

@@ -19,7 +19,7 @@ function fromQ4K(bytes: Uint8Array, out: Float32Array): void {
   }
 }
 
-/** The same with a fifth bit: byte i of 32 has that of the i-th value of each group. */
+/** The same with a fifth bit: byte i of 32 has the fifth bits of the i-th value of all groups. */
 function fromQ5K(bytes: Uint8Array, out: Float32Array): void {
   for (let at = 0, to = 0; to < out.length; at += 176, to += SUPER_BLOCK) {
     const { scales, leasts } = groupsOf(bytes, at);

@@ -13,7 +13,7 @@ export type GgufList = readonly string[] | ArrayLike<number> | ArrayLike<bigint>
 interface Numbers {
   readonly bytes: number;
   readonly one: (cursor: Cursor) => number | bigint;
-  /** Of bytes that are aligned, in little-endian order. */
+  /** For aligned bytes in little-endian order. */
   readonly many: (buffer: ArrayBuffer) => ArrayLike<number> | ArrayLike<bigint>;
 }
 

@@ -64,7 +64,7 @@ export function ggufWeights(
   };
 }
 
-/** Throws WeightsError for a part of a model, or something that is none. */
+/** Throws WeightsError for a part of a model, or a file that is not a model. */
 function expectWhole({ metadata, file }: GgufHeader): void {
   const parts = metadata.get("split.count") ?? 0;
   if (parts !== 0 && parts !== 1)

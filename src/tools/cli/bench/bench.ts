@@ -219,7 +219,7 @@ const benchJson = (
   })),
 });
 
-/** Reading so many tokens, or generating them after a single one. */
+/** Reads this number of tokens, or generates them after a single token. */
 interface Trial {
   readonly kind: "prompt" | "generate";
   readonly tokens: number;

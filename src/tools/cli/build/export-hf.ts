@@ -36,7 +36,7 @@ export async function exportHuggingFace(opened: OpenedModel, flags: ExportFlags)
     throw misuse("--weights-as has no effect without weights", "give them with --weights");
   const source = opened.weights && (await matchedWeights(opened.weights, model));
   const floats = flags.weightsAs === undefined ? floatsLike(source?.stored ?? []) : FLOATS[flags.weightsAs];
-  // Weights stay as they are stored; without a wish the model computes with them as modc does.
+  // Weights keep their storage type. By default the model computes with them as modc does.
   const dtype = flags.weightsAs === undefined ? "float32" : DTYPES[floats];
   const config = configOf(opened);
   const standard = standardIn(models, config);

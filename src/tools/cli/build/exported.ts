@@ -1,4 +1,4 @@
-// What exports have in common: the versions of a model, and its weights in a file.
+// Shared by all exports: the versions of a model, and its weights in a file.
 import { isFloat } from "../../../ground/base/dtype.js";
 import { bug } from "../../../ground/base/invariant.js";
 import type { Checked } from "../../../language/check/check.js";

@@ -1,5 +1,5 @@
-// `modc init`: writes the starting values of a model's weights to a safetensors file, or those of a checkpoint or a
-// folder, stored otherwise.
+// `modc init`: writes a model's starting weights to a safetensors file, or the weights of a checkpoint or a folder in
+// another storage type.
 import { countOf } from "../../../ground/base/collections.js";
 import { BLOCKS_OF, isBlockEncoding } from "../../../runtime/program/encodings/block-file.js";
 import { asProgramWeight, type ProgramWeight } from "../../../runtime/program/program.js";
@@ -70,7 +70,7 @@ export async function init(opened: OpenedModel, flags: Flags<typeof weightComman
 
 const FLOATS = { f32: "F32", f16: "F16", bf16: "BF16" } as const;
 
-/** How the file holds floats: all in one type, or those in blocks that a device reads so, and the others as they are. */
+/** The storage of floats in the file: one type for all; or unchanged, with blocks that a device reads as such. */
 async function storedAs(
   opened: OpenedModel,
   { weightsAs: type, ...flags }: Flags<typeof weightCommands.init>,

@@ -25,7 +25,7 @@ export interface TokenizerOf {
   readonly bound: number | null;
 }
 
-/** What may lie beside a `tokenizer.json`, and is carried along as it is. */
+/** Files that may be next to a `tokenizer.json`; they are copied unchanged. */
 const BESIDE = [
   "special_tokens_map.json",
   "added_tokens.json",

@@ -1,5 +1,5 @@
-// What was said, as the tokens that the next answer goes on from: by the chat template, or as one text that goes on
-// where there is none.
+// The messages of a conversation, as the tokens that the next answer continues: by the chat template, or as one text if
+// there is no template.
 import { expectTemplate, tokensOf, type SessionTexts } from "../../session/session.js";
 
 interface Exchange {

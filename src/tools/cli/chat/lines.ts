@@ -1,4 +1,4 @@
-// Where the lines of a conversation come from: a terminal, in which they are edited, or standard input as it comes.
+// Reads the lines of a conversation: from a terminal, which edits them, or from standard input.
 import { fstatSync } from "node:fs";
 import { createInterface, type Interface } from "node:readline";
 import { errnoOf, reasonOf } from "../../../ground/base/errno.js";
@@ -8,7 +8,7 @@ import { io, ownInput } from "../terminal/io.js";
 import { say } from "../terminal/terminal.js";
 
 export interface Lines {
-  /** Whether somebody is there, who goes on where an answer was stopped or a message refused. */
+  /** Whether a person is present, who continues after a stopped answer or a refused message. */
   readonly attended: boolean;
   /** The next line; null at the end of input. `continued`: it belongs to the message of the line before. */
   next(how?: { readonly continued: boolean }): Promise<string | null>;
@@ -42,7 +42,7 @@ function givenLines(input: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Li
       return done === true ? null : value;
     },
     onInterrupt,
-    // Standard input is closed: one that goes on would keep the process.
+    // Standard input is closed, because an open one would keep the process alive.
     close: () => void lines.return(),
   };
 }

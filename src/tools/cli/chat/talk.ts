@@ -152,7 +152,7 @@ export class Talk {
     const { engine, texts } = this.#opened;
     const stop = new AbortController();
     const hear = (): (() => void) => this.#lines.onInterrupt(() => stop.abort());
-    // Where nobody is there, an interrupt before the first token ends the process, even while the driver compiles.
+    // If nobody is present, an interrupt before the first token ends the process, even while the driver compiles.
     let heard = this.#lines.attended ? hear() : null;
     const depth = this.#showDepth ? this.#depths : null;
     const shown = oneText((text) => void io().stdout.write(text), depth, Boolean(io().stdout.isTTY), columns());
@@ -194,7 +194,7 @@ export class Talk {
       }
     } catch (fault) {
       if (!stop.signal.aborted) {
-        // The conversation goes on without the message.
+        // The conversation continues without the message.
         if (!(fault instanceof InputError || fault instanceof TokenizerError)) throw fault;
         say(`the message was left out: ${fault.message}`);
         restore?.();
@@ -231,7 +231,7 @@ export class Talk {
     return Math.min(model.context ?? Infinity, cached);
   }
 
-  /** How many tokens an answer may have, and whether behind a prompt there is room for one. */
+  /** The most tokens of an answer, and whether there is room for one after a prompt. */
   #room(): { readonly most: number; readonly fits: (prompt: readonly number[]) => boolean } {
     const limit = this.#limit;
     const share = (of: number): number => Math.max(1, Math.min(Math.floor(limit * of), Number.MAX_SAFE_INTEGER));

@@ -1,4 +1,4 @@
-// `modc check`: finds errors and warnings, in infer and, where there is an objective, in train.
+// `modc check`: finds errors and warnings, in infer and, if there is an objective, in train.
 import { review, type Review } from "../../../language/check/review.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";

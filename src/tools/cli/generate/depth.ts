@@ -96,7 +96,7 @@ const SHADES = [
   [27, 231],
 ] as const;
 
-/** Writes texts of tokens with their depths. Without `color` the digits are those of `DepthLines`. */
+/** Writes texts of tokens with their depths. Without `color`, digits are as in `DepthLines`. */
 export class DepthText {
   /** The number of layers that every token takes, and the number of all layers. */
   readonly least: number;
@@ -117,7 +117,7 @@ export class DepthText {
     return text.replaceAll(/[^\n]+/g, (line) => this.#shaded(line, depth));
   }
 
-  /** What the shades or digits mean; where the legend itself may have no colours, shades are told in words. */
+  /** The meaning of the shades or digits. If the legend itself has no colours, it describes shades in words. */
   legend(colored: boolean): string {
     if (this.color && !colored) return `${this.least} (lightest) to ${this.most} (darkest)`;
     const depths = Array.from({ length: this.most - this.least + 1 }, (_, i) => this.least + i);

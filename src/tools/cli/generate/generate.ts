@@ -33,7 +33,7 @@ import { expectNone } from "../tree/usage.js";
 
 type GenerateFlags = Flags<typeof runningCommands.generate>;
 
-/** The default number of tokens, where neither flags nor checkpoint set one. */
+/** The default number of tokens, if neither flags nor checkpoint set one. */
 const USUAL_TOKENS = 256;
 
 /** Hooks for tests: called at each token, for example to lose the device. */
@@ -266,7 +266,7 @@ function report(
   }
 }
 
-/** Of a text that is held to a form. */
+/** The limits on a text's form, in a message. */
 const HELD = "its schema or grammar, or a stop string";
 
 const ENDED: Readonly<Record<NonNullable<GeneratedText["finish"]> | "interrupted" | "failed", string>> = {

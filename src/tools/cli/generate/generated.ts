@@ -3,10 +3,10 @@ import { escapeText, replaceControls } from "../../../ground/base/shown.js";
 import type { GeneratedText } from "../../../generation/generate/index.js";
 import { type DepthText, DepthLines } from "./depth.js";
 
-/** Where text goes. */
+/** The function that writes text. */
 export type Write = (text: string) => void;
 
-/** What is said of a token that the tokenizer lacks. */
+/** The note on a token that the tokenizer lacks. */
 export const withoutText = (token: number): string =>
   `the model chose token ${token}, which its tokenizer does not have and cannot show as text`;
 

@@ -243,7 +243,7 @@ type Mark = 0 | 1 | null;
 
 export interface HeatedLayer {
   readonly path: string;
-  /** One mark for each token, those of the prompt first. */
+  /** One mark for each token, first for the tokens of the prompt. */
   readonly marks: readonly Mark[];
 }
 

@@ -19,7 +19,7 @@ export interface Sampling {
   readonly maxTokens: number | null;
 }
 
-/** What filters have that keep all tokens. */
+/** The values of filters that keep all tokens. */
 const OFF = { topK: 0, topP: 1, minP: 0 } as const;
 
 /** Temperatures above it are hardly ever meant. */
@@ -48,7 +48,7 @@ export function samplingOf(flags: SamplingFlags): Sampling {
   };
 }
 
-/** That a model of so many tokens can be sampled so. Throws UserError, by the names of the options. */
+/** Checks sampling options for a model with this number of tokens. Throws UserError, which names the option. */
 export const expectSampling = (sampling: SamplingOptions, vocabulary: number): void =>
   asOptions(() => void samplingTables(sampling, vocabulary));
 

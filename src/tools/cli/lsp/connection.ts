@@ -92,7 +92,7 @@ export function serveClient({ input, output, host, version }: Served): Promise<E
     connection.onNotification((method, params) => server?.notified(method, params));
     connection.onRequest(async (method, params, token) => {
       if (!server?.handles(method)) throw new ResponseError(ErrorCodes.MethodNotFound, `no method ${method}`);
-      // What was sent before is taken first: edits, and the request's own cancellation.
+      // Messages that arrived before are handled first: edits, and the request's own cancellation.
       await new Promise((go) => void setImmediate(go));
       if (token.isCancellationRequested) throw new ResponseError(LSPErrorCodes.RequestCancelled, "cancelled");
       try {
@@ -192,8 +192,8 @@ const unreadable = (reason: string): UserError =>
     "a message begins with `Content-Length: <bytes>` and an empty line; restart the server from the editor",
   );
 
-/** Whatever a client gives with it, the streams are those of the process. */
+/** Always the streams of the process, whatever the client passes. */
 export async function lsp(): Promise<ExitCode> {
-  // Whatever a library prints would be taken for a message of the protocol.
+  // Anything that a library prints would be read as a message of the protocol.
   return serveClient({ input: process.stdin, output: process.stdout, host: hostIn(io().env), version: modcVersion() });
 }

@@ -1,4 +1,4 @@
-// What the language server sees of the file system: texts of `.mod` files, and the library's files to be opened.
+// The file system as the language server sees it: texts of `.mod` files, and files of the library to open.
 import { mkdirSync, readdirSync, readFileSync, realpathSync, type Dirent } from "node:fs";
 import { createHash } from "node:crypto";
 import { dirname, join, sep } from "node:path";
@@ -128,7 +128,7 @@ function libraryFolder(env: CliIo["env"]): string {
   return join(userCache(env), `library-${hash.digest("hex").slice(0, 12)}`);
 }
 
-/** Writes a file of the library, read-only, where it is not there yet; false where it cannot be written. */
+/** Writes a file of the library, read-only, unless it exists; false if it cannot be written. */
 function materialised(path: string, text: string): boolean {
   try {
     if (readFileSync(path, "utf8") === text) return true;

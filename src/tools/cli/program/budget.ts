@@ -70,7 +70,7 @@ function planText(plan: BudgetPlan, options: Omit<PlanOptions, "length">): strin
     .trimEnd();
 }
 
-/** A curve that is none is a mistake of the command line. */
+/** Reports an invalid curve as a usage error. */
 function asUsage<T>(read: () => T): T {
   try {
     return read();
@@ -207,7 +207,7 @@ function largerLines(variant: PlannedVariant): readonly string[] {
   );
 }
 
-/** What the figures do not tell. */
+/** Notes on facts that the figures leave out. */
 function notes(
   variants: readonly PlannedVariant[],
   { curve, devices, growth }: Pick<PlanOptions, "curve" | "devices" | "growth">,

@@ -1,5 +1,5 @@
-// `modc cost`: operations, bytes, parameters and cache, layer by layer, beside the same model with nothing skipped; and
-// the memory of a session.
+// `modc cost`: operations, bytes, parameters and cache, layer by layer, compared with the dense model; and the memory
+// of a session.
 import type { Mixture } from "../../../compiler/cost/experts.js";
 import { MODEL_GROUP } from "../../../compiler/cost/group.js";
 import { ledger, stepsWithin, type Ledger, type LedgerRow, type Work } from "../../../compiler/cost/ledger.js";

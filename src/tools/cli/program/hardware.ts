@@ -26,7 +26,7 @@ const NOTE_COUNTS =
   "Static counts by the compiler, not measurements: it estimates cycles as if each loop ran ten times " +
   "(docs/hardware.md).";
 
-/** Ends with the status of a missing device, and says what to install, where the card's driver is not there. */
+/** Plans for a card. If its driver is missing, names the package to install and ends as for a missing device. */
 export async function planHardware(
   file: string,
   { program: own, forTarget }: Given,

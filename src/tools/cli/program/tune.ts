@@ -116,7 +116,7 @@ function store(device: Device, { tunings }: Tuned, output: string | undefined): 
 
 interface Reported {
   readonly lines: readonly TunedLine[];
-  /** What the device does at best; null where that was not measured. */
+  /** The measured limits of the device; null if they were not measured. */
   readonly best: DeviceBest | null;
   readonly readings: readonly Reading[] | null;
   readonly stored: { readonly path: string; readonly changed: boolean };
@@ -211,7 +211,7 @@ function deviceText({ flops, reads, dispatchSeconds }: DeviceBest, lines: readon
   ].join("\n");
 }
 
-/** What a card's compiler makes of the best kernels of a line. */
+/** The analysis of a card's machine code for the best kernels of a line. */
 interface Reading {
   readonly card: CardId;
   readonly workload: string;

@@ -46,7 +46,7 @@ export async function routes(opened: OpenedModel, given: RoutesFlags): Promise<E
   return printReport({ json }, { json: jsonOf(report), text: printed(report) });
 }
 
-/** What says over which text. */
+/** The options that determine the text. */
 interface TextFlags {
   readonly data: string;
   readonly text?: string;
@@ -104,7 +104,7 @@ async function reportOf(
   const evaluated = await evaluateRules(opened, flags, count, (logits, _, results, batch, program) =>
     entropies.add(results[logits]!.data, batch.rows, batch.length, read(results, batch, program).own),
   );
-  // What generation does, where the model can generate.
+  // The rule of generation, if the model can generate.
   const rule = evaluated.rules.has("causal") ? "causal" : "top-k";
   const difference = differences.get(rule);
   let other: RoutesReport["against"] = null;

@@ -1,5 +1,5 @@
-// What a model's routes do over a text: which tokens each computes, by the token, its kind and its place, and how much
-// of a choice the token alone decides.
+// Statistics of a model's routes over a text: the tokens that each route computes, by token, kind and position, and how
+// much of a choice the token alone decides.
 import type { ShownRoute } from "../run/routes.js";
 import type { Rule } from "../../train/types.js";
 import type { LayerAgreement } from "../train/agreement.js";
@@ -19,7 +19,7 @@ export function kindOf(text: string): Kind {
   return /^[\p{P}\p{S}]+$/u.test(bare) ? "punctuation" : "other";
 }
 
-/** The most places along a sequence that shares are told for. */
+/** The most positions along a sequence for which shares are reported. */
 const PLACES = 64;
 /** A token that is seen less often is not called one that is always or never computed. */
 export const OFTEN = 16;
@@ -33,7 +33,7 @@ export interface RouteFound {
   readonly entropy: number;
   /** The part of it that the token itself decides: mutual information of token and choice, bits. */
   readonly byToken: number;
-  /** The share of the tokens of each kind that it computes; null where there are none. */
+  /** The share of the tokens of each kind that it computes; null if there are none. */
   readonly byKind: Readonly<Record<Kind, number | null>>;
   /** The share at each place, from the beginning of a sequence to its end. */
   readonly byPlace: readonly number[];
@@ -52,7 +52,7 @@ interface RoutesFound {
   readonly routes: readonly RouteFound[];
   /** The share of the text's tokens of each kind. */
   readonly kinds: Readonly<Record<Kind, number>>;
-  /** The share of tokens that so many routes compute, from none to all. */
+  /** The share of tokens that n routes compute, for each n from none to all. */
   readonly depths: readonly number[];
   /** Tokens seen `OFTEN` times or more, the most computed first. */
   readonly often: readonly TokenFound[];
@@ -160,7 +160,7 @@ interface EntropyAtDepth {
   /** How many routes compute these tokens. */
   readonly depth: number;
   readonly tokens: number;
-  /** The mean entropy of what the model says follows them, in bits; null where there are none. */
+  /** The mean entropy of the predictions after them, in bits; null if there are none. */
   readonly bits: number | null;
 }
 
@@ -196,7 +196,7 @@ export class EntropyByDepth {
   }
 }
 
-/** Of softmax(logits), in bits: log Σ exp(x − m) − Σ p·(x − m), m the largest. */
+/** The entropy of softmax(logits), in bits: log Σ exp(x − m) − Σ p·(x − m), where m is the largest logit. */
 function entropyOf(logits: ArrayLike<number>, from: number, count: number): number {
   let most = -Infinity;
   for (let i = from; i < from + count; i++) most = Math.max(most, logits[i]!);
@@ -271,7 +271,7 @@ function ones(byte: number): number {
   return count;
 }
 
-/** What is told of a model and a text. */
+/** The report on a model and a text. */
 export interface RoutesReport extends RoutesFound {
   readonly model: string;
   readonly rule: Rule;

@@ -1,4 +1,4 @@
-// What a server says of itself and of each request: lines for people, or of JSON.
+// The server's log of itself and of each request: lines for people, or lines of JSON.
 import { reasonOf } from "../../../ground/base/errno.js";
 import type { Engine } from "../../../generation/engine/index.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
@@ -11,7 +11,7 @@ import { plural } from "../terminal/units.js";
 /** The most characters of an error message in the log: it may quote the request. */
 const MOST_MESSAGE = 500;
 
-/** How often the cache is told of, where there were requests. */
+/** The interval between reports on the cache, if there were requests. */
 const CACHE_MS = 60_000;
 
 export class ServeLog {
@@ -51,7 +51,7 @@ export class ServeLog {
     this.#write("connection-failed", { reason: fault.message }, `a connection could not be accepted: ${fault.message}`);
   }
 
-  /** The log cannot be written: said once, where people may see it. */
+  /** Reports, once, that the log cannot be written. */
   unwritten(fault: NodeJS.ErrnoException): void {
     if (this.#unwritten) return;
     this.#unwritten = true;
@@ -94,7 +94,7 @@ export class ServeLog {
     );
   }
 
-  /** What the cache holds, and has room for: what routed layers save is room for more texts. */
+  /** The contents and free room of the cache. Tokens that routed layers skip leave room for more texts. */
   #cache(first = false): void {
     if (!this.#engine || (this.#since === 0 && !first)) return;
     this.#since = 0;

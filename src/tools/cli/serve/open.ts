@@ -20,7 +20,7 @@ import { expectNone } from "../tree/usage.js";
  */
 const THREADS = 2;
 
-/** What is said of the model and the engine. */
+/** The flags that determine the model and the engine. */
 export type ServedFlags = Pick<
   Flags<typeof runningCommands.serve>,
   Exclude<keyof Flags<typeof runningCommands.serve>, "host" | "port" | "key" | "log">

@@ -1,4 +1,4 @@
-// `modc serve`: a model behind OpenAI's wire, until it is told to end.
+// `modc serve`: serves a model over OpenAI's API until a signal ends it.
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { CHAT_PAGE, createServer, isLoopback, LIMITS, LOOPBACK, Metrics, type Server } from "../../serve/index.js";
 import { expectFree, listen, type Listening } from "../../serve/listen-node.js";
@@ -98,7 +98,7 @@ function serverOf(
   const [first = name, ...aliases] = flags.name ?? [];
   const { allowHost = [], queue = USUAL.queue } = flags;
   const maxBatch = batchOf(flags);
-  // A server with keys may be called by any name. So may one that is open on purpose, unless it is told by which.
+  // A server with keys accepts any host name. So does a server that is open on purpose, unless names are listed.
   const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
   return createServer({
     engine,
@@ -118,7 +118,7 @@ function serverOf(
     ...(flags.context !== undefined && { context: flags.context }),
     limits: {
       seconds: flags.requestTimeout ?? USUAL.requestSeconds,
-      // What could never be taken is refused for good, not until later.
+      // A request that never fits is refused for good, not until later.
       choices: Math.min(LIMITS.choices, maxBatch + queue),
       texts: maxBatch + queue,
     },

@@ -110,7 +110,7 @@ function firstInvalid(bytes: Uint8Array): number {
 export const pathIn = (text: string): string | null =>
   text === STDIN ? STDIN : text.startsWith("@") ? text.slice(1) : null;
 
-/** What was there stays until the new text is whole; see `placeOf` for where it goes. */
+/** The old file stays until the new text is complete; for the path, see `placeOf`. */
 export const writeText = (path: string, text: string | Uint8Array): void =>
   reaching("write", path, () => writeWhole(path, text));
 

@@ -1,4 +1,4 @@
-// Completes the options of a command for weights in blocks, which devices read as they are.
+// Completes the options of a command for weights in blocks, which devices read unchanged.
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { blocksOf } from "../../../models/opened/blocks.js";
 import { say } from "../terminal/terminal.js";

@@ -74,7 +74,7 @@ function notSource(file: string, text: string): UserError | null {
   return other === null ? null : new UserError(`${file} is ${other.what}, not the source of a model`, other.hint);
 }
 
-/** What a text is, and what takes it; null where it may be a source. */
+/** The kind of a text that is not a source, with a hint; null if it may be a source. */
 export function otherThanSource(file: string, text: string): { readonly what: string; readonly hint: string } | null {
   const start = text.slice(0, MOST_START);
   if (/^[^]{0,8}\{\s*"[^"]*":\s*\{/.test(start) && start.includes("\0"))

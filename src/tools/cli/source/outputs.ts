@@ -106,7 +106,7 @@ function identityOf(path: string): string | null {
   }
 }
 
-/** Paths among the values of an option: those of options that take paths, and `@path` in others. */
+/** Paths among the values of an option: the values of options that take paths, and `@path` in others. */
 function pathsOf(flags: string, value: unknown): readonly string[] {
   const takesPath = /<(?:path|what)>/.test(flags);
   return textsOf(value).flatMap((text) => (text.startsWith("@") ? [text, text.slice(1)] : takesPath ? [text] : []));
@@ -126,7 +126,7 @@ const ofFormat =
   (start: string): boolean =>
     start.startsWith("{") && new RegExp(`"format":\\s*"${format}`).test(start);
 
-/** What a file is, and whether a file that begins so (bytes as Latin-1) is one. */
+/** A kind of file, and a test whether a file with this beginning (bytes as Latin-1) is of the kind. */
 const KINDS = {
   safetensors: { what: "a safetensors file", begins: (start: string) => /^[^]{7}\0\{/.test(start) },
   onnx: { what: "an ONNX file of modc", begins: (start: string) => /^\x08[^]\x12\x04modc/.test(start) },

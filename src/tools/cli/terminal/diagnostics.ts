@@ -31,7 +31,7 @@ const escaped = (d: Diagnostic): Diagnostic => ({
   notes: d.notes.map((n) => ({ ...n, text: escapeText(n.text) })),
 });
 
-/** With lines and columns beside the offsets, both from 1. */
+/** With lines and columns, both from 1, in addition to the offsets. */
 export const diagnosticJson = (d: Diagnostic, sources: Iterable<SourceFile>): object => ({
   ...d,
   span: spanJson(d.span, d, sources),

@@ -1,4 +1,4 @@
-// The streams and environment of a command line: those of the process, or those of a caller in the same process.
+// The streams and environment of a command line: from the process, or from a caller in the same process.
 import { once } from "../../../ground/base/once.js";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { readSync } from "node:fs";
@@ -70,7 +70,7 @@ const streams = new AsyncLocalStorage<CliIo & { readonly ownInput: boolean }>();
 /** The streams of the command line running here, else of the process. */
 export const io = (): CliIo => streams.getStore() ?? ofProcess;
 
-/** Whether standard input is that of the process, which can be read as it comes. */
+/** Whether standard input is the process's own, which can be read in pieces as it arrives. */
 export const ownInput = (): boolean => streams.getStore()?.ownInput ?? true;
 
 /** Runs `body`, including its asynchronous continuations, with other streams. Several may run at the same time. */

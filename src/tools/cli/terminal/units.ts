@@ -14,7 +14,7 @@ export function operations(flops: number): string {
 /** `12,345` of a whole number. Not by `toLocaleString`, which loads tables of languages: 10 ms at the first call. */
 export const grouped = (n: number): string => String(n).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
 
-/** Milliseconds with three digits that matter, and no more than three behind the point. */
+/** Milliseconds with three significant digits, and at most three after the decimal point. */
 export const milliseconds = (ms: number): string =>
   ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms >= 1 ? ms.toFixed(2) : ms.toFixed(3);
 

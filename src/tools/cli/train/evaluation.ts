@@ -36,7 +36,7 @@ import {
 } from "./evaluated-rule.js";
 import { evenly, observeLogits, type ObserveLogits } from "./logits.js";
 
-/** What is found by one rule; how far it deviates from f32 weights, if others were asked for. */
+/** The results of one rule, and the deviation from f32 weights, if other weights were requested. */
 export type RuleFound = Evaluated & { readonly deviation: Deviation | null };
 
 /** The losses and shares of each requested rule. */
@@ -88,7 +88,7 @@ export async function evaluateRules(
     const found = new Map<Rule, RuleFound>();
     const common = { opened, weights, flags, model, corpus, device, windows, rows, context, progress, observe, show };
     for (const rule of rules) found.set(rule, await evaluateRule({ ...common, phase: PHASES[rule] }, rule));
-    // By the causal rule, where there are both.
+    // By the causal rule, if there are both.
     const rule = rules.at(-1)!;
     if (logits) await observeLogits({ ...common, phase: PHASES[rule] }, logits, rule);
     return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };

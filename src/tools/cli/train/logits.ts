@@ -16,7 +16,7 @@ const MOST_LOGITS = 64 * 1024 * 1024;
 /** How many times as many are read in all: of a longer text, of windows evenly over it. */
 const MOST_TIMES = 8;
 
-/** Called with the results of a forward pass, of which one, [B, T, vocabulary], is logits. */
+/** Called with the results of a forward pass. One of them is the logits, [B, T, vocabulary]. */
 export type ObserveLogits = (logits: string, ...observed: Parameters<Observe>) => void;
 
 /** The only result, if it is floats of shape [B, T, vocabulary]. */
@@ -53,7 +53,7 @@ export async function observeLogits(
   const { opened, flags, phase, rows, context, show } = evaluated;
   const compiled = await compileFile(opened, { ...flags, phase, enter: "forward" }, { show }).catch(
     (fault: unknown) => {
-      // What trains need not have a forward pass, or one that this rule allows.
+      // A model that trains may have no forward pass, or none that this rule allows.
       if (fault instanceof SourceError) return null;
       throw fault;
     },
@@ -88,7 +88,7 @@ export async function observeLogits(
   });
 }
 
-/** At most so many, from all over the list. */
+/** At most `most` items, evenly spread over the list. */
 export const evenly = <T>(list: readonly T[], most: number): readonly T[] =>
   most >= list.length ? list : Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
 

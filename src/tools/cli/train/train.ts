@@ -119,7 +119,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
 }
 
-/** The named tunings, else those of the resumed run, else the user's tunings of the device. */
+/** The named tunings, else the resumed run's, else the user's tunings of the device. */
 const chosenTunings =
   (flags: TuningsFlags): ChooseTunings =>
   (device, kept) =>

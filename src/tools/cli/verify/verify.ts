@@ -1,5 +1,5 @@
-// `modc verify`: checks on the user's model and device that programs compute what the model says, and that the causal
-// rule keeps its laws.
+// `modc verify`: checks on the user's model and device that programs compute the model, and that the causal rule keeps
+// its laws.
 import { existsSync } from "node:fs";
 import { compileGeneration, GenerationError } from "../../../compiler/compile-generation.js";
 import { type SourceFile, type Span, lineAndColumn } from "../../../language/diagnostics/span.js";
