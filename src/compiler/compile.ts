@@ -21,8 +21,8 @@ export interface SourceOptions extends ModelSelection {
    */
   readonly target?: Target;
   /**
-   * What `modc tune` measured on such a device: the JSON of its file. Without a target, that of the file. Throws
-   * TuningsError for what is no such file, was measured with other kernels, or does not fit the target.
+   * Tunings that `modc tune` measured on such a device: the JSON of its file. By default the target is the file's.
+   * Throws TuningsError if it is not such a file, was measured with other kernels, or does not fit the target.
    */
   readonly tunings?: TuningsFile;
   /**

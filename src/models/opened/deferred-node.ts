@@ -20,7 +20,7 @@ export { explainWeights, explanation } from "./explain-weights.js";
 export { declaredLive } from "./live.js";
 
 /**
- * `folder`: that of the model, whose defaults count; null for a model without one. `chatTemplate`: chosen in place of
+ * `folder`: the model's folder, whose defaults count; null for a model without one. `chatTemplate`: chosen in place of
  * the tokenizer's own. Throws CheckpointError and TokenizerError, and WeightsError for a broken GGUF file.
  */
 export async function openTexts(

@@ -49,7 +49,7 @@ export interface OpenedModel {
   readonly weights: ModelWeights | null;
   /** Other weights for the same model; a run's folder stands for its checkpoint. Throws SessionError. */
   otherWeights(input: WeightsInput): ModelWeights;
-  /** Null: there is none but bytes. Throws SessionError for that of a run, if it is gone. */
+  /** Null: the model reads bytes. Throws SessionError if a run's tokenizer is gone. */
   readonly tokenizer: TokenizerSource | null;
   /** Throws CheckpointError, SessionError, TokenizerError, and WeightsError for a broken GGUF file. */
   texts(): Promise<ModelTexts>;
@@ -61,7 +61,7 @@ export interface OpenedModel {
 
 /** A model's tokenizer and chat template, and its defaults of generation. */
 export interface ModelTexts {
-  /** Null: there is none but bytes. */
+  /** Null: the model reads bytes. */
   readonly tokenizer: Tokenizer | null;
   /** Null: there is no template. */
   readonly chat: ChatTemplate | null;

@@ -17,7 +17,7 @@ export interface ChatTemplate {
   /** Formats messages as a prompt, with special tokens as text. Throws TokenizerError if the template rejects them. */
   prompt(messages: readonly Message[], options?: ChatOptions): string;
   /**
-   * The same, where others wait for this thread: work of more than about 50 ms is done in a worker, if there is one.
+   * The same, for a thread that others wait for: a worker, if there is one, does work of more than about 50 ms.
    * Throws the reason of `signal` too.
    */
   promptAsync(messages: readonly Message[], options?: ChatOptions & { readonly signal?: AbortSignal }): Promise<string>;

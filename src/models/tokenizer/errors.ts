@@ -6,7 +6,7 @@ export type TokenizerErrorCode = "bad-tokenizer" | "bad-template" | "bad-text" |
 /** An error in a tokenizer's files, or in the text or messages passed to it. */
 export class TokenizerError extends ModcError<TokenizerErrorCode> {
   override readonly name = "TokenizerError";
-  /** The file that the message names, of which clients of a server are not told; null: none. */
+  /** The file that the message names, which a server does not reveal to clients; null: none. */
   readonly file: string | null;
 
   constructor(

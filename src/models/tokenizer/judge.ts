@@ -82,7 +82,7 @@ const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (
 
 const lengthOf = (value: unknown): number => (typeof value === "string" ? value.length : 0);
 
-/** The library normalizes added tokens when it is made. `steps`: for a token of so many characters. */
+/** The library normalizes added tokens when it is created. `steps`: for a token of this length. */
 function expectNormalized(tokens: readonly Part[], steps: (length: number) => number): void {
   let all = 0;
   for (const { content, normalized, special } of tokens) {
@@ -112,7 +112,7 @@ class Parts {
     if (type === "Sequence") for (const item of listOf(part["normalizers"])) this.normalizer(item, depth + 1);
     else if (type === "Replace") this.#replace(part);
     else if (type === "Prepend") this.#before(this.#added("prepend", part["prepend"]));
-    // Texts are measured by their longest normal form, where they are encoded and in what parts add.
+    // A text, or an addition of a part, is measured by its longest normal form.
     else if (/^NFK?[CD]$/.test(type) || type === "Precompiled") return;
     else this.#grow(GROWTH.get(type) ?? 1); // the library refuses kinds that it does not know
   }
@@ -139,7 +139,7 @@ class Parts {
     }
   }
 
-  /** The steps of all parts so far for a text of so many characters. */
+  /** The steps of all parts so far, by the length of the text. */
   steps(): (length: number) => number {
     const [parts, fixed, long] = [this.#parts, this.#fixed, this.long];
     return (length) => length * (PLAIN * parts + fixed + long * length);

@@ -69,8 +69,8 @@ export const parseTokenizer = async (json: string, file: string, config: string 
 const MAX_BYTES = 256 * 1024 * 1024;
 
 /**
- * Opens a `tokenizer.json`, given its path or its folder, with `tokenizer_config.json` and `chat_template.jinja` beside
- * it, or the tokenizer of a GGUF file. Throws TokenizerError, and WeightsError for a broken GGUF file.
+ * Opens a `tokenizer.json`, given its path or its folder, with `tokenizer_config.json` and `chat_template.jinja` in the
+ * same folder, or the tokenizer of a GGUF file. Throws TokenizerError, and WeightsError for a broken GGUF file.
  */
 export async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   if (!isGgufPath(path)) return openJson(tokenizerFile(path));

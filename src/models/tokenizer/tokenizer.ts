@@ -31,8 +31,8 @@ export interface Tokenizer {
    */
   encode(text: string, options?: EncodeOptions): readonly number[];
   /**
-   * The same, where others wait for this thread: what may take more than about 50 ms, or time without end, is done in a
-   * worker, if there is one. Throws the reason of `signal` too.
+   * The same, for a thread that others wait for: a worker, if there is one, does work that may take more than about
+   * 50 ms, or not end. Throws the reason of `signal` too.
    */
   encodeAsync(text: string, options?: EncodeAsyncOptions): Promise<readonly number[]>;
   /** Decodes tokens; omits special tokens unless `special` is set. Throws TokenizerError for an invalid token. */

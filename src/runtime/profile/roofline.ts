@@ -17,7 +17,7 @@ export interface Roofline {
 export interface DeviceBest {
   /** f32 operations a second, a multiply-add counted as two. */
   readonly flops: number;
-  /** Seconds of a dispatch that reads so many bytes, which the dispatch before read too; by increasing bytes. */
+  /** Seconds of a dispatch that reads `bytes` bytes that the dispatch before also read; by increasing bytes. */
   readonly reads: readonly { readonly bytes: number; readonly seconds: number }[];
   /** Seconds of a dispatch that does next to nothing, after another dispatch. */
   readonly dispatchSeconds: number;

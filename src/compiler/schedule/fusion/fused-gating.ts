@@ -244,7 +244,7 @@ const MOST_WORDS = 3584;
 const LEAST_ROWS = 8;
 
 /**
- * The step. `declare` binds reads and writes and declares `compute`, with so many lanes for a row.
+ * The step. `declare` binds reads and writes and declares `compute`, with `lanes` lanes for a row.
  */
 function gatingKernel(
   { rows, widest, cells }: GatingShape,

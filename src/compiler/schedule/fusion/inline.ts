@@ -41,8 +41,8 @@ interface Reached {
 }
 
 /**
- * What inlining `node` into the kernel of `reader` needs; null where an input is not computed in time or cannot be
- * addressed, or where there are too many operations.
+ * The reads and operations for inlining `node` into the kernel of `reader`; null if an input is not computed in time
+ * or cannot be addressed, or there are too many operations.
  */
 export function inline(node: Node, reader: Node, options: InlineOptions): Inlined | null {
   const { consumers, views } = options;

@@ -57,7 +57,7 @@ const without = (draft: Draft, dropped: (op: FusedOp) => boolean): Draft =>
 
 /**
  * The prologue: pointwise operators inlined into the load of a. Half of the buffers are left for b and the epilogues;
- * of a product of groups only those for b, where groups start, and the result: rows may be read through two indices.
+ * of a grouped product only buffers for b, the starts of groups and the result: rows may be read through two indices.
  */
 function prologueOf(
   product: RowProduct,

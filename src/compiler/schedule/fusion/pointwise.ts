@@ -31,8 +31,8 @@ function match(node: Node, draft: Draft): FusedOp | null {
 }
 
 /**
- * What a joining node inlines for an operand from outside the fusion; null where that is not computed in time, or other
- * invocations write it.
+ * The nodes that a joining node inlines for an operand from outside the fusion; null if the operand is not computed in
+ * time, or other invocations write it.
  */
 function besides(input: Node, reader: Node, draft: Draft): Inlined | null {
   const { consumers, views, position, scheduledAt, isAssigned } = draft.options;

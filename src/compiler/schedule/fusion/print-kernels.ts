@@ -12,7 +12,7 @@ import type { FusedKernel } from "../kernels/fused-kernel.js";
 type Ref = (node: Node) => string;
 
 /**
- * A paragraph for each kernel, in order. Nodes are numbered as `printGraph` numbers those of the kernel graph's graph.
+ * A paragraph for each kernel, in order. Nodes have their numbers in `printGraph` of the kernel graph's graph.
  * Ends with a newline.
  *
  *   kernel %26 = matmul(%21, %25)

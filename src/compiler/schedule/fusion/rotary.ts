@@ -109,8 +109,8 @@ function epilogue({ node, value: of, slice: own, width, layout }: Rotary, { prod
 }
 
 /**
- * The rotation at the end of a chain of structure that starts at `head`, where each node is the only reader of the one
- * before.
+ * The rotation at the end of a chain of structure that starts at `head`, if each node is the only reader of the node
+ * before it.
  */
 function rotationBehind(
   head: Node,

@@ -300,8 +300,8 @@ const addressOf = (name: string, rows: HeadRows, declare: Declare): string =>
   `${beginOf(name, rows, declare)}${rows.wide ? " + c" : ""}`;
 
 /**
- * `fn name(head: u32, row: u32, c: u32) -> vec4f` with At behind the name: columns 4c … of a row. A kernel that reads
- * many columns of a row asks once where it begins (`nameBegin`), and reads behind that place (`nameBehind`).
+ * `fn nameAt(head: u32, row: u32, c: u32) -> vec4f`: columns 4c … of a row. A kernel that reads many columns of a row
+ * gets the row's offset once (`nameBegin`), and reads from that offset (`nameBehind`).
  */
 export function reader(
   kernel: KernelBuilder,

@@ -62,7 +62,7 @@ export interface KeyParts {
 
 /**
  * How keys may be divided; null where a query never sees more than one workgroup takes. `keys`: the rows of keys.
- * What a query sees decides how its own keys are divided, so that it has the same bits whatever the room is.
+ * The keys that a query sees determine how they are divided, so the result has the same bits for any room.
  */
 export function keyPartsOf(
   { part, most }: QueryAttention,

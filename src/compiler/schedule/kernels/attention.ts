@@ -244,7 +244,7 @@ function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number
 }
 
 /**
- * What kernels of attention on matrix units declare of a tiling, for heads filled up to so many columns. `vectors`:
+ * Declares a tiling for kernels of attention on matrix units. `columns`, `values`: columns of padded heads. `vectors`:
  * whether their tiles have vectors of halves.
  */
 export function declareTiling(

@@ -39,7 +39,7 @@ export function packPanels(
 }
 
 /**
- * The step that decodes a weight of so many elements, input 0, and packs it into its columns of result 0. Other columns
+ * The step that decodes a weight, input 0, and packs it into its columns of result 0. Other columns
  * belong to other weights, or are padding.
  */
 export function decodePanels(

@@ -20,11 +20,11 @@ import { input, KernelBuilder, packed, result, typeAt, type Operand, type Kernel
 /** The fused prologue and epilogue of a product's kernel. */
 export interface MatmulContext {
   /**
-   * Where it computes a: binds what that needs, as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
-   * `valueA` (see the kernels of products), with another letter for A where one is given. `finishes`: whether the
+   * If the kernel computes a: binds the operands as the first inputs, and declares `RowA`, `rowA`, `ColA`, `colA` and
+   * `valueA` (see the kernels of products), with `letter` in place of A. `finishes`: whether the
    * kernel stores the result too, whose memory it may share. `kind`: "fours": `ColA` and `valueA` may be of four k from
    * a multiple of 4 on, as the depth is one; returns whether they are. "apart": loads stand apart (`declareRows`).
-   * Null: input 0 as it lies.
+   * Null: a is input 0, unpacked.
    */
   readonly loads:
     | ((kernel: KernelBuilder, letter?: string, finishes?: boolean, kind?: LoadKind) => boolean | void)

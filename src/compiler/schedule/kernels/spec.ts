@@ -108,7 +108,7 @@ export const work = (steps: readonly Step<Operand>[], scratchBytes: readonly Siz
 /** Invocations of a workgroup in kernels with one invocation for each element. */
 export const WORKGROUP = 64;
 
-/** Builds one dispatch of a kernel. Names of buffers, fields and functions are those of its file. */
+/** Builds one dispatch of a kernel. Names of buffers, fields and functions are as in its file. */
 export class KernelBuilder {
   readonly #file: string;
   readonly #name: string;

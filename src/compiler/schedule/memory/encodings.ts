@@ -23,7 +23,7 @@ export interface Encoded {
   readonly elements: ReadonlyMap<Value, ElementCodec>;
   /** Weights that are decoded by the kernels that read them. */
   readonly packed: ReadonlyMap<Value, Codec>;
-  /** Products that sum across the blocks of their weight, as those of gradients do: it is decoded before them. */
+  /** Products that sum across the blocks of their weight, such as gradients: the weight is decoded before them. */
   readonly across: ReadonlySet<FusedKernel>;
   /** Products and attention that may round operands to f16, however these are stored. */
   readonly rounding: ReadonlySet<Node>;
@@ -80,8 +80,8 @@ function encodableActivations(fused: KernelGraph): readonly Value[] {
 }
 
 /**
- * Weights that all their readers can decode: those of products, and lookup tables; not those read for choices, so that
- * no route depends on the storage type. Decoding needs no device feature. Blocks lie along the depth of a product and
+ * Weights that all their readers can decode: weights of products, and lookup tables; not weights read for choices, so
+ * that no route depends on the storage type. Decoding needs no device feature. Blocks divide the depth of a product and
  * along the rows of a table, which must be whole blocks and the same for all readers; but the products of gradients,
  * which come later, may sum across them. What a weight is must not depend on who reads it: one that any reader needs in
  * words is in words for all.

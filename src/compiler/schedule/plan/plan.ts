@@ -169,7 +169,7 @@ export type Count =
       readonly plus: string | null;
     };
 
-/** offset + Σ coordinate(d) · stride(d), where the coordinates are those of element i over `sizes`, row-major. */
+/** offset + Σ coordinate(d) · stride(d), for the coordinates of element i over `sizes`, row-major. */
 export interface IndexMap {
   readonly sizes: readonly Count[];
   readonly strides: readonly Count[];

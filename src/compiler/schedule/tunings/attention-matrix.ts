@@ -67,7 +67,7 @@ export function matrixAttentionMisfit(tuning: MatrixTiling, target: Target): str
   return bytes > target.limits.workgroupStorageBytes ? `attention needs ${bytes} bytes of workgroup memory` : null;
 }
 
-/** Columns that a kernel works on: those of a head filled up to whole matrices, across and down, and to vectors. */
+/** Columns that a kernel works on: a head's columns, padded to whole matrices, across and down, and to vectors. */
 export function columnsOf({ n, k }: Shape, width: number): number {
   const multiple = [n, k, 4].reduce((a, b) => (a * b) / gcd(a, b));
   return Math.ceil(width / multiple) * multiple;
@@ -110,10 +110,10 @@ export function gradientBytes(tuning: Shape, width: number, valueWidth: number, 
   return tiles + (vectors ? 0 : sumBytes) + 12 * keys;
 }
 
-/** Registers of a lane for own rows and for sums, as matrices, beside which the gradient has room for others. */
+/** The most registers of a lane for its own rows and sums, as matrices; the gradient needs the others. */
 const MOST_OWN = 160;
 
-/** Whether a subgroup of the gradient has room for its own rows beside what it sums. */
+/** Whether a subgroup of the gradient has registers for both its own rows and its sums. */
 export const holdsOwn = ({ m, width }: Shape, columns: number, values: number): boolean =>
   2 * m * (columns + values) <= MOST_OWN * width;
 
@@ -127,7 +127,7 @@ const MOST_HELD = 192;
 export const holdsQueries = ({ m, width }: Shape, columns: number, values: number): boolean =>
   m * (columns + values) <= MOST_HELD * width;
 
-/** Whether a lane has room for its loads of a block and for its scores beside its queries and sums of values. */
+/** Whether a lane has registers for its queries, its sums of values, its loads of a block and its scores. */
 export function holdsBlock(tuning: Shape, columns: number, values: number): boolean {
   const { m, width, subgroups, keys } = tuning;
   const lanes = width * subgroups;

@@ -39,7 +39,7 @@ const WANTED = 512;
 const PART = 1024;
 const PARTS = { from: 256, to: 65_536 } as const;
 
-/** Classes of devices on which queries are computed so; on software devices workgroups of so many lanes are slow. */
+/** Classes of devices that use these kernels by default. On software devices, such wide workgroups are slow. */
 const ON_GPUS: { readonly [C in DeviceClass]: boolean } = {
   portable: true,
   "mesa-software": false,

@@ -86,7 +86,7 @@ const KEYS = [4, 8] as const;
  * take 87 µs, and by workgroups of 32 lanes 278.
  */
 const WIDE: readonly WideAttention[] = [8, 4].map((slices) => ({ kind: "wide", slices, keys: 8 }));
-/** Where kernels choose narrow subgroups. By what Intel's compiler makes of it, lanes have no registers for more keys. */
+/** For devices on which kernels choose narrow subgroups. On Intel, lanes lack registers for more keys. */
 const NARROW: WideAttention = { kind: "wide", slices: 4, keys: 4 };
 
 /**

@@ -14,7 +14,7 @@ export type { Candidate, Family } from "./family.js";
 export type { ProductCase, ProductTuning, ProductTunings, WeightTunings } from "./product-cases.js";
 
 /**
- * One field for each family of kernels. A new family is a file beside this one, a field here, and an entry in
+ * One field for each family of kernels. A new family is a file in this folder, a field here, and an entry in
  * `families`.
  */
 export interface Tunings {

@@ -94,7 +94,7 @@ export function matrixMisfit(tuning: MatrixTuning, target: Target): string | nul
   return bytes > target.limits.workgroupStorageBytes ? `products need ${bytes} bytes of workgroup memory` : null;
 }
 
-/** Subgroups of a workgroup, and matrices that each owns: those of published kernels, and less where rows are few. */
+/** Subgroups of a workgroup, and matrices that each owns: as in published kernels, and fewer for few rows. */
 const SUBGROUPS = [
   [1, 1],
   [2, 2],

@@ -221,8 +221,8 @@ export function narrowed(tunings: ProductTunings, { most, tuning }: ProductCase,
 }
 
 /**
- * Whether the kernel of a case, and the one in place of matrix units, can give sums over each row of the result beside
- * it, one for each panel of columns.
+ * Whether the kernel of a case, and the kernel in place of matrix units, can also return sums over each row of the
+ * result, one for each panel of columns.
  */
 export function supportsRowSums(tuning: ProductTuning, panel: number, subgroupSize: number | null): boolean {
   if (tuning.kind !== "matrix") return isSubgroup(tuning) || tuning.kind === "tiled";

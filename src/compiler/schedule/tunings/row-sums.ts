@@ -3,7 +3,7 @@ import { among, variant, whole } from "../../../runtime/program/reader.js";
 import { subgroupWidth, type DeviceClass, type Target } from "../../../runtime/program/target.js";
 import type { Family } from "./family.js";
 
-/** The order in which a row is summed depends on the lanes, never on the rows beside it. */
+/** The order in which a row is summed depends on the lanes, never on other rows. */
 export type RowSumsTuning =
   /** `row_sums.wgsl`: `lanes` of 64 invocations share `rows` rows. */
   | { readonly kind: "workgroup"; readonly lanes: number; readonly rows: number }

@@ -33,8 +33,8 @@ const workgroup = (most: number | null, lanes: number): TopCase => ({ most, tuni
 /** The cost of barriers grows with the invocations, but a GPU needs many invocations for long sequences. */
 const PORTABLE: TopTunings = [workgroup(1024, 32), workgroup(4096, 64), workgroup(null, 256)];
 /**
- * Rows beyond 2048 are loaded anew in every pass, eight at once. Estimated from the machine code of Mesa's compiler for
- * RDNA 3, not measured: 2048 rows take 7,000 cycles, where `top.wgsl` takes some 90,000.
+ * Rows beyond 2048 are loaded again in every pass, eight at once. Estimated from Mesa's machine code for
+ * RDNA 3, not measured: 2048 rows take 7,000 cycles; `top.wgsl` takes some 90,000.
  */
 const GPU: TopTunings = [{ most: null, tuning: { kind: "held", keys: 8 } }];
 

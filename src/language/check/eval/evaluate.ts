@@ -298,7 +298,7 @@ const indexHasError = (index: EvaluatedIndex): boolean =>
     ? hasError(index.value)
     : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
 
-/** Evaluates `list[i]`, where negative i count from the end, `list[a:b]`, clamped, and `list[choice]`. */
+/** Evaluates `list[i]` (a negative i counts from the end), `list[a:b]` (clamped) and `list[choice]`. */
 function indexList(list: ListValue, expr: Of<"index">, env: Env): ConstValue {
   const { items } = list;
   const [index, surplus] = expr.indices;

@@ -6,8 +6,8 @@ import { firstToken, type Tokens } from "./comments.js";
 import { align, fill, group, hardline, ifBroken, indent, line, softline, type Doc } from "./doc.js";
 
 /**
- * Whether an expression is inside brackets, where lines may break anywhere, or outside, where they break only after
- * operators, `then` and `else`.
+ * Whether an expression is inside brackets: then lines may break anywhere. Outside, they break only after operators,
+ * `then` and `else`.
  */
 export type Place = "inside" | "outside";
 
