@@ -9,7 +9,7 @@ import type { Span } from "../diagnostics/span.js";
 import { isNode, type Definition } from "../names/definitions.js";
 import { occurrenceAt } from "./occurrences.js";
 import { lastBinding } from "./hover.js";
-import { seenOf } from "./told.js";
+import { seenOf } from "./definition-text.js";
 
 export interface Action {
   readonly title: string;

@@ -6,7 +6,7 @@ import { importOfNames, type Edit } from "./imports.js";
 import type { Project } from "./project.js";
 import { shownValues } from "./shown.js";
 import { calleeAt } from "./signature.js";
-import { builtinDocs, phases, routeMembers, seenOf, told, type Told } from "./told.js";
+import { builtinDocs, phases, routeMembers, seenOf, textOfDefinition, type DefinitionText } from "./definition-text.js";
 
 export type CompletionKind =
   | "block"
@@ -93,7 +93,7 @@ const KINDS: Readonly<Record<Definition["kind"], CompletionKind>> = {
 };
 
 function completionOf(project: Project, definition: Definition): Completion {
-  const { signature, doc } = told(project, definition);
+  const { signature, doc } = textOfDefinition(project, definition);
   const value = shownValues(seenOf(project, definition));
   const shown = value === null || definition.kind === "function" || definition.kind === "block" ? signature : value;
   return {
@@ -104,7 +104,7 @@ function completionOf(project: Project, definition: Definition): Completion {
   };
 }
 
-const ofTold = ({ signature, doc }: Told, label: string, kind: CompletionKind): Completion => ({
+const ofTold = ({ signature, doc }: DefinitionText, label: string, kind: CompletionKind): Completion => ({
   label,
   kind,
   detail: signature.split("\n")[0]!,

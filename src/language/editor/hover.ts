@@ -4,7 +4,7 @@ import type { Definition } from "../names/definitions.js";
 import { occurrenceAt, type Occurrence } from "./occurrences.js";
 import type { Project } from "./project.js";
 import { axisLines, shownValues } from "./shown.js";
-import { builtinDocs, phases, routeMembers, seenOf, told, type Told } from "./told.js";
+import { builtinDocs, phases, routeMembers, seenOf, textOfDefinition, type DefinitionText } from "./definition-text.js";
 
 export interface Hover {
   readonly span: Span;
@@ -12,7 +12,7 @@ export interface Hover {
   readonly parts: readonly HoverPart[];
 }
 
-export interface HoverPart extends Told {
+export interface HoverPart extends DefinitionText {
   /** The type or value that the name had; null if unknown. */
   readonly value: string | null;
   /** One line for each axis of the type: bounds and row counts. */
@@ -32,14 +32,14 @@ export function hoverAt(project: Project, file: string, offset: number): Hover |
 }
 
 /** Documentation of a name without a declaration: a built-in function, a phase, a member of a route. */
-export const builtinAt = ({ object }: Occurrence, word: string): Told | null =>
+export const builtinAt = ({ object }: Occurrence, word: string): DefinitionText | null =>
   object ? (routeMembers.get(word) ?? null) : (builtinDocs.get(word) ?? phases.get(word) ?? null);
 
 function partOf(project: Project, definition: Definition, { span, binds }: Occurrence): HoverPart {
   // A local may have a different type at each binding; a use has the type from the last binding before this use.
   const at = definition.kind === "local" ? lastBinding(project, definition, span, binds) : definition.name.span;
   const seen = seenOf(project, definition, at);
-  return { ...told(project, definition), value: shownValues(seen), axes: axisLines(seen) };
+  return { ...textOfDefinition(project, definition), value: shownValues(seen), axes: axisLines(seen) };
 }
 
 /** The last binding before a use, in text order. */

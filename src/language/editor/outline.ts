@@ -4,7 +4,7 @@ import { Diagnostics } from "../diagnostics/diagnostic.js";
 import type { Span } from "../diagnostics/span.js";
 import type { Block, Declaration, Fn, Member, Stmt } from "../syntax/ast.js";
 import type { Project } from "./project.js";
-import { oneLine } from "./told.js";
+import { oneLine } from "./definition-text.js";
 
 export type SymbolKind = "model" | "block" | "const" | "parameter" | "sub-block" | "weight" | "function" | "loss";
 

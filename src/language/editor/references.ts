@@ -6,7 +6,7 @@ import type { Span } from "../diagnostics/span.js";
 import { keyOf, type Definition } from "../names/definitions.js";
 import { occurrenceAt, type Occurrence } from "./occurrences.js";
 import type { Project } from "./project.js";
-import { phases } from "./told.js";
+import { phases } from "./definition-text.js";
 
 /** The definitions of the name at a place; for an import path, the imported file. */
 export function definitionsAt(project: Project, file: string, offset: number): readonly Span[] {

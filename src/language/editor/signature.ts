@@ -4,7 +4,7 @@ import type { Definition } from "../names/definitions.js";
 import type { Names } from "./occurrences.js";
 import { here, isCode, type Here } from "./here.js";
 import type { Project } from "./project.js";
-import { builtinDocs, told } from "./told.js";
+import { builtinDocs, textOfDefinition } from "./definition-text.js";
 
 export interface SignatureParameter {
   /** Empty for a parameter without a name: the third and further arguments of `min`. */
@@ -65,7 +65,7 @@ function describedCall(project: Project, names: Names, call: OpenCall): Describe
       ? definition
       : forwardOf(project, names, definition, call);
   if (!entered) return null;
-  const { signature, doc, parameters: docs } = told(project, entered);
+  const { signature, doc, parameters: docs } = textOfDefinition(project, entered);
   const declaring = entered.name.span.file === names.file ? names : project.names(entered.name.span.file);
   const takes = (declaring?.definitions ?? []).filter((d) =>
     entered.kind === "block"
@@ -74,7 +74,7 @@ function describedCall(project: Project, names: Names, call: OpenCall): Describe
   );
   const parameters = takes.map((d) => ({
     name: d.name.text,
-    label: told(project, d).signature,
+    label: textOfDefinition(project, d).signature,
     doc: docs.find((p) => p.name === d.name.text)?.doc ?? null,
   }));
   return { label: signature, doc, parameters };

@@ -8,7 +8,7 @@ import { lex } from "../syntax/lex.js";
 import type { Definition } from "../names/definitions.js";
 import type { Occurrence } from "./occurrences.js";
 import type { Project } from "./project.js";
-import { phases } from "./told.js";
+import { phases } from "./definition-text.js";
 
 export const TOKEN_TYPES = [
   "comment",

@@ -5,19 +5,19 @@ import type { Definition } from "../names/definitions.js";
 import type { Seen } from "./facts.js";
 import type { Project } from "./project.js";
 
-export interface Told {
+export interface DefinitionText {
   /** The declaration's text. */
   readonly signature: string;
   readonly doc: string | null;
   readonly parameters: Documented["parameters"];
 }
 
-export function told(project: Project, definition: Definition): Told {
+export function textOfDefinition(project: Project, definition: Definition): DefinitionText {
   const text = project.textOf(definition.name.span.file) ?? "";
   const of = ({ start, end }: Span): string => oneLine(text.slice(start, end));
   const name = definition.name.text;
-  const plain = (signature: string, doc: string | null = null): Told => ({ signature, doc, parameters: [] });
-  const shown: { readonly [K in Definition["kind"]]: (it: Extract<Definition, { kind: K }>) => Told } = {
+  const plain = (signature: string, doc: string | null = null): DefinitionText => ({ signature, doc, parameters: [] });
+  const shown: { readonly [K in Definition["kind"]]: (it: Extract<Definition, { kind: K }>) => DefinitionText } = {
     block: ({ node }) => documentedOf(node, text),
     const: ({ node }) => documentedOf(node, text),
     parameter: ({ node }) => plain(parameterText(node, text), node.doc),
@@ -31,7 +31,7 @@ export function told(project: Project, definition: Definition): Told {
     loss: () => plain(`loss ${name}`),
     result: ({ type }) => plain(`${name}: ${of(type.span)}`),
   };
-  return (shown[definition.kind] as (it: Definition) => Told)(definition); // by its kind
+  return (shown[definition.kind] as (it: Definition) => DefinitionText)(definition); // by its kind
 }
 
 /** The values of a definition in checks, or of its name at one binding. */
@@ -47,7 +47,7 @@ export function seenOf(project: Project, definition: Definition, at: Span = defi
 export const builtinDocs: ReadonlyMap<string, Documented> = new Map(functionDocs().map((d) => [d.name, d]));
 
 /** The members of a route and of a choice. */
-export const routeMembers: ReadonlyMap<string, Told> = new Map(
+export const routeMembers: ReadonlyMap<string, DefinitionText> = new Map(
   [
     ["mask", "mask: bool[B, T]", "Whether each token was chosen."],
     ["index", "index: u32[B, K]", "The chosen tokens, in order of position."],
@@ -56,7 +56,7 @@ export const routeMembers: ReadonlyMap<string, Told> = new Map(
 );
 
 /** The phases, which are compile-time booleans. */
-export const phases: ReadonlyMap<string, Told> = new Map(
+export const phases: ReadonlyMap<string, DefinitionText> = new Map(
   [
     ["train", "Whether the program is compiled to train: the objective with its losses."],
     ["generate", "Whether the program is compiled by the causal rule: no token depends on later ones."],
