@@ -146,12 +146,12 @@ export class Rematerialization {
    */
   #behindBarrier(node: Node, read: Node, layer: string | null, any = false): Node {
     if (read !== node || this.#sources.has(node) || !(any || node.types.every((t) => isFloat(t.dtype)))) return read;
-    let behind = this.#barriers.get(layer);
-    if (!behind) this.#barriers.set(layer, (behind = new Map()));
-    let barrier = behind.get(node);
+    let values = this.#barriers.get(layer);
+    if (!values) this.#barriers.set(layer, (values = new Map()));
+    let barrier = values.get(node);
     const after = layer === null ? [] : [this.#layerCotangents.get(layer)!];
     if (!barrier)
-      behind.set(
+      values.set(
         node,
         (barrier = this.#emit.node(
           "barrier",

@@ -68,8 +68,8 @@ function reductionsOf(updates: Updates, axes: readonly Axis[]): readonly Node<Me
     if (!merges(node)) return bug(`an update reduces the batch by ${node.op}, which parts do not add up to`);
     if (isOp(node, "size") && !addsUp(node.attrs.size, counted)) bug("an update reads a size that does not add up");
     // Other values of the whole batch, such as the first rows of experts, determine row positions, not values.
-    const again = nodesReaching(node.inputs).find((n) => n.op !== "size" && merges(n) && reduces(n, counted));
-    if (again) bug(`an update reduces the batch twice, by ${again.op} and by ${node.op}`);
+    const reducedAgain = nodesReaching(node.inputs).find((n) => n.op !== "size" && merges(n) && reduces(n, counted));
+    if (reducedAgain) bug(`an update reduces the batch twice, by ${reducedAgain.op} and by ${node.op}`);
     return node;
   });
 }

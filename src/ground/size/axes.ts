@@ -169,8 +169,8 @@ const kTables = new WeakMap<Sizes, Map<string, Uint32Array>>();
  * exact. Equal rules share a table.
  */
 export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, sizes: Sizes): Uint32Array {
-  const by = countingAxis(axes, rule);
-  const key = `${by} ${printSize(rule.k)}`;
+  const counting = countingAxis(axes, rule);
+  const key = `${counting} ${printSize(rule.k)}`;
   let tables = kTables.get(sizes);
   if (!tables) kTables.set(sizes, (tables = new Map()));
   let table = tables.get(key);
@@ -179,8 +179,8 @@ export function kTable(axes: readonly Axis[], rule: Rule<"top">, run: RunSizes, 
       a.kind === "live"
         ? run.live.get(a.name)!
         : sizes.rational(a.kind === "axis" ? axisSize(a.axis) : rowsSize(a.axis));
-    const { longest } = sizes.sequence(by);
-    const k = kFunction(rule.k, by, longest, value);
+    const { longest } = sizes.sequence(counting);
+    const k = kFunction(rule.k, counting, longest, value);
     table = new Uint32Array(longest + 1);
     for (let n = 0; n <= longest; n++) table[n] = k(n);
     tables.set(key, table);

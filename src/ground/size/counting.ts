@@ -31,10 +31,12 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
     const parent = run.sequence(rule.parent);
     if (run.mode === "dense") return parent;
     const counting = run.countingAxis(rule);
-    const by = run.sequence(counting);
-    const exact = parent.exact && by.exact;
-    const k = exact ? kFunction(rule.k, counting, by.longest, run.atom) : largestK(rule.k, counting, by, run.atom);
-    return Counts.derived(run.batch, [parent, by], exact, (n, m) => Math.min(k(m), n));
+    const countedBy = run.sequence(counting);
+    const exact = parent.exact && countedBy.exact;
+    const k = exact
+      ? kFunction(rule.k, counting, countedBy.longest, run.atom)
+      : largestK(rule.k, counting, countedBy, run.atom);
+    return Counts.derived(run.batch, [parent, countedBy], exact, (n, m) => Math.min(k(m), n));
   },
   above: shareOf,
   entry: (rule, run) => shareOf(rule, run.mode === "dense" ? { ...run, mode: "expected" } : run),

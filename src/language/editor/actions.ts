@@ -102,9 +102,9 @@ function causalRule(
     ?.definitions.some(
       (d) => d.kind === "local" && d.name.text === "likely" && d.from <= span.start && span.start <= d.to,
     );
-  const by = guessed ? "likely" : of(score.value);
+  const reason = guessed ? "likely" : of(score.value);
   const expected = capacity === null ? "" : `, expected: ${of(capacity)}`;
-  const rule = `if generate then above(${by}, 0.0${expected}) else ${text.slice(call.span.start, call.span.end)}`;
+  const rule = `if generate then above(${reason}, 0.0${expected}) else ${text.slice(call.span.start, call.span.end)}`;
   return { start: call.span.start, end: call.span.end, text: rule };
 }
 

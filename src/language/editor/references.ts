@@ -114,8 +114,8 @@ function clashOf(
       return `\`${to}\` is already a name in this scope`;
   }
   for (const file of new Set(mentions.map(({ span }) => span.file))) {
-    const there = project.names(file);
-    if (isOther(there?.exports.get(to)) || isOther(there?.imported.get(to)))
+    const names = project.names(file);
+    if (isOther(names?.exports.get(to)) || isOther(names?.imported.get(to)))
       return `\`${to}\` is already a name in a file that uses it`;
   }
   return null;

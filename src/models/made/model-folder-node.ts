@@ -47,9 +47,9 @@ export function expectFree(output: string): void {
       hint: `${/\.gguf$/i.test(output) ? "modc cannot write GGUF files: " : ""}name a folder, such as ${name}`,
     });
   writing(output, () => {
-    const there = lstatSync(output, { throwIfNoEntry: false });
-    const isFolder = there?.isDirectory() ?? false;
-    if (there !== undefined && !(isFolder && readdirSync(output).length === 0))
+    const stats = lstatSync(output, { throwIfNoEntry: false });
+    const isFolder = stats?.isDirectory() ?? false;
+    if (stats !== undefined && !(isFolder && readdirSync(output).length === 0))
       throw new CheckpointError("bad-option", `${output} exists already${isFolder ? "" : ", and is not a folder"}`, {
         hint: FREE,
       });

@@ -31,8 +31,8 @@ export function importsBeside(root: string, readText: SourceReader["imported"]):
     } catch {
       return null; // the compiler reports it at the import
     }
-    const home = realpathSync(folder);
-    if (!real.startsWith(home.endsWith(sep) ? home : home + sep)) {
+    const realFolder = realpathSync(folder);
+    if (!real.startsWith(realFolder.endsWith(sep) ? realFolder : realFolder + sep)) {
       return { refused: `it is a link to ${real}, outside the folder of the compiled file` };
     }
     return readText(full);

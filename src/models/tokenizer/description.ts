@@ -194,11 +194,12 @@ function checkDecoder(decoder: unknown, place: string, refuse: Refuse): void {
   const replacing = ({ Regex: regex, String: text }: Fields, content: unknown, place: string): number => {
     if (typeof regex === "string" && !isFixed(regex))
       refuse(`${place}.pattern`, regex, "a decoder's pattern must not repeat", "write it as a String");
-    const by = String(content ?? "");
-    if (/\$[`']/.test(by)) refuse(`${place}.content`, by, "it must not repeat the text around a match");
+    const replacement = String(content ?? "");
+    if (/\$[`']/.test(replacement))
+      refuse(`${place}.content`, replacement, "it must not repeat the text around a match");
     const length = typeof text === "string" ? text.length : 1;
-    if (typeof regex === "string" ? mayBeEmpty(regex) : length === 0) return 1 + by.length;
-    return Math.max(1, Math.ceil(by.length / (by.includes("$") ? 1 : length)));
+    if (typeof regex === "string" ? mayBeEmpty(regex) : length === 0) return 1 + replacement.length;
+    return Math.max(1, Math.ceil(replacement.length / (replacement.includes("$") ? 1 : length)));
   };
   if (decoder !== null) check(decoder, place);
 }

@@ -196,8 +196,8 @@ export const object =
 export const objectWith =
   <T extends object, O extends object>(fields: Fields<T>, others: Fields<O>): Read<T & Partial<O>> =>
   (r) => {
-    const there = Object.entries<Read<unknown>>(others).filter(([name]) => r.get(name).value !== undefined);
-    return object({ ...fields, ...Object.fromEntries(there) })(r) as T & Partial<O>; // field by field
+    const present = Object.entries<Read<unknown>>(others).filter(([name]) => r.get(name).value !== undefined);
+    return object({ ...fields, ...Object.fromEntries(present) })(r) as T & Partial<O>; // field by field
   };
 
 /** An object with the fields of its `kind`. */

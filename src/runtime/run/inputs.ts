@@ -84,21 +84,21 @@ function flattenNested(name: string, value: readonly unknown[]): FlatInput {
   }
   const data: (number | boolean)[] = [];
   const index = shape.map(() => 0);
-  const here = (depth: number): string => elementName(name, index.slice(0, depth));
+  const element = (depth: number): string => elementName(name, index.slice(0, depth));
   const walk = (v: unknown, depth: number): void => {
     if (depth === shape.length) {
-      if (Array.isArray(v)) throw new InputError(name, `${here(depth)} is a list, but the first entry is not`);
+      if (Array.isArray(v)) throw new InputError(name, `${element(depth)} is a list, but the first entry is not`);
       if (typeof v !== "number" && typeof v !== "boolean")
-        throw new InputError(name, `${here(depth)} is ${inspect(v)}, not a number`);
+        throw new InputError(name, `${element(depth)} is ${inspect(v)}, not a number`);
       data.push(v);
       return;
     }
-    if (!Array.isArray(v)) throw new InputError(name, `${here(depth)} is not a list, but its neighbours are`);
+    if (!Array.isArray(v)) throw new InputError(name, `${element(depth)} is not a list, but its neighbours are`);
     if (v.length !== shape[depth]) {
       const first = elementName(name, shape.slice(0, depth).fill(0));
       throw new InputError(
         name,
-        `${here(depth)} has ${v.length} entries, ${first} has ${shape[depth]}`,
+        `${element(depth)} has ${v.length} entries, ${first} has ${shape[depth]}`,
         "pad sequences to one length and give `lengths`",
       );
     }

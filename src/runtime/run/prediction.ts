@@ -1,5 +1,5 @@
 // Checks a session's allocations against the sizes of its program, over all runs so far, and reports growth. Not in
-// packages: their programs are as they were built.
+// packages, whose programs do not change after the build.
 import { bug } from "../../ground/base/invariant.js";
 import type { Axis, RunSizes } from "../../ground/size/axes.js";
 import { formatBytes } from "../device/errors.js";

@@ -312,8 +312,11 @@ function inMemory(
   };
   const sequences = Math.ceil(batch / devices);
   // A grown model has an objective if the original model has one.
-  const by = (of: Opened): ReturnType<typeof memoryBy> => memoryBy(of, of.training()!, options);
-  return largest((of) => by(of).own(layout, sequences).total, by(opened).dense()(layout, sequences).total);
+  const memoryFor = (of: Opened): ReturnType<typeof memoryBy> => memoryBy(of, of.training()!, options);
+  return largest(
+    (of) => memoryFor(of).own(layout, sequences).total,
+    memoryFor(opened).dense()(layout, sequences).total,
+  );
 }
 
 /** Every accelerator has at least this much memory. */

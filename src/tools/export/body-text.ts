@@ -196,13 +196,13 @@ class Writer extends Statements {
     const first = this.body.items[at]!.body!;
     const list = /^(.*)\.0$/.exec(first.instance)?.[1];
     if (list === undefined || first.ins.length !== 1 || !isWithin(first.path, this.body.path)) return 0;
-    const again = first.path.slice(`${this.prefix}${this.local(first.instance)}`.length); // `#2`
+    const callNumber = first.path.slice(`${this.prefix}${this.local(first.instance)}`.length); // `#2`
     const method = this.options.methodOf(first.path);
     const bodies: Body[] = [];
     for (const item of this.body.items.slice(at)) {
       const before = bodies.at(-1);
       if (!follows(item, `${list}.${bodies.length}`, before)) break;
-      if (this.options.methodOf(item.body!.path) !== method || !item.body!.path.endsWith(again)) return 0;
+      if (this.options.methodOf(item.body!.path) !== method || !item.body!.path.endsWith(callNumber)) return 0;
       if (before && this.uses.get(before.outs[0]!) !== 1) return 0;
       bodies.push(item.body!);
     }
@@ -220,7 +220,7 @@ class Writer extends Statements {
       this.lines.push(
         `for i, layer in enumerate(${this.reach(list)}):`,
         `    ${x}, more = ${called}`,
-        `    losses.update(mt.below(f"${this.local(list)}.{i}${again}", more))`,
+        `    losses.update(mt.below(f"${this.local(list)}.{i}${callNumber}", more))`,
       );
     else this.lines.push(`for layer in ${this.reach(list)}:`, `    ${x} = ${called}`);
     this.texts.set(bodies.at(-1)!.outs[0]!, { text: x, tight: true });

@@ -89,8 +89,8 @@ function zeros(value: Value<"zeros">, { model, axis, holes }: Scope): Text {
 
 function topText(value: Value<"top">, scope: Scope): Text {
   const { model, loose, axis, holes } = scope;
-  const by = countedBy(model, value);
-  const of = by === axisChosenFrom(model, value.attrs.axis, value) ? "" : `, of=${axis(by)}`;
+  const counting = countedBy(model, value);
+  const of = counting === axisChosenFrom(model, value.attrs.axis, value) ? "" : `, of=${axis(counting)}`;
   const k = countOfTop(model, value, holes);
   const falls = mayFall(sizeOfTop(model, value) ?? 0) ? ", falls=True" : "";
   return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, ${k}${of}${falls})`);

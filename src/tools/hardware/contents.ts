@@ -168,9 +168,9 @@ export function threadsOf(wgsl: string): readonly [number, number, number] {
 
 /** Evaluates sums and products of numbers and of the text's constants; NaN for anything else. */
 function valueOf(text: string, wgsl: string, depth: number): number {
-  const terms = (by: string, join: (a: number, b: number) => number): number =>
+  const terms = (operator: string, join: (a: number, b: number) => number): number =>
     text
-      .split(by)
+      .split(operator)
       .map((part) => valueOf(part.trim(), wgsl, depth))
       .reduce(join);
   if (depth > 8) return NaN;

@@ -174,7 +174,7 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #run(texts: Texts): Promise<readonly Float32Array[]> {
-    for (let again = true; ; again = false) {
+    for (let first = true; ; first = false) {
       const loaded = this.#loaded ?? (await this.#another());
       this.#expectAlive();
       try {
@@ -183,7 +183,7 @@ export class ModelEmbedder implements Embedder {
         const loss = loaded.session.device.lostError;
         if (!loss || this.#disposed) throw fault;
         this.#lose(loaded, loss);
-        if (!again) throw loss;
+        if (!first) throw loss;
       }
     }
   }

@@ -230,9 +230,9 @@ function agreed(
     weights.flatMap(({ path, slots }) => slots.map(({ form }) => ({ path, inWords: form === "word" }))),
   );
   const inWords = new Set(forms.filter((f) => f.inWords).map((f) => f.path));
-  const otherwise = new Set(forms.filter((f) => !f.inWords).map((f) => f.path));
-  const by = new Set([...otherwise].filter((path) => !inWords.has(path)));
-  return by.size === otherwise.size ? [made, by] : agreed(programsOf, by);
+  const encoded = new Set(forms.filter((f) => !f.inWords).map((f) => f.path));
+  const neverInWords = new Set([...encoded].filter((path) => !inWords.has(path)));
+  return neverInWords.size === encoded.size ? [made, neverInWords] : agreed(programsOf, neverInWords);
 }
 
 /** Extents of the batch and sequence axes of a model's inputs. */

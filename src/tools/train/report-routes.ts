@@ -63,8 +63,8 @@ ${strips}</figure>`;
 }
 
 const title = (i: number, layers: Passage["routes"]): string => {
-  const by = layers.filter((r) => r.mask[i]).map((r) => r.path);
-  return escape(`token ${i}: ${by.length === 0 ? "skipped by all" : by.join(", ")}`);
+  const computing = layers.filter((r) => r.mask[i]).map((r) => r.path);
+  return escape(`token ${i}: ${computing.length === 0 ? "skipped by all" : computing.join(", ")}`);
 };
 
 /** Makes a token visible: a line end is shown and kept; other unprintable characters become a dot. */

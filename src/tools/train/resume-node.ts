@@ -27,11 +27,11 @@ export interface Before {
  * TrainError if there is none, or if another process trains.
  */
 export async function before(output: string, step: number | null): Promise<Before> {
-  const there = await stat(join(output, CHECKPOINTS)).then(
+  const exists = await stat(join(output, CHECKPOINTS)).then(
     (found) => found.isDirectory(),
     () => false, // nothing can be read there, whatever the reason
   );
-  if (!there) throw nothingIn(output);
+  if (!exists) throw nothingIn(output);
   const unlock = await lockFolder(output);
   try {
     const run = await openRunFolder(output);

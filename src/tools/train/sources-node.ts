@@ -73,9 +73,12 @@ function placeOf(data: string, from: string): string {
   if (!match || data.split("/").includes("..")) throw none;
   const [name, rest] = [data.slice(0, data.length - (match[2] ?? "").length), (match[2] ?? "").slice(1)];
   for (let folder = from; ; folder = dirname(folder)) {
-    const home = join(folder, "node_modules", name);
-    if (existsSync(home)) {
-      const candidates = rest === "" ? [join(home, "data", "data.txt"), join(home, "data")] : [join(home, rest)];
+    const packageFolder = join(folder, "node_modules", name);
+    if (existsSync(packageFolder)) {
+      const candidates =
+        rest === ""
+          ? [join(packageFolder, "data", "data.txt"), join(packageFolder, "data")]
+          : [join(packageFolder, rest)];
       const place = candidates.find((p) => existsSync(p));
       if (place !== undefined) return place;
       throw new TrainError("bad-data", `the package ${name} has no ${rest === "" ? "folder `data`" : rest}`, {

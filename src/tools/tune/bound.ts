@@ -46,8 +46,8 @@ export function sharesOf(
     dispatch: (dispatches * best.dispatchSeconds) / seconds,
   };
   const kinds = ["arithmetic", "memory", "dispatch"] as const;
-  const by = kinds.reduce((a, b) => ((shares[b] ?? 0) > (shares[a] ?? 0) ? b : a));
-  return { by: (shares[by] ?? 0) >= BINDING ? by : "other", shares };
+  const largest = kinds.reduce((a, b) => ((shares[b] ?? 0) > (shares[a] ?? 0) ? b : a));
+  return { by: (shares[largest] ?? 0) >= BINDING ? largest : "other", shares };
 }
 
 /** Seconds to read so many bytes, by the least of the measured sizes that has as many: what fits a cache is in it. */

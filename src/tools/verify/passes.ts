@@ -62,8 +62,8 @@ async function locateFault(
   inputs: RunInputs,
   weights: Weights,
 ): Promise<PassFault> {
-  const changes = (graph: Graph, inputs: RunInputs): boolean =>
-    !(largestResultDifference(graph, pass.run(graph, null), inputs, weights) <= PASS_TOLERANCE);
+  const changes = (graph: Graph, changed: RunInputs): boolean =>
+    !(largestResultDifference(graph, pass.run(graph, null), changed, weights) <= PASS_TOLERANCE);
   const differing = before.outputs.map((o) => producerOf(o.node)).find((n) => changes(endingIn(before, [n]), inputs));
   const whole = { graph: before, given: inputs };
   if (!differing) return { pass: pass.name, difference, node: before.outputs[0]!.node, part: whole };

@@ -120,8 +120,8 @@ export function descend(
 function blindSpot(node: Node, copied: boolean, { extents, strided }: Views): Node | null {
   if (!copied && strided.has(node)) return null;
   let at = identity(node);
-  const lies = (n: Node): boolean => !isView(n) || (strided.has(n) && !(copied && n === node));
-  for (let n = node; !lies(n); n = n.inputs[0]!) {
+  const hasLayout = (n: Node): boolean => !isView(n) || (strided.has(n) && !(copied && n === node));
+  for (let n = node; !hasLayout(n); n = n.inputs[0]!) {
     const next = stepInto(n, at, extents);
     if (!next) return n;
     at = next;

@@ -66,9 +66,9 @@ export class Extents {
 
   /** The axis whose counts determine the counts of an axis created by `top` or `span`. */
   countedBy(axis: string): string {
-    const by = this.#countedBy.get(axis);
-    invariant(by !== undefined, `no axis decides the counts of ${axis}`);
-    return by;
+    const counting = this.#countedBy.get(axis);
+    invariant(counting !== undefined, `no axis decides the counts of ${axis}`);
+    return counting;
   }
 
   /** The most rows that a sequence can have on this axis; null where unknown. */

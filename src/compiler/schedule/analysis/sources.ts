@@ -71,10 +71,10 @@ export class Sources {
   }
   /** The storage of a weight in a layout. Panels that equal the row-major layout share its storage. */
   weight({ attrs }: Node<"weight">, layout: WeightLayout, form: EncodingName): Storage {
-    const as = liesInPanels(layout, form) ? GIVEN : layout;
-    const label = as.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${as.kind}`;
-    const parts = [{ path: attrs.path, layout: as, part: partOf(attrs) }];
-    return this.#weight({ parts, form }, weightBytes(as, countOf(attrs.shape), form), label);
+    const stored = liesInPanels(layout, form) ? GIVEN : layout;
+    const label = stored.kind === "given" ? labelOf(attrs) : `${labelOf(attrs)}, in ${stored.kind}`;
+    const parts = [{ path: attrs.path, layout: stored, part: partOf(attrs) }];
+    return this.#weight({ parts, form }, weightBytes(stored, countOf(attrs.shape), form), label);
   }
   /** The storage of concatenated weights, in the panels of one weight of their total width. */
   weights(nodes: readonly Node<"weight">[], layout: PanelLayout, form: EncodingName): Storage {

@@ -19,22 +19,25 @@ export interface Codec {
   readonly matrix: MatrixCodec;
 }
 
-/** How products read a matrix in panels, four columns at once. */
+/** Loads of a matrix in panels for products, four columns at once. */
 export interface MatrixCodec {
   readonly element: Element;
-  /** The number of rows of which one load gives four columns. */
+  /** The number of rows in one load: it has four columns of each. */
   readonly rows: number;
   /** The number of rows whose terms are added up before the sum is added to the total. */
   readonly block: number;
   /** Whether `addBlock` multiplies the sums of a block by scales before it adds them. */
   readonly scaled: boolean;
   /**
-   * `alias Loaded`; `fn loadB(at: u32) -> Loaded`; `fn columnsB(x: Loaded, i: u32) -> vec4f`: its i-th row, without
-   * scales, times a power of two of the codec's own (2^24 for q8, 2^28 for q4, so that sums overflow from activations
-   * of about 10^27); `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block whose first
-   * load is `at`, with its scales, by that power. `stride`: columns of a panel. `bytes`: integers are converted byte by
-   * byte, for which GPUs have instructions, to the same values; and in place of `addBlock` stand `Scale`, what a load
-   * gives of scales, `fn scaleB(at: u32) -> Scale` and `fn scaleOf(s: Scale) -> vec4f`, by that power.
+   * Declarations:
+   * - `alias Loaded`; `fn loadB(at: u32) -> Loaded`.
+   * - `fn columnsB(x: Loaded, i: u32) -> vec4f`: the i-th row of a load, without scales, times a power of two that the
+   *   codec chooses (2^24 for q8, 2^28 for q4; sums then overflow from activations of about 10^27).
+   * - `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block. `at` is the block's first
+   *   load. Applies the block's scales, divided by that power.
+   * `stride`: columns of a panel. `bytes`: integers are converted byte by byte, for which GPUs have instructions, to the
+   * same values. Then `addBlock` is replaced by `Scale`, the scales of a load, `fn scaleB(at: u32) -> Scale`, and
+   * `fn scaleOf(s: Scale) -> vec4f`, also divided by that power.
    */
   readonly functions: (elements: Elements, stride: number, bytes: boolean) => string;
 }
@@ -65,11 +68,11 @@ export interface ElementCodec extends Codec {
   readonly element: (dtype: DType) => Element;
   /** The value of an element. */
   readonly load: (element: string) => string;
-  /** Four columns from an element of type `four`; null where `readFour` must be used. */
+  /** Four columns from an element of type `four`; null if `readFour` must be used. */
   readonly loadFour: (element: string) => string | null;
   /** Rounds a computed value to an element. */
   readonly store: (value: string, dtype: DType) => string;
-  /** Converts four columns, a vec4f, to an element of type `four`; null where each is rounded separately. */
+  /** Converts four columns, a vec4f, to an element of type `four`; null if each is rounded separately. */
   readonly storeFour: (x: string, dtype: DType) => string | null;
 }
 

@@ -176,8 +176,8 @@ export const take: Builtin = {
     "The chosen rows of x in order of position, on the axis of the route, which remembers where its tokens came " +
     "from. By a choice the chosen entries in order of their index; x has the axes of the score.",
   apply(emitter, args, span) {
-    const by = choiceOf(args);
-    if (by) return takeEntries(emitter, args, by, span);
+    const choice = choiceOf(args);
+    if (choice) return takeEntries(emitter, args, choice, span);
     const x = tensorArg(emitter, args, "take", "x");
     const route = x && routeArg(emitter, args, "take", "route");
     const dim = route ? dimOf(emitter, "take", x, route, requiredArg(args, "x").span) : null;
@@ -195,8 +195,8 @@ export const put: Builtin = {
     "x with y added to the chosen rows, or entries; all others are unchanged, bit for bit. x is on the axis " +
     "the route or choice was made on, y on the axis it made.",
   apply(emitter, args, span) {
-    const by = choiceOf(args);
-    if (by) return putEntries(emitter, args, by, span);
+    const choice = choiceOf(args);
+    if (choice) return putEntries(emitter, args, choice, span);
     const x = tensorArg(emitter, args, "put", "x");
     const route = routeArg(emitter, args, "put", "route");
     const y = tensorArg(emitter, args, "put", "y");

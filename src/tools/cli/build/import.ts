@@ -37,8 +37,8 @@ function write(opened: OpenedModel, flags: Flags<typeof weightCommands.import>):
 /** Throws UserError if another text is there: people edit sources. */
 function expectSame(path: string, source: string): void {
   if (!(statSync(path, { throwIfNoEntry: false })?.isFile() ?? false)) return;
-  const there = readFileSync(path, "utf8");
-  if (there === "" || there === source) return;
+  const existing = readFileSync(path, "utf8");
+  if (existing === "" || existing === source) return;
   throw new UserError(
     `${path} exists, and differs from the text to write`,
     "name another file, or move this one away; leave out -o to print the source",

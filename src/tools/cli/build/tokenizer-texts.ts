@@ -67,7 +67,7 @@ export async function tokenizerTexts(model: OpenedModel, { vocabulary, bound }: 
   const generation =
     configPath !== null ? readConfigText(configPath) : Object.keys(fields).length > 0 ? jsonText(fields) : null;
   const folder = await model.tokenizer.folder();
-  const beside = BESIDE.flatMap((name) =>
+  const siblings = BESIDE.flatMap((name) =>
     folder !== null && existsSync(join(folder, name)) ? [[name, readFileSync(join(folder, name))] as const] : [],
   );
   return {
@@ -75,7 +75,7 @@ export async function tokenizerTexts(model: OpenedModel, { vocabulary, bound }: 
       ["tokenizer.json", texts.tokenizer],
       [CONFIG, configText(texts.config, length)],
       ...(texts.template === null ? [] : [["chat_template.jinja", texts.template] as const]),
-      ...beside,
+      ...siblings,
       ...(generation === null ? [] : [[GENERATION, generation] as const]),
     ]),
     tokens,

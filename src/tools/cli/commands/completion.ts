@@ -195,15 +195,15 @@ export function fish(commands: readonly Completed[]): string {
     "complete -c modc -n __fish_use_subcommand -s V -l version -d 'print the version'",
     "complete -c modc -n __fish_use_subcommand -s h -l help -d 'print the help'",
     ...commands.flatMap(({ name, does, options, arguments: args }) => {
-      const here = `complete -c modc -n '__modc_command ${name}'`;
+      const command = `complete -c modc -n '__modc_command ${name}'`;
       return [
         `complete -c modc -n __fish_use_subcommand -a ${name} -d ${fishQuoted(does)}`,
         ...options.map(
           (o) =>
-            `${here}${o.short === null ? "" : ` -s ${o.short.slice(1)}`} -l ` +
+            `${command}${o.short === null ? "" : ` -s ${o.short.slice(1)}`} -l ` +
             `${o.long.slice(2)}${o.values === null ? "" : value(o.values, o.optional)} -d ${fishQuoted(o.does)}`,
         ),
-        ...args.slice(0, 1).flatMap((a) => (a.values.kind === "other" ? [] : [`${here}${argument(a.values)}`])),
+        ...args.slice(0, 1).flatMap((a) => (a.values.kind === "other" ? [] : [`${command}${argument(a.values)}`])),
       ];
     }),
   ]);

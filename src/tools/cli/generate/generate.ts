@@ -68,7 +68,7 @@ export async function generate(
   const session = await open(opened, flags, { prompts, chosen }, progress, trial);
   const stop = new AbortController();
   let restore = (): void => {};
-  const ofSequence: GeneratedText[][] = prompts.map(() => []);
+  const events: GeneratedText[][] = prompts.map(() => []);
   const reads: PromptRead[] = [];
   const failed = new Map<number, RuntimeError>();
   const shown = shownBy(session, flags, prompts.length);
@@ -102,7 +102,7 @@ export async function generate(
     );
     const interrupted = await listen(coming, stop.signal, (event) => {
       progress.end();
-      const ended = (b: number): boolean => failed.has(b) || (ofSequence[b]!.at(-1)?.finish ?? null) !== null;
+      const ended = (b: number): boolean => failed.has(b) || (events[b]!.at(-1)?.finish ?? null) !== null;
       if (failed.has(event.sequence)) return false;
       if (Number.isNaN(event.logprob)) {
         // The others go on: their texts are as good as without it.
@@ -113,18 +113,18 @@ export async function generate(
       }
       // Handle interrupts only from the first token on. Before it an interrupt ends the process, even while the driver
       // compiles.
-      if (ofSequence.every((ofSequence) => ofSequence.length === 0)) restore = onInterrupt(() => stop.abort());
-      ofSequence[event.sequence]!.push(event);
+      if (events.every((sequence) => sequence.length === 0)) restore = onInterrupt(() => stop.abort());
+      events[event.sequence]!.push(event);
       shown.add(event);
       trial.told?.(session, event);
       return failed.size > 0 && prompts.every((_, b) => ended(b));
     }).finally(() => shown.end());
     const summary = session.summary;
-    if (summary) report(session, summary, ofSequence, flags, { interrupted, failed, isHeld: form !== null, reads });
+    if (summary) report(session, summary, events, flags, { interrupted, failed, isHeld: form !== null, reads });
     const [fault] = failed.values();
     if (fault) throw fault;
     if (flags.heatmap !== undefined && summary) {
-      writeText(flags.heatmap, await heatmap(session, summary, tokens, ofSequence));
+      writeText(flags.heatmap, await heatmap(session, summary, tokens, events));
       say(`${flags.heatmap} shows which layers computed which tokens`);
     }
     return interrupted ? EXIT.interrupted : EXIT.fine;

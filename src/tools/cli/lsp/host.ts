@@ -37,8 +37,8 @@ function hostOf(folders: readonly string[], library: string): Host {
       return path === null ? null : textAt(path);
     },
     refusal: (uri, folder) => {
-      const [path, home] = [pathOf(uri), pathOf(folder)];
-      return path === null || home === null ? null : leaving(path, home);
+      const [path, root] = [pathOf(uri), pathOf(folder)];
+      return path === null || root === null ? null : leaving(path, root);
     },
     files: () => {
       const now = Date.now();
@@ -87,8 +87,8 @@ function textAt(path: string): string | null {
 /** Imports whose real path leaves the root file's folder are refused, as `modc check` does. */
 function leaving(path: string, folder: string): string | null {
   try {
-    const [real, home] = [realpathSync(path), realpathSync(folder)];
-    if (real.startsWith(home.endsWith(sep) ? home : home + sep)) return null;
+    const [real, root] = [realpathSync(path), realpathSync(folder)];
+    if (real.startsWith(root.endsWith(sep) ? root : root + sep)) return null;
     return `it is a link to ${real}, outside the folder of the compiled file`;
   } catch {
     return null; // there is no such file

@@ -78,10 +78,10 @@ export async function profile(opened: OpenedModel, flags: ProfileFlags): Promise
       const lengths = inputs.lengths ? { lengths: inputs.lengths } : {};
       const extents = flags.program === "prompt" ? { extents: Object.fromEntries(inputs.extents) } : {};
       const ofStep = step ? await profiledStep(step, job, { session, device }, inputs, repeat) : null;
-      const measured = ofStep?.profile ?? (await session.profile(inputs.inputs, { repeat, ...lengths, ...extents }));
+      const runProfile = ofStep?.profile ?? (await session.profile(inputs.inputs, { repeat, ...lengths, ...extents }));
       return {
         program: ofStep?.program ?? program,
-        profile: measured,
+        profile: runProfile,
         roofline: await roofline(device),
         device: device.info.name,
         extents: ofStep?.extents ?? inputs.extents,

@@ -21,7 +21,7 @@ th:first-child,td:first-child{text-align:left}
 export function routesPage(report: RoutesReport): string {
   const { model, rule, tokens, loss, routes, kinds, depths, agreement, against, often, textOf, entropies } = report;
   const seen = entropies.reduce((sum, at) => sum + at.tokens, 0);
-  const there = KINDS.filter((kind) => kinds[kind] > 0);
+  const present = KINDS.filter((kind) => kinds[kind] > 0);
   const agrees = new Map(agreement.map(({ path, agrees: share }) => [path, share]));
   const mean = routes.reduce((sum, { share }) => sum + share, 0) / routes.length;
   // Few tokens stand in one of the two lists.
@@ -57,10 +57,10 @@ export function routesPage(report: RoutesReport): string {
       "By kind of token",
       "share of each kind's tokens that each route computes",
       grid(
-        ["", ...there],
+        ["", ...present],
         [
-          ["share of the text", ...there.map((kind) => percent(kinds[kind]))],
-          ...routes.map(({ path, byKind }) => [path, ...there.map((kind) => percent(byKind[kind]!))]),
+          ["share of the text", ...present.map((kind) => percent(kinds[kind]))],
+          ...routes.map(({ path, byKind }) => [path, ...present.map((kind) => percent(byKind[kind]!))]),
         ],
       ),
     ),

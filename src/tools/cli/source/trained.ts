@@ -118,12 +118,12 @@ function shownLive({ live, parameters }: Manifest, name: string): string {
 
 /** Parameters that override the run's may change how the model computes, but not its weights. */
 function expectSameWeights(trained: Trained, given: Pairs): void {
-  const again = Object.entries(given).filter(([name, value]) => trained.set[name] !== value);
-  if (again.length === 0) return;
+  const changed = Object.entries(given).filter(([name, value]) => trained.set[name] !== value);
+  if (changed.length === 0) return;
   const modelWith = (set: Readonly<Record<string, string>>): Model | null =>
     check(trained.source, { phase: "infer", model: trained.manifest.model, set, read: trained.read }).model;
   const known = modelWith(trained.set);
-  for (const [name, value] of again) {
+  for (const [name, value] of changed) {
     const other = modelWith({ ...trained.set, [name]: value });
     // compilation reports a model with errors
     if (known === null || other === null || weightsOf(known) === weightsOf(other)) continue;

@@ -67,9 +67,9 @@ export function withValues(
   const [name, list] = splitPair(option, text);
   if (before.has(name)) throw misuse(`${option} sets ${name} twice`);
   const values = list.split(",").map((value) => value.trim());
-  const again = values.find((value, i) => value === "" || values.indexOf(value) < i);
-  if (again !== undefined)
-    throw misuse(`${option} ${text}: ${again === "" ? "a value is missing" : `${again} appears twice`}`);
+  const repeated = values.find((value, i) => value === "" || values.indexOf(value) < i);
+  if (repeated !== undefined)
+    throw misuse(`${option} ${text}: ${repeated === "" ? "a value is missing" : `${repeated} appears twice`}`);
   return new Map([...before, [name, values]]);
 }
 

@@ -127,32 +127,32 @@ export class Memory {
     const d = operands[0];
     for (let lane = 0; lane < w.lanes; lane++) {
       if (!w.takesPart(lane)) continue;
-      // The address may be among the destination registers.
+      // The start may be among the destination registers.
       const begin = at[lane]!;
       offsets.forEach((offset, part) => {
         const byte = (begin + offset) & 0xffff;
         for (let i = 0; i < Math.max(1, size / 4); i++) {
-          const here = Math.min(byte + 4 * i, 0xfffc);
-          const cell = here >>> 2;
+          const start = Math.min(byte + 4 * i, 0xfffc);
+          const cell = start >>> 2;
           if (stores) {
             const from = data[part];
             const value = from?.kind === "register" ? w.vector[from.at - VECTOR + i]![lane]! : w.word(from, i);
-            if (size >= 4) this.#local.setUint32(here & ~3, value, true);
-            else if (size === 2) this.#local.setUint16(here, value, true);
-            else this.#local.setUint8(here, value);
+            if (size >= 4) this.#local.setUint32(start & ~3, value, true);
+            else if (size === 2) this.#local.setUint16(start, value, true);
+            else this.#local.setUint8(start, value);
             this.#localGround[cell] = written;
             continue;
           }
           const old =
             size >= 4
-              ? this.#local.getUint32(here & ~3, true)
+              ? this.#local.getUint32(start & ~3, true)
               : size === 2
-                ? this.#local.getUint16(here & ~1, true)
-                : this.#local.getUint8(here);
+                ? this.#local.getUint16(start & ~1, true)
+                : this.#local.getUint8(start);
           if (atomic) {
             const from = data[0];
             const value = from?.kind === "register" ? w.vector[from.at - VECTOR]![lane]! : w.word(from);
-            this.#local.setUint32(here & ~3, changed(atomic[1]!, atomic[3]!, old, value), true);
+            this.#local.setUint32(start & ~3, changed(atomic[1]!, atomic[3]!, old, value), true);
             ground = Math.max(ground, this.#localGround[cell]!);
             this.#localGround[cell] = Math.max(this.#localGround[cell]!, written);
           } else ground = Math.max(ground, this.#localGround[cell]!);
@@ -169,16 +169,16 @@ export class Memory {
   /** ds_append: a counter grows by the number of active lanes; every lane receives the old value. */
   append(w: Wave, { operands, modifiers }: Instruction): void {
     const at = (w.m0 & 0xffff) + Number(modifiers.get("offset") ?? 0);
-    const here = at & 0xfffc;
-    const old = this.#local.getUint32(here, true);
+    const address = at & 0xfffc;
+    const old = this.#local.getUint32(address, true);
     let n = 0;
     const [d] = operands;
     for (let lane = 0; lane < w.lanes; lane++) if (w.takesPart(lane)) n++;
     if (d?.kind === "register") {
       for (let lane = 0; lane < w.lanes; lane++) if (w.takesPart(lane)) w.vector[d.at - VECTOR]![lane] = old;
-      w.setGround(d.at, this.#localGround[here >>> 2]!);
+      w.setGround(d.at, this.#localGround[address >>> 2]!);
     }
-    this.#local.setUint32(here, old + n, true);
+    this.#local.setUint32(address, old + n, true);
   }
 }
 

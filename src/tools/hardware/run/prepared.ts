@@ -41,9 +41,9 @@ export class Prepared {
 }
 
 function staticOf(instruction: Instruction, wave: number, card: Pick<Card, "doubles" | "wmma">): Static {
-  const { op, dual: beside } = instruction;
+  const { op, dual } = instruction;
   const kind = kindOf(op);
-  const flops = (beside ? [op, beside.op] : [op]).map(flopsOf);
+  const flops = (dual ? [op, dual.op] : [op]).map(flopsOf);
   const known =
     kind === "salu" || op.startsWith("v_s_")
       ? scalarCarry(instruction, wave)

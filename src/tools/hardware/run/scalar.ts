@@ -240,8 +240,8 @@ function wide(op: string, d?: Operand, a?: Operand, b?: Operand): Carry | null {
     case "s_lshr_b64":
       return (w) => {
         const value = (BigInt(w.word(a, 1)) << 32n) | BigInt(w.word(a));
-        const by = BigInt(w.word(b) & 63);
-        const moved = op === "s_lshl_b64" ? value << by : value >> by;
+        const shift = BigInt(w.word(b) & 63);
+        const moved = op === "s_lshl_b64" ? value << shift : value >> shift;
         set(w, Number(moved & 0xffffffffn), Number((moved >> 32n) & 0xffffffffn));
         w.scc = w.word(d) || w.word(d, 1) ? 1 : 0;
       };

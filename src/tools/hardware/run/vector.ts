@@ -65,8 +65,8 @@ export function vectorCarry(instruction: Instruction): Carry | null {
  * Arithmetic in f16, on matrix units and with scaled results is not computed: its results are random values, like the
  * results of other kernels.
  */
-export const isDrawn = ({ op, dual: beside }: Instruction): boolean =>
-  beside === null && /wmma|_f16|_bf16|^v_dot\d|^v_pk_|_f32$/.test(op) && !op.startsWith("v_cmp");
+export const isDrawn = ({ op, dual }: Instruction): boolean =>
+  dual === null && /wmma|_f16|_bf16|^v_dot\d|^v_pk_|_f32$/.test(op) && !op.startsWith("v_cmp");
 
 export function drawnCarry({ operands: [d] }: Instruction): Carry | null {
   const first = target(d);
@@ -257,8 +257,8 @@ function carrying(op: string, operands: readonly Operand[], d: number | null, te
       for (let lane = 0; lane < w.lanes; lane++) {
         if (!w.takesPart(lane)) continue;
         const value = (BigInt(w.vector[from + 1]![lane]!) << 32n) | BigInt(w.vector[from]![lane]!);
-        const by = BigInt(x(w, lane) & 63);
-        const moved = op === "v_lshlrev_b64" ? value << by : value >> by;
+        const shift = BigInt(x(w, lane) & 63);
+        const moved = op === "v_lshlrev_b64" ? value << shift : value >> shift;
         w.vector[d]![lane] = Number(moved & 0xffffffffn);
         w.vector[d + 1]![lane] = Number((moved >> 32n) & 0xffffffffn);
       }
