@@ -35,8 +35,8 @@ export interface MatrixCodec {
    *   codec chooses (2^24 for q8, 2^28 for q4; sums then overflow from activations of about 10^27).
    * - `fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f`: adds the sums over a block. `at` is the block's first
    *   load. Applies the block's scales, divided by that power.
-   * `stride`: columns of a panel. `bytes`: integers are converted byte by byte, for which GPUs have instructions, to the
-   * same values. Then `addBlock` is replaced by `Scale`, the scales of a load, `fn scaleB(at: u32) -> Scale`, and
+   * `stride`: columns of a panel. `bytes`: integers are converted byte by byte, for which GPUs have instructions, to
+   * the same values. Then `addBlock` is replaced by `Scale`, the scales of a load, `fn scaleB(at: u32) -> Scale`, and
    * `fn scaleOf(s: Scale) -> vec4f`, also divided by that power.
    */
   readonly functions: (elements: Elements, stride: number, bytes: boolean) => string;

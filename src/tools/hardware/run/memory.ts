@@ -127,7 +127,7 @@ export class Memory {
     const d = operands[0];
     for (let lane = 0; lane < w.lanes; lane++) {
       if (!w.takesPart(lane)) continue;
-      // The start may be among the destination registers.
+      // The address may be among the destination registers.
       const begin = at[lane]!;
       offsets.forEach((offset, part) => {
         const byte = (begin + offset) & 0xffff;
