@@ -78,7 +78,7 @@ class RequestEngine implements Engine {
     const wake = (): void => this.#notify();
     this.#recovery = new Recovery({
       recover: options.recover,
-      open: (generation, device) => open(generation, device, parts),
+      open: (generation, device, signal) => open(generation, device, parts, { signal }),
       mostInVain: MOST_IN_VAIN,
       lost: () => report("deviceLost"),
       wake,
@@ -150,6 +150,7 @@ class RequestEngine implements Engine {
   async close(): Promise<void> {
     this.#closing = "close";
     this.#core.end(new EngineClosedError());
+    this.#recovery.stop();
     this.#notify();
     await this.#loop;
     this.#core.dispose();

@@ -18,7 +18,7 @@ export interface RecoveryOptions<C extends Caches> {
   /** By default the best available device; null: a loss ends all sequences. */
   readonly recover?: Recover | null | undefined;
   /** Loads a generation onto a device, in place of the lost one. */
-  readonly open: (generation: Generation, device: Device, signal: AbortSignal | undefined) => Promise<Opened<C>>;
+  readonly open: (generation: Generation, device: Device, signal: AbortSignal) => Promise<Opened<C>>;
   /** Replacements without an answer between them, before a loss ends all sequences. */
   readonly mostInVain: number;
   /** Called when the device is lost. */
@@ -49,7 +49,7 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
   /** Replacements since a run was answered last. */
   #inVain = 0;
   #restoring: Restoring | null = null;
-  #disposed = false;
+  readonly #stopped = new AbortController();
 
   constructor(options: RecoveryOptions<C>) {
     this.#options = options;
@@ -99,15 +99,12 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
     const began = performance.now();
     const left = new Map(active.map((sequence) => [sequence, sequence.length]));
     const tokens = active.reduce((sum, { length }) => sum + length, 0);
+    const own = active.find(({ group }) => group)?.settled.signal;
+    const signal = AbortSignal.any([this.#stopped.signal, ...(own ? [own] : [])]);
     try {
       if (this.#options.recover === null) return core.failAll(lost);
       if (this.#inVain >= this.#options.mostInVain) throw lost;
-      const signal = active.find(({ group }) => group)?.settled.signal;
       const opened = await this.#replaced(core.opened.generation, lost, signal);
-      if (this.#disposed) {
-        disposePlace(opened.place);
-        return opened.place.device.destroy();
-      }
       core.replace(opened);
       this.#replacement?.destroy();
       this.#replacement = opened.place.device;
@@ -118,17 +115,23 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
       this.watch(opened.place.device);
       endUnfitting(core);
     } catch (error) {
+      // Whoever aborted it has ended its sequences. Later ones wait for a recovery of their own.
+      if (signal.aborted) return;
       this.#inVain = 0;
       this.#retry.after(() => this.#options.wake?.());
       core.failAll(error === lost ? lost : noOtherDevice(lost, error));
     }
   }
 
-  /** The same model on another device. Throws what opening and loading throw, and InputError for another model. */
-  async #replaced(before: Generation, lost: DeviceLostError, signal: AbortSignal | undefined): Promise<Opened<C>> {
+  /**
+   * The same model on another device. Throws what opening and loading throw, the reason of the signal, and InputError
+   * for another model.
+   */
+  async #replaced(before: Generation, lost: DeviceLostError, signal: AbortSignal): Promise<Opened<C>> {
     const { open } = this.#options;
     const recover: Recover = this.#options.recover ?? (async () => ({ device: await openDevice() }));
-    const { device, generation = before } = await recover(lost);
+    const arrival = await unlessAborted(signal, recover(lost), (late) => late.device.destroy());
+    const { device, generation = before } = arrival;
     try {
       // Sequences continue, so the model that they were checked against must be the same.
       const same = JSON.stringify(modelOf(before)) === JSON.stringify(modelOf(generation));
@@ -137,16 +140,42 @@ export class Recovery<C extends Caches> implements LossHandler<C> {
           "recover",
           "the generation for the other device belongs to another model, or has other caches",
         );
-      return await open(generation, device, signal);
+      return await unlessAborted(signal, open(generation, device, signal), ({ place }) => disposePlace(place));
     } catch (error) {
       device.destroy();
       throw error;
     }
   }
 
+  /** Looks for no other device. A recovery under way ends at once, and a device that arrives later is destroyed. */
+  stop(): void {
+    this.#retry.stop();
+    this.#stopped.abort();
+  }
+
   dispose(): void {
-    this.#disposed = true;
+    this.stop();
     this.#replacement?.destroy();
     this.#replacement = null;
+  }
+}
+
+/** What a promise gives. If the signal aborts before, throws its reason, and `late` takes what the promise gives. */
+async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>, late: (value: T) => void): Promise<T> {
+  let abort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason as Error);
+  });
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  try {
+    const value = await Promise.race([promise, aborted]);
+    signal.throwIfAborted();
+    return value;
+  } catch (error) {
+    if (signal.aborted) promise.then(late, () => {}); // its error came too late for anyone
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }

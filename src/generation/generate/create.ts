@@ -53,7 +53,7 @@ export async function createGenerator(
     if (response && !recover) await response.close();
     const recovery = new Recovery({
       recover,
-      open: (model, on, own) => open(model, on, own ? { signal: own } : {}),
+      open: (model, on, own) => open(model, on, { signal: own }),
       mostInVain: 1, // after two losses without an answer between them a third device would be lost too
       onRecovered,
     });

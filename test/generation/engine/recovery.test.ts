@@ -1,10 +1,12 @@
-// Devices that are lost under many requests: every text goes on, and is the text it would have been.
+// Devices that are lost under many requests: every text continues, and equals the text without a loss. An engine that
+// is closed does not wait for another device.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createEngine } from "../../../src/generation/engine/index.js";
+import { createEngine, EngineClosedError, type EngineOptions } from "../../../src/generation/engine/index.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { openDevice, type Device } from "../../../src/runtime/index.js";
 import { sparingDevice } from "../../device.js";
 import { LM, MODELS } from "../generate/models.js";
+import { promised } from "../../promised.js";
 import { random } from "../../random.js";
 import { soaking } from "../../soak.js";
 import { aloneOf, answerOf, pairOf, randomRequest, randomWeights } from "./engines.js";
@@ -185,5 +187,105 @@ describe("a device that is lost", () => {
     expect([tokens.length, tokens.at(-1)!.finish]).toEqual([250, "length"]);
     for (const other of others) expect((await other).tokens).toHaveLength(40);
     await close();
+  });
+});
+
+describe("an engine that is closed during a recovery", () => {
+  const within = async (milliseconds: number, work: Promise<unknown>): Promise<boolean> => {
+    let timer: ReturnType<typeof setTimeout>;
+    const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), milliseconds)));
+    return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer));
+  };
+  const errorOf = (stream: ReturnType<typeof answerOf>): Promise<unknown> => stream.catch((error: unknown) => error);
+
+  /** An engine whose first device is lost under two requests, and which has begun to recover. */
+  async function recovering(recover: NonNullable<EngineOptions["recover"]>, weights = ready) {
+    const { generation } = compileGeneration(MODELS["dense"]!, { target: device.target, caches: "pages" });
+    const values = randomWeights(generation!.prompt, 8);
+    const [lossy, asked] = [await openDevice(), promised<void>()];
+    let loads = 0;
+    const engine = await createEngine(
+      generation!,
+      lossy,
+      async ({ path }) => {
+        if (path === generation!.prompt.weights[0]!.path) loads++;
+        await weights(loads);
+        return values.get(path)!.data;
+      },
+      {
+        maxBatch: 1,
+        recover(lost) {
+          asked.resolve();
+          return recover(lost);
+        },
+      },
+    );
+    // The second waits for the first.
+    const texts = [1, 2].map((token) => errorOf(answerOf(engine.submit({ prompt: [token], maxTokens: 20 }))));
+    lossy.gpu.destroy();
+    await asked.promise;
+    return { engine, texts };
+  }
+  const ready = async (_loads: number): Promise<void> => {};
+
+  async function expectClosed({ engine, texts }: Awaited<ReturnType<typeof recovering>>): Promise<void> {
+    expect(engine.state.ready).toBe(false);
+    expect(await within(1000, engine.close())).toBe(true);
+    for (const error of await Promise.all(texts)) expect(error).toBeInstanceOf(EngineClosedError);
+    expect(() => engine.submit({ prompt: [1], maxTokens: 1 })).toThrow(EngineClosedError);
+  }
+
+  it("destroys a device that arrives afterwards", async () => {
+    const arrival = promised<{ device: Device }>();
+    await expectClosed(await recovering(() => arrival.promise));
+    const other = await openDevice();
+    arrival.resolve({ device: other });
+    expect((await other.lost).reason).toBe("destroyed");
+  });
+
+  it("takes no error of a device that does not arrive afterwards", async () => {
+    const arrival = promised<{ device: Device }>();
+    await expectClosed(await recovering(() => arrival.promise));
+    arrival.reject(new Error("there is no other"));
+    await arrival.promise.catch(() => {});
+  });
+
+  it.each(["arrive afterwards", "never arrive"])("destroys a device whose weights %s", async (when) => {
+    const [reading, weights] = [promised<void>(), promised<void>()];
+    const other = await openDevice();
+    const closed = await recovering(
+      async () => ({ device: other }),
+      async (loads) => {
+        if (loads === 1) return;
+        reading.resolve();
+        await weights.promise;
+      },
+    );
+    await reading.promise;
+    await expectClosed(closed);
+    expect((await other.lost).reason).toBe("destroyed");
+    if (when === "arrive afterwards") weights.resolve();
+    await new Promise((resolve) => void setTimeout(resolve, 50));
+  });
+
+  it("does so when nothing is asked of it", async () => {
+    const lossy = await openDevice();
+    const lost = promised<{ reason: string; message: string }>();
+    Object.defineProperty(lossy.gpu, "lost", { value: lost.promise });
+    const [asked, arrival] = [promised<void>(), promised<{ device: Device }>()];
+    const { engine, close } = await pairOf(MODELS["dense"]!, await openDevice({ device: lossy.gpu }), 8, {
+      recover() {
+        asked.resolve();
+        return arrival.promise;
+      },
+    });
+    lost.resolve({ reason: "unknown", message: "unplugged" });
+    await asked.promise;
+    expect(await within(1000, engine.close())).toBe(true);
+    const other = await openDevice();
+    arrival.resolve({ device: other });
+    expect((await other.lost).reason).toBe("destroyed");
+    await close();
+    lossy.destroy();
   });
 });

@@ -18,6 +18,7 @@ import {
   openDevice,
   type WeightsInput,
 } from "../../../src/runtime/index.js";
+import { promised } from "../../promised.js";
 import { soaking } from "../../soak.js";
 import { MODELS } from "./models.js";
 
@@ -197,29 +198,45 @@ describe("a device that is lost", () => {
   });
 });
 
-it("a device that comes after the generator was disposed of is destroyed", async () => {
-  const [asked, arrival, opened] = [promised<void>(), promised<void>(), promised<Device>()];
+/** A generator that is left while it waits for another device, which arrives afterwards and is destroyed. */
+async function leftWaiting(leave: (generator: Generator, controller: AbortController) => void) {
+  const [asked, arrival] = [promised<void>(), promised<{ device: Device }>()];
+  const controller = new AbortController();
+  let tries = 0;
   const generator = await open({
     async recover() {
+      if (++tries > 1) return { device: await openDevice() };
       asked.resolve();
-      await arrival.promise;
-      const device = await openDevice();
-      opened.resolve(device);
-      return { device };
+      return arrival.promise;
     },
   });
-  const texts = all(generator, PROMPTS, { maxTokens: 20 }, (n) => n === 5).then(
-    () => null,
-    (error: unknown) => error,
-  );
+  const asking = { maxTokens: 20, signal: controller.signal };
+  const texts = all(generator, PROMPTS, asking, (n) => n === 5).catch((error: unknown) => error);
   await asked.promise;
-  generator.dispose();
-  arrival.resolve();
-  expect(await texts).toBeInstanceOf(DisposedError);
-  expect((await (await opened.promise).lost).reason).toBe("destroyed");
+  leave(generator, controller);
+  const error = await texts;
+  return {
+    generator,
+    error,
+    arrive: async () => {
+      const device = await openDevice();
+      arrival.resolve({ device });
+      expect((await device.lost).reason).toBe("destroyed");
+    },
+  };
+}
+
+it("a device that arrives after the generator was disposed of is destroyed", async () => {
+  const { error, arrive } = await leftWaiting((generator) => generator.dispose());
+  expect(error).toBeInstanceOf(DisposedError);
+  await arrive();
 });
 
-function promised<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
-  let resolve!: (value: T) => void;
-  return { promise: new Promise<T>((done) => (resolve = done)), resolve };
-}
+it("a device that arrives after the signal is destroyed, and the next generation opens another", async () => {
+  const { generator, error, arrive } = await leftWaiting((_, controller) => controller.abort(new Error("enough")));
+  expect(error).toMatchObject({ message: "enough" });
+  const wanted = await all(await open(), PROMPTS, { maxTokens: 4 });
+  expect(bySequence(await all(generator, PROMPTS, { maxTokens: 4 }))).toEqual(bySequence(wanted));
+  await arrive();
+  expect(bySequence(await all(generator, PROMPTS, { maxTokens: 4 }))).toEqual(bySequence(wanted));
+});
