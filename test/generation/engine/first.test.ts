@@ -1,7 +1,9 @@
-// While an engine generates a single sequence, it runs `pages.first`. Tokens equal the tokens of `step`.
+// While an engine generates a single sequence, it runs `pages.first`. Its results equal the results of `step`, bit for
+// bit.
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { createEngine, type Engine, type EngineRequest } from "../../../src/generation/engine/index.js";
+import type { RowReader } from "../../../src/generation/generate/index.js";
 import { type Device, openDevice } from "../../../src/runtime/index.js";
 import { Session } from "../../../src/runtime/run/session.js";
 import { sparingDevice } from "../../device.js";
@@ -61,6 +63,49 @@ for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || S
     expect(steps.first()).toBeGreaterThan(0);
     await close();
   });
+
+/** Models whose rows of weights have whole blocks of q8 and q4. */
+const wide = (names: readonly string[]) =>
+  Object.entries(MODELS)
+    .filter(([name]) => soaking || names.includes(name))
+    .map(([name, source]) => [name, source.replace("dim: int = 16", "dim: int = 64")] as const);
+
+for (const stored of ["f32", "f16", "q8", "q4"] as const)
+  it.each(wide(stored === "f32" ? SHORT : SHORT.slice(0, 2)))(
+    `gives the bits of the step with weights in ${stored}: %s`,
+    async (_, source) => {
+      const { generation } = compileGeneration(source, {
+        target: device.target,
+        caches: "pages",
+        precision: { weights: stored },
+      });
+      const values = randomWeights(generation!.prompt, 21);
+      const { pages } = generation!;
+      const steps = stepsOf();
+      /** By run, the bits of the logits and of the log-probability. */
+      const bitsWith = async (first: typeof pages): Promise<readonly (readonly number[])[]> => {
+        const own = { ...generation!, ...(first && { pages: first }) };
+        const engine = await createEngine(own, device, ({ path }) => values.get(path)!.data, { maxBatch: 3 });
+        const runs: number[][] = [];
+        const observe: RowReader = {
+          outputs: ["logits", "logprob"],
+          add: ({ logits, logprob }) =>
+            void runs.push([logits!, logprob!].flatMap(({ data }) => [...new Uint32Array(data.slice().buffer)])),
+        };
+        const sampling = { ...SAMPLED, logprobs: true };
+        const { tokens } = await answerOf(engine.submit({ prompt: [3, 1, 4, 1], maxTokens: 18, sampling, observe }));
+        await engine.close();
+        return [...runs, tokens.map(({ token }) => token)];
+      };
+      const wanted = await bitsWith({ ...pages!, first: null });
+      const before = steps.slots();
+      expect([steps.first(), before >= 17]).toEqual([0, true]);
+      expect(await bitsWith(pages)).toEqual(wanted);
+      expect([steps.first() >= 17, steps.slots()]).toEqual([true, before]);
+      // The logits differ from run to run, and are not zeros.
+      expect(new Set(wanted.map((bits) => bits.join())).size).toBe(wanted.length);
+    },
+  );
 
 it("runs for one sequence, and not for two", async () => {
   const { engine, close } = await pairOf(MIXTURE, device, 21, { maxBatch: 3 });
