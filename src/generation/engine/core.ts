@@ -5,11 +5,10 @@ import { DeviceLostError, type Device } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Caches, Given } from "./caches/caches.js";
 import { disposePlace, sessionsOf, type Place } from "./place.js";
-import { receive, landed, submitRun, type Receiver, type Run } from "./runs.js";
+import { editStates, landed, receive, submitRun, type Receiver, type Run } from "./runs.js";
 import { biasWrites, samplingWrites } from "./sampling-states.js";
 import { nextPlan, type DraftRules, type Paced, type Rules, type Wish } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
-import { editStates } from "./state-edits.js";
 import { layersOn } from "./summary.js";
 
 /** A generation on a device, with empty caches. */

@@ -1,8 +1,10 @@
 // What callers may ask to know of sequences beyond their tokens: scores, routes of prompts, experts, further results of
 // runs, and the positions of tokens on routes. Not in packages.
 import { countOf } from "../../ground/base/collections.js";
-import { InputError, type Results } from "../../runtime/index.js";
+import { toNumber } from "../../ground/numerics/rational.js";
+import { InputError, type LiveValue, type Results } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
+import { checkLive } from "../../runtime/run/extents.js";
 import { resultOf } from "../../runtime/run/outputs.js";
 import { scoreOf } from "../sampling/scores.js";
 import type { PromptRead, RowReader, Scored, SequenceOptions } from "../types.js";
@@ -41,6 +43,18 @@ export function checkDetails(generation: Generation, options: SequenceOptions): 
       "logprobs needs the logits of last tokens, but the generation returns the logits of all tokens",
       'compile it without `logits: "all"`',
     );
+}
+
+type Live = Readonly<Record<string, LiveValue>>;
+
+/** Requests with equal live parameters are of one kind; with those of the programs, after `usual`, of the kind "". */
+export function kindOf({ prompt }: Generation, live: Live | undefined, usual: Live | undefined): string {
+  const defaults = checkLive(prompt, usual, null);
+  return [...checkLive(prompt, live, defaults)]
+    .map(([name, value]) => [name, toNumber(value)] as const)
+    .filter(([name, value]) => toNumber(defaults.get(name)!) !== value)
+    .map(([name, value]) => `${name}=${value}`)
+    .join();
 }
 
 /** Reads further results of the runs of sequences that came together. */

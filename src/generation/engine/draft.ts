@@ -2,17 +2,16 @@
 // reads in one run. The tokens that it chooses there are added; guesses that differ are dropped with all after them.
 import { bug } from "../../ground/base/invariant.js";
 import type { Results, Session } from "../../runtime/index.js";
-import type { RunPlace } from "./caches/caches.js";
+import type { RunPlace, Write } from "./caches/caches.js";
 import type { PagedCaches } from "./caches/paged.js";
 import type { Drafts, Ran } from "./core.js";
 import { DRAFTS } from "./draft-rules.js";
 import type { PagedModel } from "./options.js";
 import type { Place } from "./place.js";
-import { addToken, type Receiver } from "./runs.js";
+import { addToken, editStates, type Receiver } from "./runs.js";
 import type { Report } from "./report.js";
 import type { Wish } from "./scheduler.js";
 import type { Sequence } from "./sequence.js";
-import { editStates, type Write } from "./state-edits.js";
 
 /** An engine whose place has the programs that guess and verify. */
 interface Drafter extends Receiver {

@@ -9,7 +9,6 @@ import { type EngineLimits, type EngineOptions, limitsOf } from "./options.js";
 import { MOST_AHEAD, Pace } from "./pace.js";
 import { Recovery } from "./recovery.js";
 import { reporterOf, type Report } from "./report.js";
-import { settle } from "./request.js";
 import type { Sequence } from "./sequence.js";
 import { RequestStream } from "./stream.js";
 import { modelOf, useOf } from "./summary.js";
@@ -109,11 +108,8 @@ class RequestEngine implements Engine {
 
   submit(request: EngineRequest): EngineStream {
     if (this.#closing) throw new EngineClosedError();
-    const { opened, roster } = this.#core;
-    const { generation, caches } = opened;
-    const own = { ...request };
-    const settled = settle(generation, own, caches.limit, this.#wanted);
-    const stream = new RequestStream(this.#core, own, settled, this.#report);
+    const { roster } = this.#core;
+    const stream = new RequestStream(this.#core, { ...request }, this.#wanted, this.#report);
     const { sequence } = stream;
     const before = this.#queued;
     roster.add(sequence);

@@ -1,7 +1,8 @@
-// The two ends of a run: submitting the programs for some sequences, and giving each sequence its answers.
+// The two ends of a run: submitting the programs for some sequences, and giving each sequence its answers. Between
+// runs, edits of states.
 import type { Generation } from "../../runtime/program/generation.js";
-import type { Results, RunOptions } from "../../runtime/index.js";
-import type { Caches } from "./caches/caches.js";
+import type { Results, RunOptions, Session } from "../../runtime/index.js";
+import type { Caches, Edit, Write } from "./caches/caches.js";
 import type { Place } from "./place.js";
 import type { Wish } from "./scheduler.js";
 import type { Sequence, ChosenToken } from "./sequence.js";
@@ -144,3 +145,12 @@ export function addToken(
   }
   return !sequence.over;
 }
+
+/** Writes to states, and then `edit`s them, after the runs submitted before and before those submitted later. */
+export const editStates = (session: Session, writes: readonly Write[], edit?: Edit | null): Promise<void> =>
+  session.onStates((device, buffer) => {
+    for (const { state, element, data } of writes)
+      // no memory is shared: the engine makes the data
+      if (data.length > 0) device.gpu.queue.writeBuffer(buffer(state), 4 * element, data as Float32Array<ArrayBuffer>);
+    edit?.(device, buffer);
+  });

@@ -2,8 +2,8 @@
 // again after each token if they change with it.
 import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
 import type { Generation } from "../../runtime/program/generation.js";
+import type { Write } from "./caches/caches.js";
 import type { Sequence } from "./sequence.js";
-import type { Write } from "./state-edits.js";
 
 type Sampled = Pick<Generation, "sampling" | "vocabulary">;
 

@@ -1,14 +1,61 @@
-// The stream of one request: events are kept until the caller reads them.
+// One request to an engine of many callers: its checks, and its stream, which keeps events until the caller reads them.
 import { InputError } from "../../runtime/index.js";
+import type { Generation } from "../../runtime/program/generation.js";
 import { notFinite } from "../sampling/not-finite.js";
 import type { EngineRequest, Summary } from "../types.js";
+import { checkPrompts } from "./check.js";
 import type { Core } from "./core.js";
-import { Details, Observed } from "./details.js";
+import { checkDetails, Details, kindOf, Observed } from "./details.js";
+import { CacheFullError } from "./errors.js";
 import type { Report } from "./report.js";
 import { type AddedToken, Sequence, type SequenceReader } from "./sequence.js";
-import type { Settled } from "./settled.js";
+import { type Settled, settled } from "./settled.js";
 import { summarise, Timing, useOf } from "./summary.js";
 import type { EngineEvent, EngineStream, RequestUse } from "./types.js";
+
+/** Names of a request's fields: one without a place here does not compile. */
+const FIELDS: Readonly<Record<keyof EngineRequest, true>> = {
+  prompt: true,
+  maxTokens: true,
+  sampling: true,
+  ends: true,
+  until: true,
+  constraint: true,
+  logprobs: true,
+  promptLogprobs: true,
+  promptRoutes: true,
+  live: true,
+  experts: true,
+  observe: true,
+  signal: true,
+};
+
+/**
+ * Checks a request; later changes of it have no effect. `limit`: tokens of a sequence that fit the caches; `wanted`:
+ * those that were to fit. Throws InputError for a request that can never run, CacheFullError for one that the caches
+ * were to hold, what a constraint throws that allows nothing, and the reason of its signal.
+ */
+function settle(generation: Generation, request: EngineRequest, limit: number, wanted: number): Settled {
+  const { prompt, maxTokens, sampling = {}, ends = [], live, constraint, signal, until } = request;
+  for (const name of Object.keys(request))
+    if (!Object.hasOwn(FIELDS, name)) throw new InputError(name, `a request has no ${name}`);
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
+    throw new InputError("maxTokens", `maxTokens is ${String(maxTokens)}: it must be a whole number from 0`);
+  const [room] = checkPrompts(generation, [prompt], { ends, maxTokens: Math.max(1, maxTokens) });
+  if (prompt.length > limit && prompt.length <= wanted) throw new CacheFullError();
+  if (prompt.length > limit)
+    throw new InputError(
+      "prompt",
+      `the prompt has ${prompt.length} tokens, the cache has room for a text of ${limit}`,
+      "give the engine more cacheMemory",
+    );
+  checkDetails(generation, request);
+  const kind = kindOf(generation, live, {});
+  signal?.throwIfAborted();
+  const most = maxTokens === 0 ? 0 : room!;
+  const own = { prompt, maxTokens, most, until, live: live && { ...live }, kind, signal };
+  return settled(own, generation.vocabulary, ends, sampling, constraint);
+}
 
 export class RequestStream implements EngineStream, SequenceReader {
   readonly sequence: Sequence;
@@ -28,16 +75,20 @@ export class RequestStream implements EngineStream, SequenceReader {
   #wake: (() => void) | null = null;
   #over: { readonly error: unknown } | "ended" | null = null;
 
-  /** Listens to the signal of the request. */
-  constructor(core: Core, request: EngineRequest, settled: Settled, report: Report) {
+  /**
+   * Checks the request, as `settle` with the caches of the core, and listens to its signal. `wanted`: tokens of a
+   * sequence that were to fit the caches.
+   */
+  constructor(core: Core, request: EngineRequest, wanted: number, report: Report) {
+    const { generation, caches } = core.opened;
+    const own = settle(generation, request, caches.limit, wanted);
     [this.#core, this.#request, this.#report] = [core, request, report];
     const opened = (): Core["opened"] => core.opened;
     this.observer = request.experts || request.observe ? new Observed(request, opened) : null;
     this.#details = new Details(request, opened, this.observer);
     ({ scores: this.scores, scoresPrompt: this.scoresPrompt } = this.#details);
     this.#timing = new Timing(() => core.compiling);
-    const { generation, caches } = core.opened;
-    this.sequence = new Sequence(settled, this, generation.axes.length, caches.limit);
+    this.sequence = new Sequence(own, this, generation.axes.length, caches.limit);
     this.observer?.members.push(this.sequence);
     request.signal?.addEventListener("abort", this.cancel, { once: true });
   }

@@ -1,10 +1,9 @@
 // A generator: a model's programs on a device with weights and caches, for one generation at a time.
 import { type Device, InputError } from "../../runtime/index.js";
 import type { Core } from "../engine/core.js";
-import { checkDetails, DETAILS, Details, Observed } from "../engine/details.js";
+import { checkDetails, DETAILS, Details, kindOf, Observed } from "../engine/details.js";
 import type { ChosenEntries } from "../engine/experts.js";
 import { sessionsOf } from "../engine/place.js";
-import { kindOf } from "../engine/request.js";
 import type { GenerateOptions, GeneratorOptions, PromptRead, Summary } from "../types.js";
 import { BaseGenerator } from "./base.js";
 import { takenIn } from "./taken.js";

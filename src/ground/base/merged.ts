@@ -5,10 +5,6 @@
  * read without back-pressure.
  */
 export async function* merged<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void> {
-  if (sources.length === 1) {
-    yield* sources[0]!;
-    return;
-  }
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
   const ready: T[] = [];
   let open = iterators.length;

@@ -1,6 +1,6 @@
 // A server as one function from request to reply: in Node behind a socket, in a page's service worker, in a test.
 import { Hono } from "hono";
-import { readJson } from "./body.js";
+import { readJson } from "./requests/body.js";
 import { Call, newId, NO_USE, tellEnd } from "./requests/call.js";
 import { chatCompletions } from "./endpoints/chat.js";
 import { completions } from "./endpoints/completions.js";

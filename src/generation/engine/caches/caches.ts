@@ -1,9 +1,19 @@
 // The seam between the engine and the layout of its caches: who has a place on the device, room for tokens, and where
 // the sequences of a run are.
+import type { Words } from "../../../ground/base/dtype.js";
 import type { Results, Session } from "../../../runtime/index.js";
 import type { Wish } from "../scheduler.js";
 import type { Sequence } from "../sequence.js";
-import type { Edit, Write } from "../state-edits.js";
+
+/** Values from an element of a state on. */
+export interface Write {
+  readonly state: string;
+  readonly element: number;
+  readonly data: Words;
+}
+
+/** Edits buffers of states, by their names. */
+export type Edit = Parameters<Session["onStates"]>[0];
 
 /** A sequence that has got its place on the device, and what must be changed there before it is read. */
 export interface Admission {

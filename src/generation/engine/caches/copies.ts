@@ -1,6 +1,6 @@
 // Copies rows of pages: a sequence adds to its own copy of a shared page.
 import { BUFFER_USAGE } from "../../../runtime/device/gpu-flags.js";
-import type { Edit } from "../state-edits.js";
+import type { Edit } from "./caches.js";
 
 /** Bytes of a state, copied within it. */
 export interface Copy {

@@ -1,6 +1,6 @@
 // `modc chat`: a conversation with a model in the terminal. Each line is answered, or is a command to modc itself.
 import { cacheLimit } from "../../../generation/engine/options.js";
-import type { Generation } from "../../../generation/generate/index.js";
+import { type Generation, StopMatcher } from "../../../generation/generate/index.js";
 import { isSampled } from "../../../generation/sampling/options.js";
 import { InputError } from "../../../runtime/device/errors.js";
 import { Choice } from "../../serve/requests/choice.js";
@@ -173,7 +173,7 @@ export class Talk {
         index: 0,
         prompt,
         field: "messages",
-        stops: [...stops, ...(texts.chat?.stops ?? [])],
+        stops: new StopMatcher([...stops, ...(texts.chat?.stops ?? [])]),
         request: {
           prompt,
           maxTokens: most,

@@ -18,7 +18,7 @@ import { chatLogprob, TokenContext, type ChatLogprob } from "../requests/logprob
 import { messagesField } from "../requests/messages.js";
 import type { Served } from "../requests/options.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../requests/routed.js";
-import { body, readBody } from "../requests/schema.js";
+import { body, readBody } from "../requests/body.js";
 import { eventStream } from "../requests/sse.js";
 import { AnswerReader, type AnswerPart, type CallableTools } from "../tools/answer-reader.js";
 import { requestedTools, toolFields, type ToolFields } from "../tools/fields.js";

@@ -24,7 +24,7 @@ import type { Served } from "../requests/options.js";
 import { planned } from "../requests/plan.js";
 import { promptsField, type WirePrompt } from "../requests/prompts.js";
 import { routedPrompt, routedToken, routedUse, type RoutedToken } from "../requests/routed.js";
-import { body, readBody } from "../requests/schema.js";
+import { body, readBody } from "../requests/body.js";
 import { eventStream } from "../requests/sse.js";
 import { turn } from "../requests/turn.js";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";

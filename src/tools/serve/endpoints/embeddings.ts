@@ -5,7 +5,7 @@ import { invalid } from "../requests/errors.js";
 import { leastOf, type Served } from "../requests/options.js";
 import { expectModel } from "../requests/plan.js";
 import { promptsField, tokensOf, type PromptField, type WirePrompt } from "../requests/prompts.js";
-import { body, readBody } from "../requests/schema.js";
+import { body, readBody } from "../requests/body.js";
 
 interface Others {
   readonly model?: string;

@@ -5,7 +5,7 @@ import type { AnswerPart, ToolCallPart } from "../tools/answer-reader.js";
 import { oneOf, type Read, type Reader } from "../../../runtime/program/reader.js";
 import type { Message, ToolCall } from "../../../models/tokenizer/chat.js";
 import { argumentsOf, contentOf, expectFewParts, MOST_MESSAGES, templateRole } from "../requests/messages.js";
-import { anyText, body } from "../requests/schema.js";
+import { anyText, body } from "../requests/body.js";
 
 // The input of /v1/responses: messages, calls of tools and their results, as the messages of a chat.
 

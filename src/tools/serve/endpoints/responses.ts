@@ -9,7 +9,7 @@ import { shared, type SharedFields } from "../requests/fields.js";
 import { textFormat, type TextFormat } from "../requests/forms.js";
 import type { Served } from "../requests/options.js";
 import { inputField, instructed, ResponseOutput, type ResponseEvent } from "./response-output.js";
-import { anyText, body, readBody, type Unsupported } from "../requests/schema.js";
+import { anyText, body, readBody, type Unsupported } from "../requests/body.js";
 import { typedEventStream } from "../requests/sse.js";
 import { AnswerReader } from "../tools/answer-reader.js";
 import {

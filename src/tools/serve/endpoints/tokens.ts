@@ -8,7 +8,7 @@ import { invalid } from "../requests/errors.js";
 import type { Served } from "../requests/options.js";
 import { expectModel } from "../requests/plan.js";
 import { mostCharacters, SHORT, tokenList } from "../requests/prompts.js";
-import { anyText, body, readBody } from "../requests/schema.js";
+import { anyText, body, readBody } from "../requests/body.js";
 import { turn } from "../requests/turn.js";
 
 interface TokenizeFields {

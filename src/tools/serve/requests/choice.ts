@@ -7,11 +7,10 @@ import {
   type PromptRead,
   type RequestUse,
 } from "../../../generation/engine/index.js";
-import { TextWriter } from "../../../generation/generate/index.js";
+import { decoderAfter, type PlacedDecoder } from "../../../models/tokenizer/text-stream.js";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { codePoints } from "./offsets.js";
 import type { Planned, Plans } from "./plan.js";
-import { decoderAfter, type PlacedDecoder } from "./token-text.js";
 import { InputError } from "../../../runtime/index.js";
 import type { Call } from "./call.js";
 import { hinted, invalid, queueFull } from "./errors.js";
@@ -73,8 +72,9 @@ export class Choice {
   readonly plan: Planned;
   readonly #stream: EngineStream;
   readonly #stop = new AbortController();
-  readonly #decoder: RecordedDecoder;
-  readonly #writer: TextWriter;
+  readonly #decoder: PlacedDecoder;
+  /** Whether a stop string has ended the text. */
+  #stopped = false;
   /** Of each token that was decoded and not read yet. */
   readonly #decoded: Decoded[] = [];
   /** The number of code points in the decoded text, and in its shown part. */
@@ -85,8 +85,7 @@ export class Choice {
   /** Submits the request: throws what the engine throws. */
   constructor(engine: Engine, tokenizer: Tokenizer, plan: Planned) {
     this.plan = plan;
-    this.#decoder = new RecordedDecoder(decoderAfter(tokenizer, plan.prompt, plan.shown));
-    this.#writer = new TextWriter(this.#decoder, plan.stops);
+    this.#decoder = decoderAfter(tokenizer, plan.prompt, plan.shown);
     const { signal } = this.#stop;
     this.#stream = engine.submit({ ...plan.request, signal, until: (token) => this.#decode(token) });
   }
@@ -111,31 +110,38 @@ export class Choice {
       else yield this.#piece(event);
   }
 
-  /** Whether a stop string has ended the text. */
+  /** Decodes a token; returns whether a stop string has ended the text. */
   #decode(token: number): boolean {
-    const stopped = this.#writer.add(token);
-    const { last: raw, lead, incomplete } = this.#decoder;
-    this.#decoded.push({ raw, lead, incomplete, fresh: this.#writer.take() });
-    return stopped;
+    const raw = this.#decoder.add(token);
+    const { lead, incomplete } = this.#decoder;
+    this.#decoded.push({ raw, lead, incomplete, fresh: this.#certainOf(raw) });
+    return this.#stopped;
+  }
+
+  /** The text that becomes certain with more of it. */
+  #certainOf(more: string): string {
+    const { text, stop } = this.plan.stops.push(more);
+    this.#stopped ||= stop !== null;
+    return text;
   }
 
   #piece(event: EngineToken): Piece {
     const { raw, lead, incomplete, fresh } = this.#decoded.shift() ?? NOTHING;
     const ended = event.finish !== null;
-    if (ended) this.#writer.finish();
-    const text = fresh + this.#writer.take();
+    const rest = ended && !this.#stopped ? this.#decoder.finish() : "";
+    const text = ended ? fresh + this.#certainOf(rest) + this.plan.stops.end() : fresh;
     this.#extendLast(raw.slice(0, lead));
     const token = { event, text: raw.slice(lead), start: this.#length + lead };
     this.#length += codePoints(raw);
     this.#shown += codePoints(text);
     if (event.finish !== "end") this.#pending.push(token);
-    if (ended) this.#extendLast(this.#decoder.rest);
+    this.#extendLast(rest);
     return {
       kind: "piece",
       index: this.plan.index,
       token,
       text,
-      shown: !ended ? this.#certain(incomplete) : this.#writer.stopped ? this.#beforeStop() : this.#pending,
+      shown: !ended ? this.#certain(incomplete) : this.#stopped ? this.#beforeStop() : this.#pending,
       finish: !ended ? null : event.finish === "end" || event.finish === "stop" ? "stop" : "length",
     };
   }
@@ -163,33 +169,6 @@ export class Choice {
 }
 
 const firstPoints = (text: string, points: number): string => Array.from(text).slice(0, points).join("");
-
-/** Remembers what the last token gave. */
-class RecordedDecoder implements PlacedDecoder {
-  readonly #decoder: PlacedDecoder;
-  last = "";
-  lead = 0;
-  /** What was left at the end. */
-  rest = "";
-
-  constructor(decoder: PlacedDecoder) {
-    this.#decoder = decoder;
-  }
-
-  add(token: number): string {
-    this.last = this.#decoder.add(token);
-    this.lead = this.#decoder.lead;
-    return this.last;
-  }
-
-  get incomplete(): boolean {
-    return this.#decoder.incomplete;
-  }
-
-  finish(): string {
-    return (this.rest = this.#decoder.finish());
-  }
-}
 
 export interface Usage {
   readonly prompt_tokens: number;
@@ -241,7 +220,8 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, { tex
     choices,
     async *pieces() {
       try {
-        for await (const piece of merged(choices.map((choice) => choice.pieces()))) {
+        const sources = choices.map((choice) => choice.pieces());
+        for await (const piece of sources.length === 1 ? sources[0]! : merged(sources)) {
           if (piece.kind === "prompt" ? piece.last : piece.finish !== null) place.ended();
           yield piece;
         }

@@ -1,7 +1,7 @@
 // Fields that requests for completions and chats share, and what modc does not have of OpenAI's.
 import { flag, type Read, real, whole } from "../../../runtime/program/reader.js";
 import { formFields, type FormFields } from "./forms.js";
-import { between, body, oneOrMore, record, type Fields, type Unsupported } from "./schema.js";
+import { between, body, oneOrMore, record, type Fields, type Unsupported } from "./body.js";
 
 /** Seeds go up to 2^53 − 1; negative ones count down from 2^53. */
 const seed: Read<number> = whole(Number.MIN_SAFE_INTEGER);

@@ -5,7 +5,7 @@ import type { TokenConstraint } from "../../../generation/generate/index.js";
 import { hinted, invalid } from "./errors.js";
 import { JsonBounds } from "./json-bounds.js";
 import type { Served } from "./options.js";
-import { anyText, body, type Fields } from "./schema.js";
+import { anyText, body, type Fields } from "./body.js";
 
 export interface FormFields {
   readonly response_format: Form | null;

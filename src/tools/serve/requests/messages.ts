@@ -3,7 +3,7 @@
 import { oneOf, type Read, type Reader } from "../../../runtime/program/reader.js";
 import type { Message, ToolCall } from "../../../models/tokenizer/chat.js";
 import { JsonBounds } from "./json-bounds.js";
-import { anyText, body, type Unsupported } from "./schema.js";
+import { anyText, body, type Unsupported } from "./body.js";
 
 const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
 type Role = (typeof ROLES)[number];

@@ -1,14 +1,13 @@
 // What a request asks of the engine for each of its texts: prompt, sampling, ends and limits.
 import type { EngineRequest } from "../../../generation/engine/index.js";
-import type { TokenConstraint } from "../../../generation/generate/index.js";
-import { checkStops } from "../../../generation/generate/stop.js";
+import { StopMatcher, type TokenConstraint } from "../../../generation/generate/index.js";
 import { MIN_SCALE, samplingTables, type SamplingOptions } from "../../../generation/sampling/options.js";
 import type { Call } from "./call.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
 import { constraintOf, type AskedForms } from "./forms.js";
 import type { Served } from "./options.js";
-import { tokensOf, tooLong, tooMany, whichHas, type WirePrompt } from "./prompts.js";
+import { tokensOf, tooMany, whichHas, type WirePrompt } from "./prompts.js";
 import type { Reserved } from "./room.js";
 
 /** One text that is asked for. */
@@ -18,8 +17,8 @@ export interface Planned {
   readonly prompt: readonly number[];
   /** The field of the request that has it. */
   readonly field: Asked["field"];
-  /** Strings that end the text. */
-  readonly stops: readonly string[];
+  /** Finds strings that end the text. */
+  readonly stops: StopMatcher;
   /** Special tokens whose texts are shown. */
   readonly shown?: ReadonlyMap<number, string>;
   readonly request: Omit<EngineRequest, "until" | "signal">;
@@ -57,7 +56,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   expectModel(served, fields.model);
   if (fields.stream_options && !fields.stream) throw invalid("stream_options needs stream", "stream_options");
   expectChoices(served, count, n);
-  checkStops(stop);
+  const stops = Array.from({ length: count * n }, () => new StopMatcher(stop));
   const live = liveOf(served, modc.live);
   const sampling = samplingOf(served, fields);
   samplingTables(sampling, served.engine.model.vocabulary);
@@ -66,7 +65,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
     const own = { name: field, context: served.context };
     const constraint = await call.before(constraintOf(served, fields));
     const prompts = await tokensOf(served, call, await asked.prompts(), own, field === "prompt");
-    const common = { sampling, live, constraint };
+    const common = { stops, sampling, live, constraint };
     return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, ...common })), place };
   } catch (fault) {
     place.release();
@@ -77,6 +76,8 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
 interface Shared {
   readonly prompt: readonly number[];
   readonly p: number;
+  /** For each text of the request. */
+  readonly stops: readonly StopMatcher[];
   readonly sampling: SamplingOptions;
   readonly live: Readonly<Record<string, number>> | null;
   /** Makes the constraint of a text; null if texts may have any form. */
@@ -87,16 +88,16 @@ interface Shared {
 function choicesOf(
   served: Served,
   asked: Asked,
-  { prompt, p, sampling, live, constraint }: Shared,
+  { prompt, p, stops, sampling, live, constraint }: Shared,
 ): readonly Planned[] {
   const { fields, logprobs, promptLogprobs } = asked;
-  const { n = 1, stop = [], modc = {} } = fields;
+  const { n = 1, modc = {} } = fields;
   const maxTokens = maxTokensOf(served, asked, prompt, p);
   return Array.from({ length: n }, (_, i) => ({
     index: p * n + i,
     prompt,
     field: asked.field,
-    stops: stop,
+    stops: stops[p * n + i]!,
     ...(asked.shown && { shown: asked.shown }),
     request: {
       prompt,
@@ -191,7 +192,7 @@ function liveOf(
   return Object.fromEntries(given);
 }
 
-/** The context must hold all tokens that are read, and the last one is not. */
+/** The context must hold all tokens that are read, and the last one is not. Prompts fit it: `tokensOf`, `promptsField`. */
 function maxTokensOf(served: Served, asked: Asked, prompt: readonly number[], index: number): number {
   const { fields, usual, field } = asked;
   const { context } = served;
@@ -199,8 +200,6 @@ function maxTokensOf(served: Served, asked: Asked, prompt: readonly number[], in
   const has = whichHas({ name: field }, index, asked.count);
   if (prompt.length === 0)
     throw invalid(`${has} no tokens: give at least one, such as the token that begins a text`, field);
-  if (context !== null && prompt.length > context)
-    throw tooLong(context, prompt.length, { name: field, context }, index, asked.count);
   const wrong = prompt.find((token) => token >= vocabulary);
   if (wrong !== undefined)
     throw invalid(`${has} ${wrong}: tokens are whole numbers from 0 to ${vocabulary - 1}`, field);

@@ -3,7 +3,7 @@ import type { Read, Reader } from "../../../runtime/program/reader.js";
 import type { Call } from "./call.js";
 import { invalid, type RequestError } from "./errors.js";
 import type { Served } from "./options.js";
-import { anyText } from "./schema.js";
+import { anyText } from "./body.js";
 import { turn } from "./turn.js";
 
 /** A text, or tokens. */

@@ -3,7 +3,6 @@ import { TokenizerError } from "../../../models/tokenizer/errors.js";
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { TextStream, type PlacedText } from "../../../models/tokenizer/text-stream.js";
 import { turn } from "./turn.js";
-export { decoderAfter, type PlacedDecoder } from "../../../models/tokenizer/text-stream.js";
 
 /** Null where the tokenizer lacks one of the tokens. */
 function known(decode: () => string): string | null {

@@ -3,7 +3,7 @@ import { flag, oneOf, type Read } from "../../../runtime/program/reader.js";
 import type { Form } from "../../../generation/constrain/index.js";
 import type { ChatTemplate } from "../../../models/tokenizer/chat.js";
 import { invalid, unsupported } from "../requests/errors.js";
-import { anyText, body, type Unsupported } from "../requests/schema.js";
+import { anyText, body, type Unsupported } from "../requests/body.js";
 import type { CallableTools } from "./answer-reader.js";
 import { TOOL_FORMATS, type ToolFormat } from "./formats.js";
 
