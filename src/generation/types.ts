@@ -13,35 +13,46 @@ import type {
   WeightsInput,
 } from "../runtime/index.js";
 
-export interface GeneratorOptions {
-  /** The maximum number of prompt tokens per run. Default 256. */
+/** Opens another device in place of a lost one, and the generation for it if that differs. */
+export type Recover = (lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>;
+
+/** Options of a generator and of an engine of many requests. */
+export interface OpenOptions {
+  /** The most sequences that are on the device at once. Default 16; with caches in rows 1: requests take turns. */
+  readonly maxBatch?: number;
+  /** Bytes of keys and values, of sequences and of prefixes kept for others. Default: see `defaultCacheMemory`. */
+  readonly cacheMemory?: number;
+  /** The most tokens of prompts in a run. Default 256. An engine reads fewer while other texts wait for them. */
   readonly chunk?: number;
-  /** Steps in flight, 1 to 8: awaiting each step costs a turn of the event loop. Default 8. */
-  readonly ahead?: number;
-  readonly live?: Readonly<Record<string, LiveValue>>;
+  /**
+   * How tokens are guessed ahead. routes: by the model with its routes skipped; the texts are the same. Default off: it
+   * gains only where a step's time lies in its kernels' number, not in its weights.
+   */
+  readonly draft?: "off" | "routes";
   /** A u32 seed for the model's random values, and for random initial weights. Default 0. */
   readonly seed?: number;
   /**
-   * A session of the same model, whose weights the generator shares if both store them in the same form. It must
-   * outlive the generator.
+   * A session of the same model, whose weights are shared if both store them in the same form. It must outlive the
+   * generator or engine.
    */
   readonly weightsOf?: Session;
+  /** Aborts loading. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: SessionEvent) => void;
   /**
-   * Opens a replacement for a lost device, with the generation compiled for it if that differs; the generator destroys
-   * the device at the end. By default the best available device, unless `weightsOf` is set; null: the loss of the
-   * device ends the generation. Weights are read again from their source.
+   * Opens a replacement for a lost device, which is destroyed at the end. By default the best available device; none
+   * for a generator with `weightsOf`. null: the loss of the device ends all texts. Weights are read again from their
+   * source.
    */
-  readonly recover?:
-    | ((lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>)
-    | null;
+  readonly recover?: Recover | null;
+}
+
+export interface GeneratorOptions extends OpenOptions {
+  /** Steps in flight, 1 to 8: awaiting each step costs a turn of the event loop. Default 8. */
+  readonly ahead?: number;
+  readonly live?: Readonly<Record<string, LiveValue>>;
   /** Called when a generation continues on a replacement device. */
   readonly onRecovered?: (event: Recovered) => void;
-  /** As in `EngineOptions`, for caches in pages. */
-  readonly maxBatch?: number;
-  readonly cacheMemory?: number;
-  readonly draft?: "off" | "routes";
 }
 
 export interface Recovered {

@@ -2,7 +2,7 @@
 import type { Device, WeightsInput } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Caches } from "./caches/caches.js";
-import type { Core, Opened, Ran } from "./core.js";
+import type { Core, Ran } from "./core.js";
 import { EngineClosedError, QueueFullError } from "./errors.js";
 import { cacheUse, coreOf, openOn } from "./layout.js";
 import { type EngineLimits, type EngineOptions, limitsOf } from "./options.js";
@@ -24,33 +24,13 @@ export async function createEngine(
   weights?: WeightsInput,
   options: EngineOptions = {},
 ): Promise<Engine> {
-  const { signal, weightsOf, ...others } = options;
-  const parts = { limits: limitsOf(generation, options), weights, options: others };
-  const first = { ...(signal && { signal }), ...(weightsOf && { weightsOf }) };
-  return new RequestEngine({ ...parts, opened: await open(generation, device, parts, first) });
+  const limits = limitsOf(generation, options);
+  return new RequestEngine(
+    await openOn(generation, device, weights, { ...limits, ahead: MOST_AHEAD }, options),
+    limits,
+    options,
+  );
 }
-
-interface EngineParts {
-  readonly limits: EngineLimits;
-  readonly weights: WeightsInput | undefined;
-  readonly options: EngineOptions;
-}
-
-const open = (
-  generation: Generation,
-  device: Device,
-  { limits, weights, options }: EngineParts,
-  first: Pick<EngineOptions, "signal" | "weightsOf"> = {},
-): Promise<Opened> => {
-  const { draft = "off", seed, onProgress } = options;
-  return openOn(generation, device, weights, limits, {
-    ...first,
-    ahead: MOST_AHEAD,
-    draft,
-    ...(seed !== undefined && { seed }),
-    ...(onProgress && { onProgress }),
-  });
-};
 
 /** Replacements of a device without an answered run between them: at the next loss requests fail. */
 const MOST_IN_VAIN = 2;
@@ -68,16 +48,19 @@ class RequestEngine implements Engine {
   #wake: (() => void) | null = null;
   readonly #loop: Promise<void>;
 
-  constructor({ opened, ...parts }: EngineParts & { readonly opened: Opened }) {
-    const { limits, options } = parts;
+  constructor(
+    { opened, reopen }: Awaited<ReturnType<typeof openOn>>,
+    limits: EngineLimits,
+    { observer = {}, recover, draft = "off" }: EngineOptions,
+  ) {
     this.#limits = limits;
     const pace = (this.#pace = new Pace(limits.chunk));
-    const report = (this.#report = reporterOf(options.observer ?? {}));
+    const report = (this.#report = reporterOf(observer));
     this.#wanted = opened.caches.limit;
     const wake = (): void => this.#notify();
     this.#recovery = new Recovery({
-      recover: options.recover,
-      open: (generation, device, signal) => open(generation, device, parts, { signal }),
+      recover,
+      open: reopen,
       mostInVain: MOST_IN_VAIN,
       lost: () => report("deviceLost"),
       wake,
@@ -85,7 +68,7 @@ class RequestEngine implements Engine {
     const ran = (run: Ran): void => this.#ran(run);
     this.#core = coreOf(
       { opened, pace, recovery: this.#recovery, ran, ended: (sequence) => this.#ended(sequence), wake },
-      { draft: options.draft ?? "off", report, ran },
+      { draft, report, ran },
     );
     const { context } = this.#core;
     this.model = { ...modelOf(opened.generation), context: context === Infinity ? null : context };

@@ -4,26 +4,53 @@ import { bug } from "../../ground/base/invariant.js";
 import type { Device, WeightsInput } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
+import type { Caches } from "./caches/caches.js";
 import { ContiguousCaches } from "./caches/contiguous.js";
 import { PagedCaches } from "./caches/paged.js";
 import { Core, type CoreParts, type Opened, type Ran } from "./core.js";
 import { draftsOf } from "./draft.js";
-import { type EngineLimits, type EngineOptions, isPaged } from "./options.js";
+import type { OpenOptions } from "../types.js";
+import { type EngineLimits, isPaged } from "./options.js";
 import { placeOn, type PlaceOptions } from "./place.js";
+import type { RecoveryOptions } from "./recovery.js";
 import type { Report } from "./report.js";
 import { makeRoom } from "./room.js";
 import type { Sequence } from "./sequence.js";
 import type { EngineState } from "./types.js";
 
-/** Loads the programs that the options need. Throws what `load` throws. */
+/** Options of engines and generators that concern loading. */
+type LoadingOptions = Omit<PlaceOptions, "others" | "chunk" | "ahead"> & Pick<OpenOptions, "draft">;
+
+/** Loads a generation onto a device, and onto others in place of it. Throws what `load` throws. */
 export async function openOn(
   generation: Generation,
   device: Device,
   weights: WeightsInput | undefined,
-  { maxBatch, cacheMemory, chunk }: EngineLimits,
-  { draft, ...given }: Omit<PlaceOptions, "others" | "chunk"> & Pick<EngineOptions, "draft">,
+  limits: EngineLimits & { readonly ahead: number },
+  { draft, live, seed, onProgress, signal, weightsOf }: LoadingOptions,
+): Promise<{ readonly opened: Opened; readonly reopen: RecoveryOptions<Caches>["open"] }> {
+  const shared = {
+    ...(draft && { draft }),
+    ...(live && { live }),
+    ...(seed !== undefined && { seed }),
+    ...(onProgress && { onProgress }),
+  };
+  const first = { ...shared, ...(signal && { signal }), ...(weightsOf && { weightsOf }) };
+  return {
+    opened: await loadOn(generation, device, weights, limits, first),
+    reopen: (model, other, until) => loadOn(model, other, weights, limits, { ...shared, signal: until }),
+  };
+}
+
+/** Loads the programs that the options need. */
+async function loadOn(
+  generation: Generation,
+  device: Device,
+  weights: WeightsInput | undefined,
+  { maxBatch, cacheMemory, chunk, ahead }: EngineLimits & { readonly ahead: number },
+  { draft, ...given }: LoadingOptions,
 ): Promise<Opened> {
-  const options = { ...given, chunk };
+  const options = { ...given, chunk, ahead };
   if (!isPaged(generation)) {
     const caches = new ContiguousCaches(generation);
     return { generation, caches, place: await placeOn(generation, device, weights, caches, options) };
@@ -31,14 +58,14 @@ export async function openOn(
   const { draft: drafting, first } = generation.pages;
   const caches = new PagedCaches(generation, cacheMemory, maxBatch, first !== null);
   const others: (readonly [Program, number])[] = [];
-  if (draft === "routes" && drafting) others.push([drafting.step, options.ahead], [drafting.verify, 1]);
-  if (first) others.push([first, options.ahead]);
+  if (draft === "routes" && drafting) others.push([drafting.step, ahead], [drafting.verify, 1]);
+  if (first) others.push([first, ahead]);
   const place = await placeOn(generation, device, weights, caches, { ...options, others });
   return { generation, caches, place: first ? { ...place, first: place.others.at(-1) } : place };
 }
 
 /** Parts of a core that only caches in pages have. */
-export interface LayoutParts extends Pick<EngineOptions, "draft"> {
+interface LayoutParts extends Pick<OpenOptions, "draft"> {
   readonly report: Report;
   /** Called when tokens were drafted. */
   readonly ran: (run: Ran) => void;

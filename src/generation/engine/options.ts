@@ -1,38 +1,15 @@
 // Options of an engine, and its limits.
 import type { Generation, PagedGeneration } from "../../runtime/program/generation.js";
-import { type Device, type DeviceLostError, InputError, type Session, type SessionEvent } from "../../runtime/index.js";
+import { InputError } from "../../runtime/index.js";
 import { bug } from "../../ground/base/invariant.js";
+import type { OpenOptions } from "../types.js";
 import { checkOptions } from "./check.js";
 import type { EngineObserver } from "./types.js";
 
-export interface EngineOptions {
-  /** The most requests whose texts are on the device at once. Default 16. With caches in rows 1: requests take turns. */
-  readonly maxBatch?: number;
-  /** Bytes of keys and values, of requests and of prefixes kept for others. Default: see `defaultCacheMemory`. */
-  readonly cacheMemory?: number;
+export interface EngineOptions extends OpenOptions {
   /** The most requests that wait. Default 256. */
   readonly queue?: number;
-  /** The most tokens of prompts in a run. Default 256; fewer while texts are being generated, which wait for them. */
-  readonly chunk?: number;
-  /** A u32 seed for the model's random values, and for random initial weights. Default 0. */
-  readonly seed?: number;
-  /**
-   * How tokens are guessed ahead. routes: by the model with its routes skipped; the texts are the same. Default off: it
-   * gains only where a step's time lies in its kernels' number, not in its weights.
-   */
-  readonly draft?: "off" | "routes";
   readonly observer?: EngineObserver;
-  /** A session of the same model, whose weights the engine shares, as in `GeneratorOptions`. */
-  readonly weightsOf?: Session;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (event: SessionEvent) => void;
-  /**
-   * Opens a replacement for a lost device, which the engine destroys at its end. By default the best available device;
-   * null: the loss of the device ends all requests.
-   */
-  readonly recover?:
-    | ((lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>)
-    | null;
 }
 
 /** A generation with caches in pages. */

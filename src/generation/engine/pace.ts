@@ -20,7 +20,6 @@ const mixed = (old: number | null, now: number): number => (old === null ? now :
 
 export class Pace {
   readonly #chunk: number;
-  readonly #ahead: number | null;
   /** Milliseconds of a step, and of a request on the device. */
   #step: number | null = null;
   #request: number | null = null;
@@ -32,16 +31,13 @@ export class Pace {
   #answered = 0;
   #compiling = 0;
 
-  /** `ahead`: a number of steps in flight that never changes; null: as many as the device needs. */
-  constructor(chunk: number, ahead: number | null = null) {
+  constructor(chunk: number) {
     this.#chunk = chunk;
-    this.#ahead = ahead;
     this.#between = Math.min(chunk, FIRST_CHUNK);
   }
 
   /** The most steps in flight. `hurry`: prompts wait to be read after these steps. */
   ahead(hurry: boolean): number {
-    if (this.#ahead !== null) return this.#ahead;
     if (this.#step === null) return 1;
     const wanted = Math.ceil(AHEAD / Math.max(0.1, this.#step));
     return Math.max(hurry ? 1 : 2, Math.min(MOST_AHEAD, hurry ? wanted >> 1 : wanted));

@@ -48,17 +48,11 @@ export async function placeOn(
   device: Device,
   weights: WeightsInput | undefined,
   caches: Pick<Caches, "loading">,
-  { chunk, ahead, others = [], live, seed, signal, onProgress, weightsOf }: PlaceOptions,
+  { chunk, ahead, others = [], weightsOf, ...given }: PlaceOptions,
 ): Promise<Place> {
   const { batchAxis, tokenAxis, sequenceAxis } = generation;
   const max = { [batchAxis]: 1, [sequenceAxis]: 1, [tokenAxis]: 1, ...caches.loading };
-  const shared = {
-    ...(live && { live }),
-    ...(seed !== undefined && { seed }),
-    ...(signal && { signal }),
-    ...(onProgress && { onProgress }),
-    compile: "run",
-  } as const;
+  const shared = { ...given, compile: "run" } as const;
   const sessions: Session[] = [];
   const loaded = async (...given: Parameters<typeof load>): Promise<Session> => {
     const session = await load(...given);
@@ -76,7 +70,7 @@ export async function placeOn(
       const lazy =
         typeof weights === "function"
           ? null
-          : new LazyWeights(() => locateWeights(program, weights, seed ?? 0, signal));
+          : new LazyWeights(() => locateWeights(program, weights, given.seed ?? 0, given.signal));
       const known = new Set(program.axes.map(({ name }) => name));
       const own = Object.fromEntries(Object.entries(max).filter(([name]) => known.has(name)));
       try {

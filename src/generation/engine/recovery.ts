@@ -2,7 +2,7 @@
 import { Retry } from "../../ground/base/retry.js";
 import { type Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
-import type { Recovered } from "../types.js";
+import type { Recover, Recovered } from "../types.js";
 import type { Caches } from "./caches/caches.js";
 import type { Core, LossHandler, Opened } from "./core.js";
 import { noOtherDevice } from "./errors.js";
@@ -10,9 +10,6 @@ import { disposePlace } from "./place.js";
 import { endUnfitting, putBack } from "./room.js";
 import type { Sequence } from "./sequence.js";
 import { modelOf } from "./summary.js";
-
-/** Opens another device in place of a lost one, and the generation for it if that differs. */
-export type Recover = (lost: DeviceLostError) => Promise<{ readonly device: Device; readonly generation?: Generation }>;
 
 export interface RecoveryOptions<C extends Caches> {
   /** By default the best available device; null: a loss ends all sequences. */

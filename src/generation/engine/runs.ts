@@ -23,7 +23,7 @@ export interface Run {
 }
 
 /** What runs need. */
-export interface Runner {
+interface Runner {
   readonly generation: Generation;
   readonly place: Pick<Place, "prompt" | "step" | "first">;
   readonly caches: Caches;

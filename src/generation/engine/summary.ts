@@ -9,7 +9,7 @@ import type { Sequence } from "./sequence.js";
 import type { EngineModel, RequestUse } from "./types.js";
 
 /** Sizes summed over many steps, by axis. */
-export interface StepSizes {
+interface StepSizes {
   /** The sum of rows over all steps. */
   readonly rows: ReadonlyMap<string, number>;
   /** Extents; for capacity axes the average number of rows per sequence. */

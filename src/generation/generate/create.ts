@@ -4,7 +4,6 @@ import type { Generation } from "../../runtime/program/generation.js";
 import { openResponse } from "../../runtime/weights/fetched.js";
 import { isResponse } from "../../runtime/weights/input.js";
 import { checkOptions, expectOptions } from "../engine/check.js";
-import type { Opened } from "../engine/core.js";
 import { coreOf, openOn } from "../engine/layout.js";
 import { limitsOf } from "../engine/options.js";
 import { Recovery } from "../engine/recovery.js";
@@ -32,28 +31,16 @@ export async function createGenerator(
   const { ahead } = checkOptions(generation, options);
   const limits = limitsOf(generation, options);
   const { chunk } = limits;
-  const { weightsOf, signal, recover: wanted, onRecovered, draft = "off", live, seed, onProgress } = options;
+  const { weightsOf, signal, recover: wanted, onRecovered, draft = "off", live } = options;
   const recover = wanted === undefined && !weightsOf ? async () => ({ device: await openDevice() }) : (wanted ?? null);
   // Keep the response: all programs read the weights, and so does a replacement device.
   const response = isResponse(weights) ? await openResponse(weights, { keep: true, signal }) : null;
-  const shared = {
-    ahead,
-    draft,
-    ...(live && { live }),
-    ...(seed !== undefined && { seed }),
-    ...(onProgress && { onProgress }),
-  };
-  const open = (model: Generation, on: Device, own: Pick<GeneratorOptions, "weightsOf" | "signal">): Promise<Opened> =>
-    openOn(model, on, response ?? weights, limits, { ...shared, ...own });
   try {
-    const opened = await open(generation, device, {
-      ...(weightsOf && { weightsOf }),
-      ...(signal && { signal }),
-    });
+    const { opened, reopen } = await openOn(generation, device, response ?? weights, { ...limits, ahead }, options);
     if (response && !recover) await response.close();
     const recovery = new Recovery({
       recover,
-      open: (model, on, own) => open(model, on, { signal: own }),
+      open: reopen,
       mostInVain: 1, // after two losses without an answer between them a third device would be lost too
       onRecovered,
     });

@@ -9,7 +9,7 @@ import { BaseGenerator } from "./base.js";
 import { takenIn } from "./taken.js";
 import { settleAll, Together } from "./together.js";
 
-export interface GeneratorParts extends Pick<GeneratorOptions, "live"> {
+interface GeneratorParts extends Pick<GeneratorOptions, "live"> {
   readonly close: () => unknown;
   /** Guesses of the generation under way, which the core counts; null: nothing is guessed. */
   readonly drafted: { guessed: number; right: number } | null;

@@ -18,7 +18,7 @@ const GROWTH = 1.5;
 const FIRST_PAGES = 8;
 
 /** Rows of a page to copy within the pool of an axis, if a sequence adds to a shared page. */
-export interface PageCopy {
+interface PageCopy {
   readonly axis: number;
   readonly from: number;
   readonly to: number;
