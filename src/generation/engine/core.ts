@@ -7,8 +7,8 @@ import type { Caches, Given } from "./caches/caches.js";
 import { disposePlace, sessionsOf, type Place } from "./place.js";
 import { editStates, landed, receive, submitRun, type Receiver, type Run } from "./runs.js";
 import { biasWrites, samplingWrites } from "./sampling-states.js";
-import { nextPlan, type DraftRules, type Paced, type Rules, type Wish } from "./scheduler.js";
-import type { Sequence } from "./sequence.js";
+import { nextPlan, type DraftRules, type Paced, type Rules, type Wish } from "./sequences/scheduler.js";
+import type { Sequence } from "./sequences/sequence.js";
 import { layersOn } from "./summary.js";
 
 /** A generation on a device, with empty caches. */

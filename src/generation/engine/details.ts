@@ -11,7 +11,7 @@ import type { PromptRead, RowReader, Scored, SequenceOptions } from "../types.js
 import { PagedCaches } from "./caches/paged.js";
 import type { Opened } from "./core.js";
 import { ExpertLog } from "./experts.js";
-import type { AddedToken, ObservedRun, Observer, Sequence } from "./sequence.js";
+import type { AddedToken, ObservedRun, Observer, Sequence } from "./sequences/sequence.js";
 
 /** Options of sequences that packages do not have. */
 export const DETAILS = ["logprobs", "promptLogprobs", "promptRoutes", "live", "experts", "observe"] as const;

@@ -1,5 +1,5 @@
 // Decides whose tokens are guessed next, and how many. Pure, as the scheduler.
-import type { DraftRules, Scheduled } from "./scheduler.js";
+import type { DraftRules, Scheduled } from "./sequences/scheduler.js";
 
 /** The most tokens that are guessed before they are verified. */
 const MOST_GUESSES = 4;

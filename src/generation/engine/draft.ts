@@ -6,12 +6,12 @@ import type { RunPlace, Write } from "./caches/caches.js";
 import type { PagedCaches } from "./caches/paged.js";
 import type { Drafts, Ran } from "./core.js";
 import { DRAFTS } from "./draft-rules.js";
-import type { PagedModel } from "./options.js";
+import type { PagedModel } from "./caches/use.js";
 import type { Place } from "./place.js";
 import { addToken, editStates, type Receiver } from "./runs.js";
 import type { Report } from "./report.js";
-import type { Wish } from "./scheduler.js";
-import type { Sequence } from "./sequence.js";
+import type { Wish } from "./sequences/scheduler.js";
+import type { Sequence } from "./sequences/sequence.js";
 
 /** An engine whose place has the programs that guess and verify. */
 interface Drafter extends Receiver {

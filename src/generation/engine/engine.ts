@@ -9,7 +9,7 @@ import { type EngineLimits, type EngineOptions, limitsOf } from "./options.js";
 import { MOST_AHEAD, Pace } from "./pace.js";
 import { Recovery } from "./recovery.js";
 import { reporterOf, type Report } from "./report.js";
-import type { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequences/sequence.js";
 import { RequestStream } from "./stream.js";
 import { modelOf, useOf } from "./summary.js";
 import type { Engine, EngineModel, EngineRequest, EngineState, EngineStream } from "./types.js";

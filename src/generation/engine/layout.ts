@@ -15,7 +15,7 @@ import { placeOn, type PlaceOptions } from "./place.js";
 import type { RecoveryOptions } from "./recovery.js";
 import type { Report } from "./report.js";
 import { makeRoom } from "./room.js";
-import type { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequences/sequence.js";
 import type { EngineState } from "./types.js";
 
 /** Options of engines and generators that concern loading. */

@@ -1,8 +1,9 @@
 // Options of an engine, and its limits.
-import type { Generation, PagedGeneration } from "../../runtime/program/generation.js";
+import type { Generation } from "../../runtime/program/generation.js";
 import { InputError } from "../../runtime/index.js";
 import { bug } from "../../ground/base/invariant.js";
 import type { OpenOptions } from "../types.js";
+import { bytesByAxis, type PagedModel } from "./caches/use.js";
 import { checkOptions } from "./check.js";
 import type { EngineObserver } from "./types.js";
 
@@ -12,9 +13,6 @@ export interface EngineOptions extends OpenOptions {
   readonly observer?: EngineObserver;
 }
 
-/** A generation with caches in pages. */
-export type PagedModel = Generation & { readonly pages: PagedGeneration };
-
 type LimitOptions = Pick<EngineOptions, "maxBatch" | "cacheMemory" | "queue" | "chunk" | "draft">;
 
 export interface EngineLimits {
@@ -23,10 +21,6 @@ export interface EngineLimits {
   readonly queue: number;
   readonly chunk: number;
 }
-
-/** Bytes that a token takes in the caches of each axis. */
-export const bytesByAxis = ({ pages }: PagedModel): readonly number[] =>
-  pages.axes.map(({ states }) => states.reduce((sum, { bytes }) => sum + bytes, 0));
 
 /** Tokens of a text that default limits make room for. */
 const USUAL_TEXT = 1024;
@@ -42,13 +36,6 @@ function defaultCacheMemory(generation: PagedModel, maxBatch: number): number {
 }
 
 const wholePages = (tokens: number, { pages }: PagedModel): number => pages.page * Math.ceil(tokens / pages.page);
-
-/** Tokens of a text that surely fits into the cache, whatever routes they take. */
-export const cacheLimit = (generation: PagedModel, cacheMemory: number): number => {
-  const dense = bytesByAxis(generation).reduce((a, b) => a + b, 0);
-  const { page } = generation.pages;
-  return dense === 0 ? Infinity : page * Math.floor(cacheMemory / (page * dense));
-};
 
 export const isPaged = (generation: Generation): generation is PagedModel => generation.pages !== undefined;
 

@@ -8,7 +8,7 @@ import type { Core, LossHandler, Opened } from "./core.js";
 import { noOtherDevice } from "./errors.js";
 import { disposePlace } from "./place.js";
 import { endUnfitting, putBack } from "./room.js";
-import type { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequences/sequence.js";
 import { modelOf } from "./summary.js";
 
 export interface RecoveryOptions<C extends Caches> {

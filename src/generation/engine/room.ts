@@ -4,8 +4,8 @@ import type { PagedCaches } from "./caches/paged.js";
 import type { Core } from "./core.js";
 import { CacheFullError } from "./errors.js";
 import type { Report } from "./report.js";
-import type { Scheduled } from "./scheduler.js";
-import type { Sequence } from "./sequence.js";
+import type { Scheduled } from "./sequences/scheduler.js";
+import type { Sequence } from "./sequences/sequence.js";
 
 /** Makes room, with no run in flight and a sequence that lacks it. */
 export async function makeRoom(core: Core<PagedCaches>, given: "none" | Growth, report: Report): Promise<void> {

@@ -4,8 +4,8 @@ import type { Generation } from "../../runtime/program/generation.js";
 import type { Results, RunOptions, Session } from "../../runtime/index.js";
 import type { Caches, Edit, Write } from "./caches/caches.js";
 import type { Place } from "./place.js";
-import type { Wish } from "./scheduler.js";
-import type { Sequence, ChosenToken } from "./sequence.js";
+import type { Wish } from "./sequences/scheduler.js";
+import type { Sequence, ChosenToken } from "./sequences/sequence.js";
 
 /** A run on the device. */
 export interface Run {

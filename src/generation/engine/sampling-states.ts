@@ -3,7 +3,7 @@
 import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Write } from "./caches/caches.js";
-import type { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequences/sequence.js";
 
 type Sampled = Pick<Generation, "sampling" | "vocabulary">;
 

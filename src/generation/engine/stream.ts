@@ -8,8 +8,8 @@ import type { Core } from "./core.js";
 import { checkDetails, Details, kindOf, Observed } from "./details.js";
 import { CacheFullError } from "./errors.js";
 import type { Report } from "./report.js";
-import { type AddedToken, Sequence, type SequenceReader } from "./sequence.js";
-import { type Settled, settled } from "./settled.js";
+import { type AddedToken, Sequence, type SequenceReader } from "./sequences/sequence.js";
+import { type Settled, settled } from "./sequences/settled.js";
 import { summarise, Timing, useOf } from "./summary.js";
 import type { EngineEvent, EngineStream, RequestUse } from "./types.js";
 

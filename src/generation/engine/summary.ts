@@ -5,7 +5,7 @@ import { evaluateSize } from "../../ground/size/size.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { Summary } from "../types.js";
-import type { Sequence } from "./sequence.js";
+import type { Sequence } from "./sequences/sequence.js";
 import type { EngineModel, RequestUse } from "./types.js";
 
 /** Sizes summed over many steps, by axis. */

@@ -1,4 +1,5 @@
 // What an engine takes and gives: requests of many clients, each a stream of tokens.
+import type { CacheUse } from "./caches/use.js";
 import type { EngineRequest, EngineToken, PromptRead, Summary } from "../types.js";
 
 export type { Likely, Scored } from "../sampling/scores.js";
@@ -94,18 +95,7 @@ export interface EngineObserver {
 export interface EngineState {
   readonly active: number;
   readonly queued: number;
-  /**
-   * Bytes of keys and values: in use by requests, kept for later prompts, free, and the limit. `streams`: how many
-   * texts as long as those so far were on average the memory has room for, and how many if every token took every
-   * layer; 0 before there was one.
-   */
-  readonly cache: {
-    readonly used: number;
-    readonly kept: number;
-    readonly free: number;
-    readonly limit: number;
-    readonly streams: { readonly own: number; readonly dense: number };
-  };
+  readonly cache: CacheUse;
   /** Devices that were lost. */
   readonly lost: number;
   /** Whether there is a device: not while a lost one is replaced, nor where none could be had; that is tried again. */

@@ -1,7 +1,7 @@
 // Caches side by side: how much room sequences get, and when it grows.
 import { expect, it } from "vitest";
 import { ContiguousCaches } from "../../../src/generation/engine/caches/contiguous.js";
-import type { Sequence } from "../../../src/generation/engine/sequence.js";
+import type { Sequence } from "../../../src/generation/engine/sequences/sequence.js";
 import { OutOfMemoryError, type Session } from "../../../src/runtime/index.js";
 import { sequenceOf } from "./sequences.js";
 

@@ -2,8 +2,9 @@
 import { expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { PagedCaches } from "../../../src/generation/engine/caches/paged.js";
-import { bytesByAxis, checkEngine } from "../../../src/generation/engine/options.js";
-import type { Sequence } from "../../../src/generation/engine/sequence.js";
+import { bytesByAxis } from "../../../src/generation/engine/caches/use.js";
+import { checkEngine } from "../../../src/generation/engine/options.js";
+import type { Sequence } from "../../../src/generation/engine/sequences/sequence.js";
 import type { Session } from "../../../src/runtime/index.js";
 import { MODELS } from "../generate/models.js";
 import { sequenceOf as plainSequence } from "./sequences.js";

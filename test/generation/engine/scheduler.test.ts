@@ -2,7 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { DRAFTS } from "../../../src/generation/engine/draft-rules.js";
 import { leastUrgent } from "../../../src/generation/engine/room.js";
-import { nextPlan, type Flight, type Rules, type Scheduled } from "../../../src/generation/engine/scheduler.js";
+import {
+  nextPlan,
+  type Flight,
+  type Rules,
+  type Scheduled,
+} from "../../../src/generation/engine/sequences/scheduler.js";
 
 type Named = Scheduled & { readonly name: string };
 type Given = readonly [name: string, given: Partial<Scheduled>];

@@ -1,6 +1,6 @@
 // Sequences without an engine, for tests of what only looks at them.
-import { Sequence, type SequenceReader } from "../../../src/generation/engine/sequence.js";
-import type { Settled } from "../../../src/generation/engine/settled.js";
+import { Sequence, type SequenceReader } from "../../../src/generation/engine/sequences/sequence.js";
+import type { Settled } from "../../../src/generation/engine/sequences/settled.js";
 import { samplingTables } from "../../../src/generation/sampling/options.js";
 
 interface Given {

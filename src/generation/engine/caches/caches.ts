@@ -2,8 +2,8 @@
 // the sequences of a run are.
 import type { Words } from "../../../ground/base/dtype.js";
 import type { Results, Session } from "../../../runtime/index.js";
-import type { Wish } from "../scheduler.js";
-import type { Sequence } from "../sequence.js";
+import type { Wish } from "../sequences/scheduler.js";
+import type { Sequence } from "../sequences/sequence.js";
 
 /** Values from an element of a state on. */
 export interface Write {

@@ -2,8 +2,8 @@
 // The room grows when a run needs more.
 import { LimitError, OutOfMemoryError, type Session } from "../../../runtime/index.js";
 import type { Generation } from "../../../runtime/program/generation.js";
-import type { Wish } from "../scheduler.js";
-import type { Sequence } from "../sequence.js";
+import type { Wish } from "../sequences/scheduler.js";
+import type { Sequence } from "../sequences/sequence.js";
 import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
 
 /** Granularity of capacities. */

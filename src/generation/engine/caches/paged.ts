@@ -3,14 +3,13 @@
 import { bug } from "../../../ground/base/invariant.js";
 import { seenWords } from "../../../ground/numerics/sampling.js";
 import type { Results, Session } from "../../../runtime/index.js";
-import { bytesByAxis, cacheLimit, type PagedModel } from "../options.js";
-import type { Wish } from "../scheduler.js";
-import type { Sequence } from "../sequence.js";
+import type { Wish } from "../sequences/scheduler.js";
+import type { Sequence } from "../sequences/sequence.js";
 import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
 import { type Copy, copying } from "./copies.js";
 import { hasRoom, PagePool } from "./pool.js";
 import { type Block, Prefixes, type PrefixRows } from "./prefixes.js";
-import { type CacheUse, UseRecord } from "./use.js";
+import { bytesByAxis, cacheLimit, type CacheUse, type PagedModel, UseRecord } from "./use.js";
 
 /** How much larger than needed a pool becomes. */
 const GROWTH = 1.5;

@@ -1,10 +1,33 @@
-// How much memory sequences take in caches in pages, now and on average.
-import { bytesByAxis, type PagedModel } from "../options.js";
-import type { Sequence } from "../sequence.js";
-import type { EngineState } from "../types.js";
+// How much memory tokens and sequences take in caches in pages, now and on average.
+import type { Generation, PagedGeneration } from "../../../runtime/program/generation.js";
+import type { Sequence } from "../sequences/sequence.js";
 
-/** Bytes of keys and values. */
-export type CacheUse = EngineState["cache"];
+/** A generation with caches in pages. */
+export type PagedModel = Generation & { readonly pages: PagedGeneration };
+
+/** Bytes that a token takes in the caches of each axis. */
+export const bytesByAxis = ({ pages }: PagedModel): readonly number[] =>
+  pages.axes.map(({ states }) => states.reduce((sum, { bytes }) => sum + bytes, 0));
+
+/** Tokens of a text that surely fits into the cache, whatever routes they take. */
+export const cacheLimit = (generation: PagedModel, cacheMemory: number): number => {
+  const dense = bytesByAxis(generation).reduce((a, b) => a + b, 0);
+  const { page } = generation.pages;
+  return dense === 0 ? Infinity : page * Math.floor(cacheMemory / (page * dense));
+};
+
+/**
+ * Bytes of keys and values: in use by requests, kept for later prompts, free, and the limit. `streams`: how many
+ * texts as long as those so far were on average the memory has room for, and how many if every token took every
+ * layer; 0 before there was one.
+ */
+export interface CacheUse {
+  readonly used: number;
+  readonly kept: number;
+  readonly free: number;
+  readonly limit: number;
+  readonly streams: { readonly own: number; readonly dense: number };
+}
 
 export class UseRecord {
   readonly #page: number;

@@ -1,5 +1,5 @@
 // `modc chat`: a conversation with a model in the terminal. Each line is answered, or is a command to modc itself.
-import { cacheLimit } from "../../../generation/engine/options.js";
+import { cacheLimit } from "../../../generation/engine/caches/use.js";
 import { type Generation, StopMatcher } from "../../../generation/generate/index.js";
 import { isSampled } from "../../../generation/sampling/options.js";
 import { InputError } from "../../../runtime/device/errors.js";

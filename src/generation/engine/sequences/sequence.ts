@@ -1,6 +1,6 @@
 // One request while the engine works on it: its tokens, how many of them are read, and how far its runs are.
-import type { Finish, GeneratedToken, SequenceToken } from "../types.js";
-import type { Results } from "../../runtime/index.js";
+import type { Finish, GeneratedToken, SequenceToken } from "../../types.js";
+import type { Results } from "../../../runtime/index.js";
 import type { Scheduled } from "./scheduler.js";
 import type { Settled } from "./settled.js";
 

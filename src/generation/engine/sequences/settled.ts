@@ -1,8 +1,8 @@
 // What a request asks for, after its checks.
-import { type ChangingBias, constrained } from "../sampling/constrained.js";
-import { type SamplingOptions, type SamplingTables, samplingTables } from "../sampling/options.js";
-import { penalised } from "../sampling/penalties.js";
-import type { EngineRequest } from "../types.js";
+import { type ChangingBias, constrained } from "../../sampling/constrained.js";
+import { type SamplingOptions, type SamplingTables, samplingTables } from "../../sampling/options.js";
+import { penalised } from "../../sampling/penalties.js";
+import type { EngineRequest } from "../../types.js";
 
 /** A request after its checks. */
 export interface Settled {
