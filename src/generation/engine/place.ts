@@ -15,7 +15,6 @@ import { LazyWeights } from "./lazy-weights.js";
 
 /** Programs on a device. */
 export interface Place {
-  readonly generation: Generation;
   readonly device: Device;
   readonly prompt: Session;
   readonly step: Session;
@@ -88,7 +87,7 @@ export async function placeOn(
     const step = await other(generation.step, ahead);
     const more: Session[] = [];
     for (const [program, inFlight] of others) more.push(await other(program, inFlight));
-    return { generation, device, prompt, step, others: more };
+    return { device, prompt, step, others: more };
   } catch (error) {
     for (const session of sessions.reverse()) session.dispose();
     throw error;

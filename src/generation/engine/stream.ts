@@ -10,7 +10,7 @@ import { CacheFullError } from "./errors.js";
 import type { Report } from "./report.js";
 import { type AddedToken, Sequence, type SequenceReader } from "./sequences/sequence.js";
 import { type Settled, settled } from "./sequences/settled.js";
-import { summarise, Timing, useOf } from "./summary.js";
+import { summaryOf, Timing, useOf } from "./summary.js";
 import type { EngineEvent, EngineStream, RequestUse } from "./types.js";
 
 /** Names of a request's fields: one without a place here does not compile. */
@@ -67,8 +67,8 @@ export class RequestStream implements EngineStream, SequenceReader {
   readonly #report: Report;
   readonly #details: Details;
   readonly #timing: Timing;
-  /** By axis, rows after the prompt; empty before it was read. */
-  #promptRows: readonly number[] = [];
+  /** The rows after the prompt, by axis; empty before it was read. */
+  #promptRows: readonly (readonly number[])[] = [];
   readonly #held: EngineEvent[] = [];
   readonly #began = performance.now();
   #lastToken = this.#began;
@@ -98,18 +98,9 @@ export class RequestStream implements EngineStream, SequenceReader {
   }
 
   get summary(): Summary {
-    const { generation, caches } = this.#core.opened;
-    const { promptLength, generated, rows } = this.sequence;
     const log = this.observer?.log;
-    const done = {
-      prompts: [promptLength],
-      generatedTokens: [generated],
-      read: this.#promptRows.map((own) => [own]),
-      rows: rows.map((own) => [own]),
-      allocated: rows.map((own, axis) => caches.allocated(axis, [own])),
-      timing: this.#timing,
-    };
-    return { ...summarise(generation, done), ...(log && { experts: log.use }) };
+    const summary = summaryOf(this.#core.opened, [this.sequence], this.#promptRows, this.#timing);
+    return { ...summary, ...(log && { experts: log.use }) };
   }
 
   taken(): ReturnType<EngineStream["taken"]> {
@@ -139,7 +130,7 @@ export class RequestStream implements EngineStream, SequenceReader {
     const read = this.#details.prompt(sequence);
     if (!read) return;
     this.#timing.first();
-    this.#promptRows = sequence.rows;
+    this.#promptRows = [sequence.rows];
     this.#push(read);
   }
 

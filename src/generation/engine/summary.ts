@@ -5,6 +5,7 @@ import { evaluateSize } from "../../ground/size/size.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { Summary } from "../types.js";
+import type { Caches } from "./caches/caches.js";
 import type { Sequence } from "./sequences/sequence.js";
 import type { EngineModel, RequestUse } from "./types.js";
 
@@ -163,6 +164,26 @@ export function summarise(
     cache: { used: dot(bytes, totals), allocated: dot(bytes, allocated), dense: sum(bytes) * totals[0]! },
     flops: flopsPerToken(generation, totals, read, prompts.length),
   };
+}
+
+/** The summary of sequences so far. `promptRows`: for each whose prompt was read, its rows by axis then. */
+export function summaryOf(
+  { generation, caches }: { readonly generation: Generation; readonly caches: Pick<Caches, "allocated"> },
+  sequences: readonly Sequence[],
+  promptRows: readonly (readonly number[])[],
+  timing: Timing,
+): Summary {
+  const byAxis = (all: readonly (readonly number[])[]): readonly (readonly number[])[] =>
+    generation.axes.map((_, axis) => all.map((own) => own[axis]!));
+  const rows = byAxis(sequences.map((sequence) => sequence.rows));
+  return summarise(generation, {
+    prompts: sequences.map(({ promptLength }) => promptLength),
+    generatedTokens: sequences.map(({ generated }) => generated),
+    read: sequences.every((_, i) => promptRows[i]) ? byAxis(promptRows) : [],
+    rows,
+    allocated: rows.map((own, axis) => caches.allocated(axis, own)),
+    timing,
+  });
 }
 
 /** Operations of the steps alone: the rows added since the prompts were read, with caches of average length. */

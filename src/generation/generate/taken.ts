@@ -13,7 +13,7 @@ export async function takenIn(core: Core, together: Together): Promise<readonly 
   const { axes } = generation;
   const values = await place.prompt.readStates(axes.flatMap((a) => a.positions ?? []));
   return axes.map(({ positions, capacity }, axis) => {
-    const rows = together.rows[axis]!;
+    const rows = together.sequences.map((sequence) => sequence.rows[axis]!);
     if (axis === 0) return rows.map((n) => Uint32Array.from({ length: n }, (_, at) => at));
     if (positions === null || capacity === null) return null;
     const { data } = values.get(positions)!;

@@ -7,7 +7,7 @@ import { checkPrompts } from "../engine/check.js";
 import type { Core } from "../engine/core.js";
 import { type AddedToken, Sequence, type SequenceReader } from "../engine/sequences/sequence.js";
 import { type Settled, settled } from "../engine/sequences/settled.js";
-import { summarise, Timing } from "../engine/summary.js";
+import { summaryOf, Timing } from "../engine/summary.js";
 import { perSequence } from "../sampling/options.js";
 import type { GeneratedToken, GenerateOptions, Summary } from "../types.js";
 
@@ -142,10 +142,6 @@ export class Together {
     });
   }
 
-  /** By axis, the rows of each sequence, up to the end of its text. */
-  get rows(): readonly (readonly number[])[] {
-    return this.#core.opened.generation.axes.map((_, axis) => this.sequences.map(({ rows }) => rows[axis]!));
-  }
   /** Whether the caches of some sequences were lost after these had ended. */
   get lost(): boolean {
     return this.#losses.some((before) => before < this.#core.losses);
@@ -159,16 +155,6 @@ export class Together {
   }
 
   summary(): Summary {
-    const { rows, sequences } = this;
-    const { generation, caches } = this.#core.opened;
-    const wasRead = this.#read === sequences.length;
-    return summarise(generation, {
-      prompts: sequences.map(({ promptLength }) => promptLength),
-      read: wasRead ? generation.axes.map((_, axis) => this.#promptRows.map((own) => own[axis]!)) : [],
-      generatedTokens: sequences.map(({ generated }) => generated),
-      rows,
-      allocated: rows.map((own, axis) => caches.allocated(axis, own)),
-      timing: this.#timing,
-    });
+    return summaryOf(this.#core.opened, this.sequences, this.#promptRows, this.#timing);
   }
 }
