@@ -35,7 +35,10 @@ const expression: fc.Arbitrary<string> = fc.letrec<{ e: string }>((tie) => ({
     { depthSize: "small", withCrossShrink: true },
     pick("x", "x", "0.5", "scale", "f32(position(x))[..., None] * 0.01"),
     fc
-      .tuple(pick("tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "relu", "abs", "sin", "cos", "-"), tie("e"))
+      .tuple(
+        pick("tanh", "sigmoid", "softplus", "silu", "gelu", "gelu_tanh", "relu", "abs", "sin", "cos", "-"),
+        tie("e"),
+      )
       .map(([f, a]) => (f === "-" ? `(-${a})` : `${f}(${a} + 0.0 * x)`)),
     fc.tuple(pick("+", "-", "*"), tie("e"), tie("e")).map(([o, a, b]) => `(${a} ${o} ${b})`),
     fc.tuple(pick("min", "max"), tie("e"), tie("e")).map(([f, a, b]) => `${f}(${a} + 0.0 * x, ${b} + 0.0 * x)`),

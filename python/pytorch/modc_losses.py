@@ -98,14 +98,25 @@ def _mean_of_counted(each: Tensor, counted: Tensor) -> Tensor:
 
 def cross_entropy(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:
     """The mean over tokens with a target; negative targets are none, those beyond the classes are refused."""
-    classes, counted = logits.shape[-1], _counted(targets, axis) & (targets >= 0)
+    counted = _counted(targets, axis) & (targets >= 0)
+    return _mean_of_counted(_surprises(logits, targets, counted), counted)
+
+
+def log_probability(logits: Tensor, targets: Tensor, axis: Axis | None) -> Tensor:
+    """log softmax(logits)[target] of each token; 0 where the target is negative, refused beyond the classes."""
+    counted = targets >= 0
+    return torch.where(counted, -_surprises(logits, targets, counted & _counted(targets, axis)), 0.0)
+
+
+def _surprises(logits: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """-log softmax(logits)[target] of each token; what is not counted has any number."""
+    classes = logits.shape[-1]
     if not torch.compiler.is_compiling():
         within = ((targets < classes) | ~counted).all()
         torch._assert_async(within, f"targets are below {classes}, the classes of the logits")  # waits for no GPU
     held = targets.clamp(min=0, max=classes - 1)
     logits = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
-    each = F.cross_entropy(logits, held.flatten(), reduction="none").view(targets.shape)
-    return _mean_of_counted(each, counted)
+    return F.cross_entropy(logits, held.flatten(), reduction="none").view(targets.shape)
 
 
 def expect_targets(targets: Tensor | None, axis: Axis) -> None:

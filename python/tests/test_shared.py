@@ -34,6 +34,18 @@ def test_cross_entropy_is_a_mean_over_targets_that_count():
         mt.cross_entropy(logits, targets + 1, axis)
 
 
+def test_log_probability_is_that_of_each_target():
+    torch.manual_seed(3)
+    logits, targets = torch.randn(2, 4, 7), torch.tensor([[1, -1, 3, 0], [6, 2, 9, 9]])
+    axis = mt.rows(targets, torch.tensor([4, 2]))
+    found = mt.log_probability(logits, targets, axis)
+    for b, t in [(0, 0), (0, 2), (0, 3), (1, 0), (1, 1)]:
+        torch.testing.assert_close(found[b, t], logits[b, t].log_softmax(-1)[targets[b, t]])
+    assert found[0, 1] == 0
+    with pytest.raises(RuntimeError, match="targets are below 7, the classes of the logits"):
+        mt.log_probability(logits, targets + 1, axis)
+
+
 def test_attention_with_caches_is_that_of_the_whole_sequence():
     torch.manual_seed(4)
     q, k, v = (torch.randn(2, 3, 6, 4) for _ in range(3))

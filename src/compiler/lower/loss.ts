@@ -1,21 +1,31 @@
-// Lowers losses: a value for each row, then the mean over the existing rows that are not ignored.
+// Lowers losses: a value for each row, then the mean over the existing rows that are not ignored. Lowers
+// log-probabilities too.
 import type { Value } from "../../language/check/model/model.js";
-import { typeOf } from "../ir/graph.js";
+import { typeOf, type Node } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, padded, broadcastToType } from "./convert.js";
 import { storedShape } from "./layout.js";
 import { meanOfAll } from "./reduce.js";
 
+/** −log softmax(logits)[target] of each row, 0 where the target is −1. */
+function surprises(cx: Lowering, logits: Placed, targets: Placed): { readonly rows: Placed; readonly labels: Node } {
+  const type = { dtype: "f32" as const, shape: logits.type.shape.slice(0, -1) };
+  const packing = cx.axes.packingOf(type);
+  const labels = broadcastToType(cx, targets, { dtype: targets.type.dtype, shape: type.shape });
+  const node = cx.emit("cross_entropy", [packing ? logits.node : padded(cx, logits), labels], {});
+  return { rows: { node, type, packing }, labels };
+}
+
 function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed {
-  const logits = cx.get(value.inputs[0]);
-  const targets = cx.get(value.inputs[1]);
-  const rowType = { dtype: "f32" as const, shape: logits.type.shape.slice(0, -1) };
-  const packing = cx.axes.packingOf(rowType);
-  const labels = broadcastToType(cx, targets, { dtype: targets.type.dtype, shape: rowType.shape });
-  const rows = cx.emit("cross_entropy", [packing ? logits.node : padded(cx, logits), labels], {});
-  const valid =
-    targets.type.dtype === "i32" ? { node: cx.algebra(labels).ge(labels, 0), type: rowType, packing } : null;
-  return cx.placed(meanOfAll(cx, { node: rows, type: rowType, packing }, valid), value.type);
+  const [logits, targets] = [cx.get(value.inputs[0]), cx.get(value.inputs[1])];
+  const { rows, labels } = surprises(cx, logits, targets);
+  const valid = targets.type.dtype === "i32" ? { ...rows, node: cx.algebra(labels).ge(labels, 0) } : null;
+  return cx.placed(meanOfAll(cx, rows, valid), value.type);
+}
+
+function lowerLogProbability(cx: Lowering, value: Value<"log_probability">): Placed {
+  const { node } = surprises(cx, cx.get(value.inputs[0]), cx.get(value.inputs[1])).rows;
+  return cx.placed(cx.algebra(node).neg(node), value.type);
 }
 
 /**
@@ -57,5 +67,6 @@ export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["
 
 export const lossLowerings = {
   cross_entropy: lowerCrossEntropy,
+  log_probability: lowerLogProbability,
   bce: lowerBce,
 };

@@ -29,6 +29,12 @@ const index = ({ inputs }: Value, of: Tensors): readonly Kept[] => [of.kept(inpu
 const gathered = (value: Value, of: Tensors): readonly Kept[] => [...operand(value, of), ...index(value, of)];
 const unnamed = (bytes: number): Kept => ({ value: null, bytes });
 
+/** The logarithms of the shares in f32, and the targets without negative numbers. */
+const ofClasses = ({ inputs: [logits, targets] }: Value, of: Tensors): readonly Kept[] => [
+  unnamed(4 * of.count(logits!)),
+  unnamed(8 * of.count(targets!)),
+];
+
 /** For each operation of the language, the tensors kept by the calls that the export writes for it. */
 const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   input: nothing,
@@ -87,11 +93,8 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   mask: nothing,
   index: nothing,
   count: nothing,
-  // The logarithms of the shares in f32, and the targets without negative numbers.
-  cross_entropy: ({ inputs: [logits, targets] }, of) => [
-    unnamed(4 * of.count(logits!)),
-    unnamed(8 * of.count(targets!)),
-  ],
+  cross_entropy: ofClasses,
+  log_probability: ofClasses,
   bce: ({ inputs: [logit] }, of) => [of.kept(logit!), unnamed(4 * of.count(logit!))],
   stop_gradient: nothing,
   straight: nothing,

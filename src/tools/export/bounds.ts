@@ -9,7 +9,8 @@ export function boundOf(input: string, model: Model): number | null {
   const value = model.inputs.find(({ name }) => name === input)?.value;
   const sizes = valuesOf(model).flatMap(({ op, inputs: [chosen, index] }) => {
     if (index !== value) return [];
-    const size = op === "gather" ? chosen!.type.shape[0] : op === "cross_entropy" ? chosen!.type.shape.at(-1) : null;
+    const ofClasses = op === "cross_entropy" || op === "log_probability";
+    const size = op === "gather" ? chosen!.type.shape[0] : ofClasses ? chosen!.type.shape.at(-1) : null;
     return typeof size === "number" ? [size] : [];
   });
   return sizes.length === 0 ? null : Math.min(...sizes);

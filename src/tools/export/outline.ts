@@ -280,7 +280,7 @@ export function axesRead(model: Model, value: Value): readonly string[] {
   if (is(value, "received")) return [...along(value.inputs[0], -2), ...along(value.inputs[1], -2)];
   if (is(value, "attention")) return [...along(value.inputs[0], -2), ...along(value.inputs[1], -2)];
   if (is(value, "reduce")) return value.attrs.axes.flatMap((dim) => along(value.inputs[0], dim));
-  if (is(value, "cross_entropy")) return whole(value.inputs[1]);
+  if (is(value, "cross_entropy") || is(value, "log_probability")) return whole(value.inputs[1]);
   if (is(value, "bce")) return whole(value.inputs[0]);
   if (is(value, "position")) return [value.attrs.axis];
   if (is(value, "softmax")) return along(value.inputs[0], value.attrs.axis);

@@ -56,6 +56,7 @@ const CALLED: Partial<Record<Value["op"], string>> = {
   put: "x",
   mask: "mask",
   cross_entropy: "loss",
+  log_probability: "logs",
   bce: "loss",
 };
 

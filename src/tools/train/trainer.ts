@@ -211,7 +211,7 @@ class DeviceTrainer implements Trainer {
     if (!on) bug("micro-batches without a program that adds them up");
     const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
     return on.run(
-      { ...shaped(batch), ...extra },
+      { ...shaped(batch, on.program), ...extra },
       { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) },
     );
   }
@@ -237,7 +237,7 @@ class DeviceTrainer implements Trainer {
     let first: Evaluation["routes"] | null = null;
     for await (const batch of batches) {
       signal?.throwIfAborted();
-      const results = await session.run(shaped(batch), { observe: routes, ...(live ? { live } : {}) });
+      const results = await session.run(shaped(batch, session.program), { observe: routes, ...(live ? { live } : {}) });
       const batchTokens = batch.rows * batch.length;
       loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * batchTokens;
       tokens += batchTokens;
@@ -305,7 +305,7 @@ class DeviceTrainer implements Trainer {
           : {};
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
         const { finite } = await session.run(
-          { ...shaped(batch), ...rates },
+          { ...shaped(batch, program), ...rates },
           { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) },
         );
         const at = finite!.data.findIndex((flag) => flag !== 0);
@@ -330,8 +330,14 @@ interface InputTensor {
   readonly shape: readonly number[];
 }
 
-const shaped = ({ inputs, rows, length }: Batch): Record<string, InputTensor> =>
-  Object.fromEntries(Object.entries(inputs).map(([name, data]) => [name, { data, shape: [rows, length] }]));
+/** The inputs in the shapes that the program declares: first rows, then fixed sizes, or length. */
+const shaped = ({ inputs, rows, length }: Batch, program: Program): Record<string, InputTensor> =>
+  Object.fromEntries(
+    Object.entries(inputs).map(([name, data]) => {
+      const [, ...others] = program.inputs.find((input) => input.name === name)?.shape ?? ["B", "T"];
+      return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
+    }),
+  );
 
 /** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
 const observedOf = ({ program: { outputs } }: Session): readonly string[] => [

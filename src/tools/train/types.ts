@@ -5,8 +5,11 @@ export const IN_FLIGHT = 2;
 
 /** Inputs of one micro-batch: rows of equal length. */
 export interface Batch {
-  /** Tokens or labels by the name of the objective's input; row-major, [B, T]. */
-  readonly inputs: Readonly<Record<string, Uint32Array | Int32Array>>;
+  /**
+   * Tokens, labels or numbers by the name of the objective's input, row-major: [B, T], or as the objective declares the
+   * input, such as f32[B].
+   */
+  readonly inputs: Readonly<Record<string, Uint32Array | Int32Array | Float32Array>>;
   readonly rows: number;
   readonly length: number;
 }

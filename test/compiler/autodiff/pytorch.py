@@ -23,7 +23,7 @@ def rope(x, positions, theta=10000.0):
     return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
 
 
-def attention(x, positions, weights, prefix, heads):
+def attention(x, positions, weights, prefix, heads, causal):
     batch, tokens, width = x.shape
 
     def split(name):
@@ -31,7 +31,8 @@ def attention(x, positions, weights, prefix, heads):
 
     q, k, v = rope(split("q"), positions), rope(split("k"), positions), split("v")
     scores = q @ k.transpose(-1, -2) / math.sqrt(width // heads)
-    scores = scores.masked_fill(positions[:, None, None, :] > positions[:, None, :, None], -math.inf)
+    if causal:
+        scores = scores.masked_fill(positions[:, None, None, :] > positions[:, None, :, None], -math.inf)
     mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, width)
     return mixed @ weights[f"{prefix}.o.weight"].T
 
@@ -41,18 +42,18 @@ def swiglu(x, weights, prefix):
     return (F.silu(gate) * up) @ weights[f"{prefix}.down.weight"].T
 
 
-def layer(x, positions, weights, prefix, heads):
+def layer(x, positions, weights, prefix, heads, causal):
     """The update of a pre-norm layer, without the stream."""
-    a = attention(rms_norm(x, weights[f"{prefix}.attn_norm.weight"]), positions, weights, f"{prefix}.attn", heads)
+    a = attention(rms_norm(x, weights[f"{prefix}.attn_norm.weight"]), positions, weights, f"{prefix}.attn", heads, causal)
     return a + swiglu(rms_norm(x + a, weights[f"{prefix}.mlp_norm.weight"]), weights, f"{prefix}.mlp")
 
 
-def mixture_of_depths(x, positions, weights, prefix, heads, capacity):
+def mixture_of_depths(x, positions, weights, prefix, heads, capacity, causal):
     batch, tokens, width = x.shape
     score = (x @ weights[f"{prefix}.router.weight"].T)[..., 0]
     chosen = score.topk(math.ceil(capacity * tokens)).indices.sort(-1).values
     rows = chosen[..., None].expand(-1, -1, width)
-    update = layer(x.gather(1, rows), positions.gather(1, chosen), weights, f"{prefix}.inner", heads)
+    update = layer(x.gather(1, rows), positions.gather(1, chosen), weights, f"{prefix}.inner", heads, causal)
     x_next = x.scatter_add(1, rows, update * score.gather(1, chosen)[..., None])
     hidden = F.silu(x.detach() @ weights[f"{prefix}.guess.up.weight"].T + weights[f"{prefix}.guess.up.bias"])
     likely = (hidden @ weights[f"{prefix}.guess.down.weight"].T + weights[f"{prefix}.guess.down.bias"])[..., 0]
@@ -60,19 +61,86 @@ def mixture_of_depths(x, positions, weights, prefix, heads, capacity):
     return x_next, 0.01 * F.binary_cross_entropy_with_logits(likely, mask)
 
 
-def loss_of(case, weights):
-    tokens, targets = torch.tensor(case["tokens"]), torch.tensor(case["targets"])
+def hidden_of(case, weights, tokens, causal=True):
+    """The normed stream of tokens[B, T], and the loss of the predictors."""
     positions = torch.arange(tokens.shape[1]).expand(tokens.shape)
     x = weights["embed.table"][tokens]
     extra = torch.zeros(())
     for i, kind in enumerate(case["layers"]):
         if kind == "mod":
-            x, own = mixture_of_depths(x, positions, weights, f"layers.{i}", case["heads"], case["capacity"])
+            x, own = mixture_of_depths(x, positions, weights, f"layers.{i}", case["heads"], case["capacity"], causal)
             extra = extra + own
         else:
-            x = x + layer(x, positions, weights, f"layers.{i}.inner", case["heads"])
-    logits = rms_norm(x, weights["norm.weight"]) @ weights["embed.table"].T
+            x = x + layer(x, positions, weights, f"layers.{i}.inner", case["heads"], causal)
+    return rms_norm(x, weights["norm.weight"]), extra
+
+
+def logits_of(case, weights, tokens):
+    hidden, extra = hidden_of(case, weights, tokens)
+    return hidden @ weights["embed.table"].T, extra
+
+
+def next_token(case, weights, tokens, targets):
+    logits, extra = logits_of(case, weights, tokens)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten()) + extra
+
+
+def token_log_probabilities(logits, targets):
+    """As Hugging Face's TRL selects them: log_softmax at the labels, 0 where the label does not count."""
+    logs = logits.log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    return torch.where(targets >= 0, logs, 0.0)
+
+
+def dpo(case, weights, chosen, chosen_targets, reference_chosen, rejected, rejected_targets, reference_rejected):
+    """Rafailov et al. 2023, equation 7, with beta = 0.1."""
+
+    def gain(tokens, targets, reference):
+        logits, extra = logits_of(case, weights, tokens)
+        return token_log_probabilities(logits, targets).sum(-1) - reference, extra
+
+    better, first = gain(chosen, chosen_targets, reference_chosen)
+    worse, second = gain(rejected, rejected_targets, reference_rejected)
+    return -F.logsigmoid(0.1 * (better - worse)).mean() + first + second
+
+
+def grpo(case, weights, tokens, targets, old, advantage):
+    """Shao et al. 2024, equation 3, a mean over tokens, with epsilon = 0.2 and no divergence."""
+    logits, extra = logits_of(case, weights, tokens)
+    counted = targets >= 0
+    ratio = (token_log_probabilities(logits, targets) - old).exp()
+    a = advantage[:, None]
+    gain = torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a)
+    return -gain[counted].mean() + extra
+
+
+def reward(case, weights, chosen, rejected):
+    """Ouyang et al. 2022, equation 1."""
+
+    def score(tokens):
+        hidden, extra = hidden_of(case, weights, tokens)
+        return hidden[:, -1] @ weights["head"], extra
+
+    (better, first), (worse, second) = score(chosen), score(rejected)
+    return -F.logsigmoid(better - worse).mean() + first + second
+
+
+def classify(case, weights, tokens, labels):
+    hidden, extra = hidden_of(case, weights, tokens)
+    return F.cross_entropy(F.linear(hidden.mean(1), weights["head.weight"], weights.get("head.bias")), labels) + extra
+
+
+def masked(case, weights, tokens, targets):
+    hidden, extra = hidden_of(case, weights, tokens, causal=False)
+    logits = hidden @ weights["embed.table"].T
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1) + extra
+
+
+OBJECTIVES = {f.__name__: f for f in (next_token, dpo, grpo, reward, classify, masked)}
+
+
+def loss_of(case, weights):
+    inputs = {name: torch.tensor(values) for name, values in case["inputs"].items()}
+    return OBJECTIVES[case["objective"]](case, weights, **inputs)
 
 
 def answer(case):

@@ -1,5 +1,5 @@
-// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides. Skipped, and saying so, where
-// Python has no torch.
+// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides, for objectives of texts,
+// preferences and rewards. Skipped, and saying so, if Python has no torch.
 import { beforeAll, describe, expect, it } from "vitest";
 import { RATES, trainStep } from "../../../src/compiler/autodiff/train-step.js";
 import { isOp, nodesOf } from "../../../src/compiler/ir/graph.js";
@@ -16,10 +16,24 @@ const SCRIPT = new URL("pytorch.py", import.meta.url);
 const [BATCH, TOKENS, VOCAB] = [2, 12, 17];
 const SET = { vocab: `${VOCAB}`, dim: "16", heads: "2", context: "16", capacity: "25%" };
 const MOBY = exampleSource("moby.mod");
+const ROUTED = ["dense", "mod", "dense", "mod"];
 const MODELS = [
-  { name: "a dense model", source: MOBY.replace("i % 2 == 1", "i < 0"), layers: ["dense", "dense"] },
-  { name: "Mixture-of-Depths with predictors", source: MOBY, layers: ["dense", "mod", "dense", "mod"] },
-] as const;
+  {
+    name: "a dense model",
+    source: MOBY.replace("i % 2 == 1", "i < 0"),
+    layers: ["dense", "dense"],
+    objective: "next_token",
+  },
+  { name: "Mixture-of-Depths with predictors", source: MOBY, layers: ROUTED, objective: "next_token" },
+  ...["dpo", "grpo", "reward", "classify", "masked"].map((objective) => ({
+    name: `examples/objectives/${objective}.mod`,
+    source: exampleSource(`objectives/${objective}.mod`),
+    layers: ROUTED,
+    objective,
+  })),
+];
+/** About what inputs of floats have: log-probabilities of texts and of tokens. */
+const MEANS: Readonly<Record<string, number>> = { reference_chosen: -30, reference_rejected: -30, old: -2.8 };
 
 /** Warm-up, then held: what a step is told. */
 const RATE = Array.from({ length: 10 }, (_, i) => 0.02 * Math.min(1, (i + 1) / 4));
@@ -31,26 +45,37 @@ interface Answer {
   readonly weights: Readonly<Record<string, readonly number[]>>;
 }
 
-function caseOf({ source, layers }: (typeof MODELS)[number], seed: number) {
+function caseOf({ source, layers, objective }: (typeof MODELS)[number], seed: number) {
   const { graph, model } = lowered(source, { set: { ...SET, depth: `${layers.length}` } });
   const rng = random(seed);
   const weights = model.weights.map(({ path, shape }) => {
     const value = shape.length < 2 ? () => 1 + 0.2 * rng.normal() : () => rng.normal() / Math.sqrt(shape.at(-1)!);
     return { path, shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value) };
   });
-  const rows = (): number[][] =>
-    Array.from({ length: BATCH }, () => Array.from({ length: TOKENS }, () => rng.below(VOCAB)));
-  const [tokens, targets] = [rows(), rows()];
-  const decays = weights.filter((w) => w.shape.length >= 2 && w.path !== "embed.table").map((w) => w.path);
+  // A target may be −1: the token does not count. Token 0 begins each text and is nowhere else: if a text began with
+  // the same token twice, the two would have equal scores up to rounding, and rounding would choose between them.
+  const valueOf = (name: string, dtype: string, at: number): number => {
+    if (dtype === "f32") return (MEANS[name] ?? 0) + 0.3 * rng.normal();
+    if (name === "labels") return rng.below(4);
+    if (dtype === "i32") return rng.below(4) === 0 ? -1 : rng.below(VOCAB);
+    return at % TOKENS === 0 ? 0 : 1 + rng.below(VOCAB - 1);
+  };
   const inputs = new Map(
-    [tokens, targets].map((v, i) => [i === 0 ? "tokens" : "targets", { shape: [BATCH, TOKENS], data: v.flat() }]),
+    model.inputs.map(({ name, type }) => {
+      const shape = type.shape.map((_, dim) => (dim === 0 ? BATCH : TOKENS));
+      const length = shape.reduce((n, size) => n * size, 1);
+      return [name, { shape, data: Array.from({ length }, (_, at) => valueOf(name, type.dtype, at)) }] as const;
+    }),
   );
+  const nested = ({ shape, data }: { readonly shape: readonly number[]; readonly data: readonly number[] }) =>
+    shape.length === 1 ? data : Array.from({ length: BATCH }, (_, b) => data.slice(b * TOKENS, (b + 1) * TOKENS));
+  const decays = weights.filter((w) => w.shape.length >= 2 && w.path !== "embed.table").map((w) => w.path);
   const text = {
     layers,
     heads: 2,
     capacity: 0.25,
-    tokens,
-    targets,
+    objective,
+    inputs: Object.fromEntries([...inputs].map(([name, input]) => [name, nested(input)])),
     rates: RATE,
     betas: [BETA1, BETA2],
     eps: EPS,

@@ -1,4 +1,6 @@
 // Cases of operations on tensors: pointwise, reductions, products, shapes and gathers.
+import type { Value } from "../../../src/language/check/model/model.js";
+import type { ModelBuilder } from "./model-builder.js";
 import { add, D, mul, pairs, pointwise, score, x, type Case } from "./case-forms.js";
 
 const FUNCTIONS = ["sum", "mean", "max", "min", "var"] as const;
@@ -25,6 +27,9 @@ const reduces: readonly Case[] = FUNCTIONS.flatMap((fn) =>
     ),
   ),
 );
+
+/** Logits of eight classes. */
+const logits = (m: ModelBuilder): Value => m.value("concat", [x(m), x(m, "y")], { axis: 2 }, "f32", ["B", "T", 2 * D]);
 
 export const tensorCases: readonly Case[] = [
   add("input", "a packed input", (m) => x(m)),
@@ -105,6 +110,17 @@ export const tensorCases: readonly Case[] = [
   ),
   add("reduce", "mean over both tokens of pairs", (m) =>
     m.value("reduce", [pairs(m, x(m))], { fn: "mean", axes: [2, 3], keep: false }, "f32", ["B", 2]),
+  ),
+  add("log_probability", "of each token", (m) =>
+    m.value("log_probability", [logits(m), m.input("ids", "u32", ["B", "T"])], {}, "f32", ["B", "T"]),
+  ),
+  add("log_probability", "of tokens of which some have no target", (m) => {
+    const ids = m.input("ids", "i32", ["B", "T"]);
+    const targets = m.value("pointwise", [ids, m.number(-1, "i32")], { fn: "add" }, "i32", ["B", "T"]);
+    return m.value("log_probability", [logits(m), targets], {}, "f32", ["B", "T"]);
+  }),
+  add("log_probability", "of one target a sequence", (m) =>
+    m.value("log_probability", [m.input("flat", "f32", ["B", 6]), m.input("ids", "u32", ["B"])], {}, "f32", ["B"]),
   ),
   add("softmax", "over channels", (m) => m.value("softmax", [x(m)], { axis: 2 }, "f32", ["B", "T", D])),
   add("softmax", "over tokens", (m) => m.value("softmax", [x(m)], { axis: 1 }, "f32", ["B", "T", D])),

@@ -291,14 +291,12 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       case "count":
         return arr([1], () => routes.get(v.inputs[0]!)!.length);
       case "cross_entropy": {
-        const [logits, targets] = x as [Arr, Arr];
-        const losses = targets.data.flatMap((t, row) => {
-          if (t < 0) return [];
-          const line = logits.data.slice(row * logits.shape.at(-1)!, (row + 1) * logits.shape.at(-1)!);
-          const most = Math.max(...line);
-          return [most + Math.log(sum(line.map((n) => Math.exp(n - most)))) - line[t]!];
-        });
-        return arr([], () => (losses.length === 0 ? 0 : sum(losses) / losses.length));
+        const logs = logProbabilities(x[0]!, x[1]!).filter((log) => log !== null);
+        return arr([], () => (logs.length === 0 ? 0 : -sum(logs) / logs.length));
+      }
+      case "log_probability": {
+        const logs = logProbabilities(x[0]!, x[1]!);
+        return { shape: x[1]!.shape, data: logs.map((log) => log ?? 0) };
       }
       case "bce": {
         const [z, t] = x as [Arr, Arr];
@@ -376,4 +374,15 @@ function concat(parts: readonly Arr[], axis: number): Arr {
       throw new Error("out of range");
     },
   );
+}
+
+/** For each target, log softmax(row of logits)[target]; null if the target is −1. */
+function logProbabilities(logits: Arr, targets: Arr): readonly (number | null)[] {
+  const classes = logits.shape.at(-1)!;
+  return targets.data.map((target, row) => {
+    if (target < 0) return null;
+    const line = logits.data.slice(row * classes, (row + 1) * classes);
+    const most = Math.max(...line);
+    return line[target]! - most - Math.log(sum(line.map((n) => Math.exp(n - most))));
+  });
 }

@@ -26,6 +26,7 @@ it.each([
   ["i32", "mean(table[i]) + mean(small[i])", [-2, 2]],
   ["i32", "cross_entropy(x, i)", [-1, 7]],
   ["u32", "cross_entropy(x, i)", [0, 7]],
+  ["i32", "mean(log_probability(x, i))", [-1, 7]],
   // A target of −1 means none, and so the last row would not be meant by it.
   ["i32", "mean(table[i]) + cross_entropy(x, i)", [-1, 5]],
   // What is computed has no range: it is held at the nearest row.

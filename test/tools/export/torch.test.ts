@@ -40,6 +40,17 @@ const EXAMPLES: readonly Example[] = [
   { name: "mode", set: { staged: "false", dim: "32", vocab: "64", hidden: "24", depth: "2" } },
   { name: "mor", set: { ...small, layers: "2", recursions: "3" } },
   { name: "mor", set: { ...small, layers: "2", recursions: "3", share_kv: "true" }, keysOfAll: true },
+  ...["grpo", "classify", "masked"].map((name) => ({
+    name: `objectives/${name}`,
+    set: {
+      depth: "2",
+      dim: "24",
+      heads: "3",
+      vocab: "64",
+      capacity: "25%",
+      ...(name === "classify" && { classes: "64" }),
+    },
+  })),
   ...byTurns(NAMES, 4, 1).map((name) => {
     const set = setOf(name);
     const keysOfAll = KEYS_OF_ALL.has(name);

@@ -84,6 +84,7 @@ export const elementwise: ReadonlyMap<string, Builtin> = new Map<string, Builtin
   ["cos", unary("cos", "The cosine of x in radians.")],
   ["tanh", unary("tanh", "The hyperbolic tangent of x.")],
   ["sigmoid", unary("sigmoid", "1 / (1 + exp(−x)).")],
+  ["softplus", unary("softplus", "log(1 + exp(x)), without overflow: −softplus(−x) is log sigmoid(x).")],
   ["relu", unary("relu", "The larger of x and 0.")],
   ["silu", unary("silu", "x · sigmoid(x).")],
   ["gelu", unary("gelu", "x · Φ(x) with the exact normal distribution Φ (Hendrycks and Gimpel 2016).")],

@@ -6,7 +6,7 @@ import { plainEverywhere } from "../tensors/entries.js";
 import type { LogicalOp, Value } from "../model/model.js";
 import { equalShapes, typeOf } from "../model/types.js";
 import { printType } from "../model/values.js";
-import { floatArg, requiredArg, numberArg, requireDtype, tensorArg } from "./arguments.js";
+import { floatArg, requiredArg, numberArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 
 const straight: Builtin = {
   params: [{ name: "hard" }, { name: "soft" }],
@@ -33,6 +33,35 @@ const straight: Builtin = {
   },
 };
 
+/** The logits and targets of a call, whose logits have one more axis, of classes; null if a fault was reported. */
+function classified(
+  emitter: Emitter,
+  args: Args,
+  name: "cross_entropy" | "log_probability",
+  how: string,
+): readonly [logits: Value, targets: Value] | null {
+  const at = requiredArg(args, "logits").span;
+  const targetsAt = requiredArg(args, "targets").span;
+  const raggedLogits = tensorArg(emitter, args, name, "logits");
+  const logits = raggedLogits && plainEverywhere(emitter, raggedLogits, how, at);
+  const raggedTargets = tensorArg(emitter, args, name, "targets");
+  const targets = raggedTargets && plainEverywhere(emitter, raggedTargets, how, targetsAt);
+  if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], name, at)) return null;
+  if (!requireDtype(emitter, targets, ["u32", "i32"], name, targetsAt)) return null;
+  const classes = logits.type.shape.at(-1);
+  const what = `\`${name}\``;
+  if (typeof classes === "number")
+    return sameShape(emitter, what, logits, logits.type.shape.slice(0, -1), targets, targetsAt)
+      ? [logits, targets]
+      : null;
+  if (classes !== undefined) emitter.report("unknown-extent", { what, size: printSize(classes) }, at);
+  else {
+    const needs = "logits with a last axis of classes";
+    emitter.report("wrong-rank", { what, needs, found: printType(logits.type) }, at);
+  }
+  return null;
+}
+
 const crossEntropy: Builtin = {
   params: [{ name: "logits" }, { name: "targets" }],
   doc:
@@ -40,37 +69,23 @@ const crossEntropy: Builtin = {
     "The mean over all existing tokens of −log softmax(logits)[target]. With i32 targets −1 is ignored, in the " +
     "sum and in the number; the mean of none is 0.",
   apply(emitter, args, span) {
-    const whole = tensorArg(emitter, args, "cross_entropy", "logits");
-    const logits = whole && plainEverywhere(emitter, whole, "averaged by a loss", requiredArg(args, "logits").span);
-    const ragged = tensorArg(emitter, args, "cross_entropy", "targets");
-    const targets = ragged && plainEverywhere(emitter, ragged, "averaged by a loss", requiredArg(args, "targets").span);
-    const at = requiredArg(args, "logits").span;
-    if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], "cross_entropy", at)) return ERROR;
-    if (!requireDtype(emitter, targets, ["u32", "i32"], "cross_entropy", requiredArg(args, "targets").span))
-      return ERROR;
-    const classes = logits.type.shape.at(-1);
-    if (typeof classes !== "number") {
-      if (classes === undefined)
-        emitter.report(
-          "wrong-rank",
-          { what: "`cross_entropy`", needs: "logits with a last axis of classes", found: printType(logits.type) },
-          at,
-        );
-      else emitter.report("unknown-extent", { what: "`cross_entropy`", size: printSize(classes) }, at);
-      return ERROR;
-    }
-    if (
-      !sameShape(
-        emitter,
-        "`cross_entropy`",
-        logits,
-        logits.type.shape.slice(0, -1),
-        targets,
-        requiredArg(args, "targets").span,
-      )
-    )
-      return ERROR;
-    return { kind: "tensor", value: emitter.emit("cross_entropy", [logits, targets], {}, typeOf("f32", []), span) };
+    const read = classified(emitter, args, "cross_entropy", "averaged by a loss");
+    if (!read) return ERROR;
+    return { kind: "tensor", value: emitter.emit("cross_entropy", read, {}, typeOf("f32", []), span) };
+  },
+};
+
+const logProbability: Builtin = {
+  params: [{ name: "logits" }, { name: "targets" }],
+  doc:
+    "log_probability(logits: f32[..., V], targets: u32[...] or i32[...]) -> f32[...]\n" +
+    "log softmax(logits)[target] of each token. With i32 targets it is 0 where the target is −1, so the sum along " +
+    "the sequence is the log-probability of a text.",
+  apply(emitter, args, span) {
+    const read = classified(emitter, args, "log_probability", "compared with targets");
+    if (!read) return ERROR;
+    const type = typeOf("f32", read[0].type.shape.slice(0, -1));
+    return { kind: "tensor", value: emitter.emit("log_probability", read, {}, type, span) };
   },
 };
 
@@ -170,6 +185,7 @@ const random = (op: Extract<LogicalOp, "random_normal" | "random_uniform">, mean
 
 export const losses: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["cross_entropy", crossEntropy],
+  ["log_probability", logProbability],
   ["bce", bce],
   ["stop_gradient", stopGradient],
   ["straight", straight],

@@ -27,7 +27,7 @@ export function inputRanges(values: readonly Value[]): ReadonlyMap<string, Range
     const classes = inputs[0]?.type.shape.at(-1);
     const rows = inputs[0]?.type.shape[0];
     if (op === "gather" && typeof rows === "number") bound(inputs[1], rows, -rows);
-    if (op === "cross_entropy") bound(inputs[1], classes, -1);
+    if (op === "cross_entropy" || op === "log_probability") bound(inputs[1], classes, -1);
   }
   return ranges;
 }

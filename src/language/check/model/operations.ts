@@ -297,6 +297,8 @@ const rows = {
   count: route<Nothing>(always("the number of tokens that a route chose is known only at the end of the sequence")),
   /** inputs [logits[…, V], targets[…]]: scalar mean. */
   cross_entropy: compute<Nothing>(meanLoss),
+  /** inputs [logits[…, V], targets[…]] → f32[…]; 0 where the target is −1. */
+  log_probability: compute<Nothing>("own"),
   /** inputs [logit, target (bool or f32)]: scalar mean. */
   bce: compute<Nothing>(meanLoss),
   stop_gradient: structure<Nothing>("own", { carries: true, stops: true }),

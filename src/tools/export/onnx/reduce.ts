@@ -118,8 +118,11 @@ function meanOf(cx: Scope, each: Name, like: Value, counted: Name | null): Name 
   return at.div(total, at.max(at.reduce("Sum", expanded, dims, false), graph.float(1)));
 }
 
-/** A negative target does not count. A computed target beyond the classes is clamped to the last class. */
-function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
+/**
+ * log softmax(logits)[target] of each row, and the targets in its shape. A computed target beyond the classes is
+ * clamped to the last class. The number of a row with a negative target does not count.
+ */
+function logsOf(cx: Scope, value: Value): { readonly logs: Name; readonly label: Name; readonly like: Value } {
   const { at, graph } = cx;
   const [logits, targets] = value.inputs;
   const { shape } = logits!.type;
@@ -128,12 +131,25 @@ function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
   const label = broadcast(cx, cx.get(targets!), targets!.type.shape, shape.slice(0, -1));
   const clamped = at.max(label, graph.int(0));
   const inRange = isGiven(cx, targets) ? clamped : at.min(clamped, graph.int(classes - 1));
-  const logs = graph.node("LogSoftmax", [cx.get(logits!)], { axis: -1 });
-  const log = graph.node("GatherElements", [logs, at.unsqueeze(inRange, shape.length - 1)], { axis: -1 });
-  const each = graph.node("Neg", [at.squeeze(log, shape.length - 1)]);
-  const counted = targets!.type.dtype === "i32" ? graph.node("GreaterOrEqual", [label, graph.int(0)]) : null;
+  const all = graph.node("LogSoftmax", [cx.get(logits!)], { axis: -1 });
+  const chosen = graph.node("GatherElements", [all, at.unsqueeze(inRange, shape.length - 1)], { axis: -1 });
   const like = { ...logits!, type: { dtype: "f32" as const, shape: shape.slice(0, -1) } };
-  return meanOf(cx, each, like, counted);
+  return { logs: at.squeeze(chosen, shape.length - 1), label, like };
+}
+
+/** Which rows have a target; null if all have. */
+const counted = ({ graph }: Scope, { inputs }: Value, label: Name): Name | null =>
+  inputs[1]!.type.dtype === "i32" ? graph.node("GreaterOrEqual", [label, graph.int(0)]) : null;
+
+function crossEntropy(cx: Scope, value: Value<"cross_entropy">): Name {
+  const { logs, label, like } = logsOf(cx, value);
+  return meanOf(cx, cx.graph.node("Neg", [logs]), like, counted(cx, value, label));
+}
+
+function logProbability(cx: Scope, value: Value<"log_probability">): Name {
+  const { logs, label } = logsOf(cx, value);
+  const has = counted(cx, value, label);
+  return has === null ? logs : cx.at.where(has, logs, cx.graph.float(0));
 }
 
 /** (1 - t) · softplus(z) + t · softplus(-z). */
@@ -153,4 +169,4 @@ function bce(cx: Scope, value: Value<"bce">): Name {
   return meanOf(cx, expanded, wider, null);
 }
 
-export const reduceEmitters = { reduce, softmax, cross_entropy: crossEntropy, bce };
+export const reduceEmitters = { reduce, softmax, cross_entropy: crossEntropy, log_probability: logProbability, bce };
