@@ -90,7 +90,7 @@ export default defineConfig({
       {
         name: "long",
         description:
-          "takes over 1.5 s, or compares with programs of others; `npm test` leaves it out, continuous integration does not",
+          "takes over a second, or compares with programs of others; `npm test` leaves it out, continuous integration does not",
       },
     ],
     testTimeout: 60_000,

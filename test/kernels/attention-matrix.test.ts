@@ -86,7 +86,7 @@ describe("attention on matrix units", () => {
 
   it.for(differentiated.map((sample) => [sample.name, sample] as const))(
     "gradient: %s",
-    { timeout: 120_000 },
+    { tags: "long", timeout: 120_000 },
     async ([name, sample], context) => {
       needsUnits(context);
       const of = rounded(caseOf("attention_grad", sample));

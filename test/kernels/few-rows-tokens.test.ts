@@ -10,7 +10,7 @@ import { testDevice } from "../device.js";
 import { soaking } from "../soak.js";
 
 // Mesa compiles these kernels in seconds each, for they are written for GPUs.
-it("a text has the same bits alone and beside another", { timeout: 600_000 }, async () => {
+it("a text has the same bits alone and beside another", { tags: "long", timeout: 600_000 }, async () => {
   const device = await testDevice();
   const target: Target = { ...device.target, device: "discrete", subgroups: null };
   // A routed layer too where tests may take long.

@@ -38,7 +38,7 @@ const targetOf = (width: number, [m, n, k]: (typeof SHAPES)[number], matrixVecto
 const FEATURES = ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"];
 
 describe.each([4, 8, 16, 32, 64])("with subgroups of %i", (width) => {
-  it("products", async () => {
+  it("products", { tags: "long" }, async () => {
     const accepts = await openDawnModules(FEATURES);
     for (const [i, shape] of SHAPES.entries()) {
       const target = targetOf(width, shape, (i + width / 4) % 3 > 0);

@@ -75,7 +75,7 @@ describe("a selection of few rows", { timeout: 180_000 }, () => {
   it.each([
     [19, "16", 64],
     [512, "64", 16],
-  ])("adds up scores over %i values", async (depth, lanes, most) => {
+  ])("adds up scores over %i values", { tags: "long" }, async (depth, lanes, most) => {
     const { program, graph, diagnostics } = compile(source(depth), { target });
     if (!program || !graph) throw new Error(diagnostics.map((d) => d.message).join());
     expect(summed(program)).toContain(lanes);

@@ -63,6 +63,7 @@ describe.each(TILES.map((tile, turn) => [nameOf(tile), tile, turn] as const))("%
 
   it.each(byTurns(["f16", "bf16", "q8", "q4"] as const, TILES.length, turn))(
     "has the same bits by weights in %s",
+    { tags: "long" },
     async (weights) => {
       for (const [M, K, N] of [
         [1, 32, 9],

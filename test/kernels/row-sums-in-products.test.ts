@@ -53,7 +53,7 @@ it.each([
   [4, 1, "matmul_tiled"],
   [8, 1, "matmul_alternating"],
   [8, 2, "matmul_tiled"],
-] as const)("tiles of %i rows an invocation, %i panels wide", async (rows, vectors, kernel) => {
+] as const)("tiles of %i rows an invocation, %i panels wide", { tags: "long" }, async (rows, vectors, kernel) => {
   const device = await testDevice();
   await check(device, forced(device, 64, { kind: "tiled", rows, vectors }), {}, kernel);
 });

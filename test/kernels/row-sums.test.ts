@@ -161,7 +161,7 @@ describe.each(["default", "swiftshader"] as const)("sums over rows on the %s dev
     }
   });
 
-  it("give a row the same bits alone and among others", async () => {
+  it("give a row the same bits alone and among others", { tags: "long" }, async () => {
     const many: Setting = { lengths: [45], depth: 515, axis: "T", sums: 2 };
     const all = build(many);
     const one: Setting = { ...many, lengths: [1] };

@@ -321,7 +321,7 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
     });
   });
 
-  it("draws by seed and position alone: the same in any batch and at any place in it", async () => {
+  it("draws by seed and position alone: the same in any batch and at any place in it", { tags: "long" }, async () => {
     const vocabulary = 700;
     const random = randomFrom(9);
     const rows = Array.from({ length: 7 }, (_, b): Row => ({
@@ -340,7 +340,7 @@ describe.each(["default", "swiftshader"] as const)("sampling on the %s device", 
     });
   });
 
-  it("holds the whole of a large vocabulary", async () => {
+  it("holds the whole of a large vocabulary", { tags: "long" }, async () => {
     const vocabulary = 151_936;
     const logits = normals(randomFrom(21), 2 * vocabulary);
     const rows = [0, 1].map((b): Row => ({

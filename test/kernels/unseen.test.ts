@@ -14,7 +14,7 @@ model Seen(d: int = 4) {
 describe.each(["default", "swiftshader"] as const)("attention on the %s device", (which) => {
   it.each(
     thinned(which, ["causal: true", "causal: true, window: 3", "causal: false, window: 5", "causal: false"], 4, 1),
-  )("with %s", async (options) => {
+  )("with %s", { tags: "long" }, async (options) => {
     const { program, graph } = compiled(source(options));
     const session = await load(program, await testDevice(which));
     for (const [tokens, spoiled] of [

@@ -52,7 +52,7 @@ describe("the kind of a path", () => {
   });
 });
 
-it("weights are matched once, before a device is opened and before they are loaded", async () => {
+it("weights are matched once, before a device is opened and before they are loaded", { tags: "long" }, async () => {
   const { program } = compile(SOURCE);
   const entries = program!.weights.map((weight): [string, TensorEntry] => [
     weight.keys[0]!,

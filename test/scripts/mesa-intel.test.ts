@@ -35,7 +35,7 @@ describe.skipIf(process.platform !== "linux")("mesa-intel.mjs", () => {
     expect(readdirSync(join(work, "cache", "modc"))).toEqual([]);
   });
 
-  it.each(["folder", "archive", "archive of ./"])("takes both libraries from a %s", (kind) => {
+  it.each(["folder", "archive", "archive of ./"])("takes both libraries from a %s", { tags: "long" }, (kind) => {
     const from = join(work, "whole");
     mkdirSync(from);
     for (const name of NAMES) writeFileSync(join(from, name), name);

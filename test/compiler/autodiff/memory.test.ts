@@ -70,6 +70,7 @@ describe("memory of a training step", () => {
 
   it.each([128, 256, 512])(
     "grows with a routed layer of width %i by a fifth at most of what it grows with a dense one beyond the stream",
+    { tags: "long" },
     (width) => {
       // What another sequence adds: gradients of weights share the memory, and are as large with one sequence as with
       // many.

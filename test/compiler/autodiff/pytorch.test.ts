@@ -124,19 +124,23 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
     },
   );
 
-  it.each(MODELS.map(({ name }, i) => ({ name, i })))("is where $name is after ten steps of AdamW", async ({ i }) => {
-    const { graph, model, weights, inputs } = cases[i]!;
-    const optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS } as const;
-    const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false });
-    const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
-    let states: ReadonlyMap<string, Tensor> = new Map();
-    const { losses, weights: after } = await answer(i);
-    RATE.forEach((rate, n) => {
-      const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
-      const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
-      expectLike(run.outputs.get("loss")!.data, losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
-      states = run.states;
-    });
-    for (const { path } of weights) expectLike(states.get(path)!.data, after[path]!, 1e-8, path);
-  });
+  it.each(MODELS.map(({ name }, i) => ({ name, i })))(
+    "is where $name is after ten steps of AdamW",
+    { tags: "long" },
+    async ({ i }) => {
+      const { graph, model, weights, inputs } = cases[i]!;
+      const optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS } as const;
+      const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false });
+      const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
+      let states: ReadonlyMap<string, Tensor> = new Map();
+      const { losses, weights: after } = await answer(i);
+      RATE.forEach((rate, n) => {
+        const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
+        const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
+        expectLike(run.outputs.get("loss")!.data, losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
+        states = run.states;
+      });
+      for (const { path } of weights) expectLike(states.get(path)!.data, after[path]!, 1e-8, path);
+    },
+  );
 });

@@ -48,7 +48,7 @@ describe("examples, lowered", () => {
     ["moby", MOBY],
     ["llama", LLAMA],
   ] as const) {
-    it(`${name}.mod means what plain loops over each sequence compute, in every phase`, () => {
+    it(`${name}.mod means what plain loops over each sequence compute, in every phase`, { tags: "long" }, () => {
       for (const phase of ["infer", "generate"] as const) {
         const model = modelOf(example(name), phase, { entry: "forward", set });
         for (const [B, T, lengths] of [

@@ -60,6 +60,7 @@ describe.each(["f32", "f16"] as const)("padding in %s", (dtype) => {
 
   it.each(["default", "swiftshader"] as const satisfies readonly TestDevice[])(
     "gives each sequence what it gives alone, on the device (%s)",
+    { tags: "long" },
     async (which) => {
       const session = await load(program, await testDevice(which));
       const results = await onDevice(session, { inputs: { s: batch }, lengths });

@@ -28,7 +28,7 @@ const liveOf = ({ live }: RandomModel): ReadonlyMap<string, Rational> =>
 const options = { seed: seedOf(20240402), numRuns: cases(40) };
 
 describe("random programs", () => {
-  it("are accepted, lowered to sound graphs, and evaluate to finite numbers", () => {
+  it("are accepted, lowered to sound graphs, and evaluate to finite numbers", { tags: "long" }, () => {
     fc.assert(
       fc.property(randomModel, fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 12 }), (random, B, tokens) => {
         const T = Math.min(tokens, random.context);

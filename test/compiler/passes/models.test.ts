@@ -100,7 +100,7 @@ it.each(EXAMPLES)("the example $name", { tags: "long", timeout: 60_000 }, ({ nam
   }
 });
 
-it("random models", { timeout: patience(120_000) }, () => {
+it("random models", { tags: "long", timeout: patience(120_000) }, () => {
   fc.assert(
     fc.property(
       randomModel,

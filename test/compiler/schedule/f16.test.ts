@@ -141,6 +141,7 @@ describe("a program in f16", () => {
 
   it.each([DENSE, ROUTED])(
     "takes of the device exactly what was foretold, with one row and with many",
+    { tags: "long" },
     async (source) => {
       const device = await testDevice();
       const program = inF16(source, { target: device.target });

@@ -299,7 +299,7 @@ model M(dim: int = 64, n: int = ${experts}) {
     ["ragged rows", { batch: 3, tokens: 40, lengths: [40, 0, 17] }, { dim: 64, hidden: 96, experts: 4, k: 2 }],
     ["every expert", { tokens: 7 }, { dim: 32, hidden: 48, experts: 3, k: 3 }],
     ["odd sizes", { tokens: 33 }, { dim: 37, hidden: 41, experts: 6, k: 2 }],
-  ] as const)("of %s agrees with the reference", async (_name, setting, sizes) => {
+  ] as const)("of %s agrees with the reference", { tags: "long" }, async (_name, setting, sizes) => {
     const own = made(setting, sizes);
     const expected = evaluate(own.graph, own.options).outputs.get("y0")!.data;
     const largest = expected.reduce((most, v) => Math.max(most, Math.abs(v)), 0);

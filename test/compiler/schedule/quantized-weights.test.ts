@@ -132,7 +132,7 @@ describe("on the device", { timeout: 180_000 }, () => {
     }
   });
 
-  it("generates as one pass over the whole text would", async () => {
+  it("generates as one pass over the whole text would", { tags: "long" }, async () => {
     const { generation } = compileGeneration(MOBY.source, {
       set: MOBY.set,
       target: device.target,

@@ -313,7 +313,7 @@ ${rows("u", "v").replaceAll("top", "above").replaceAll("(%score, %starts, %start
   });
 });
 
-it("time grows with the number of nodes, and depth needs no stack", () => {
+it("time grows with the number of nodes, and depth needs no stack", { tags: "long" }, () => {
   const chain = (length: number): Graph => {
     const base = graphOf(`result "y" = %x ${OUTPUT}`);
     const emit = createEmit(ops, base.axes);

@@ -65,7 +65,7 @@ describe.each(Object.entries(HEADS))("%s", (_name, source) => {
     }
   });
 
-  it("has the gradients that finite differences of the whole give", () => {
+  it("has the gradients that finite differences of the whole give", { tags: "long" }, () => {
     const rng = random(8);
     const loss = objectiveOf(source, false);
     for (const [path, { data }] of own.weights) {

@@ -70,7 +70,7 @@ describe("rows of no group", () => {
     ["a sum, by a device's own kernels", SUM, device.target],
     ["a sum, by portable ones", SUM, PORTABLE],
     ["entries, by a device's own kernels", ENTRIES, device.target],
-  ])("change nothing that is read, whatever lies in them: %s", async (_name, source, target) => {
+  ])("change nothing that is read, whatever lies in them: %s", { tags: "long" }, async (_name, source, target) => {
     const { program, graph } = compiled(source, { target });
     const scheduled = fuse(graph, target).graph;
     const weights = randomWeights(program, 3);

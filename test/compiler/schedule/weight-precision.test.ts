@@ -111,7 +111,7 @@ describe("on the device", { timeout: 60_000 }, () => {
     },
   );
 
-  it("generates the same tokens from a model whose weights are of that type anyway", async () => {
+  it("generates the same tokens from a model whose weights are of that type anyway", { tags: "long" }, async () => {
     const tokens = async (weightPrecision: "f32" | "bf16"): Promise<readonly number[]> => {
       const { generation } = compileGeneration(MOBY, { set: SET, precision: { weights: weightPrecision } });
       const generator = await createGenerator(generation!, device, (w) => rounded.bf16(initialValues(w, 5), 1));

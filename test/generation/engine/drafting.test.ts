@@ -25,7 +25,7 @@ const ROUTED = [
 
 describe("drafting by depth", () => {
   for (const name of ROUTED.filter((n) => soaking || SHORT.includes(n)))
-    it(`gives the texts of plain decoding: ${name}`, async () => {
+    it(`gives the texts of plain decoding: ${name}`, { tags: "long" }, async () => {
       let [guessed, right, sentAway] = [0, 0, 0];
       const observer = {
         drafted: (all: number, good: number): void => void ((guessed += all), (right += good)),

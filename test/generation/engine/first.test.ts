@@ -73,6 +73,7 @@ const wide = (names: readonly string[]) =>
 for (const stored of ["f32", "f16", "q8", "q4"] as const)
   it.each(wide(stored === "f32" ? SHORT : SHORT.slice(0, 2)))(
     `gives the bits of the step with weights in ${stored}: %s`,
+    { tags: "long" },
     async (_, source) => {
       const { generation } = compileGeneration(source, {
         target: device.target,
@@ -107,7 +108,7 @@ for (const stored of ["f32", "f16", "q8", "q4"] as const)
     },
   );
 
-it("runs for one sequence, and not for two", async () => {
+it("runs for one sequence, and not for two", { tags: "long" }, async () => {
   const { engine, close } = await pairOf(MIXTURE, device, 21, { maxBatch: 3 });
   const steps = stepsOf();
   await tokensOf(engine, { prompt: [3, 1], maxTokens: 8 });
@@ -121,7 +122,7 @@ it("runs for one sequence, and not for two", async () => {
   await close();
 });
 
-it("does not run for a sequence in another slot", async () => {
+it("does not run for a sequence in another slot", { tags: "long" }, async () => {
   const { engine, alone, close } = await pairOf(MIXTURE, device, 21, { maxBatch: 3 });
   const steps = stepsOf();
   const requests = [
@@ -157,7 +158,7 @@ it("continues on another device", { tags: "long" }, async () => {
   await close();
 });
 
-it("continues when the other sequence gives up its memory, and reads that one again", async () => {
+it("continues when the other sequence gives up its memory, and reads that one again", { tags: "long" }, async () => {
   let sentAway = 0;
   const observer = { preempted: () => void sentAway++ };
   const { engine, alone, close } = await pairOf(MIXTURE, device, 21, { maxBatch: 2, memory: 32, observer });

@@ -55,7 +55,7 @@ describe("a device that is lost", () => {
     await close();
   });
 
-  it("is replaced at a later request where none opened at once", async () => {
+  it("is replaced at a later request where none opened at once", { tags: "long" }, async () => {
     const { alone, close } = await pairOf(MODELS["dense"]!, device, 8);
     const wanted = await aloneOf(alone, { prompt: [1, 2], maxTokens: 6 });
     const { generation } = compileGeneration(MODELS["dense"]!, { target: device.target, caches: "pages" });
@@ -96,7 +96,7 @@ describe("a device that is lost", () => {
     await close();
   });
 
-  it("is tried again at a later request where several were lost one behind the other", async () => {
+  it("is tried again at a later request where several were lost one behind the other", { tags: "long" }, async () => {
     let [current, opened, lose] = [await openDevice(), 0, true];
     const { engine, close } = await pairOf(MODELS["dense"]!, current, 8, {
       recover: async () => {
@@ -250,23 +250,27 @@ describe("an engine that is closed during a recovery", () => {
     await arrival.promise.catch(() => {});
   });
 
-  it.each(["arrive afterwards", "never arrive"])("destroys a device whose weights %s", async (when) => {
-    const [reading, weights] = [promised<void>(), promised<void>()];
-    const other = await openDevice();
-    const closed = await recovering(
-      async () => ({ device: other }),
-      async (loads) => {
-        if (loads === 1) return;
-        reading.resolve();
-        await weights.promise;
-      },
-    );
-    await reading.promise;
-    await expectClosed(closed);
-    expect((await other.lost).reason).toBe("destroyed");
-    if (when === "arrive afterwards") weights.resolve();
-    await new Promise((resolve) => void setTimeout(resolve, 50));
-  });
+  it.each(["arrive afterwards", "never arrive"])(
+    "destroys a device whose weights %s",
+    { tags: "long" },
+    async (when) => {
+      const [reading, weights] = [promised<void>(), promised<void>()];
+      const other = await openDevice();
+      const closed = await recovering(
+        async () => ({ device: other }),
+        async (loads) => {
+          if (loads === 1) return;
+          reading.resolve();
+          await weights.promise;
+        },
+      );
+      await reading.promise;
+      await expectClosed(closed);
+      expect((await other.lost).reason).toBe("destroyed");
+      if (when === "arrive afterwards") weights.resolve();
+      await new Promise((resolve) => void setTimeout(resolve, 50));
+    },
+  );
 
   it("does so when nothing is asked of it", async () => {
     const lossy = await openDevice();

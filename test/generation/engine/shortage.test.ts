@@ -51,7 +51,7 @@ it.each(["dense", "mixture of depths"])(
   },
 );
 
-it("begins the pools anew where others have filled the memory that one text needs", async () => {
+it("begins the pools anew where others have filled the memory that one text needs", { tags: "long" }, async () => {
   const device = await sparingDevice();
   const sentAway: number[] = [];
   const routed = "layers: [Residual(Layer(dim, 2, hidden: 24)), MoD(Layer(dim, 2, hidden: 24), dim, 25%)]";

@@ -75,7 +75,7 @@ const timeless = (summary: object): object => ({
 });
 
 describe("a generator and an engine", () => {
-  it("report the same of a text: penalties, scores, routes, experts, summary", async () => {
+  it("report the same of a text: penalties, scores, routes, experts, summary", { tags: "long" }, async () => {
     const [rows, pages] = [compiled({}), compiled({ caches: "pages" })];
     const [side, paged, engine] = [await generatorOf(rows), await generatorOf(pages), await engineOf(pages)];
     const sampling = { presencePenalty: 0.7, frequencyPenalty: 0.4, temperature: 0.9, seed: 3, logprobs: true };
@@ -127,7 +127,7 @@ describe("a generator and an engine", () => {
     for (const generator of [side, paged]) generator.dispose();
   });
 
-  it("read what begins alike once, if caches are in pages, and guess tokens", async () => {
+  it("read what begins alike once, if caches are in pages, and guess tokens", { tags: "long" }, async () => {
     const [rows, pages] = [compiled({}), compiled({ caches: "pages" })];
     const side = await generatorOf(rows);
     const paged = await generatorOf(pages, { draft: "routes", maxBatch: 2, cacheMemory: 1 << 20 });

@@ -266,7 +266,7 @@ describe("a generation that is ended early", () => {
 });
 
 describe("the trained moby", () => {
-  it("goes on as the text it was trained on does, whatever the length of the prompt", async () => {
+  it("goes on as the text it was trained on does, whatever the length of the prompt", { tags: "long" }, async () => {
     const folder = join(import.meta.dirname, "../../../examples");
     const { generation } = compileGeneration(readFileSync(join(folder, "moby.mod"), "utf8"), { target: device.target });
     const generator = await createGenerator(generation!, device, join(folder, "moby.safetensors"));

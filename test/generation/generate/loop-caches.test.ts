@@ -142,7 +142,7 @@ describe("caches of the last loop alone", () => {
 
   const given: WeightsInput = ({ path }) => weights.get(path)!.data;
 
-  it("are of a prompt that is read at once, however long", async () => {
+  it("are of a prompt that is read at once, however long", { tags: "long" }, async () => {
     const prompt = Array.from({ length: 300 }, (_, i) => (i * i + 3 * i) % 13);
     const generator = await createGenerator(ofLast, await modelDevice(), given);
     const tokens: GeneratedToken[] = [];

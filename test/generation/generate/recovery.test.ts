@@ -125,17 +125,21 @@ describe("a device that is lost", () => {
     },
   );
 
-  it("between two generations matters as little, nor with one sequence of a dense model", async () => {
-    const calm = await open({}, dense);
-    const wanted = await all(calm, [[1, 2, 3]], { maxTokens: 12 });
-    const heard: Recovered[] = [];
-    const lossy = await open({ ahead: 1, onRecovered: (event) => heard.push(event) }, dense);
-    await all(lossy, [[4]], { maxTokens: 2 });
-    lossy.device.gpu.destroy();
-    await lossy.device.lost;
-    expect(await all(lossy, [[1, 2, 3]], { maxTokens: 12 }, (n) => n === 7)).toEqual(wanted);
-    expect(heard).toHaveLength(2);
-  });
+  it(
+    "between two generations matters as little, nor with one sequence of a dense model",
+    { tags: "long" },
+    async () => {
+      const calm = await open({}, dense);
+      const wanted = await all(calm, [[1, 2, 3]], { maxTokens: 12 });
+      const heard: Recovered[] = [];
+      const lossy = await open({ ahead: 1, onRecovered: (event) => heard.push(event) }, dense);
+      await all(lossy, [[4]], { maxTokens: 2 });
+      lossy.device.gpu.destroy();
+      await lossy.device.lost;
+      expect(await all(lossy, [[1, 2, 3]], { maxTokens: 12 }, (n) => n === 7)).toEqual(wanted);
+      expect(heard).toHaveLength(2);
+    },
+  );
 
   it("ends the generation where none takes its place, and says why", async () => {
     const gone = await open(
@@ -228,11 +232,15 @@ it("a device that arrives after the generator was disposed of is destroyed", asy
   await arrive();
 });
 
-it("a device that arrives after the signal is destroyed, and the next generation opens another", async () => {
-  const { generator, error, arrive } = await leftWaiting((_, controller) => controller.abort(new Error("enough")));
-  expect(error).toMatchObject({ message: "enough" });
-  const wanted = await all(await open(), PROMPTS, { maxTokens: 4 });
-  expect(bySequence(await all(generator, PROMPTS, { maxTokens: 4 }))).toEqual(bySequence(wanted));
-  await arrive();
-  expect(bySequence(await all(generator, PROMPTS, { maxTokens: 4 }))).toEqual(bySequence(wanted));
-});
+it(
+  "a device that arrives after the signal is destroyed, and the next generation opens another",
+  { tags: "long" },
+  async () => {
+    const { generator, error, arrive } = await leftWaiting((_, controller) => controller.abort(new Error("enough")));
+    expect(error).toMatchObject({ message: "enough" });
+    const wanted = await all(await open(), PROMPTS, { maxTokens: 4 });
+    expect(bySequence(await all(generator, PROMPTS, { maxTokens: 4 }))).toEqual(bySequence(wanted));
+    await arrive();
+    expect(bySequence(await all(generator, PROMPTS, { maxTokens: 4 }))).toEqual(bySequence(wanted));
+  },
+);

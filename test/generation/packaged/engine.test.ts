@@ -66,34 +66,38 @@ afterAll(() => {
 const PROMPTS = ["Call me", "Some years ago", "The whale", "Ishmael", "It is"];
 
 describe("a package for several callers", { timeout: 120_000 }, () => {
-  it("gives each of more calls at once than it generates together what it gives them alone", async () => {
-    const options = (i: number) => ({
-      maxTokens: 8 + i,
-      ...(i % 2 === 1 && { sampling: { temperature: 0.9, topK: 50, seed: i } }),
-    });
-    const alone: Collected[] = [];
-    for (const [i, prompt] of PROMPTS.entries()) alone.push(await collect(turns.generate(prompt, options(i))));
-    const before = kernels.length;
-    const ended: number[] = [];
-    const together = await Promise.all(
-      PROMPTS.map(async (prompt, i) => {
-        const result = await collect(batch.generate(prompt, options(i)));
-        ended.push(i);
-        return result;
-      }),
-    );
-    expect(together.map(({ tokens }) => tokens)).toEqual(alone.map(({ tokens }) => tokens));
-    for (const [i, { summary }] of together.entries()) {
-      const { promptTokens, generatedTokens, routes } = alone[i]!.summary;
-      expect(summary).toMatchObject({ promptTokens, generatedTokens, routes });
-      expect(summary.cache.used).toBe(alone[i]!.summary.cache.used);
-      expect(summary.flops!.own / alone[i]!.summary.flops!.own).toBeCloseTo(1, 1);
-    }
-    expect(kernels, "it was loaded warm").toHaveLength(before);
-    expect(ended.at(-1), "the last text waited for a place").toBe(PROMPTS.length - 1);
-    const bytes = Uint8Array.from(PROMPTS[0]!, (c) => c.charCodeAt(0));
-    expect((await batch.run({ tokens: [[...bytes]] }))["output"]!.shape).toEqual([1, bytes.length, 256]);
-  });
+  it(
+    "gives each of more calls at once than it generates together what it gives them alone",
+    { tags: "long" },
+    async () => {
+      const options = (i: number) => ({
+        maxTokens: 8 + i,
+        ...(i % 2 === 1 && { sampling: { temperature: 0.9, topK: 50, seed: i } }),
+      });
+      const alone: Collected[] = [];
+      for (const [i, prompt] of PROMPTS.entries()) alone.push(await collect(turns.generate(prompt, options(i))));
+      const before = kernels.length;
+      const ended: number[] = [];
+      const together = await Promise.all(
+        PROMPTS.map(async (prompt, i) => {
+          const result = await collect(batch.generate(prompt, options(i)));
+          ended.push(i);
+          return result;
+        }),
+      );
+      expect(together.map(({ tokens }) => tokens)).toEqual(alone.map(({ tokens }) => tokens));
+      for (const [i, { summary }] of together.entries()) {
+        const { promptTokens, generatedTokens, routes } = alone[i]!.summary;
+        expect(summary).toMatchObject({ promptTokens, generatedTokens, routes });
+        expect(summary.cache.used).toBe(alone[i]!.summary.cache.used);
+        expect(summary.flops!.own / alone[i]!.summary.flops!.own).toBeCloseTo(1, 1);
+      }
+      expect(kernels, "it was loaded warm").toHaveLength(before);
+      expect(ended.at(-1), "the last text waited for a place").toBe(PROMPTS.length - 1);
+      const bytes = Uint8Array.from(PROMPTS[0]!, (c) => c.charCodeAt(0));
+      expect((await batch.run({ tokens: [[...bytes]] }))["output"]!.shape).toEqual([1, bytes.length, 256]);
+    },
+  );
 
   it("generates inside the loop of another generation", async () => {
     const wanted = await collect(turns.generate("Ishmael", { maxTokens: 3 }));
@@ -147,16 +151,20 @@ describe("a package for several callers", { timeout: 120_000 }, () => {
     await expect(collect(batch.generate("a", { maxTokens: 2, observe }))).rejects.toThrow("there is no option observe");
   });
 
-  it("ends a text at its stop string, its context or a token, with the text of each token in its place", async () => {
-    const { text, tokens } = await collect(turns.generate("Call me", { maxTokens: 12 }));
-    for (const options of [{ maxTokens: 12, stop: text.slice(5, 7) }, {}, { ends: [tokens[4]!.token] }]) {
-      const wanted = await collect(turns.generate("Call me", options));
-      const found = batch.generate("Call me", options);
-      const first = await found.next();
-      await new Promise((resolve) => setTimeout(resolve, 200)); // the engine is ahead of its reader
-      expect([first.value, ...(await collect(found)).tokens]).toEqual(wanted.tokens);
-    }
-  });
+  it(
+    "ends a text at its stop string, its context or a token, with the text of each token in its place",
+    { tags: "long" },
+    async () => {
+      const { text, tokens } = await collect(turns.generate("Call me", { maxTokens: 12 }));
+      for (const options of [{ maxTokens: 12, stop: text.slice(5, 7) }, {}, { ends: [tokens[4]!.token] }]) {
+        const wanted = await collect(turns.generate("Call me", options));
+        const found = batch.generate("Call me", options);
+        const first = await found.next();
+        await new Promise((resolve) => setTimeout(resolve, 200)); // the engine is ahead of its reader
+        expect([first.value, ...(await collect(found)).tokens]).toEqual(wanted.tokens);
+      }
+    },
+  );
 
   it("computes log-probabilities when they are asked for", async () => {
     const options = { maxTokens: 4, sampling: { logprobs: true } };

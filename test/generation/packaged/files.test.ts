@@ -83,7 +83,7 @@ it("a manifest with one character changed is refused, wherever it is", async () 
 });
 
 describe("over the network", () => {
-  it("every file comes as it was built, and says how far it is", async () => {
+  it("every file comes as it was built, and says how far it is", { tags: "long" }, async () => {
     await over(undefined, async ({ url }) => {
       const seen: number[] = [];
       const options = optionsAt(url, { progress: (file, bytes) => void (file === BIG && seen.push(bytes)) });
@@ -106,7 +106,7 @@ describe("over the network", () => {
     });
   });
 
-  it("begins anew where the server knows no ranges", async () => {
+  it("begins anew where the server knows no ranges", { tags: "long" }, async () => {
     await over(breaksOff(2, false), async ({ url }) => {
       expect(await readFile(built.manifest, BIG, optionsAt(url))).toEqual(built.files.get(BIG));
     });
@@ -198,7 +198,7 @@ describe("over the network", () => {
 });
 
 describe("elsewhere", () => {
-  it("files are read from disk in Node", async () => {
+  it("files are read from disk in Node", { tags: "long" }, async () => {
     const options = optionsAt(pathToFileURL(`${folder}/`).href);
     for (const { name } of built.manifest.files)
       expect(await readFile(built.manifest, name, options), name).toEqual(built.files.get(name));

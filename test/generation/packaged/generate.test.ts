@@ -105,7 +105,7 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     });
   });
 
-  it("goes on from several prompts, each as it does alone", async () => {
+  it("goes on from several prompts, each as it does alone", { tags: "long" }, async () => {
     const prompts = ["Call me", [83, 111], "Ishmael. Some"];
     await loaded(
       model,
@@ -119,36 +119,40 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     );
   });
 
-  it("calls at once take turns in their order, each with its own text; one that is aborted leaves the queue", async () => {
-    await loaded(
-      model,
-      async (own) => {
-        const prompts = ["Call me", "Ishmael", "Some years"];
-        const alone: Generated[] = [];
-        for (const prompt of prompts) alone.push(await collect(own.generate(prompt, { maxTokens: 6 })));
-        const ended: number[] = [];
-        const control = new AbortController();
-        const [first, ...others] = prompts.map(async (prompt, i) => {
-          const result = await collect(own.generate(prompt, { maxTokens: 6 }));
-          ended.push(i);
-          return result;
-        });
-        const aborted = collect(own.generate("a", { maxTokens: 6, signal: control.signal }));
-        const last = collect(own.generate(prompts[0]!, { maxTokens: 6 }));
-        control.abort(new Error("no longer wanted"));
-        await expect(aborted).rejects.toThrow("no longer wanted");
-        const together = await Promise.all([first!, ...others]);
-        expect(together.map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids));
-        expect(ended).toEqual([0, 1, 2]);
-        expect((await last).ids).toEqual(alone[0]!.ids);
-        // A loop that is left, and a call that fails, end their turns.
-        for await (const _ of own.generate("a", { maxTokens: 6 })) break;
-        await expect(collect(own.generate([999]))).rejects.toThrow("token 0 of the prompt is 999");
-        expect((await collect(own.generate(prompts[1]!, { maxTokens: 6 }))).ids).toEqual(alone[1]!.ids);
-      },
-      { use: "generate" },
-    );
-  });
+  it(
+    "calls at once take turns in their order, each with its own text; one that is aborted leaves the queue",
+    { tags: "long" },
+    async () => {
+      await loaded(
+        model,
+        async (own) => {
+          const prompts = ["Call me", "Ishmael", "Some years"];
+          const alone: Generated[] = [];
+          for (const prompt of prompts) alone.push(await collect(own.generate(prompt, { maxTokens: 6 })));
+          const ended: number[] = [];
+          const control = new AbortController();
+          const [first, ...others] = prompts.map(async (prompt, i) => {
+            const result = await collect(own.generate(prompt, { maxTokens: 6 }));
+            ended.push(i);
+            return result;
+          });
+          const aborted = collect(own.generate("a", { maxTokens: 6, signal: control.signal }));
+          const last = collect(own.generate(prompts[0]!, { maxTokens: 6 }));
+          control.abort(new Error("no longer wanted"));
+          await expect(aborted).rejects.toThrow("no longer wanted");
+          const together = await Promise.all([first!, ...others]);
+          expect(together.map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids));
+          expect(ended).toEqual([0, 1, 2]);
+          expect((await last).ids).toEqual(alone[0]!.ids);
+          // A loop that is left, and a call that fails, end their turns.
+          for await (const _ of own.generate("a", { maxTokens: 6 })) break;
+          await expect(collect(own.generate([999]))).rejects.toThrow("token 0 of the prompt is 999");
+          expect((await collect(own.generate(prompts[1]!, { maxTokens: 6 }))).ids).toEqual(alone[1]!.ids);
+        },
+        { use: "generate" },
+      );
+    },
+  );
 
   it("generates within the loop of another call, whose reader waits for it, and of one that is never read on", async () => {
     await loaded(
@@ -199,7 +203,7 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     await expect(model.load(mistaken)).rejects.toThrow("load has no option maxBatch");
   });
 
-  it("has compiled its kernels when it is loaded warm", async () => {
+  it("has compiled its kernels when it is loaded warm", { tags: "long" }, async () => {
     const kernels: number[] = [];
     const onProgress = ({ stage, done }: { readonly stage: string; readonly done: number }): void => {
       if (stage === "kernels") kernels.push(done);
@@ -220,7 +224,7 @@ describe("of a model that reads bytes", { timeout: 60_000 }, () => {
     await expect(model.load({ warm: true, signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow("no");
   });
 
-  it("says what it was not loaded for", async () => {
+  it("says what it was not loaded for", { tags: "long" }, async () => {
     await loaded(
       model,
       async (own) => {

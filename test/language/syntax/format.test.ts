@@ -161,7 +161,7 @@ describe("the canonical form", () => {
 
   it(
     "keeps programs at random, however their lines are broken and wherever comments stand",
-    { timeout: patience(120_000) },
+    { tags: "long", timeout: patience(120_000) },
     () => {
       const runs = cases(200);
       fc.assert(

@@ -97,7 +97,7 @@ describe("a converted checkpoint", () => {
     },
   );
 
-  it("generates what the dense one does", async () => {
+  it("generates what the dense one does", { tags: "long" }, async () => {
     const folder = dense("Qwen2, windows in the last layer");
     await convertFolder(folder, place("generating"), { routing: ROUTING, seed: 1 });
     const texts: number[][] = [];

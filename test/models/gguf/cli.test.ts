@@ -44,7 +44,7 @@ describe.skipIf(!hasPython)(`a GGUF file on the command line${pythonNote}`, () =
     expect(own.length).toBeGreaterThan(8);
   });
 
-  it("is imported as a text that computes the same with its weights and tokenizer", async () => {
+  it("is imported as a text that computes the same with its weights and tokenizer", { tags: "long" }, async () => {
     const model = place("imported.mod");
     expect(await printed("import", FILE, "-o", model)).toBe(
       `${model}: Llama, of ${FILE}; its weights are the file's\n`,

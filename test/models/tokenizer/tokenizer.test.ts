@@ -49,7 +49,7 @@ describe("the tokenizer of a checkpoint", () => {
     },
   );
 
-  it("of GPT-2 has the ids of its package, and gives the text back", async () => {
+  it("of GPT-2 has the ids of its package, and gives the text back", { tags: "long" }, async () => {
     // its own form; time grows with the square of a text's length
     const { encode } = require("gpt-3-encoder") as { encode: (text: string) => number[] };
     const text = mobyDick();

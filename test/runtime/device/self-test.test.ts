@@ -123,7 +123,7 @@ describe("the process", async () => {
     expect(found[2]?.test.matrices).toBe("wrong");
   });
 
-  it.runIf(f16)("that aborts leaves the device without f16, with one line that says so", async () => {
+  it.runIf(f16)("that aborts leaves the device without f16, with one line that says so", { tags: "long" }, async () => {
     const { status, stdout, stderr } = await opened({ retest: true }, { MODC_SELF_TEST_FAULT: "abort" });
     expect(status).toBe(0);
     const { info: without } = JSON.parse(stdout) as { info: typeof info };

@@ -187,7 +187,7 @@ describe("sizes beyond any device", () => {
     expect(() => memoryOf(open, { max: 8 as never })).toThrow("max is 8: it must be an object with sizes by axis");
   });
 
-  it("every slot has a name", () => {
+  it("every slot has a name", { tags: "long" }, () => {
     for (const file of ["golden", "moby", "mor", "p-mod", "llama"]) {
       const { slots } = example(`examples/${file}.mod`);
       expect(slots.filter((s) => s.label === "")).toEqual([]);
@@ -229,36 +229,40 @@ describe("while it runs", () => {
 });
 
 describe("growing", () => {
-  it("from 64 tokens to 512 gives the same numbers as a session loaded for 512, with one message", async () => {
-    const events: SessionEvent[] = [];
-    const small = await load(moby, device, undefined, {
-      max: { B: 1, T: 64 },
-      seed: 5,
-      onProgress: (e) => events.push(e),
-    });
-    const large = await load(moby, device, undefined, { max: { B: 1, T: 512 }, seed: 5 });
-    await small.run(tokens(1, 64));
-    const before = small.memory.bytes;
-    events.length = 0;
-    const [grown, whole] = [
-      await small.run(tokens(1, 512, 2), { observe: true }),
-      await large.run(tokens(1, 512, 2), { observe: true }),
-    ];
-    for (const name of Object.keys(whole)) expect(grown[name]!.data).toEqual(whole[name]!.data);
-    await small.run(tokens(1, 512, 3));
-    await small.run(tokens(1, 200, 4));
-    expect(events.map((e) => e.kind)).toEqual(["grow"]);
-    expect(events[0]).toMatchObject({
-      bytes: large.memory.bytes,
-      message: expect.stringMatching(
-        /^the buffers of Moby grew to [\d.]+ MiB for B=1 T=512; load it with `max: \{ B: 1, T: 512 \}` to make that room at once$/,
-      ),
-    });
-    expect(small.memory.bytes).toBeGreaterThan(before);
-    expect(small.memory.bytes).toBe(large.memory.bytes);
-    small.dispose();
-    large.dispose();
-  });
+  it(
+    "from 64 tokens to 512 gives the same numbers as a session loaded for 512, with one message",
+    { tags: "long" },
+    async () => {
+      const events: SessionEvent[] = [];
+      const small = await load(moby, device, undefined, {
+        max: { B: 1, T: 64 },
+        seed: 5,
+        onProgress: (e) => events.push(e),
+      });
+      const large = await load(moby, device, undefined, { max: { B: 1, T: 512 }, seed: 5 });
+      await small.run(tokens(1, 64));
+      const before = small.memory.bytes;
+      events.length = 0;
+      const [grown, whole] = [
+        await small.run(tokens(1, 512, 2), { observe: true }),
+        await large.run(tokens(1, 512, 2), { observe: true }),
+      ];
+      for (const name of Object.keys(whole)) expect(grown[name]!.data).toEqual(whole[name]!.data);
+      await small.run(tokens(1, 512, 3));
+      await small.run(tokens(1, 200, 4));
+      expect(events.map((e) => e.kind)).toEqual(["grow"]);
+      expect(events[0]).toMatchObject({
+        bytes: large.memory.bytes,
+        message: expect.stringMatching(
+          /^the buffers of Moby grew to [\d.]+ MiB for B=1 T=512; load it with `max: \{ B: 1, T: 512 \}` to make that room at once$/,
+        ),
+      });
+      expect(small.memory.bytes).toBeGreaterThan(before);
+      expect(small.memory.bytes).toBe(large.memory.bytes);
+      small.dispose();
+      large.dispose();
+    },
+  );
 
   it("in two directions at once keeps the prediction: each buffer is as large as its largest run", async () => {
     const session = await load(moby, device, undefined, { seed: 0, max: { B: 1, T: 16 } });

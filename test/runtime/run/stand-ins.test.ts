@@ -192,28 +192,32 @@ it(
   },
 );
 
-it("gives the same tokens where the likeliest are all that is asked for, and says what compiling took", async () => {
-  const device = await openDevice();
-  const { generation } = compileGeneration(source, { target: device.target });
-  const prompts = [
-    [3, 1, 4, 1, 5],
-    [9, 2],
-  ];
-  const tokensOf = async (given: NonNullable<typeof generation>, logprobs: boolean) => {
-    const generator = await createGenerator(given, device, undefined, { seed: 0 });
-    const tokens: number[] = [];
-    for await (const { token } of generator.generate(prompts, { maxTokens: 6, sampling: { logprobs } }))
-      tokens.push(token);
-    const { summary } = generator;
-    generator.dispose();
-    return { tokens, summary: summary! };
-  };
-  const whole = { ...generation!, prompt: alone(generation!.prompt), step: alone(generation!.step) };
-  const wanted = await tokensOf(whole, true);
-  const own = await tokensOf(generation!, false);
-  expect(own.tokens).toEqual(wanted.tokens);
-  expect(own.tokens).toHaveLength(12);
-  const { compiling, firstToken } = own.summary;
-  expect(compiling).toBeGreaterThan(0);
-  expect(compiling).toBeLessThanOrEqual(firstToken);
-});
+it(
+  "gives the same tokens where the likeliest are all that is asked for, and says what compiling took",
+  { tags: "long" },
+  async () => {
+    const device = await openDevice();
+    const { generation } = compileGeneration(source, { target: device.target });
+    const prompts = [
+      [3, 1, 4, 1, 5],
+      [9, 2],
+    ];
+    const tokensOf = async (given: NonNullable<typeof generation>, logprobs: boolean) => {
+      const generator = await createGenerator(given, device, undefined, { seed: 0 });
+      const tokens: number[] = [];
+      for await (const { token } of generator.generate(prompts, { maxTokens: 6, sampling: { logprobs } }))
+        tokens.push(token);
+      const { summary } = generator;
+      generator.dispose();
+      return { tokens, summary: summary! };
+    };
+    const whole = { ...generation!, prompt: alone(generation!.prompt), step: alone(generation!.step) };
+    const wanted = await tokensOf(whole, true);
+    const own = await tokensOf(generation!, false);
+    expect(own.tokens).toEqual(wanted.tokens);
+    expect(own.tokens).toHaveLength(12);
+    const { compiling, firstToken } = own.summary;
+    expect(compiling).toBeGreaterThan(0);
+    expect(compiling).toBeLessThanOrEqual(firstToken);
+  },
+);

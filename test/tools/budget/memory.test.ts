@@ -115,7 +115,7 @@ describe("memory of training", () => {
     },
   );
 
-  it("is, with nothing skipped, the same whatever share of tokens is skipped", () => {
+  it("is, with nothing skipped, the same whatever share of tokens is skipped", { tags: "long" }, () => {
     const denseAt = (capacity: string): readonly number[] => {
       const dense = trainingMemory(trainingOf("moby.mod", { ...SMALL, capacity }).dense(), extents, "dense");
       return [false, true].map((recompute) => dense({ ...alone, recompute }, 8).total);

@@ -7,16 +7,20 @@ const MOBY = ["examples/moby.mod", "--weights", "examples/moby.safetensors"] as 
 const AGAINST = ["--against", "examples/moby.mod", "--against-weights", "examples/moby.safetensors"] as const;
 
 describe("modc bench", () => {
-  it("measures each length, after a run that is not counted, with operations, cache and ratios", async () => {
-    const { status, stdout, stderr } = await run(["bench", ...MOBY, ...AGAINST, "-p", "8,16", "-n", "4", "-r", "2"]);
-    expect(status).toBe(0);
-    const [heading, ...rows] = stdout.trimEnd().split("\n");
-    expect(heading).toMatch(/^model +test +tokens\/s +a token +of dense +cache +of dense +ratio$/);
-    expect(rows.map((row) => row.split(/ +/)[1])).toEqual(["pp8", "pp8", "pp16", "pp16", "tg4", "tg4"]);
-    for (const [i, row] of rows.entries())
-      expect(row).toMatch(i % 2 === 0 ? /MFLOP .*% .* \d+\.\d+ ± \d+\.\d+$/ : /MFLOP .*%$/);
-    expect(stderr).toContain("mean ± standard deviation of 2 runs with random tokens, after one warm-up run");
-  });
+  it(
+    "measures each length, after a run that is not counted, with operations, cache and ratios",
+    { tags: "long" },
+    async () => {
+      const { status, stdout, stderr } = await run(["bench", ...MOBY, ...AGAINST, "-p", "8,16", "-n", "4", "-r", "2"]);
+      expect(status).toBe(0);
+      const [heading, ...rows] = stdout.trimEnd().split("\n");
+      expect(heading).toMatch(/^model +test +tokens\/s +a token +of dense +cache +of dense +ratio$/);
+      expect(rows.map((row) => row.split(/ +/)[1])).toEqual(["pp8", "pp8", "pp16", "pp16", "tg4", "tg4"]);
+      for (const [i, row] of rows.entries())
+        expect(row).toMatch(i % 2 === 0 ? /MFLOP .*% .* \d+\.\d+ ± \d+\.\d+$/ : /MFLOP .*%$/);
+      expect(stderr).toContain("mean ± standard deviation of 2 runs with random tokens, after one warm-up run");
+    },
+  );
 
   it("prints JSON with every sample, and with -n alone reads no prompts", async () => {
     const { status, stdout } = await run(["bench", ...MOBY, "-n", "4", "-r", "3", "--json"]);

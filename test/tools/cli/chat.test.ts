@@ -51,7 +51,7 @@ describe("modc chat", () => {
     });
   });
 
-  it("shows layers while it is asked to, and says which commands there are", async () => {
+  it("shows layers while it is asked to, and says which commands there are", { tags: "long" }, async () => {
     const stdin = "/depth\nCall me Ishmael\n/depth\n/what\n/help\nThe whale";
     const { status, stdout, stderr } = await run(["chat", ...MOBY, "--max-tokens", "5"], { stdin });
     expect([status, stdout.split("\n")]).toEqual([

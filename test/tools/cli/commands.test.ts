@@ -206,7 +206,7 @@ describe("cost", () => {
     expect(await heading("--weights-as", "f16", "--activations-as", "f16")).toMatch(/, 2 bytes a value$/);
   });
 
-  it("prints the published number of steps", async () => {
+  it("prints the published number of steps", { tags: "long" }, async () => {
     const args = [
       "cost",
       "examples/mor.mod",
@@ -249,25 +249,29 @@ describe("cost", () => {
     });
   });
 
-  it("shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth", async () => {
-    const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
-    expect(
-      await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096"),
-    ).toMatch(/^total .* 288 MiB +0\.5625 /m);
-    expect(
-      await fine(
-        "cost",
-        "examples/smollm-mod.mod",
-        ...llama,
-        "--activations-as",
-        "f16",
-        "--length",
-        "4096",
-        "--set",
-        "capacity=100%",
-      ),
-    ).toMatch(/^total .* 512 MiB +1\.0000 /m);
-  });
+  it(
+    "shows the cache in half precision: 512 MiB dense, 288 MiB with every other layer at an eighth",
+    { tags: "long" },
+    async () => {
+      const llama = ["--set", "dim=4096", "--set", "heads=32", "--set", "kv_heads=8", "--set", "vocab=16"];
+      expect(
+        await fine("cost", "examples/smollm-mod.mod", ...llama, "--activations-as", "f16", "--length", "4096"),
+      ).toMatch(/^total .* 288 MiB +0\.5625 /m);
+      expect(
+        await fine(
+          "cost",
+          "examples/smollm-mod.mod",
+          ...llama,
+          "--activations-as",
+          "f16",
+          "--length",
+          "4096",
+          "--set",
+          "capacity=100%",
+        ),
+      ).toMatch(/^total .* 512 MiB +1\.0000 /m);
+    },
+  );
 
   it.each([
     [["--at", "Q=3"], "the model has no axis Q"],

@@ -89,7 +89,7 @@ describe.each(SHELLS)("%s", (shell) => {
   // zsh is typed to in a terminal, which on a busy machine may swallow a key that comes before it listens.
   it.skipIf(!installed(shell))(
     "offers commands, options, choices, files and folders",
-    { retry: shell === "zsh" ? 4 : 0 },
+    { tags: "long", retry: shell === "zsh" ? 4 : 0 },
     () => {
       const offer = OFFERS[shell];
       expect(offer(["modc", "ge"])).toContain("generate");

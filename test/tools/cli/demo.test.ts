@@ -35,7 +35,7 @@ describe("the demonstration", () => {
     },
   );
 
-  it("tells what compiles where there is no device, and how to get one", () => {
+  it("tells what compiles where there is no device, and how to get one", { tags: "long" }, () => {
     const { status, stdout, stderr } = start(NO_DEVICE);
     expect(status).toBe(3);
     expect(stdout).toMatch(/^examples\/moby\.mod compiled in \d+ ms\n/);

@@ -16,7 +16,7 @@ const schema = temporary.file("person.json", JSON.stringify(SCHEMA));
 const grammar = temporary.file("moves.gbnf", '# moves\nroot ::= ("left" | "right") "!"\n');
 
 describe("modc generate with a form", () => {
-  it("prints JSON of the schema, for each prompt, and says how it ended", async () => {
+  it("prints JSON of the schema, for each prompt, and says how it ended", { tags: "long" }, async () => {
     const command = ["generate", ...MOBY, "--json-schema", schema, "--prompt", "a", "--prompt", "b", "--json"];
     const { status, stdout } = await modc([...command, "--temperature", "1", "--max-tokens", "150"]);
     expect(status).toBe(0);

@@ -44,7 +44,7 @@ async function moby(prompts: readonly string[], options: GenerateTextOptions): P
 }
 
 describe("modc generate", () => {
-  it("prints a text and nothing else, and tells on standard error what it came to", async () => {
+  it("prints a text and nothing else, and tells on standard error what it came to", { tags: "long" }, async () => {
     const [wanted] = await moby([PROMPT], { maxTokens: 40 });
     const { status, stdout, stderr } = await modc([
       "generate",
@@ -194,7 +194,7 @@ describe("modc generate", () => {
     expect([chat.status, chat.stderr]).toEqual([0, expect.stringMatching(/[( ]7 tokens of prompt/)]);
   });
 
-  it("that is interrupted keeps what was said, and says what it came to", async () => {
+  it("that is interrupted keeps what was said, and says what it came to", { tags: "long" }, async () => {
     const { status, stdout, stderr } = await interrupted([
       "generate",
       ENDLESS,
@@ -273,7 +273,7 @@ describe("a device that is lost in the middle of a text", () => {
     ).toHaveLength(1);
   });
 
-  it("ends with 3 where there is no other", async () => {
+  it("ends with 3 where there is no other", { tags: "long" }, async () => {
     const { ended: fault, stdout } = await lossy(() => Promise.reject(new Error("nothing is left")));
     expect(describeError(fault)).toMatchObject({
       exit: 3,
@@ -295,7 +295,7 @@ describe("what modc generate refuses", () => {
     return copy;
   }
 
-  it("is said in a sentence, with the code of whose fault it is", async () => {
+  it("is said in a sentence, with the code of whose fault it is", { tags: "long" }, async () => {
     const shard = "model-00002-of-00002.safetensors";
     const template = (text: string) => (path: string) =>
       writeFileSync(join(path, "tokenizer_config.json"), JSON.stringify({ chat_template: text }));

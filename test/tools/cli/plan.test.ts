@@ -69,7 +69,7 @@ describe("plan", () => {
     },
   );
 
-  it("is for any device where there is none, and says so", async () => {
+  it("is for any device where there is none, and says so", { tags: "long" }, async () => {
     const { status, stdout, stderr } = await modc(["plan", ...SMALL], { env: NO_DEVICE });
     expect([status, stdout.split("\n")[0], stderr]).toEqual([
       0,
@@ -127,14 +127,18 @@ describe("cost", () => {
 });
 
 describe("plan --hardware", () => {
-  it("says what to install, and ends with the status of a missing device, where the driver is not there", async () => {
-    const { status, stdout, stderr } = await modc(["plan", ...SMALL, "--hardware", "navi31"], {
-      env: { ...NO_DEVICE, CC: "no-such-compiler" },
-    });
-    expect([status, stdout]).toEqual([3, ""]);
-    expect(stderr).toMatch(/(RADV|C compiler|Linux)/);
-    expect(stderr).toMatch(/apt-get install|use Linux/);
-  });
+  it(
+    "says what to install, and ends with the status of a missing device, where the driver is not there",
+    { tags: "long" },
+    async () => {
+      const { status, stdout, stderr } = await modc(["plan", ...SMALL, "--hardware", "navi31"], {
+        env: { ...NO_DEVICE, CC: "no-such-compiler" },
+      });
+      expect([status, stdout]).toEqual([3, ""]);
+      expect(stderr).toMatch(/(RADV|C compiler|Linux)/);
+      expect(stderr).toMatch(/apt-get install|use Linux/);
+    },
+  );
 
   it("says how to get Intel's driver where it is not there", async () => {
     const env = { ...process.env, MODC_INTEL_DRIVER: "/nowhere" };

@@ -80,7 +80,7 @@ describe("profile", () => {
     for (const rate of Object.values(found.roofline)) expect(rate).toBeGreaterThan(1e8);
   });
 
-  it("takes inputs as `run` does, and values in f16", async () => {
+  it("takes inputs as `run` does, and values in f16", { tags: "long" }, async () => {
     const { status, stdout } = await modc([
       "profile",
       ...GOLDEN,

@@ -258,47 +258,51 @@ model Pooled(vocab: int = 256, dim: int = 16) {
     },
   );
 
-  it("says what is wrong before it reads a model: open hosts, keys, drafts, models that are none", async () => {
-    const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {
-      const { status, stderr } = await modc(["serve", ...words]);
-      return [status, stderr];
-    };
-    const empty = folder.file("empty", "# none\n");
-    for (const [words, message] of [
-      [
-        ["--host", "0.0.0.0"],
-        /--host 0\.0\.0\.0: anyone who can reach this machine could send requests, and there is no key/,
-      ],
-      [["--api-key", "short"], /--api-key is not a key/],
-      [["--api-key", "long-enough", "--no-key"], /--no-key and --api-key exclude each other/],
-      [["--draft", "words"], /--draft/],
-      [["--name", ""], /--name is empty/],
-      [["--port", "70000"], /--port "70000" is not a whole number from 0 to 65535/],
-      [
-        ["--cors", "https://a.b/"],
-        /--cors "https:\/\/a\.b\/" is not an origin[^]*write it as browsers do: https:\/\/a\.b\n/,
-      ],
-      [["--cors", "https://A.b:443"], /is not an origin[^]*write it as browsers do: https:\/\/a\.b\n/],
-      [["--cors", "https://a.b", "--cors", "foo"], /--cors "foo" is not an origin[^]*such as https:\/\/example\.org/],
-      [
-        ["--allow-host", "http://x"],
-        /--allow-host "http:\/\/x" is not a name of a host[^]*without scheme, port and path/,
-      ],
-      [["--allow-host", "x:80"], /--allow-host "x:80" is not a name of a host/],
-      [["--allow-host", "::1"], /--allow-host "::1" is not a name of a host/],
-      [["--cache-memory", "much"], /--cache-memory "much" is not a number of bytes/],
-    ] as const) {
-      const [status, stderr] = await wrong([...MOBY, ...words]);
-      expect([words, status]).toEqual([words, 2]);
-      expect(stderr).toMatch(message);
-      expect(stderr).not.toContain("long-enough");
-    }
-    expect((await wrong([...MOBY, "--api-key", `@${empty}`]))[1]).toMatch(/the file has no keys/);
-    expect((await wrong(["none.mod"]))[1]).toMatch(/cannot read none\.mod: there is no such file/);
-    expect((await wrong(["examples/golden.mod"]))[0]).toBe(1);
-  });
+  it(
+    "says what is wrong before it reads a model: open hosts, keys, drafts, models that are none",
+    { tags: "long" },
+    async () => {
+      const wrong = async (words: readonly string[]): Promise<readonly [number | null, string]> => {
+        const { status, stderr } = await modc(["serve", ...words]);
+        return [status, stderr];
+      };
+      const empty = folder.file("empty", "# none\n");
+      for (const [words, message] of [
+        [
+          ["--host", "0.0.0.0"],
+          /--host 0\.0\.0\.0: anyone who can reach this machine could send requests, and there is no key/,
+        ],
+        [["--api-key", "short"], /--api-key is not a key/],
+        [["--api-key", "long-enough", "--no-key"], /--no-key and --api-key exclude each other/],
+        [["--draft", "words"], /--draft/],
+        [["--name", ""], /--name is empty/],
+        [["--port", "70000"], /--port "70000" is not a whole number from 0 to 65535/],
+        [
+          ["--cors", "https://a.b/"],
+          /--cors "https:\/\/a\.b\/" is not an origin[^]*write it as browsers do: https:\/\/a\.b\n/,
+        ],
+        [["--cors", "https://A.b:443"], /is not an origin[^]*write it as browsers do: https:\/\/a\.b\n/],
+        [["--cors", "https://a.b", "--cors", "foo"], /--cors "foo" is not an origin[^]*such as https:\/\/example\.org/],
+        [
+          ["--allow-host", "http://x"],
+          /--allow-host "http:\/\/x" is not a name of a host[^]*without scheme, port and path/,
+        ],
+        [["--allow-host", "x:80"], /--allow-host "x:80" is not a name of a host/],
+        [["--allow-host", "::1"], /--allow-host "::1" is not a name of a host/],
+        [["--cache-memory", "much"], /--cache-memory "much" is not a number of bytes/],
+      ] as const) {
+        const [status, stderr] = await wrong([...MOBY, ...words]);
+        expect([words, status]).toEqual([words, 2]);
+        expect(stderr).toMatch(message);
+        expect(stderr).not.toContain("long-enough");
+      }
+      expect((await wrong([...MOBY, "--api-key", `@${empty}`]))[1]).toMatch(/the file has no keys/);
+      expect((await wrong(["none.mod"]))[1]).toMatch(/cannot read none\.mod: there is no such file/);
+      expect((await wrong(["examples/golden.mod"]))[0]).toBe(1);
+    },
+  );
 
-  it("says that its port is taken, and that there is no GPU", async () => {
+  it("says that its port is taken, and that there is no GPU", { tags: "long" }, async () => {
     const other = createServer().listen(0, "127.0.0.1");
     await once(other, "listening");
     const address = other.address();

@@ -287,7 +287,7 @@ describe("modc train", () => {
     sameAs("changed", "whole");
   });
 
-  it("teaches only the weights it is told to", async () => {
+  it("teaches only the weights it is told to", { tags: "long" }, async () => {
     const ended = await modc(begin("only", "--only", "norm.*,layers.0.*", "--steps", "3", "--json"));
     expect(ended.status, ended.stderr).toBe(0);
     expect(JSON.parse(ended.stdout)).toMatchObject({ reason: "finished", step: 3, steps: 3 });

@@ -110,18 +110,22 @@ describe("the values that a run was trained to", () => {
     },
   );
 
-  it("are the defaults of the run's weights in another model file, where it declares them", async () => {
-    const cost = await run(["cost", file, ...SET, "--json"]);
-    const words = ["eval", file, ...SET, "--data", data, "--length", "16", "--json"];
-    const own = await run([...words, "--weights", ran]);
-    expect(own).toMatchObject({ ...FINE, stderr: expect.stringContaining(NOTE) });
-    expect(own.stdout).toBe((await run([...words, "--weights", ran, "--live", "capacity=25%"])).stdout);
-    expect(cost.stderr).toBe("");
-    const fixed = at("fixed.mod");
-    writeFileSync(fixed, SMALL);
-    const others = await run(["eval", fixed, ...SET, "--data", data, "--length", "16", "--weights", ran, "--json"]);
-    expect(others).toMatchObject({ ...FINE, stderr: expect.not.stringContaining("capacity") });
-  });
+  it(
+    "are the defaults of the run's weights in another model file, where it declares them",
+    { tags: "long" },
+    async () => {
+      const cost = await run(["cost", file, ...SET, "--json"]);
+      const words = ["eval", file, ...SET, "--data", data, "--length", "16", "--json"];
+      const own = await run([...words, "--weights", ran]);
+      expect(own).toMatchObject({ ...FINE, stderr: expect.stringContaining(NOTE) });
+      expect(own.stdout).toBe((await run([...words, "--weights", ran, "--live", "capacity=25%"])).stdout);
+      expect(cost.stderr).toBe("");
+      const fixed = at("fixed.mod");
+      writeFileSync(fixed, SMALL);
+      const others = await run(["eval", fixed, ...SET, "--data", data, "--length", "16", "--weights", ran, "--json"]);
+      expect(others).toMatchObject({ ...FINE, stderr: expect.not.stringContaining("capacity") });
+    },
+  );
 
   it("stay with a merged folder, and what a file of weights or of text does not keep is said", async () => {
     expect(await run(["merge", ran, "-o", at("merged")])).toMatchObject(FINE);

@@ -38,7 +38,7 @@ const results = ({ status, stdout }: Ran): unknown => [
 ];
 
 describe("a run's folder is a model", () => {
-  it("to generate, also in the library: the best checkpoint, with its parameters", async () => {
+  it("to generate, also in the library: the best checkpoint, with its parameters", { tags: "long" }, async () => {
     const words = ["--prompt", "Call me", "--max-tokens", "6"];
     const [named, whole] = [await run(["generate", file, ...SAID, ...words]), await run(["generate", ran, ...words])];
     expect([whole.status, whole.stdout]).toEqual([0, named.stdout]);
@@ -112,7 +112,7 @@ describe("a run's folder is a model", () => {
     expect(await run(["build", ran, "-o", output, "--json"])).toMatchObject({ status: 0, stderr: NOTE });
   });
 
-  it("to evaluate, on what it held out where no text is named", async () => {
+  it("to evaluate, on what it held out where no text is named", { tags: "long" }, async () => {
     const { status, stdout, stderr } = await run(["eval", ran, "--json"]);
     const length = ["--length", "16"]; // of windows as long as those of training
     const named = await run(["eval", file, ...SAID, "--data", data, "--validation", "25%", ...length, "--json"]);
@@ -150,7 +150,7 @@ describe("a run's folder is a model", () => {
 });
 
 describe("a run's folder is weights", () => {
-  it("of a model that is named: its best checkpoint, also in the library", async () => {
+  it("of a model that is named: its best checkpoint, also in the library", { tags: "long" }, async () => {
     const [output, from] = [join(folder, "a.safetensors"), join(folder, "b.safetensors")];
     const set = SAID.slice(2);
     expect(await run(["init", file, "--weights", ran, ...set, "-o", output])).toMatchObject({

@@ -19,7 +19,7 @@ describe("a run that does not begin", () => {
     ["--data", text, "--weights", join(folder.path, "nope")],
     ["--data", text, "--length", "16", "--batch", "100000000"],
   ];
-  it.each(cases)("%s %s %s %s leaves no folder, nor those above it", async (...given) => {
+  it.each(cases)("%s %s %s %s leaves no folder, nor those above it", { tags: "long" }, async (...given) => {
     expect((await train(join(folder.path, "above", "run"), ...given)).status).toBe(1);
     expect(existsSync(join(folder.path, "above"))).toBe(false);
   });

@@ -246,7 +246,7 @@ describe("without a device", () => {
 
   it("doctor exits with 3", async () => expect((await modc(["doctor", "--json"], { env: NO_DEVICE })).status).toBe(3));
 
-  it("the reference runs all the same", async () => {
+  it("the reference runs all the same", { tags: "long" }, async () => {
     const { status, stdout } = await modc(["run", ...GOLDEN, "--device", "reference"], { env: NO_DEVICE });
     expect([status, stdout]).toEqual([0, expect.stringContaining("[[[1], [12], [2], [18]]]")]);
   });
@@ -284,7 +284,7 @@ describe("streams", () => {
     expect([status, stderr]).toEqual([0, ""]);
   });
 
-  it("an interrupt ends a command by the signal, in the middle of its work", async () => {
+  it("an interrupt ends a command by the signal, in the middle of its work", { tags: "long" }, async () => {
     const child = spawn(
       process.execPath,
       [

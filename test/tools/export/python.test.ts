@@ -1,5 +1,6 @@
 // `python/`, the files that exported folders carry, is a Python project: its own tests and its lint pass. Skipped, and
 // saying so, if Python lacks a module.
+// @module-tag long
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";

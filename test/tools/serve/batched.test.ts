@@ -49,7 +49,7 @@ const post = async (to: Server | null, body: object): Promise<Asked["json"]> => 
   return json;
 };
 
-it("scores a page as lm-evaluation-harness does, by the loss that `modc eval` finds", async () => {
+it("scores a page as lm-evaluation-harness does, by the loss that `modc eval` finds", { tags: "long" }, async () => {
   const [length, windows] = [128, 4];
   const text = PAGE.slice(0, length * windows + 1);
   const page = folder.file("page.txt", text);

@@ -163,7 +163,7 @@ describe("tokens of several characters", () => {
     }
   });
 
-  it("together are the text, whatever they are, in a stream as in a whole reply", async () => {
+  it("together are the text, whatever they are, in a stream as in a whole reply", { tags: "long" }, async () => {
     const rng = random(11);
     const some = <T>(of: readonly T[], n: number): T[] => Array.from({ length: n }, () => of[rng.below(of.length)]!);
     for (let round = 0; round < 200; round++) {

@@ -167,7 +167,7 @@ describe("a form", () => {
     fetch: (url, init) => server.fetch(new Request(url, init)),
   });
 
-  it("is what OpenAI's client asks for with zod, of responses too", async () => {
+  it("is what OpenAI's client asks for with zod, of responses too", { tags: "long" }, async () => {
     const Person = z.object({
       name: z.string().max(6),
       age: z.number().int().min(0).max(99),

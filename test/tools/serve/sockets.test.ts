@@ -306,7 +306,7 @@ describe("a socket", () => {
     open = null;
   });
 
-  it("says so where an answer was not read in the time there was", async () => {
+  it("says so where an answer was not read in the time there was", { tags: "long" }, async () => {
     const { port } = await opened({ script: { model: { context: 500_000 } } });
     const socket = await silent(port);
     const body = JSON.stringify({ prompt: "x".repeat(400_000), echo: true, max_tokens: 0, n: 20 });

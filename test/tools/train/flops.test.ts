@@ -40,7 +40,7 @@ describe("the operations of a step", () => {
     );
   });
 
-  it("have the optimiser once", () => {
+  it("have the optimiser once", { tags: "long" }, () => {
     const [one, two, three] = [1, 2, 3].map((n) => compiled(n).flops(extents)) as [number, number, number];
     const weights = compiled(1).model.weights.reduce((n, w) => n + w.shape.reduce((a, b) => a * b, 1), 0);
     const added = three - two;

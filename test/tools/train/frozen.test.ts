@@ -117,17 +117,21 @@ describe.each(MODELS)("$name", { timeout: 60_000 }, (model) => {
 
   const types = byTurns(["q8", "q4"] as const, 2, MODELS.indexOf(model));
 
-  it.each(types)("stores in %s what does not learn and kernels can decode, in every program", (weights) => {
-    const programs = compiled(model, device, weights, { microBatches: 2 });
-    const trained = weightsMatching(model.only);
-    for (const program of [programs.step, programs.accumulate!, programs.evaluate["top-k"], programs.evaluate.causal])
-      for (const { path, slots } of program.weights)
-        if (slots.length > 0)
-          expect([path, formsOf(program, path)]).toEqual([path, [model.blocks.test(path) ? weights : "word"]]);
-    const states = programs.step.states.map((s) => s.name);
-    for (const { path } of programs.model.weights) if (trained({ path })) expect(states).toContain(path);
-    for (const path of programs.stored) expect(states).not.toContain(path);
-  });
+  it.each(types)(
+    "stores in %s what does not learn and kernels can decode, in every program",
+    { tags: "long" },
+    (weights) => {
+      const programs = compiled(model, device, weights, { microBatches: 2 });
+      const trained = weightsMatching(model.only);
+      for (const program of [programs.step, programs.accumulate!, programs.evaluate["top-k"], programs.evaluate.causal])
+        for (const { path, slots } of program.weights)
+          if (slots.length > 0)
+            expect([path, formsOf(program, path)]).toEqual([path, [model.blocks.test(path) ? weights : "word"]]);
+      const states = programs.step.states.map((s) => s.name);
+      for (const { path } of programs.model.weights) if (trained({ path })) expect(states).toContain(path);
+      for (const path of programs.stored) expect(states).not.toContain(path);
+    },
+  );
 
   // Kernels for GPUs compile slowly here: in the short run they are tried on the smallest model.
   const classes = soaking ? CLASSES : (["own"] as const);

@@ -19,74 +19,78 @@ const options = { optimizer, clip: 1 };
 /** About what inputs of floats have: log-probabilities of texts and of tokens. */
 const MEANS: Readonly<Record<string, number>> = { reference_chosen: -40, reference_rejected: -40, old: -2.6 };
 
-it.each(["dpo", "grpo", "reward", "classify", "masked"])("%s steps as the reference does", async (name) => {
-  const source = exampleSource(`objectives/${name}.mod`);
-  const device = await testDevice("default");
-  const { programs } = compileTraining(
-    { source, file: `${name}.mod`, set: SET },
-    { ...options, microBatches: 1 },
-    { target: device.target },
-  );
-  const { model, graph } = lowered(source, { set: SET });
-  const rng = random(5);
-  const weights = new Map(
-    model.weights.map(({ path, shape }) => {
-      const scale = shape.length < 2 ? 0.1 : 1 / Math.sqrt(shape.at(-1)!);
-      const value = (): number => (shape.length < 2 ? 1 : 0) + scale * rng.normal();
-      return [path, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value)];
-    }),
-  );
-  // As in pytorch.test.ts: token 0 begins each text alone, so that no two tokens have equal scores.
-  const batchOf = (): Batch => ({
-    rows: ROWS,
-    length: LENGTH,
-    inputs: Object.fromEntries(
-      model.inputs.map(({ name: input, type }) => {
-        const length = ROWS * (type.shape.length > 1 ? LENGTH : 1);
-        if (type.dtype === "f32")
-          return [input, Float32Array.from({ length }, () => (MEANS[input] ?? 0) + 0.3 * rng.normal())];
-        if (input === "labels") return [input, Uint32Array.from({ length }, () => rng.below(4))];
-        return type.dtype === "i32"
-          ? [input, Int32Array.from({ length }, () => (rng.below(4) === 0 ? -1 : rng.below(13)))]
-          : [input, Uint32Array.from({ length }, (_, at) => (at % LENGTH === 0 ? 0 : 1 + rng.below(12)))];
+it.each(["dpo", "grpo", "reward", "classify", "masked"])(
+  "%s steps as the reference does",
+  { tags: "long" },
+  async (name) => {
+    const source = exampleSource(`objectives/${name}.mod`);
+    const device = await testDevice("default");
+    const { programs } = compileTraining(
+      { source, file: `${name}.mod`, set: SET },
+      { ...options, microBatches: 1 },
+      { target: device.target },
+    );
+    const { model, graph } = lowered(source, { set: SET });
+    const rng = random(5);
+    const weights = new Map(
+      model.weights.map(({ path, shape }) => {
+        const scale = shape.length < 2 ? 0.1 : 1 / Math.sqrt(shape.at(-1)!);
+        const value = (): number => (shape.length < 2 ? 1 : 0) + scale * rng.normal();
+        return [path, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value)];
       }),
-    ),
-  });
-  const trainer = await createTrainer({
-    programs: programs!,
-    device,
-    weights: ({ path }) => weights.get(path)!,
-    optimizer,
-    weightDecay: 0.1,
-    rows: ROWS,
-    length: LENGTH,
-    microBatches: 1,
-    seed: 9,
-  });
-  const step = optimize(trainStep(graph, model.weights, { ...options, accumulated: false }).graph);
-  let states: ReadonlyMap<string, Tensor> = new Map(
-    model.weights.map(({ path, shape }) => [
-      path,
-      { dtype: "f32", shape, data: Float64Array.from(weights.get(path)!) },
-    ]),
-  );
-  for (let n = 1; n <= STEPS; n++) {
-    const batch = batchOf();
-    const inputs = new Map(
-      model.inputs.map(({ name: input, type }) => [
-        input,
-        { shape: type.shape.length > 1 ? [ROWS, LENGTH] : [ROWS], data: Float64Array.from(batch.inputs[input]!) },
+    );
+    // As in pytorch.test.ts: token 0 begins each text alone, so that no two tokens have equal scores.
+    const batchOf = (): Batch => ({
+      rows: ROWS,
+      length: LENGTH,
+      inputs: Object.fromEntries(
+        model.inputs.map(({ name: input, type }) => {
+          const length = ROWS * (type.shape.length > 1 ? LENGTH : 1);
+          if (type.dtype === "f32")
+            return [input, Float32Array.from({ length }, () => (MEANS[input] ?? 0) + 0.3 * rng.normal())];
+          if (input === "labels") return [input, Uint32Array.from({ length }, () => rng.below(4))];
+          return type.dtype === "i32"
+            ? [input, Int32Array.from({ length }, () => (rng.below(4) === 0 ? -1 : rng.below(13)))]
+            : [input, Uint32Array.from({ length }, (_, at) => (at % LENGTH === 0 ? 0 : 1 + rng.below(12)))];
+        }),
+      ),
+    });
+    const trainer = await createTrainer({
+      programs: programs!,
+      device,
+      weights: ({ path }) => weights.get(path)!,
+      optimizer,
+      weightDecay: 0.1,
+      rows: ROWS,
+      length: LENGTH,
+      microBatches: 1,
+      seed: 9,
+    });
+    const step = optimize(trainStep(graph, model.weights, { ...options, accumulated: false }).graph);
+    let states: ReadonlyMap<string, Tensor> = new Map(
+      model.weights.map(({ path, shape }) => [
+        path,
+        { dtype: "f32", shape, data: Float64Array.from(weights.get(path)!) },
       ]),
     );
-    const rates = [RATE, 0.1, 1 - 0.9 ** n, 1 - 0.95 ** n, 1];
-    inputs.set(RATES, { shape: [5], data: Float64Array.from(rates) });
-    const expected = evaluate(step, { inputs, weights: states, states });
-    const found = await trainer.step([batch], { learningRate: RATE });
-    // f32 sums of a few hundred terms, through two layers and back.
-    const loss = expected.outputs.get("loss")!.data[0]!;
-    expect(Math.abs(found.loss - loss), `loss ${loss}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(loss)));
-    expect(found.gradientNorm / expected.outputs.get(GRADIENT_NORM)!.data[0]!).toBeCloseTo(1, 3);
-    states = expected.states;
-  }
-  trainer.dispose();
-});
+    for (let n = 1; n <= STEPS; n++) {
+      const batch = batchOf();
+      const inputs = new Map(
+        model.inputs.map(({ name: input, type }) => [
+          input,
+          { shape: type.shape.length > 1 ? [ROWS, LENGTH] : [ROWS], data: Float64Array.from(batch.inputs[input]!) },
+        ]),
+      );
+      const rates = [RATE, 0.1, 1 - 0.9 ** n, 1 - 0.95 ** n, 1];
+      inputs.set(RATES, { shape: [5], data: Float64Array.from(rates) });
+      const expected = evaluate(step, { inputs, weights: states, states });
+      const found = await trainer.step([batch], { learningRate: RATE });
+      // f32 sums of a few hundred terms, through two layers and back.
+      const loss = expected.outputs.get("loss")!.data[0]!;
+      expect(Math.abs(found.loss - loss), `loss ${loss}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(loss)));
+      expect(found.gradientNorm / expected.outputs.get(GRADIENT_NORM)!.data[0]!).toBeCloseTo(1, 3);
+      states = expected.states;
+    }
+    trainer.dispose();
+  },
+);

@@ -40,7 +40,7 @@ function compiled(options: Partial<TrainingOptions> = {}, target = targetOf("por
 const bytes = (programs: TrainingPrograms): number => bytesOf(programs, extentsOf(programs.model, ROWS, LENGTH));
 
 describe("layers that are computed again", () => {
-  it("are none, all, or those named", () => {
+  it("are none, all, or those named", { tags: "long" }, () => {
     expect(compiled().recomputed).toEqual([]);
     expect(compiled({ recompute: "all" }).recomputed).toEqual(["layers.0", "layers.1", "layers.2"]);
     expect(compiled({ recompute: "layers.0, *.2" }).recomputed).toEqual(["layers.0", "layers.2"]);

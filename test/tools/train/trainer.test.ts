@@ -127,7 +127,7 @@ describe.each(soaking ? (["default", "swiftshader"] as const) : (["default"] as 
       device = await testDevice(which);
     });
 
-    it("steps as the reference does", async () => {
+    it("steps as the reference does", { tags: "long" }, async () => {
       const programs = compiled(device);
       const trainer = await trainerOf(device, programs);
       const batches = [1, 2, 3, 4].map((seed) => batchOf(seed));
@@ -211,7 +211,7 @@ describe("a trainer", () => {
     two.dispose();
   });
 
-  it("learns what it sees again and again, under both rules", async () => {
+  it("learns what it sees again and again, under both rules", { tags: "long" }, async () => {
     const trainer = await trainerOf(device, compiled(device));
     const batch = batchOf(3);
     const only = async function* (): AsyncGenerator<Batch> {

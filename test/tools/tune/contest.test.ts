@@ -33,7 +33,7 @@ describe("on a device", () => {
     ];
   });
 
-  it("all that agree are timed at all sizes, and the best take turns", async () => {
+  it("all that agree are timed at all sizes, and the best take turns", { tags: "long" }, async () => {
     const { times, refused, rounds, tried, of } = await measure(
       device,
       productWorkload(SHAPE, [1, 9]),
