@@ -86,7 +86,7 @@ describe.skipIf(skips("Intel"))("kernels on Intel's GPUs", () => {
     "spill nothing and have no scratch, and take no more cycles than peers': $name",
     async (gpu) => {
       const device = await open(gpu);
-      const cases = casesOf("mod-2048", "product-1x1024-q8", "product-1024", "attention-2048");
+      const cases = casesOf("mod-2048", "product-1x1024-q8", "product-1024", "attention-2048", "step-f32");
       const rows = await countKernels(device, cases, () => undefined);
       expect(rows.filter((row) => row.counts.instructions === 0)).toEqual([]);
       const spilling = rows

@@ -57,5 +57,7 @@ export function rowChunk(depth: Size, rows: number, vectors: number, { block, sc
   while (bytes(chunk) > DEFAULT_LIMITS.workgroupStorageBytes) chunk /= 2;
   const reached = typeof depth === "number" ? depth : Infinity;
   while (chunk > LEAST_CHUNK && chunk / 2 >= reached) chunk /= 2;
+  // Compilers make no loop of two rounds, and the registers of both together do not suffice on Intel's GPUs.
+  if (!scaled && reached === 2 * chunk) chunk /= 2;
   return chunk;
 }
