@@ -276,8 +276,8 @@ export interface StoredPrograms {
 }
 
 /**
- * The pages of a generation without drafts and without a step for one sequence, whose programs would double a package's
- * size. Named one by one, since reading the others compiles them.
+ * The pages of a generation without drafts and without a step for one sequence: their programs would double the size of
+ * a package. The fields are copied one by one because reading `draft` or `first` compiles it.
  */
 const pagesOf = ({ page, slots, token, seen, allLogits, axes }: PagedGeneration): PagedGeneration => ({
   page,

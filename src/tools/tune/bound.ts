@@ -1,5 +1,5 @@
-// The bound of a measured kernel: the shares of its time that its arithmetic, its bytes and its dispatches would take
-// at the device's best.
+// The bound of a measured kernel. At the device's best speed, its arithmetic, bytes and dispatches each take a share of
+// its time.
 import { emit } from "../../compiler/codegen/emit.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { Target } from "../../runtime/program/target.js";

@@ -1,5 +1,5 @@
-// Duplicates a norm that only products read (the router and the experts' first layer), so that each product inlines it
-// where it loads it, as the single product of a dense layer does.
+// Duplicates a norm that only products read: the router and the experts' first layer. Each product then computes the
+// norm as it loads, like the single product of a dense layer.
 import { readersOf } from "../../../ground/base/collections.js";
 import { isOp, isPointwise, nodesOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { mapGraph } from "../../passes/rewrite.js";

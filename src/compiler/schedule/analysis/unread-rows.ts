@@ -1,4 +1,4 @@
-// Finds rows of no group that nothing reads, so that products need not write them: entries whose expert does nothing.
+// Finds unread rows that belong to no group, which products need not write: entries whose expert does nothing.
 import { readersOf } from "../../../ground/base/collections.js";
 import { isOp, isPointwise, nodesOf, producerOf, typeOf, resultNodes, type Graph, type Node } from "../../ir/graph.js";
 import { operandsOf } from "../../ops/groups.js";

@@ -22,7 +22,7 @@ export interface Codec {
 /** Loads of a matrix in panels for products, four columns at once. */
 export interface MatrixCodec {
   readonly element: Element;
-  /** The number of rows in one load: it has four columns of each. */
+  /** The number of rows in one load. A load has four columns of each row. */
   readonly rows: number;
   /** The number of rows whose terms are added up before the sum is added to the total. */
   readonly block: number;

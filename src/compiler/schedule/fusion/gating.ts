@@ -48,7 +48,7 @@ const MOST_CELLS = 3584;
 export const isChoiceOfEntries = (node: Node): boolean =>
   isOp(node, "top_entries") || isOp(node, "those_entries") || isOp(node, "take_entries") || isOp(node, "put_entries");
 
-/** The number of elements of one row; null if it is unknown, or the node has no rows. */
+/** The number of elements in a row; null if the number is unknown, or the node has no rows. */
 export function widthOf(node: Node, rows: Size): number | null {
   const { shape, dtype } = node.types[0]!;
   if (node.types.length !== 1 || dtype === "f16" || shape.length === 0 || !equalSizes(shape[0]!, rows)) return null;

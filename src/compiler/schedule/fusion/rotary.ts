@@ -73,7 +73,7 @@ function match(head: Node, draft: Draft): Rotary | null {
 
 function epilogue({ node, value: of, slice: own, width, layout }: Rotary, { product, ops }: Draft): Epilogue {
   const [, positions, table] = node.inputs;
-  /** The rows that write the rotated heads to a cache; none if they are not cached. */
+  /** The operation that writes the rotated heads to a cache; undefined if the heads are not cached. */
   const cached = ops.find((op) => op.slice === own && op.rows.length > 0)?.rows[0];
   const written = cached ? scatterBindings(cached) : { reads: [], writes: [product] };
   return {

@@ -28,7 +28,7 @@ export interface FusedKernel {
   readonly takesOver: readonly (number | null)[];
   /** A key that is equal for kernels with equal work. */
   readonly key: string;
-  /** For a product: the row sum that its kernel of few rows can compute, if it reads one. */
+  /** For a product that reads a row sum: the sum, if the kernel for few rows can compute it. */
   readonly ownSum?: OwnSum;
   /** For a row sum: the kernel that runs only if `count` is more than `rows`. */
   readonly beyond?: (count: Size, rows: number) => FusedKernel;

@@ -23,7 +23,7 @@ export interface Encoded {
   readonly elements: ReadonlyMap<Value, ElementCodec>;
   /** Weights that are decoded by the kernels that read them. */
   readonly packed: ReadonlyMap<Value, Codec>;
-  /** Products that sum across the blocks of their weight, such as gradients: the weight is decoded before them. */
+  /** Products that sum across the blocks of a weight, such as gradients. The weight is decoded before they run. */
   readonly across: ReadonlySet<FusedKernel>;
   /** Products and attention that may round operands to f16, however these are stored. */
   readonly rounding: ReadonlySet<Node>;

@@ -33,7 +33,7 @@ export interface RouteFound {
   readonly entropy: number;
   /** The part of it that the token itself decides: mutual information of token and choice, bits. */
   readonly byToken: number;
-  /** The share of the tokens of each kind that it computes; null if there are none. */
+  /** For each kind of token, the share that the route computes; null if the text has no such token. */
   readonly byKind: Readonly<Record<Kind, number | null>>;
   /** The share at each place, from the beginning of a sequence to its end. */
   readonly byPlace: readonly number[];
