@@ -1,10 +1,13 @@
 // The loop of a kernel's machine code that does its arithmetic, looked at by itself: what a pass is made of, how long a
 // SIMD is busy with it, and how long a subgroup takes that is alone. So kernels compare whose buffers are not known.
+// Code without such a loop is one pass as a whole.
 import type { Card } from "../../../src/tools/hardware/isa/cards.js";
 import { readCode } from "../../../src/tools/hardware/isa/instruction.js";
 import { Prepared, type Static } from "../../../src/tools/hardware/run/prepared.js";
 
 export interface Pass {
+  /** False if the code has no such loop, and the pass is the whole code. */
+  readonly looped: boolean;
   readonly slots: number;
   /** Multiply-adds and products of matrix units among them. */
   readonly works: number;
@@ -21,7 +24,7 @@ export interface Pass {
 
 const sum = (all: readonly Static[], of: (one: Static) => number): number => all.reduce((n, one) => n + of(one), 0);
 
-/** Null where the code has no loop that multiplies and adds. */
+/** Null if the code multiplies nothing. */
 export function mainPass(code: string, wave: number, card: Card): Pass | null {
   const { all, loops } = new Prepared(readCode(code), wave, card);
   const flopsIn = (body: readonly Static[]): number => sum(body, (one) => one.matrix + one.lane * wave);
@@ -34,13 +37,14 @@ export function mainPass(code: string, wave: number, card: Card): Pass | null {
     return own * 8 ** Math.min(loop.depth, 3);
   });
   const most = Math.max(0, ...weights);
-  if (most === 0) return null;
-  const { body } = bodies[weights.indexOf(most)]!;
+  if (most === 0 && flopsIn(all) === 0) return null;
+  const body = most === 0 ? all : bodies[weights.indexOf(most)]!.body;
   const widths = new Map<number, number>();
   for (const { kind, bytes } of body) if (kind === "load") widths.set(8 * bytes, (widths.get(8 * bytes) ?? 0) + 1);
   const moved = (of: readonly string[]): number =>
     sum(body, ({ kind, bytes }) => (of.includes(kind) ? 2 * Math.max(1, (bytes * wave) / 128) : 0));
   return {
+    looped: most > 0,
     slots: body.filter(({ kind }) => kind !== "none").length,
     works: sum(body, (one) => one.multiplyAdds + (one.matrix > 0 ? 1 : 0)),
     matrix: body.filter((one) => one.matrix > 0).length,

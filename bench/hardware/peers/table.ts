@@ -13,14 +13,15 @@ import { PEERS, type PeerDispatch, type PeerId, type PeerRun } from "./peers.js"
 export const PEERS_NOTE =
   "**Estimates from machine code, not measurements**, for modc as for the others by one simpler model than\n" +
   "above: the loop that does most of the arithmetic, as often as the operator's operations ask for, with\n" +
-  "loops within it once. What a kernel does beside that loop is left out, and where several kernels share an\n" +
-  "operator its operations are shared evenly among the heavy ones; ≥: some kernel of it has no such loop.\n" +
+  "loops within it once. What a kernel does beside that loop is left out; a kernel without such a loop (modc's\n" +
+  "of one row) counts as a whole. If several kernels share an operator, its operations are shared evenly\n" +
+  "among the heavy ones; ≥: some kernel of it has little arithmetic or none.\n" +
   "Slots are instructions for each multiply-add or matrix product. Not the same: onnxruntime's halves are\n" +
   "packed f16 in f16 sums, on no matrix unit; its attention and llama.cpp's read keys and values in f16, and\n" +
   "llama.cpp's has 16 heads; modc's attention of prompts is causal and skips what no query sees, the others\n" +
   "are counted with all pairs; TensorFlow.js has no fused attention. Of one row the f32 tiles of\n" +
   "TensorFlow.js and onnxruntime compute eight. llama.cpp's prompt has 500 rows, queries and keys, and is\n" +
-  "counted as if it had 512. If no loop multiplies, the row has dispatches only.";
+  "counted as if it had 512. A kernel without arithmetic has dispatches only.";
 
 export const PEERS_COUNTS_NOTE =
   "Facts of the compiler for a whole kernel, loops once, as above; of several kernels the one with most\n" +
@@ -47,8 +48,8 @@ const MATRIX = 1024 * 1024;
 const of = (all: Parameters<Pick>[0], wanted: (pass: Pass) => boolean): Dispatches =>
   all.flatMap(({ dispatch, pass }) => (pass && wanted(pass) ? [dispatch] : []));
 /** Of a whole model's dispatches the product that is dispatched first. */
-const firstProduct: Pick = (all) => of(all, (p) => !p.exponential && p.works > 4).slice(0, 1);
-const softmax: Pick = (all) => of(all, (p) => p.exponential && p.works > 4);
+const firstProduct: Pick = (all) => of(all, (p) => p.looped && !p.exponential && p.works > 4).slice(0, 1);
+const softmax: Pick = (all) => of(all, (p) => p.looped && p.exponential && p.works > 4);
 
 const one = (kind: string, bytes: number, peers: Operator["peers"]): Operator => ({
   title: `one row, 1024 × 1024, ${kind}`,
