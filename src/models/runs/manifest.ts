@@ -31,6 +31,13 @@ export interface RunOrigin {
   readonly field: string | null;
   /** Parameters that were set explicitly, as expressions. */
   readonly set: Readonly<Record<string, string>>;
+  /** How rows become records; null in checkpoints written before this field existed. */
+  readonly records: {
+    readonly chatTemplate: string | null;
+    readonly labels: Readonly<Record<string, readonly string[]>>;
+    readonly learn: "answers" | "all" | null;
+    readonly pack: boolean;
+  } | null;
 }
 
 export interface Manifest {
@@ -97,6 +104,16 @@ export function parseManifest(text: string, place: string): Manifest {
   };
   const orNull = (value: Json | undefined, name: string): string | null =>
     value === null ? null : string(value, name);
+  const learnOf = (value: Json | undefined): "answers" | "all" | null =>
+    value === null || value === "answers" || value === "all" ? value : fail("has no answers or all to learn");
+  const recordsOf = (records: JsonObject): RunOrigin["records"] => ({
+    chatTemplate: orNull(records.get("chatTemplate"), "name of a chat template"),
+    labels: recordOf(record(records.get("labels"), "labels"), (value) =>
+      Array.isArray(value) ? value.map((label) => string(label, "label")) : fail("has no list of labels"),
+    ),
+    learn: learnOf(records.get("learn")),
+    pack: records.get("pack") === true,
+  });
   const begunOf = (begun: JsonObject): RunOrigin => ({
     data: string(begun.get("data"), "name of a text"),
     tokenizer: orNull(begun.get("tokenizer"), "name of a tokenizer"),
@@ -104,6 +121,7 @@ export function parseManifest(text: string, place: string): Manifest {
     set: recordOf(record(begun.get("set"), "parameters that were given"), (value) =>
       string(value, "value of a parameter"),
     ),
+    records: (begun.get("records") ?? null) === null ? null : recordsOf(record(begun.get("records"), "records")),
   });
   const root = record(json, "object");
   if (root.get("format") !== FORMAT) fail(`is not one of modc's`);

@@ -1,14 +1,13 @@
 // The tokens of a text, encoded once into a cache file from which windows are read, so that the text is never whole in
 // memory.
-import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { open, readdir, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { createHash, type Hash } from "node:crypto";
+import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { leftover } from "../../runtime/node.js";
 import { tokenizerAt, type TokenizerSource } from "../../models/tokenizer/source-node.js";
+import { cacheFile, type Described as CacheDescribed } from "./cache-file-node.js";
 import { TrainError } from "./errors.js";
-import { makeFolder, writing } from "./disk-node.js";
-import { changeOf, digestOf, documents, findSources, type SourceFile } from "./sources-node.js";
+import { documents } from "./documents-node.js";
+import { changeOf, digestOf, findSources, type SourceFile } from "./sources-node.js";
 import { asTraining, bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
 
 export interface CorpusOptions {
@@ -51,13 +50,11 @@ export interface Corpus {
 /** Change this constant with any change that alters the tokens of a text. */
 const FORMAT = "modc-tokens-1";
 
-interface Described {
+interface Described extends CacheDescribed {
   readonly format: typeof FORMAT;
   readonly tokens: number;
   readonly bytes: number;
   readonly largestToken: number;
-  /** SHA-256 of the token file. */
-  readonly sha256: string;
 }
 
 /** Finds the tokens of a text in the cache, or encodes the text. Throws TrainError. */
@@ -76,8 +73,12 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
     .update(JSON.stringify([FORMAT, encoder.name, encoder.width, encoder.separator, described]))
     .digest("hex");
   const path = join(options.cache, `tokens-${digest.slice(0, 32)}.bin`);
-  const known = await writing(options.cache, () => readDescription(path));
-  const made = known ?? (await make(path, encoder, files, digests, field, options));
+  const made = await cacheFile({
+    cache: options.cache,
+    path,
+    parse: parseDescription,
+    make: (temporary) => make(temporary, encoder, files, digests, field, options),
+  });
   if (made.tokens === 0) throw new TrainError("bad-data", `${options.data} holds no text`);
   const handle = await open(path, "r");
   const { tokens, bytes, largestToken } = made;
@@ -95,16 +96,6 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   };
 }
 
-/** Removes files that a killed process left unfinished in a cache. No other process may be writing to it. */
-export async function removeUnfinished(cache: string): Promise<void> {
-  await writing(cache, async () => {
-    await makeFolder(cache);
-    for (const name of await readdir(cache)) if (UNFINISHED.test(name)) await rm(join(cache, name), { force: true });
-  });
-}
-
-const UNFINISHED = /^tokens-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.json)?$/;
-
 /** The encoder of a tokenizer. Throws TrainError, and WeightsError for a broken GGUF file. */
 async function readTokenizer(tokenizer: string | TokenizerSource): Promise<Encoder> {
   const source = typeof tokenizer === "string" ? tokenizerAt(tokenizer) : tokenizer;
@@ -114,89 +105,48 @@ async function readTokenizer(tokenizer: string | TokenizerSource): Promise<Encod
 
 const sha256Of = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** The description of cached tokens; null if there is none, or the token file does not match its hash. */
-async function readDescription(path: string): Promise<Described | null> {
-  let text: string;
-  try {
-    text = await readFile(`${path}.json`, "utf8");
-    await stat(path);
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw cause;
-  }
-  const description = parseDescription(text);
-  if (description === null) return null;
-  const hash = createHash("sha256");
-  // a stream without an encoding yields buffers
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex") === description.sha256 ? description : null;
+/** The description in a JSON value; null: it is none. */
+function parseDescription(value: unknown): Described | null {
+  const json = value as Partial<Described>; // each field is checked
+  const areCounts = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
+  return json.format === FORMAT && areCounts && typeof json.sha256 === "string" ? (json as Described) : null;
 }
 
-function parseDescription(text: string): Described | null {
-  try {
-    const json = JSON.parse(text) as Partial<Described>; // each field is checked
-    const areCounts = [json.tokens, json.bytes, json.largestToken].every((n) => Number.isSafeInteger(n) && n! >= 0);
-    return json.format === FORMAT && areCounts && typeof json.sha256 === "string" ? (json as Described) : null;
-  } catch (cause) {
-    if (cause instanceof SyntaxError) return null; // incomplete: encoded again
-    throw cause;
-  }
-}
-
-/** Writes the tokens to a temporary file and renames it; the description is written last. */
+/** Writes the tokens of the files. Throws TrainError if a file changes meanwhile. */
 async function make(
   path: string,
   encoder: Encoder,
   files: readonly SourceFile[],
   digests: readonly string[],
   field: string,
-  { cache, signal, onProgress }: CorpusOptions,
+  { signal, onProgress }: CorpusOptions,
 ): Promise<Described> {
   const total = files.reduce((n, file) => n + file.bytes, 0);
-  return writing(cache, async () => {
-    await makeFolder(cache);
-    const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-    const temporary = [leftover(fresh), leftover(`${fresh}.json`)];
-    try {
-      const writer = await TokenWriter.open(fresh, encoder, new Turns(signal));
-      try {
-        let done = 0;
-        for (const [i, file] of files.entries()) {
-          const hash = createHash("sha256");
-          for await (const { place, pieces } of documents(file, field, hash, signal)) {
-            await writer.document(
-              countBytes(pieces, (n) => onProgress?.((done += n), total)),
-              place,
-            );
-          }
-          if (hash.digest("hex") !== digests[i])
-            throw new TrainError("bad-data", `${file.path} changed while it was read`, {
-              hint: "start again when the file no longer changes",
-            });
-        }
-        await writer.finish();
-      } finally {
-        await writer.close();
+  const writer = await TokenWriter.open(path, encoder, new Turns(signal));
+  try {
+    let done = 0;
+    for (const [i, file] of files.entries()) {
+      const hash = createHash("sha256");
+      for await (const { place, pieces } of documents(file, field, hash, signal)) {
+        await writer.document(
+          countBytes(pieces, (n) => onProgress?.((done += n), total)),
+          place,
+        );
       }
-      const described = writer.described();
-      await rename(fresh, path);
-      const note = await open(`${fresh}.json`, "wx");
-      try {
-        await note.writeFile(JSON.stringify(described));
-        await note.sync();
-      } finally {
-        await note.close();
-      }
-      await rename(`${fresh}.json`, `${path}.json`);
-      return described;
-    } catch (error) {
-      await rm(fresh, { force: true });
-      await rm(`${fresh}.json`, { force: true });
-      throw error;
-    } finally {
-      for (const gone of temporary) gone();
+      expectSame(file, digests[i]!, hash);
     }
+    await writer.finish();
+  } finally {
+    await writer.close();
+  }
+  return writer.described();
+}
+
+/** Throws TrainError if a file that was read is not the one of the digest. */
+export function expectSame(file: SourceFile, digest: string, hash: Hash): void {
+  if (hash.digest("hex") === digest) return;
+  throw new TrainError("bad-data", `${file.path} changed while it was read`, {
+    hint: "start again when the file no longer changes",
   });
 }
 

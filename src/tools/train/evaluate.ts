@@ -1,9 +1,10 @@
 // Evaluates a program over batches of text: its mean loss, and the shares of tokens that its routes choose.
 import type { Results, Session } from "../../runtime/index.js";
-import type { Batch } from "./types.js";
+import { lengthsIn, shaped } from "./batch-results.js";
+import { tokensOf, type Batch } from "./types.js";
 
 export interface Evaluated {
-  /** Mean over all tokens of the sum of `losses`, in nats. */
+  /** Mean over the batches, by their weights, of the sum of `losses`, in nats. */
   readonly loss: number;
   readonly tokens: number;
   /** For each observed route, the share of tokens that it chose. */
@@ -25,23 +26,25 @@ export async function evaluateText(
   } = {},
 ): Promise<Evaluated> {
   const chosen = new Map(routes.map((path) => [path, 0]));
-  let [sum, tokens] = [0, 0];
+  let [sum, weight, tokens] = [0, 0, 0];
   for await (const batch of batches) {
-    const { inputs, rows, length } = batch;
     options.signal?.throwIfAborted();
     const given = Object.fromEntries(
-      Object.entries(inputs)
-        .filter(([name]) => options.inputs?.has(name) ?? true)
-        .map(([name, data]) => [name, { data, shape: [rows, length] }]),
+      Object.entries(shaped(batch, session.program)).filter(([name]) => options.inputs?.has(name) ?? true),
     );
-    const results = await session.run(given, { observe: routes });
-    const own = rows * length;
-    for (const name of losses) sum += Number(results[name]!.data[0]) * own;
+    const results = await session.run(given, { observe: routes, ...lengthsIn(batch) });
+    const own = batch.weight ?? tokensOf(batch);
+    if (own > 0) for (const name of losses) sum += Number(results[name]!.data[0]) * own;
+    weight += own;
     for (const path of routes) for (const n of results[`${path}.count`]!.data) chosen.set(path, chosen.get(path)! + n);
     options.onResults?.(results, batch);
-    tokens += own;
+    tokens += tokensOf(batch);
     options.onBatch?.(tokens);
   }
   const over = (n: number): number => (tokens === 0 ? 0 : n / tokens);
-  return { loss: over(sum), tokens, shares: Object.fromEntries([...chosen].map(([path, n]) => [path, over(n)])) };
+  return {
+    loss: weight === 0 ? 0 : sum / weight,
+    tokens,
+    shares: Object.fromEntries([...chosen].map(([path, n]) => [path, over(n)])),
+  };
 }

@@ -1,4 +1,5 @@
 // The events of a training run, and the result collected from them.
+import type { TrainingData } from "./data.js";
 import type { DataPosition } from "./windows.js";
 import type { LoadWindow } from "./loads.js";
 import type { Evaluation, Rule, StepMetrics } from "./types.js";
@@ -17,9 +18,11 @@ export type TrainEvent =
       /** Number of steps done before the run. */
       readonly step: number;
       readonly steps: number;
-      readonly tokens: { readonly training: number; readonly validation: number };
-      readonly bytesPerToken: number;
-      /** Path of the token file. */
+      /** The size of both parts, in tokens of a text or in records. */
+      readonly data: TrainingData["counts"];
+      /** Bytes of text for each target; null if the loss is not of a text. */
+      readonly bytesPerToken: number | null;
+      /** Path of the encoded data. */
       readonly cache: string;
       /** The checkpoint the run resumes from; null for a new run. */
       readonly from: string | null;
@@ -30,8 +33,8 @@ export type TrainEvent =
       readonly kind: "step";
       readonly step: number;
       readonly metrics: StepMetrics;
-      /** The objective's own losses alone, in bits a byte of text. */
-      readonly bitsPerByte: number;
+      /** The objective's own losses alone, in bits a byte of text; null if they are not of a text. */
+      readonly bitsPerByte: number | null;
       readonly learningRate: number;
       readonly live: Readonly<Record<string, number>>;
     }
@@ -45,7 +48,7 @@ export type TrainEvent =
       readonly counts: boolean;
       /** Loss under the deciding rule: the causal rule if it was evaluated, otherwise top-k. */
       readonly loss: number;
-      readonly bitsPerByte: number;
+      readonly bitsPerByte: number | null;
       readonly best: boolean;
       readonly passage: Passage | null;
     }
@@ -75,7 +78,7 @@ export interface Validated {
   readonly step: number;
   /** Loss under the rule that decides which checkpoint is the best. */
   readonly loss: number;
-  readonly bitsPerByte: number;
+  readonly bitsPerByte: number | null;
   /** Values of live parameters during the validation. */
   readonly live: Readonly<Record<string, number>>;
   /** `shares`: for each routed layer, the share of tokens it computed. */

@@ -13,7 +13,8 @@ export { compileTraining, type CompiledTraining, type TrainingPrograms, type Tra
 export { before, type Before } from "./resume-node.js";
 export { openRunFolder, type RunFolder } from "./run-folder-node.js";
 export { trainModel } from "./run-node.js";
-export type { RunModel, RunOptions, TextOptions } from "./run-options.js";
+export type { RunModel, RunOptions } from "./run-options.js";
+export type { DataOptions, RecordSettings, TrainingData } from "./data.js";
 export type { TrainResult, Validated } from "./events.js";
 export { SourceError } from "../../language/diagnostics/errors.js";
 export type { ChooseTunings, Preparation } from "./open-trainer.js";

@@ -1,4 +1,5 @@
 // The training loop: steps, with validation and checkpoints at intervals, as an iterator that can be stopped.
+import type { TrainingData } from "./data.js";
 import { TrainError } from "./errors.js";
 import { LOAD_WINDOW, LoadCounter, LoadWarnings } from "./loads.js";
 import type { Passage, TrainEvent } from "./events.js";
@@ -26,7 +27,7 @@ export interface LoopOptions {
   readonly batches: (
     position: DataPosition,
   ) => Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }>;
-  readonly toBitsPerByte: (nats: number) => number;
+  readonly toBitsPerByte: (nats: number) => number | null;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
   /** Null: no part of the text is held out. */
@@ -38,9 +39,7 @@ export interface LoopOptions {
     readonly rules: readonly Rule[];
     readonly batches: () => AsyncIterable<Batch>;
     /** A short batch of one row for the picture of routes; null: no layer is routed. */
-    readonly passage: (() => Promise<Batch>) | null;
-    /** The name of the passage's input that holds the tokens. */
-    readonly tokens: string;
+    readonly passage: TrainingData["passage"];
   } | null;
   readonly checkpoints: {
     readonly every: number;
@@ -51,7 +50,7 @@ export interface LoopOptions {
   };
   /** The last checkpoint written before this run; null: there is none. */
   readonly lastCheckpoint: string | null;
-  /** How the text's files have changed, as a sentence; null: they are unchanged. */
+  /** How the data's files have changed, as a sentence; null: they are unchanged. */
   readonly changed: () => Promise<string | null>;
   readonly signal?: AbortSignal;
 }
@@ -124,7 +123,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
         const change = await options.changed();
         if (change !== null && change !== warned)
-          yield { kind: "warning", step: done, message: `${change}; the run continues with the earlier text` };
+          yield { kind: "warning", step: done, message: `${change}; the run continues with the earlier data` };
         warned = change;
         const loss = validated && skips(validated) ? validated.loss : null;
         yield await save(loss, validated?.best ?? false);
@@ -214,7 +213,7 @@ function stepEvent(
 
 async function validate(options: LoopOptions, { step, best }: Place): Promise<Of<"validation">> {
   const { trainer, validation, toBitsPerByte, signal } = options;
-  const { rules, batches, passage, tokens, countsFrom } = validation!;
+  const { rules, batches, passage, countsFrom } = validation!;
   // The live parameters of the next step: after the last step, schedules have reached their final values.
   const { live = {} } = options.settings(step);
   const byRule: { [R in Rule]?: Evaluation } = {};
@@ -230,17 +229,17 @@ async function validate(options: LoopOptions, { step, best }: Place): Promise<Of
     loss,
     bitsPerByte: toBitsPerByte(loss),
     best: counts && skips({ byRule }) && Number.isFinite(loss) && (best === null || loss < best),
-    passage: passage === null ? null : await drawPassage(trainer, rules, await passage(), tokens, { live, signal }),
+    passage: passage === null ? null : await drawPassage(trainer, rules, passage, { live, signal }),
   };
 }
 
 async function drawPassage(
   trainer: Trainer,
   rules: readonly Rule[],
-  batch: Batch,
-  tokens: string,
+  { tokens, batch: passage }: NonNullable<TrainingData["passage"]>,
   options: EvaluateOptions,
 ): Promise<Passage> {
+  const batch = await passage();
   async function* once(): AsyncIterable<Batch> {
     yield batch;
   }

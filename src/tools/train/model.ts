@@ -1,4 +1,4 @@
-// Checks a model's source for training: finds its text inputs, losses, live parameters and bounds.
+// Checks a model's source for training: finds its inputs, losses, live parameters and bounds.
 import { percentHint } from "../../ground/base/shown.js";
 import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
@@ -16,7 +16,7 @@ import { unmatched, weightHint, weightPatterns } from "./patterns.js";
 import type { RunModel } from "./run-options.js";
 import { livePoints } from "./settings.js";
 import type { TrainSettings } from "./options.js";
-import { textInputsOf, type TextInputs } from "../../language/check/model/text-inputs.js";
+import { textInputsOf } from "../../language/check/model/text-inputs.js";
 
 /** A model's source, and a function that reads its imports. */
 export interface ModelSource {
@@ -47,17 +47,17 @@ export interface CheckedModel {
 }
 
 /**
- * Checks a model's objective. Throws SourceError for errors of the source, and TrainError for inputs that a text cannot
- * fill.
+ * Checks a model's objective. Throws SourceError for errors of the source, and TrainError for an objective without
+ * inputs.
  */
 export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedModel {
   const { model, diagnostics, sources } = checkObjective(text, choice, "objective");
   if (!model) throw new SourceError(diagnostics, sources);
-  const inputs = textInputs(model);
-  const names = [inputs.tokens, ...(inputs.targets === null ? [] : [inputs.targets])];
+  if (model.inputs.length === 0) throw new TrainError("bad-option", `the objective of ${model.name} takes no input`);
   const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
+  const sequences = new Set(model.inputs.flatMap(({ name, type }) => (type.shape.length > 1 ? [name] : [])));
   const limits = lower(model).inputs.flatMap(({ node, below }) =>
-    names.includes(node.attrs.name) && below !== null ? [below] : [],
+    sequences.has(node.attrs.name) && below !== null ? [below] : [],
   );
   const run: RunModel = {
     name: model.name,
@@ -66,7 +66,8 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     sources: ownSources(text, sources),
     weights: model.weights.map((weight) => asProgramWeight(weight)),
     ignore: model.ignore,
-    inputs,
+    inputs: textInputsOf(model),
+    declared: { name: model.name, inputs: model.inputs, axes: model.axes },
     vocabulary: limits.length === 0 ? null : Math.min(...limits),
     own: model.losses.filter((l) => l.own).map((l) => l.path),
     routed,
@@ -91,19 +92,6 @@ function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[
   const main = sources.find((s) => s.file === source.file)!;
   const imported = sources.filter((s) => s !== main && typeof read(s.file) === "string");
   return [main, ...imported].map(({ file: path, text }) => ({ path, text }));
-}
-
-function textInputs(model: Model): TextInputs {
-  const inputs = textInputsOf(model);
-  if (inputs) return inputs;
-  const names = model.inputs.map((i) => i.name).join(", ") || "nothing";
-  throw new TrainError(
-    "bad-option",
-    `the objective of ${model.name} takes ${names}: training needs one input for tokens and an input called targets`,
-    {
-      hint: "objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
-    },
-  );
 }
 
 /** The default context: the model's bound (256 if unbounded), at most 2048. */

@@ -1,10 +1,12 @@
-// A whole training run: opens the text and the trainer, runs the loop, and writes checkpoints, log and report to its
+// A whole training run: opens the data and the trainer, runs the loop, and writes checkpoints, log and report to its
 // folder.
 import { existsSync } from "node:fs";
 import { lockFolder } from "./lock-node.js";
-import { batchAt, batchesOf, windowBatch } from "./batches.js";
 import { valuesIn, type Checkpoint } from "./checkpoint-node.js";
-import { openCorpus, removeUnfinished, type Corpus, Turns } from "./corpus-node.js";
+import { removeUnfinished } from "./cache-file-node.js";
+import { Turns } from "./corpus-node.js";
+import type { DataOptions, TrainingData } from "./data.js";
+import { openData } from "./data-node.js";
 import { replaceFile, writing } from "./disk-node.js";
 import { TrainError } from "./errors.js";
 import type { TrainEvent } from "./events.js";
@@ -14,7 +16,7 @@ import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
 import type { RunOrigin } from "../../models/runs/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
-import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
+import type { RunModel, RunOptions } from "./run-options.js";
 import { firstWarnings } from "./first-warnings.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder, noteFolder } from "./run-folder-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
@@ -22,10 +24,10 @@ import { lastingName } from "./sources-node.js";
 import { expectEffects, resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { Batch, Trainer, TrainingState } from "./types.js";
-import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
+import { START, type DataPosition } from "./windows.js";
 
 /**
- * Trains a model on a text to the last step or until the signal is aborted, and yields the run's events. A run that
+ * Trains a model on data to the last step or until the signal is aborted, and yields the run's events. A run that
  * fails before its first step leaves nothing in its folder. Throws TrainError and the errors of the runtime.
  */
 export async function* trainModel(options: RunOptions): AsyncGenerator<TrainEvent, void, undefined> {
@@ -67,21 +69,23 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
       `the run is already at step ${latest.checkpoint.manifest.step}, beyond --steps ${settings.steps}`,
     );
   await removeUnfinished(run.cache);
-  const corpus = await openCorpus({
-    ...textOptions(options),
-    cache: run.cache,
-    ...(options.signal ? { signal: options.signal } : {}),
-    onProgress: (done, total) => options.onProgress?.("reading the text", done, total),
-  });
+  const data = await openData(
+    {
+      ...dataOptions(options),
+      cache: run.cache,
+      ...(options.signal ? { signal: options.signal } : {}),
+      onProgress: (done, total) => options.onProgress?.("reading the data", done, total),
+    },
+    model,
+    settings,
+  );
   try {
-    expectFits(corpus, options);
-    if (latest && corpus.digest !== latest.checkpoint.manifest.data.digest)
-      throw new TrainError("bad-data", `${options.data} is not the text of the run`, {
+    if (latest && data.digest !== latest.checkpoint.manifest.data.digest)
+      throw new TrainError("bad-data", `${options.data} is not the data of the run`, {
         hint:
-          "leave out --data, --tokenizer and --field to use the run's own, or start another run from the " +
-          "checkpoint's weights: --weights",
+          "leave out --data, --tokenizer and the other options of data to use the run's own, or start another run " +
+          "from the checkpoint's weights: --weights",
       });
-    const parts = split(corpus.tokens, settings.context, settings.validation);
     const kept = latest && settings.precision !== "f32" ? valuesIn(latest.checkpoint) : null;
     const trainer = await options.createTrainer(settings, latest?.checkpoint.tunings ?? null, kept);
     try {
@@ -91,7 +95,7 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
       const lines = await openLog(run.log, step);
       const log = options.tensorboard ? await withEvents(lines, run.path, step) : lines;
       try {
-        yield* recordEvents({ options, run, corpus, parts, settings, trainer, log, found: latest, aside });
+        yield* recordEvents({ options, run, data, settings, trainer, log, found: latest, aside });
       } finally {
         await log.close();
       }
@@ -99,22 +103,29 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
       trainer.dispose();
     }
   } finally {
-    await corpus.close();
+    await data.close();
   }
 }
 
-export const textOptions = ({ data, tokenizer, field }: TextOptions): TextOptions => ({
-  data,
-  ...(tokenizer === undefined ? {} : { tokenizer }),
-  ...(field === undefined ? {} : { field }),
-});
+/** The options of data alone. */
+export const dataOptions = (options: DataOptions): DataOptions => {
+  const { data, tokenizer, field, chatTemplate, labels, learn, pack } = options;
+  const given = { tokenizer, field, chatTemplate, labels, learn, pack };
+  return { data, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+};
 
 /** The options that a resumed run reads from its checkpoint. */
-const runOrigin = ({ data, tokenizer, field, model }: RunOptions): RunOrigin => ({
+const runOrigin = ({ data, tokenizer, field, chatTemplate, labels, learn, pack, model }: RunOptions): RunOrigin => ({
   data: lastingName(data),
   tokenizer: tokenizer === undefined ? null : lastingName(typeof tokenizer === "string" ? tokenizer : tokenizer.path),
   field: field ?? null,
   set: model.set,
+  records: {
+    chatTemplate: chatTemplate === undefined ? null : lastingName(chatTemplate),
+    labels: labels ?? {},
+    learn: learn ?? null,
+    pack: pack ?? false,
+  },
 });
 
 function expectSameModel(model: RunModel, { manifest, sources }: Before, path: string): void {
@@ -133,26 +144,10 @@ function expectSameModel(model: RunModel, { manifest, sources }: Before, path: s
     fail(`it has ${model.sources.length} source files, the run's model ${sources.length}`);
 }
 
-/** Checks that a text's tokens are within the model's vocabulary. */
-export function expectFits(
-  corpus: Corpus,
-  { data, model }: TextOptions & { readonly model: Pick<RunModel, "vocabulary"> },
-): void {
-  if (model.vocabulary === null || corpus.largestToken < model.vocabulary) return;
-  throw new TrainError(
-    "bad-data",
-    `${data} has the token ${corpus.largestToken}, but the model has ${model.vocabulary} tokens`,
-    {
-      hint: "give the model's tokenizer, or set the model's vocabulary",
-    },
-  );
-}
-
 interface Opened {
   readonly options: RunOptions;
   readonly run: RunFolder;
-  readonly corpus: Corpus;
-  readonly parts: Split;
+  readonly data: TrainingData;
   readonly settings: TrainSettings;
   readonly trainer: Trainer;
   readonly log: Log;
@@ -163,15 +158,15 @@ interface Opened {
 
 /** Yields the loop's events after writing each to the log. Writes the report after each validation and at the end. */
 async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, undefined> {
-  const { options, run, corpus, parts, settings, trainer, log, found, aside } = opened;
+  const { options, run, data, settings, trainer, log, found, aside } = opened;
   const from = found?.checkpoint.manifest.step ?? 0;
   yield {
     kind: "begin",
     step: from,
     steps: settings.steps,
-    tokens: { training: parts.boundary, validation: parts.tokens - parts.boundary },
-    bytesPerToken: corpus.bytes / corpus.tokens,
-    cache: corpus.path,
+    data: data.counts,
+    bytesPerToken: data.bytesPerToken,
+    cache: data.path,
     from: found?.path ?? null,
     best: await run.find("best"),
   };
@@ -179,16 +174,17 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     await log.append({ kind: "warning", step, message });
     return { kind: "warning", step, message };
   };
-  const validates = parts.boundary < parts.tokens;
+  const validates = data.validation !== null;
   const manifest = found?.checkpoint.manifest ?? null;
   for (const said of firstWarnings({ settings, manifest, machine: trainer.machine ?? {}, aside, validates }))
     yield await warning(from, said);
+  for (const note of data.notes) yield await warning(from, note);
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];
   /** Writes the report. A failure does not stop the run: its reason is returned; null if there is none. */
   const report = async (finished: boolean): Promise<string | null> => {
     const began = performance.now();
-    const show = (tokens: readonly number[]): readonly string[] => corpus.show(tokens);
+    const show = (tokens: readonly number[]): readonly string[] => data.show(tokens);
     const failed = await writing(run.report, async () =>
       replaceFile(run.report, await reportOf({ log: run.log, model: options.model, settings, show, finished })),
     ).then(
@@ -220,34 +216,22 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
   }
 }
 
-async function loopOptions({
-  options,
-  run,
-  corpus,
-  parts,
-  settings,
-  trainer,
-  log,
-  found,
-}: Opened): Promise<LoopOptions> {
+async function loopOptions({ options, run, data, settings, trainer, log, found }: Opened): Promise<LoopOptions> {
   const { model } = options;
-  const { context, seed, batch: rows } = settings;
-  const text = { corpus, inputs: model.inputs, split: parts, rows, context };
-  const { rules } = model;
-  const held = spread(wholeWindows(parts.boundary, parts.tokens, context), settings.validationWindows);
+  const { seed } = settings;
+  const { bytesPerToken } = data;
   const microBatches = async (
     position: DataPosition,
   ): Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }> => {
     const micro: Batch[] = [];
     let at = position;
     for (let i = 0; i < settings.accumulate; i++) {
-      const { batch, next } = await batchAt(at, seed, text);
+      const { batch, next } = await data.next(at);
       micro.push(batch);
       at = next;
     }
     return { micro, next: at };
   };
-  const bytesPerToken = corpus.bytes / corpus.tokens;
   const settingsAt = stepSettings(settings);
   const live = (step: number): Readonly<Record<string, number>> => settingsAt(step).live ?? {};
   return {
@@ -262,24 +246,17 @@ async function loopOptions({
     steps: settings.steps,
     settings: settingsAt,
     batches: microBatches,
-    toBitsPerByte: (nats) => nats / Math.LN2 / bytesPerToken,
+    toBitsPerByte: (nats) => (bytesPerToken === null ? null : nats / Math.LN2 / bytesPerToken),
     own: model.own,
     validation:
-      parts.boundary === parts.tokens
+      data.validation === null
         ? null
         : {
             every: settings.validateEvery,
             countsFrom: settledFrom(settings),
-            rules,
-            batches: () => batchesOf(held, text),
-            passage: model.routed
-              ? () =>
-                  windowBatch(
-                    { offset: parts.boundary, length: Math.min(context, PASSAGE, parts.tokens - parts.boundary - 1) },
-                    text,
-                  )
-              : null,
-            tokens: model.inputs.tokens,
+            rules: model.rules,
+            batches: data.validation,
+            passage: model.routed ? data.passage : null,
           },
     checkpoints: {
       every: settings.checkpointEvery,
@@ -297,7 +274,7 @@ async function loopOptions({
             sources: model.sources,
             settings: settingsRecord(settings),
             machine: trainer.machine ?? {},
-            data: { digest: corpus.digest, position },
+            data: { digest: data.digest, position },
             begun: runOrigin(options),
             validation,
             live: live(step),
@@ -312,18 +289,9 @@ async function loopOptions({
       },
     },
     lastCheckpoint: found?.path ?? null,
-    changed: () => corpus.changed(),
+    changed: () => data.changed(),
     ...(options.signal ? { signal: options.signal } : {}),
   };
-}
-
-/** Tokens of the passage that the report shows. */
-const PASSAGE = 256;
-
-/** `most` evenly spaced elements of a list; 0: all. */
-function spread<T>(list: readonly T[], most: number): readonly T[] {
-  if (most === 0 || list.length <= most) return list;
-  return Array.from({ length: most }, (_, i) => list[Math.floor((i * list.length) / most)]!);
 }
 
 async function firstNotFinite(state: TrainingState): Promise<string | null> {

@@ -1,9 +1,10 @@
-// The inputs of a training run: the model, the text, and the options.
+// The inputs of a training run: the model, the data, and the options.
 import type { Program, ProgramWeight } from "../../runtime/program/program.js";
 import type { BaseRecord } from "../../runtime/weights/base-node.js";
-import type { TokenizerSource } from "../../models/tokenizer/source-node.js";
 import type { Words } from "../../runtime/index.js";
+import type { Model } from "../../language/check/model/model.js";
 import type { TextInputs } from "../../language/check/model/text-inputs.js";
+import type { DataOptions } from "./data.js";
 import type { TrainSettings } from "./options.js";
 import type { Rule, Trainer } from "./types.js";
 
@@ -15,7 +16,10 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly set: Readonly<Record<string, string>>;
   /** The model's source file, then the files it imports. */
   readonly sources: readonly { readonly path: string; readonly text: string }[];
-  readonly inputs: TextInputs;
+  /** The inputs that a text fills; null: records alone fill the objective. */
+  readonly inputs: TextInputs | null;
+  /** The inputs of the objective. */
+  readonly declared: Pick<Model, "name" | "inputs" | "axes">;
   /** Tokens must be below this; null: any token is allowed. */
   readonly vocabulary: number | null;
   /** Paths of the objective's own losses. */
@@ -26,16 +30,7 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly rules: readonly Rule[];
 }
 
-export interface TextOptions {
-  /** A file, a folder, or an installed package. */
-  readonly data: string;
-  /** A `tokenizer.json` or a GGUF file; without one, bytes. */
-  readonly tokenizer?: string | TokenizerSource;
-  /** The field of JSONL that holds the text. */
-  readonly field?: string;
-}
-
-export interface RunOptions extends TextOptions {
+export interface RunOptions extends DataOptions {
   readonly model: RunModel;
   /** The folder of the run. */
   readonly output: string;

@@ -2,6 +2,7 @@
 import { TokenizerError } from "../../models/tokenizer/errors.js";
 import { piecesOf } from "../../models/tokenizer/text-stream.js";
 import { parseTokenizer } from "../../models/tokenizer/tokenizer-node.js";
+import type { Tokenizer } from "../../models/tokenizer/tokenizer.js";
 import { TrainError } from "./errors.js";
 
 /** Encodes documents as tokens. */
@@ -52,6 +53,10 @@ const LONGEST_PIECE = 1 << 20;
 /** End-of-text tokens of common vocabularies, in the order of search. */
 const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"] as const;
 
+/** The token that ends a text, if it has one of the usual names; null: none has. */
+export const endOf = (tokenizer: Pick<Tokenizer, "idOf">): number | null =>
+  ENDS.map((token) => tokenizer.idOf(token)).find((id) => id !== null) ?? null;
+
 /**
  * An encoder for a `tokenizer.json`. It adds no special tokens except the end-of-text token between documents, if that
  * token has one of the usual names. A document longer than 65,536 characters is tokenized in pieces that end with a
@@ -59,7 +64,7 @@ const ENDS = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"]
  */
 export async function jsonEncoder(json: string, file: string, digest: string): Promise<Encoder> {
   const tokenizer = await asTraining(() => parseTokenizer(json, file));
-  const separator = ENDS.map((token) => tokenizer.idOf(token)).find((id) => id !== null) ?? null;
+  const separator = endOf(tokenizer);
   return {
     name: `tokenizer ${digest}`,
     width: tokenizer.vocabulary <= 256 ? 1 : tokenizer.vocabulary <= 65536 ? 2 : 4,

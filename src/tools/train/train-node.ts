@@ -9,12 +9,14 @@ import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./m
 import { openTrainer, type ChooseTunings, type Preparation } from "./open-trainer.js";
 import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
-import type { TextOptions } from "./run-options.js";
+import type { DataOptions } from "./data.js";
+import { recordSettings } from "./data-node.js";
+import type { RecordSettings } from "./data.js";
 import { trainOptions, type TrainSettings } from "./options.js";
 import { openStartingWeights } from "./starting-weights.js";
 
-/** Options of `train`: the settings (`TrainSettings`, each with a default), the text, and the output folder. */
-export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">> {
+/** Options of `train`: the settings (`TrainSettings`, each with a default), the data, and the output folder. */
+export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">>, RecordSettings {
   /** A file, a folder, or an installed package. A resumed run reads its earlier text. */
   readonly data?: string;
   /** The folder for checkpoints, log and report; created if missing. */
@@ -24,8 +26,6 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "prec
    * token.
    */
   readonly tokenizer?: string;
-  /** The field of JSONL that holds the text. Default "text". */
-  readonly field?: string;
   /** The model to train, if the file declares several. */
   readonly model?: string;
   /** Parameters of the model: `{ depth: 12 }`. */
@@ -69,6 +69,10 @@ const OWN: Readonly<Record<Exclude<keyof TrainOptions, keyof TrainSettings> | "l
   output: true,
   tokenizer: true,
   field: true,
+  chatTemplate: true,
+  labels: true,
+  learn: true,
+  pack: true,
   model: true,
   set: true,
   weights: true,
@@ -163,7 +167,7 @@ async function trained(asked: Asked, options: TrainOptions, resume: "last" | num
 interface Asked {
   readonly text: ModelSource;
   readonly choice: { readonly model?: string | undefined; readonly set: Readonly<Record<string, string>> };
-  readonly data: TextOptions;
+  readonly data: DataOptions;
   readonly weights: ModelWeights | null;
 }
 
@@ -176,9 +180,8 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
   if (run !== null && options.model !== undefined && options.model !== run)
     fail(`${opened!.path} is a run of ${run}, not of ${options.model}`);
   const begun = kept?.manifest.begun ?? null;
-  const data = options.data ?? begun?.data ?? fail("`data`, the text to train on, is missing");
+  const data = options.data ?? begun?.data ?? fail("`data`, the data to train on, is missing");
   const tokenizer = opened?.tokenizer ?? options.tokenizer ?? begun?.tokenizer ?? null;
-  const field = options.field ?? begun?.field ?? null;
   const set = Object.entries(options.set ?? {}).map(([name, value]) => [name, String(value)]);
   return {
     text: opened ?? (kept ? keptText(kept) : fail("give the model: only a resumed run knows its model")),
@@ -192,7 +195,7 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
         Object.fromEntries(set),
       ),
     },
-    data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...(field === null ? {} : { field }) },
+    data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...recordSettings(options, begun) },
     weights: kept === null ? (opened?.weights ?? null) : null,
   };
 }

@@ -1,5 +1,4 @@
 // The trainer on a device: steps, evaluation under both rules, and the training state.
-import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
 import type { Program } from "../../runtime/program/program.js";
 import { LineTable } from "../../compiler/codegen/works.js";
 import { bug } from "../../ground/base/invariant.js";
@@ -16,13 +15,24 @@ import {
   type WeightsInput,
 } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/run/extents.js";
+import {
+  countsOf,
+  lengthsIn,
+  loadsOf,
+  maskOf,
+  observedOf,
+  shaped,
+  shareOf,
+  sumOf,
+  type InputTensor,
+} from "./batch-results.js";
 import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
 import {
   IN_FLIGHT,
+  tokensOf,
   type Batch,
   type EvaluateOptions,
   type Evaluation,
-  type Loads,
   type Rule,
   type StateTensor,
   type StepMetrics,
@@ -111,8 +121,8 @@ interface PendingStep {
 class DeviceTrainer implements Trainer {
   readonly #options: TrainerOptions;
   readonly #sessions: Sessions;
-  /** Cached operations of the last step, with its live parameters. */
-  #flops: { readonly live: string; readonly count: number } | null = null;
+  /** Cached operations of the last step, with its length and live parameters. */
+  #flops: { readonly of: string; readonly count: number } | null = null;
   #steps = 0;
   /** Whether a step has ended. */
   #warm = false;
@@ -152,7 +162,7 @@ class DeviceTrainer implements Trainer {
             : [],
         ),
       );
-    const tokens = micro.reduce((n, b) => n + b.rows * b.length, 0);
+    const tokens = micro.reduce((n, batch) => n + tokensOf(batch), 0);
     return {
       step,
       loss: mean("loss"),
@@ -161,20 +171,21 @@ class DeviceTrainer implements Trainer {
       tokens,
       seconds,
       first,
-      flops: this.#flopsWith(settings.live),
+      flops: this.#flopsWith(micro, settings.live),
       agreement: named("", ".agreement"),
       computedShare: shareOf(results, countsOf(outputs), tokens),
       loads: loadsOf(results, outputs),
     };
   }
 
-  /** Operations of a step with these live parameters. */
-  #flopsWith(live: StepSettings["live"]): number {
-    const { programs, rows, length } = this.#options;
-    const key = JSON.stringify(live ?? {});
-    if (this.#flops?.live !== key)
+  /** Operations of a step with these live parameters, with each micro-batch as long as the longest. */
+  #flopsWith(micro: readonly Batch[], live: StepSettings["live"]): number {
+    const { programs, rows } = this.#options;
+    const length = Math.max(...micro.map((batch) => batch.length));
+    const key = JSON.stringify([length, live ?? {}]);
+    if (this.#flops?.of !== key)
       this.#flops = {
-        live: key,
+        of: key,
         count: programs.flops(extentsOf(programs.model, rows, length), checkLive(programs.step, live, null)),
       };
     return this.#flops.count;
@@ -212,7 +223,12 @@ class DeviceTrainer implements Trainer {
     const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
     return on.run(
       { ...shaped(batch, on.program), ...extra },
-      { seed: runSeed, observe: observedOf(on), ...(settings.live ? { live: settings.live } : {}) },
+      {
+        seed: runSeed,
+        observe: observedOf(on),
+        ...lengthsIn(batch),
+        ...(settings.live ? { live: settings.live } : {}),
+      },
     );
   }
 
@@ -233,19 +249,24 @@ class DeviceTrainer implements Trainer {
     const { routes, model } = this.#options.programs;
     const losses = model.losses.flatMap((l) => (l.own ? [`loss.${l.path}`] : []));
     const counted = new Map(routes.map((path) => [path, 0]));
-    let [loss, tokens] = [0, 0];
+    let [loss, weight, tokens] = [0, 0, 0];
     let first: Evaluation["routes"] | null = null;
     for await (const batch of batches) {
       signal?.throwIfAborted();
-      const results = await session.run(shaped(batch, session.program), { observe: routes, ...(live ? { live } : {}) });
-      const batchTokens = batch.rows * batch.length;
-      loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * batchTokens;
-      tokens += batchTokens;
+      const results = await session.run(shaped(batch, session.program), {
+        observe: routes,
+        ...lengthsIn(batch),
+        ...(live ? { live } : {}),
+      });
+      const own = batch.weight ?? tokensOf(batch);
+      if (own > 0) loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
+      weight += own;
+      tokens += tokensOf(batch);
       for (const path of routes) counted.set(path, counted.get(path)! + sumOf(results[`${path}.count`]!.data));
       first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch) }));
     }
     return {
-      loss: tokens === 0 ? 0 : loss / tokens,
+      loss: weight === 0 ? 0 : loss / weight,
       tokens,
       shares: Object.fromEntries([...counted].map(([path, n]) => [path, tokens === 0 ? 0 : n / tokens])),
       routes: first ?? [],
@@ -306,7 +327,7 @@ class DeviceTrainer implements Trainer {
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
         const { finite } = await session.run(
           { ...shaped(batch, program), ...rates },
-          { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) },
+          { seed: runSeed, ...lengthsIn(batch), ...(settings.live ? { live: settings.live } : {}) },
         );
         const at = finite!.data.findIndex((flag) => flag !== 0);
         const which = micro.length > 1 ? ` (micro-batch ${i + 1} of ${micro.length})` : "";
@@ -323,71 +344,6 @@ class DeviceTrainer implements Trainer {
   dispose(): void {
     for (const session of [...this.#sessions.others, this.#sessions.step]) session.dispose();
   }
-}
-
-interface InputTensor {
-  readonly data: Float32Array | Uint32Array | Int32Array;
-  readonly shape: readonly number[];
-}
-
-/** The inputs in the shapes that the program declares: first rows, then fixed sizes, or length. */
-const shaped = ({ inputs, rows, length }: Batch, program: Program): Record<string, InputTensor> =>
-  Object.fromEntries(
-    Object.entries(inputs).map(([name, data]) => {
-      const [, ...others] = program.inputs.find((input) => input.name === name)?.shape ?? ["B", "T"];
-      return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
-    }),
-  );
-
-/** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
-const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
-  ...countsOf(outputs),
-  ...loadsIn(outputs).flatMap(({ load, wished }) => (wished === null ? [load] : [load, wished])),
-  ...outputs.flatMap(({ name, role }) => (role === "observe" && name.endsWith(".agreement") ? [name] : [])),
-];
-
-/** The names of the counts of observed routes. */
-const countsOf = (outputs: Program["outputs"]): readonly string[] =>
-  pathsOfRoutes(outputs).map((path) => `${path}.count`);
-
-/** The outputs with the loads of observed choices. */
-const loadsIn = (
-  outputs: Program["outputs"],
-): readonly { readonly path: string; readonly load: string; readonly wished: string | null }[] => {
-  const names = new Set(outputs.map(({ name }) => name));
-  return pathsOfEntries(outputs).flatMap((path) => {
-    const [load, wished] = [loadName(path), wishedName(path)];
-    return names.has(load) ? [{ path, load, wished: names.has(wished) ? wished : null }] : [];
-  });
-};
-
-/** Loads of a step, summed over its micro-batches. */
-function loadsOf(results: readonly Results[], outputs: Program["outputs"]): Loads {
-  const summed = (name: string): readonly number[] =>
-    Array.from(results[0]![name]!.data, (_, e) => results.reduce((sum, r) => sum + r[name]!.data[e]!, 0));
-  return Object.fromEntries(
-    loadsIn(outputs).map(({ path, load, wished }) => [
-      path,
-      { chosen: summed(load), wished: wished === null ? null : summed(wished) },
-    ]),
-  );
-}
-
-const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
-
-function shareOf(results: readonly Results[], counts: readonly string[], tokens: number): number {
-  if (counts.length === 0 || tokens === 0) return 1;
-  const computed = results.reduce((sum, r) => sum + counts.reduce((n, name) => n + sumOf(r[name]!.data), 0), 0);
-  return computed / (counts.length * tokens);
-}
-
-/** The mask of a route: 1 for chosen tokens, else 0, [B, T]. */
-function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
-  const mask = new Uint8Array(rows * length);
-  const { data: counts } = results[`${path}.count`]!;
-  const { data: index, shape } = results[`${path}.index`]!;
-  for (let b = 0; b < rows; b++) for (let i = 0; i < counts[b]!; i++) mask[b * length + index[b * shape[1]! + i]!] = 1;
-  return mask;
 }
 
 function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {

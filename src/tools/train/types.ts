@@ -3,7 +3,7 @@
 /** Number of runs that may be on the device at once. */
 export const IN_FLIGHT = 2;
 
-/** Inputs of one micro-batch: rows of equal length. */
+/** Inputs of one micro-batch: rows padded to one length. */
 export interface Batch {
   /**
    * Tokens, labels or numbers by the name of the objective's input, row-major: [B, T], or as the objective declares the
@@ -11,8 +11,17 @@ export interface Batch {
    */
   readonly inputs: Readonly<Record<string, Uint32Array | Int32Array | Float32Array>>;
   readonly rows: number;
+  /** Tokens of the longest row. */
   readonly length: number;
+  /** Tokens of each row, u32[B]; absent: all rows have `length`. */
+  readonly lengths?: Uint32Array;
+  /** The batch's weight in means over batches. Default: its tokens. */
+  readonly weight?: number;
 }
+
+/** Tokens of a batch, without padding. */
+export const tokensOf = ({ rows, length, lengths }: Pick<Batch, "rows" | "length" | "lengths">): number =>
+  lengths === undefined ? rows * length : lengths.reduce((a, b) => a + b, 0);
 
 /** Settings that change from step to step without compilation. */
 export interface StepSettings {

@@ -33,7 +33,7 @@ function kernelsOf(name: string, target: Target, layer: string): readonly string
 
 type Step = Program["steps"][number];
 
-/** Workgroups of a dispatch where it runs, be it in place of another. */
+/** Workgroups of a dispatch when it runs, also if it runs in place of another. */
 const mostWorkgroups = (step: Step): string =>
   step.kind === "dispatch" ? String(step.standIn?.workgroups ?? step.workgroups) : "";
 /** Whether a step is ever run but in place of another. */
@@ -95,7 +95,7 @@ describe("the step of a model that generates", () => {
       // Three tilings of five products, of which one runs, attention, predictor and choice, which counts apart where
       // rows are many.
       expect(left.filter(runsForItself)).toHaveLength(4 * (3 * 5 + 1 + 3) + 1);
-      // And for each of the products a kernel that runs in place of one of its tilings, be it of many rows or of one.
+      // Each product also has a kernel that runs in place of one of its tilings, for many rows or for one.
       const named = left.filter((step) => !runsForItself(step)).map(({ work }) => routed.works[work!]!);
       expect(named.map(({ ops, main }) => ops[main]!.op)).toEqual(Array.from({ length: 4 * 5 * 2 }, () => "matmul"));
     },

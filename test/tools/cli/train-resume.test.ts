@@ -155,7 +155,8 @@ describe("modc train --resume", () => {
       [
         ["--data", other],
         1,
-        "is not the text of the run\n  hint: leave out --data, --tokenizer and --field to use the run's own",
+        "is not the data of the run\n  hint: leave out --data, --tokenizer and the other options of data to use the " +
+          "run's own",
       ],
       [
         ["--lr", "1"],

@@ -43,7 +43,7 @@ export async function writeRun(
   if (!model) throw new Error("the model of the run does not check");
   const run = await openRunFolder(path);
   const weights = model.weights.map((weight) => asProgramWeight(weight));
-  const begun: RunOrigin = { data, tokenizer: tokenizer ?? null, field: null, set };
+  const begun: RunOrigin = { data, tokenizer: tokenizer ?? null, field: null, set, records: null };
   for (const step of steps)
     await run.save(
       {

@@ -54,7 +54,7 @@ export const contentsAt = (step: number): CheckpointContents => ({
   settings: { optimizer: "adamw", "learning rate": 0.001, seed: 7, recompute: null, clip: false },
   machine: { device: "none", tunings: "0" },
   data: { digest: "ab".repeat(32), position: { epoch: 1, window: 3 * step } },
-  begun: { data: "@some/package", tokenizer: null, field: "body", set: { dim: "16 * 2" } },
+  begun: { data: "@some/package", tokenizer: null, field: "body", set: { dim: "16 * 2" }, records: null },
   tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
   live: { capacity: 0.125 },

@@ -10,7 +10,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { openCorpus, removeUnfinished, type Corpus, type CorpusOptions } from "../../../src/tools/train/corpus-node.js";
+import { removeUnfinished } from "../../../src/tools/train/cache-file-node.js";
+import { openCorpus, type Corpus, type CorpusOptions } from "../../../src/tools/train/corpus-node.js";
 import { TrainError } from "../../../src/tools/train/errors.js";
 import { findSources } from "../../../src/tools/train/sources-node.js";
 import { textPieces } from "../../../src/tools/train/tokenizer.js";
@@ -189,7 +190,7 @@ describe("what is wrong with a text is said:", () => {
     folder.file("nothing/a.png", "x");
     folder.file("nothing/b.txt", "");
     expect((await fault(opening(join(folder.path, "nothing")))).message).toContain(
-      "holds no text: no .txt, .text, .md, .jsonl, .ndjson file",
+      "holds no text: no .txt, .text, .md, .jsonl, .ndjson, .parquet, .arrow file",
     );
     expect((await fault(opening(folder.file("blank.jsonl", '\n\n{"text":""}\n')))).message).toContain(
       "blank.jsonl holds no text",
@@ -198,7 +199,7 @@ describe("what is wrong with a text is said:", () => {
 
   it.each([
     ["invalid UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), ":2: the line is not UTF-8"],
-    ["a torn line", '{"text":"a', ":2: the line is not JSON: "],
+    ["a torn line", '{"text":"a', ":2: the line is not JSON"],
     ["no object", "[1]", ":2: the line is not a JSON object"],
     ["no such field", '{"body":"a"}', ':2: the line has no text in "text"'],
     ["a field that is not text", '{"text":1}', ':2: the line has no text in "text"'],
@@ -217,11 +218,7 @@ describe("what is wrong with a text is said:", () => {
       ["cut.txt", Buffer.from([0x61, 0xe2, 0x82]), "is not UTF-8 text: byte 1 does not begin a character"],
       ["utf16.txt", Buffer.from("Call me", "utf16le"), "is not UTF-8 text, it is UTF-16 text: byte 1 is NUL"],
       ["long.txt", long, "is not UTF-8 text: byte 400000 does not begin a character"],
-      [
-        "x.parquet",
-        Buffer.from([...Buffer.from("PAR1"), 0x15, 0xff]),
-        "is not UTF-8 text, it is a Parquet file: byte 5",
-      ],
+      ["x.bin", Buffer.from([...Buffer.from("PAR1"), 0x15, 0xff]), "is not UTF-8 text, it is a Parquet file: byte 5"],
       ["x.gz", Buffer.from([0x1f, 0x8b, 8, 0]), "is not UTF-8 text, it is a gzip file: byte 1"],
     ] as const)
       expect((await fault(opening(folder.file(name, bytes)))).message, name).toContain(`${name} ${why}`);

@@ -159,6 +159,7 @@ export const pretendModel: RunModel = {
   weights: WEIGHTS,
   ignore: [],
   inputs: { tokens: "tokens", targets: "targets", signed: false },
+  declared: { name: "Small", inputs: [], axes: [] },
   vocabulary: 256,
   own: ["next_token"],
   routed: true,

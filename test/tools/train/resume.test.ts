@@ -30,7 +30,8 @@ describe("a checkpoint", () => {
       model: { ...pretendModel, set: { dim: "16 * 2" } },
     });
     const { manifest, sources } = await before(output, null);
-    expect(manifest.begun).toEqual({ data: lines, tokenizer: null, field: "body", set: { dim: "16 * 2" } });
+    const records = { chatTemplate: null, labels: {}, learn: null, pack: false };
+    expect(manifest.begun).toEqual({ data: lines, tokenizer: null, field: "body", set: { dim: "16 * 2" }, records });
     expect(sources).toEqual(pretendModel.sources);
     expect((await before(output, 2)).manifest.step).toBe(2);
   });

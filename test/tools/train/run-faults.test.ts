@@ -104,7 +104,7 @@ describe("what is wrong is said, and nothing is lost:", () => {
     const output = await fresh();
     const other = folder.file("other.txt", text(20_000, 2));
     expect((await fault(all(pretendRun(output, other, settings, { resume: "last" })))).message).toBe(
-      `${other} is not the text of the run`,
+      `${other} is not the data of the run`,
     );
     const gone = join(folder.path, "gone.txt");
     expect((await fault(all(pretendRun(output, gone, settings, { resume: "last" })))).message).toContain(
@@ -127,8 +127,8 @@ describe("what is wrong is said, and nothing is lost:", () => {
       }),
     );
     expect(events.flatMap((e) => (e.kind === "warning" ? [`${e.step} ${e.message}`] : []))).toEqual([
-      `5 ${moving} has changed; the run continues with the earlier text`,
-      `14 cannot read ${moving}: the file is missing; the run continues with the earlier text`,
+      `5 ${moving} has changed; the run continues with the earlier data`,
+      `14 cannot read ${moving}: the file is missing; the run continues with the earlier data`,
     ]);
     unchanged(output);
   });

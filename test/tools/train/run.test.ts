@@ -28,7 +28,7 @@ describe("a run", () => {
       kind: "begin",
       step: 0,
       steps: 20,
-      tokens: { training: 19_000, validation: 1000 },
+      data: { unit: "token", training: 19_000, validation: 1000 },
       bytesPerToken: 1,
       from: null,
     });

@@ -174,7 +174,7 @@ describe("train", () => {
     ];
     for (const [path, given, message] of cases)
       expect(await fault(path, options({ ...none, ...given }))).toContain(message);
-    expect(await fault(model, { output: join(folder.path, "x") })).toContain("the text to train on, is missing");
+    expect(await fault(model, { output: join(folder.path, "x") })).toContain("the data to train on, is missing");
     expect(await fault(null, { output: undisturbed.output, resume: true, weights: data })).toContain(
       "`weights` contradicts `resume`",
     );

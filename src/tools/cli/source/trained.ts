@@ -7,13 +7,15 @@ import type { Manifest } from "../../../models/runs/manifest.js";
 import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
 import { mergedPairs, type Pairs } from "../tree/arguments.js";
+import { recordSettings } from "../../train/data-node.js";
+import { recordFlags, recordsIn, type RecordFlags } from "./record-flags.js";
 import { weightsOf } from "./beyond-bound.js";
 import { EXIT, UserError, misuse } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
 import { divide, parseDecimal, parseRational, rational, type Rational } from "../../../ground/numerics/rational.js";
 
-export interface RunFlags {
+export interface RunFlags extends RecordFlags {
   readonly set?: Pairs;
   readonly live?: Pairs;
   readonly liveSchedule?: Pairs;
@@ -22,7 +24,6 @@ export interface RunFlags {
   readonly tokenizer?: string;
   readonly data?: string;
   readonly text?: string;
-  readonly field?: string;
   readonly validation?: number;
   /** The run's context: default length of evaluation windows. */
   readonly ownContext?: number;
@@ -149,7 +150,7 @@ function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags
   say(`note: the text is ${begun.data}${part}`);
   return {
     data: begun.data,
-    ...(begun.field === null || flags.field !== undefined ? {} : { field: begun.field }),
+    ...recordFlags(recordSettings(recordsIn(flags), begun)),
     ...(validation === undefined ? {} : { validation }),
   };
 }

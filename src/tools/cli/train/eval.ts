@@ -11,12 +11,12 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
   const { data } = flags;
   if (data === undefined)
     throw misuse("--data is missing: the text to read", "give --data, or a run's folder, which has its own text");
-  const { model, corpus, rules: found } = await evaluateRules(opened, { ...flags, data });
+  const { model, corpus, bytesPerToken, rules: found } = await evaluateRules(opened, { ...flags, data });
   const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => ({
     rule,
     loss,
     perplexity: Math.exp(loss),
-    bitsPerByte: (loss / Math.LN2) * (corpus.tokens / corpus.bytes),
+    bitsPerByte: bytesPerToken === null ? null : loss / Math.LN2 / bytesPerToken,
     tokens,
     shares,
     ...(deviation && { deviation }),
@@ -26,8 +26,8 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
     ["rule", ({ rule }) => (rule === "causal" || model.run.routed ? nameOf(rule) : "all tokens")],
     ["tokens", (r) => grouped(r.tokens)],
     ["loss", (r) => r.loss.toFixed(4)],
-    ["perplexity", (r) => r.perplexity.toPrecision(4)],
-    ["bits/byte", (r) => r.bitsPerByte.toFixed(4)],
+    bytesPerToken !== null && ["perplexity", (r) => r.perplexity.toPrecision(4)],
+    bytesPerToken !== null && ["bits/byte", (r) => r.bitsPerByte?.toFixed(4) ?? "-"],
     ["computed", (r) => meanOf(r.shares)],
     // Comparisons with f32 weights.
     deviates && ["KL to f32", ({ deviation }) => deviation?.divergence.toPrecision(3) ?? "-"],
@@ -36,7 +36,7 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
   ]);
   const rules = Object.fromEntries(rows.map(({ rule, ...rest }) => [rule, rest]));
   return printReport(flags, {
-    json: { model: model.run.name, tokens: corpus.tokens, bytes: corpus.bytes, rules },
+    json: { model: model.run.name, ...(corpus ?? { tokens: rows[0]?.tokens ?? 0, bytes: null }), rules },
     text,
   });
 }

@@ -10,6 +10,8 @@ import type { Window } from "../../train/windows.js";
 import type { onDevice } from "../run/execute.js";
 import type { Finished } from "../source/frontend.js";
 import type { showDiagnostics } from "../terminal/diagnostics.js";
+import type { TextInputs } from "../../../language/check/model/text-inputs.js";
+import { UserError } from "../terminal/exit.js";
 import type { Progress } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
@@ -54,17 +56,40 @@ export const batchesIn = (
   { corpus, model, context }: EvaluatedRule,
   windows: readonly Window[],
   rows: number,
-): ReturnType<typeof batchesOf> => batchesOf(windows, { corpus, inputs: model.run.inputs, rows, context });
+): ReturnType<typeof batchesOf> => batchesOf(windows, { corpus, inputs: textInputsOf(model), rows, context });
+
+/** The inputs that a text fills. Throws UserError if the objective takes others. */
+export function textInputsOf({ run }: TrainingModel): TextInputs {
+  if (run.inputs !== null) return run.inputs;
+  const names = run.declared.inputs.map(({ name }) => name).join(", ");
+  throw new UserError(
+    `the objective of ${run.name} takes ${names}, which a text cannot fill`,
+    "give records: JSONL, Parquet or Arrow with a column for each",
+  );
+}
 
 /** The job of a compiled program that reads `rows` of the windows at once. */
-export function jobOf(
-  { flags, weights, progress, device, context }: EvaluatedRule,
-  { program, forTarget }: Pick<Finished, "program" | "forTarget">,
+export const jobOf = (
+  evaluated: EvaluatedRule,
+  compiled: Pick<Finished, "program" | "forTarget">,
   windows: readonly Window[],
+  rows: number,
+): Parameters<typeof onDevice>[0] => jobFor(evaluated, compiled, Math.min(rows, windows.length));
+
+/** The job of a compiled program that reads `rows` sequences at once. */
+export function jobFor(
+  {
+    flags,
+    weights,
+    progress,
+    device,
+    context,
+  }: Pick<EvaluatedRule, "flags" | "weights" | "progress" | "device" | "context">,
+  { program, forTarget }: Pick<Finished, "program" | "forTarget">,
   rows: number,
 ): Parameters<typeof onDevice>[0] {
   const extents = program.axes.flatMap((axis): [string, number][] => {
-    if (axis.role === "batch") return [[axis.name, Math.min(rows, windows.length)]];
+    if (axis.role === "batch") return [[axis.name, rows]];
     return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, context]] : [];
   });
   const { tunings, live = {}, seed = 0 } = flags;

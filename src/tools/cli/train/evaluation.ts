@@ -5,10 +5,11 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCorpus, type Corpus } from "../../train/corpus-node.js";
+import { areRecords, recordSettings } from "../../train/data-node.js";
 import { findSources } from "../../train/sources-node.js";
 import type { Deviation } from "../../train/deviation.js";
 import { evaluateText, type Evaluated } from "../../train/evaluate.js";
-import { expectFits } from "../../train/run-node.js";
+import { expectFits } from "../../train/text-data-node.js";
 import { usualContext, type TrainingModel } from "../../train/model.js";
 import type { Rule } from "../../train/types.js";
 import type { ModelWeights, OpenedModel } from "../../../models/opened/model.js";
@@ -16,7 +17,9 @@ import { openDevice, RuntimeError, type Device } from "../../../runtime/index.js
 import { leftover } from "../../../runtime/node.js";
 import { split, wholeWindows, type Window } from "../../train/windows.js";
 import { beyondLength } from "../source/beyond-bound.js";
+import { evaluateRecords, openEvaluated } from "./evaluated-records.js";
 import { dataIn, textIn, checkedModel } from "./training.js";
+import { recordsIn } from "../source/record-flags.js";
 import { wantedDevice } from "../source/device.js";
 import { showingOnce } from "../terminal/diagnostics.js";
 import { UserError } from "../terminal/exit.js";
@@ -42,7 +45,10 @@ export type RuleFound = Evaluated & { readonly deviation: Deviation | null };
 /** The losses and shares of each requested rule. */
 export interface Found {
   readonly model: TrainingModel;
-  readonly corpus: Pick<Corpus, "tokens" | "bytes">;
+  /** Null: the data are records. */
+  readonly corpus: Pick<Corpus, "tokens" | "bytes"> | null;
+  /** Bytes of text for each target; null if the loss is not of a text. */
+  readonly bytesPerToken: number | null;
   readonly rules: ReadonlyMap<Rule, RuleFound>;
 }
 
@@ -74,13 +80,13 @@ export async function evaluateRules(
   if (weights === null) say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and is untrained`);
   await weights?.fitted(model.run);
   const progress = new Progress();
+  const records = await holdRecords(flags, model);
+  if (records) return evaluatedOnRecords(opened, flags, { model, weights, context, rows, most, progress, show });
   const corpus = await openedOnce(opened, flags);
   let device: Device | null = null;
   try {
-    expectFits(corpus, {
-      data: flags.text !== undefined || flags.data === STDIN ? "the text" : flags.data,
-      model: model.run,
-    });
+    const name = flags.text !== undefined || flags.data === STDIN ? "the text" : flags.data;
+    expectFits(corpus.largestToken, name, model.run.vocabulary);
     const windows = windowsOf(corpus, context, flags.validation ?? 0, most);
     progress.report("opening the device");
     device = await openDevice(wantedDevice(flags));
@@ -91,7 +97,8 @@ export async function evaluateRules(
     // By the causal rule, if there are both.
     const rule = rules.at(-1)!;
     if (logits) await observeLogits({ ...common, phase: PHASES[rule] }, logits, rule);
-    return { model, corpus: { tokens: corpus.tokens, bytes: corpus.bytes }, rules: found };
+    const { tokens, bytes } = corpus;
+    return { model, corpus: { tokens, bytes }, bytesPerToken: bytes / tokens, rules: found };
   } finally {
     progress.clear();
     device?.destroy();
@@ -99,8 +106,67 @@ export async function evaluateRules(
   }
 }
 
+const holdRecords = async (flags: EvaluationFlags, model: TrainingModel): Promise<boolean> =>
+  flags.text === undefined &&
+  flags.data !== STDIN &&
+  (await areRecords(await findSources(flags.data), recordSettings(recordsIn(flags), null), model.run));
+
+interface OnRecords {
+  readonly model: TrainingModel;
+  readonly weights: ModelWeights | null;
+  readonly context: number;
+  readonly rows: number;
+  readonly most: number;
+  readonly progress: Progress;
+  readonly show: EvaluatedRule["show"];
+}
+
+/** The losses and shares of records, which have no windows: nothing else is measured on them. */
+async function evaluatedOnRecords(opened: OpenedModel, flags: EvaluationFlags, on: OnRecords): Promise<Found> {
+  const { model, context, rows, most, progress } = on;
+  if (flags.weightsAs !== undefined && flags.weightsAs !== "f32" && flags.ownBlocks !== true)
+    say("note: the change by --weights-as is measured on texts alone");
+  const data = await inTemporary((cache) =>
+    openEvaluated(
+      {
+        data: flags.data,
+        ...(opened.tokenizer === null ? {} : { tokenizer: opened.tokenizer }),
+        ...recordSettings(recordsIn(flags), null),
+        cache,
+      },
+      model,
+      { context, rows, share: flags.validation ?? 0, most },
+    ),
+  );
+  let device: Device | null = null;
+  try {
+    for (const note of data.notes) say(`note: ${note}`);
+    progress.report("opening the device");
+    device = await openDevice(wantedDevice(flags));
+    const found = new Map<Rule, RuleFound>();
+    for (const rule of flags.rule !== undefined ? [flags.rule] : model.run.rules)
+      found.set(rule, { ...(await evaluateRecords({ ...on, opened, flags, device }, data, rule)), deviation: null });
+    return { model, corpus: null, bytesPerToken: data.bytesPerToken, rules: found };
+  } finally {
+    progress.clear();
+    device?.destroy();
+    await data.close();
+  }
+}
+
 /** The text's tokens, in a temporary file. */
-async function openedOnce({ tokenizer }: OpenedModel, flags: EvaluationFlags): Promise<Corpus> {
+const openedOnce = ({ tokenizer }: OpenedModel, flags: EvaluationFlags): Promise<Corpus> =>
+  inTemporary((cache) =>
+    openCorpus({
+      data: flags.text === undefined ? dataIn(cache, flags.data, flags.field) : textIn(cache, flags.text),
+      ...(tokenizer === null ? {} : { tokenizer }),
+      ...(flags.field === undefined ? {} : { field: flags.field }),
+      cache,
+    }),
+  );
+
+/** Opens data whose files are in a temporary folder, which goes with it. */
+async function inTemporary<T extends { close(): Promise<void> }>(open: (folder: string) => Promise<T>): Promise<T> {
   const cache = join(tmpdir(), `modc-eval-${randomBytes(6).toString("hex")}`);
   const gone = leftover(cache);
   const remove = (): void => {
@@ -109,15 +175,10 @@ async function openedOnce({ tokenizer }: OpenedModel, flags: EvaluationFlags): P
   };
   try {
     makePrivateFolder(cache);
-    const corpus = await openCorpus({
-      data: flags.text === undefined ? dataIn(cache, flags.data, flags.field) : textIn(cache, flags.text),
-      ...(tokenizer === null ? {} : { tokenizer }),
-      ...(flags.field === undefined ? {} : { field: flags.field }),
-      cache,
-    });
+    const data = await open(cache);
     // On Windows an open file cannot be removed; elsewhere it is removed at once.
     if (process.platform !== "win32") remove();
-    return { ...corpus, close: () => corpus.close().finally(remove) };
+    return { ...data, close: () => data.close().finally(remove) };
   } catch (fault) {
     remove();
     throw fault;

@@ -8,7 +8,7 @@ import { formatBytes, LimitError, OutOfMemoryError } from "../../../runtime/devi
 import { say } from "../terminal/terminal.js";
 import { onDevice } from "../run/execute.js";
 import { compileFile } from "../source/frontend.js";
-import { batchesIn, jobOf, reading, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
+import { batchesIn, textInputsOf, jobOf, reading, type EvaluatedRule, type Observe } from "./evaluated-rule.js";
 import { deviationOf, type Deviation } from "../../train/deviation.js";
 
 /** The most bytes of logits that are read of each session at once. */
@@ -61,7 +61,7 @@ export async function observeLogits(
   const logits = compiled && logitsOf(compiled.program);
   if (!logits) return;
   const { program } = compiled;
-  const { tokens, targets } = evaluated.model.run.inputs;
+  const { tokens, targets } = textInputsOf(evaluated.model);
   const inputs = new Set(program.inputs.map((i) => i.name));
   for (const name of inputs) if (name !== tokens && name !== targets && name !== "lengths") return;
   const read = readable(evaluated.windows, { rows, context, vocabulary: logits.vocabulary });

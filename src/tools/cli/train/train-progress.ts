@@ -84,15 +84,19 @@ export class TrainProgress {
 function beginLines({
   step,
   steps,
-  tokens,
+  data,
   bytesPerToken,
   cache,
   from,
 }: Extract<TrainEvent, { kind: "begin" }>): readonly string[] {
-  const each = bytesPerToken === 1 ? "" : `, ${bytesPerToken.toFixed(2)} bytes each`;
+  const { unit, training, validation } = data;
+  const each =
+    unit === "record" || bytesPerToken === null || bytesPerToken === 1
+      ? ""
+      : `, ${bytesPerToken.toFixed(2)} bytes each`;
   return [
-    `text: ${withPrefix(tokens.training)} tokens to train on, ${withPrefix(tokens.validation)} held out${each}; ` +
-      `kept in ${cache}`,
+    `${unit === "token" ? "text" : "data"}: ${withPrefix(training)} ${unit}s to train on, ` +
+      `${withPrefix(validation)} held out${each}; kept in ${cache}`,
     ...(from === null ? [] : [`continuing from ${from}: ${step} of ${steps} steps are done`]),
   ];
 }
@@ -114,7 +118,7 @@ export function stepText(
   const parts = [
     `step ${step}/${steps}`,
     `loss ${metrics.loss.toFixed(4)}`,
-    `${bitsPerByte.toFixed(3)} bits/byte`,
+    ...(bitsPerByte === null ? [] : [`${bitsPerByte.toFixed(3)} bits/byte`]),
     `lr ${brief(learningRate)}`,
     `|g| ${brief(metrics.gradientNorm)}`,
     ...(timed
@@ -147,9 +151,12 @@ type Told = Validated & { readonly counts?: boolean; readonly best?: boolean };
  */
 export function validationText({ byRule, live, counts = true, loss, bitsPerByte, best }: Told): string {
   const told = ({ loss: nats, shares }: Pick<Evaluation, "loss" | "shares">, rule: string): string => {
-    const bits = (loss === 0 ? 0 : (nats * bitsPerByte) / loss).toFixed(3);
     const share = meanShare(shares);
-    return `${nats.toFixed(4)}${rule} (${bits} bits/byte${share === null ? "" : `, ${percent(share, 1)} computed`})`;
+    const more = [
+      ...(bitsPerByte === null ? [] : [`${(loss === 0 ? 0 : (nats * bitsPerByte) / loss).toFixed(3)} bits/byte`]),
+      ...(share === null ? [] : [`${percent(share, 1)} computed`]),
+    ];
+    return `${nats.toFixed(4)}${rule}${more.length === 0 ? "" : ` (${more.join(", ")})`}`;
   };
   const { "top-k": topK, causal } = byRule;
   const both =

@@ -1,12 +1,16 @@
-// `modc train`: trains a model on a text, shows progress, and writes checkpoints, a log and a report to a folder.
+// `modc train`: trains a model on a text or on records, shows progress, and writes checkpoints, a log and a report to a
+// folder.
 import type { ChooseTunings, Preparation } from "../../train/open-trainer.js";
 import { Outcome, type TrainResult } from "../../train/events.js";
 import { before, type Before } from "../../train/resume-node.js";
+import { recordSettings } from "../../train/data-node.js";
+import type { RecordSettings } from "../../train/data.js";
 import { trainModel } from "../../train/run-node.js";
 import type { TrainSettings } from "../../train/options.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { beyondLength } from "../source/beyond-bound.js";
 import { dataIn, checkedModel, choiceOf, showPreparation } from "./training.js";
+import { recordsIn } from "../source/record-flags.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, UserError, type ExitCode, misuse } from "../terminal/exit.js";
@@ -30,7 +34,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   if (resume !== null && asked.weights !== undefined)
     throw misuse("--resume and --weights exclude each other: the run already has weights");
   const given = settingsOf(asked);
-  const { text, tokenizer, flags } = askedFor(
+  const { text, tokenizer, records, flags } = askedFor(
     opened,
     asked,
     resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
@@ -64,9 +68,9 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   try {
     const events = trainModel({
       model: model.run,
-      data: dataIn(flags.output, flags.data, flags.field),
+      data: dataIn(flags.output, flags.data, records.field),
       ...(tokenizer === null ? {} : { tokenizer }),
-      ...(flags.field === undefined ? {} : { field: flags.field }),
+      ...records,
       output: flags.output,
       tensorboard: flags.tensorboard ?? false,
       settings: given,
@@ -193,6 +197,7 @@ export interface Asked {
   readonly text: ModelText;
   /** Null: each byte is a token. */
   readonly tokenizer: TokenizerSource | string | null;
+  readonly records: RecordSettings;
   readonly flags: TrainFlags & { readonly data: string };
 }
 
@@ -222,14 +227,13 @@ function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Be
   ] as const)
     if (flag === undefined && path !== null && isAbsolute(path) && !existsSync(path))
       throw new UserError(`${path}, which the run started with, is missing`, `give its present path: ${option}`);
-  const field = flags.field ?? begun?.field ?? null;
   return {
     text: opened ?? keptText(before!),
     tokenizer,
+    records: recordSettings(recordsIn(flags), begun),
     flags: {
       ...flags,
       data,
-      ...(field === null ? {} : { field }),
       set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
       ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),
     },

@@ -49,7 +49,7 @@ const PROGRAMS: Readonly<Record<TrainerProgram, string>> = {
 export function showPreparation(done: Preparation, progress: Progress, { given }: { readonly given: boolean }): void {
   switch (done.kind) {
     case "text":
-      progress.report("reading the text", `${Math.floor((100 * done.done) / Math.max(1, done.total))}%`);
+      progress.report("reading the data", `${Math.floor((100 * done.done) / Math.max(1, done.total))}%`);
       break;
     case "device":
       progress.report("opening the device");

