@@ -30,6 +30,8 @@ export type TrainEvent =
       readonly kind: "step";
       readonly step: number;
       readonly metrics: StepMetrics;
+      /** Number of epochs read so far, with the read share of the epoch under way. */
+      readonly epoch: number;
       /** The objective's own losses alone, in bits a byte of text. */
       readonly bitsPerByte: number;
       readonly learningRate: number;

@@ -13,10 +13,22 @@ export interface RunBegun {
   /** The folder to which later checkpoints were moved; null: there were no later checkpoints. */
   readonly aside: string | null;
   readonly validates: boolean;
+  /** Number of tokens to train on. */
+  readonly training: number;
 }
 
+/** The number of epochs beyond which a model rather learns the text by heart. */
+const MANY_EPOCHS = 20;
+
 /** The warnings as sentences, in display order. */
-export function firstWarnings({ settings, manifest, machine, aside, validates }: RunBegun): readonly string[] {
+export function firstWarnings({
+  settings,
+  manifest,
+  machine,
+  aside,
+  validates,
+  training,
+}: RunBegun): readonly string[] {
   const said: string[] = [];
   if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} were moved to ${aside}`);
   const otherwise = manifest ? machineDifference(manifest.machine, machine) : null;
@@ -29,7 +41,24 @@ export function firstWarnings({ settings, manifest, machine, aside, validates }:
       `live parameters reach their last values at step ${settled}, after the run ends at ${settings.steps}: no ` +
         "checkpoint will be marked best",
     );
+  const short = shortText(settings, training);
+  if (short !== null) said.push(short);
   return said;
+}
+
+/** That a step or the run reads the text too often, as a sentence; null if it does not. */
+function shortText({ steps, batch, accumulate, context }: TrainSettings, training: number): string | null {
+  const windows = Math.max(1, Math.floor((training - 1) / context)); // of an epoch
+  const perStep = batch * accumulate;
+  if (windows < perStep)
+    return (
+      `a step reads the text more than once: it takes ${perStep} sequences, and the text has ${windows}; ` +
+      "give a longer text, or a smaller --batch"
+    );
+  const epochs = (steps * perStep) / windows;
+  return epochs > MANY_EPOCHS
+    ? `the run reads the text ${brief(epochs)} times; give a longer text, or fewer --steps`
+    : null;
 }
 
 /** How this machine differs from the earlier one, as a clause; null if it does not. */

@@ -27,6 +27,8 @@ export interface LoopOptions {
     position: DataPosition,
   ) => Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }>;
   readonly toBitsPerByte: (nats: number) => number;
+  /** Number of epochs read up to a position, with the read share of the epoch under way. */
+  readonly epochsAt: (position: DataPosition) => number;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
   /** Null: no part of the text is held out. */
@@ -102,7 +104,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
         throw diverged(`step ${done}: ${wrong}: ${why}`, last);
       }
       place = { ...place, step: done, position: next };
-      yield stepEvent(metrics, settings, options);
+      yield stepEvent(metrics, given, options);
       loads.add(metrics.loads);
       const window = done % LOAD_WINDOW === 0 || done === steps ? loads.take() : null;
       if (window) {
@@ -198,14 +200,15 @@ export function diverged(message: string, last: string | null): TrainError {
 
 function stepEvent(
   metrics: StepMetrics,
-  { learningRate, live }: StepSettings,
-  { own, toBitsPerByte }: LoopOptions,
+  { settings: { learningRate, live }, next }: Submitted,
+  { own, toBitsPerByte, epochsAt }: LoopOptions,
 ): Of<"step"> {
   const nats = own.reduce((sum, path) => sum + (metrics.losses[path] ?? 0), 0);
   return {
     kind: "step",
     step: metrics.step,
     metrics,
+    epoch: epochsAt(next),
     bitsPerByte: toBitsPerByte(nats),
     learningRate,
     live: live ?? {},

@@ -22,7 +22,7 @@ import { lastingName } from "./sources-node.js";
 import { expectEffects, resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import type { Batch, Trainer, TrainingState } from "./types.js";
-import { split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
+import { epochsAt, split, START, wholeWindows, type DataPosition, type Split } from "./windows.js";
 
 /**
  * Trains a model on a text to the last step or until the signal is aborted, and yields the run's events. A run that
@@ -181,8 +181,8 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
   };
   const validates = parts.boundary < parts.tokens;
   const manifest = found?.checkpoint.manifest ?? null;
-  for (const said of firstWarnings({ settings, manifest, machine: trainer.machine ?? {}, aside, validates }))
-    yield await warning(from, said);
+  const begun = { settings, manifest, machine: trainer.machine ?? {}, aside, validates, training: parts.boundary };
+  for (const said of firstWarnings(begun)) yield await warning(from, said);
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
   let [stepped, next] = [false, -Infinity];
   /** Writes the report. A failure does not stop the run: its reason is returned; null if there is none. */
@@ -263,6 +263,7 @@ async function loopOptions({
     settings: settingsAt,
     batches: microBatches,
     toBitsPerByte: (nats) => nats / Math.LN2 / bytesPerToken,
+    epochsAt: (position) => epochsAt(position, { boundary: parts.boundary, context, seed }),
     own: model.own,
     validation:
       parts.boundary === parts.tokens
@@ -359,11 +360,12 @@ function entryOf(event: Logged): LogEntry {
     };
     return { kind, step, live, counts, loss, bitsPerByte, best, rules, passage };
   }
-  const { metrics, bitsPerByte, learningRate, live } = event;
+  const { metrics, epoch, bitsPerByte, learningRate, live } = event;
   const { loss, losses, gradientNorm, tokens, seconds, first, flops, agreement, computedShare } = metrics;
   return {
     kind,
     step,
+    epoch,
     loss,
     losses,
     bitsPerByte,

@@ -49,6 +49,33 @@ describe("a run", () => {
     expect(steps[3]!.bitsPerByte).toBeCloseTo(steps[3]!.metrics.losses["next_token"]! / Math.LN2, 12);
   });
 
+  it("counts the epochs of its text, in the log too", async () => {
+    const steps = (await undisturbed).filter((e) => e.kind === "step");
+    // Four windows of 32 tokens in a step; an epoch has 593 of them, or one fewer where it begins later.
+    for (const { step, epoch } of steps) expect(Math.abs(epoch / ((4 * step) / 593) - 1)).toBeLessThan(0.003);
+    const logged: unknown[] = [];
+    for await (const entry of readLog(join(whole, "log.jsonl"))) if (entry.kind === "step") logged.push(entry["epoch"]);
+    expect(logged).toEqual(steps.map(({ epoch }) => epoch));
+  });
+
+  it("warns before its first step if it reads its text too often", async () => {
+    const said = async (change: object): Promise<readonly string[]> =>
+      (await runTo(place(), {}, { ...settings, live: "", ...change })).flatMap((e) =>
+        e.kind === "warning" && e.step === 0 ? [e.message] : [],
+      );
+    // 18,999 tokens with a target are 29 windows of 640 tokens.
+    const large = { context: 640, accumulate: 1, validateEvery: 99, checkpointEvery: 99 };
+    expect(await said({})).toEqual([]);
+    expect(await said({ ...large, batch: 29 })).toEqual([]);
+    expect(await said({ ...large, batch: 29, steps: 21 })).toEqual([
+      "the run reads the text 21 times; give a longer text, or fewer --steps",
+    ]);
+    expect(await said({ ...large, batch: 30, steps: 1 })).toEqual([
+      "a step reads the text more than once: it takes 30 sequences, and the text has 29; give a longer text, or a " +
+        "smaller --batch",
+    ]);
+  });
+
   it("validates under both rules, and draws the routes of a passage", async () => {
     const [first] = (await undisturbed).filter((e) => e.kind === "validation");
     expect(Object.keys(first!.byRule)).toEqual(["top-k", "causal"]);

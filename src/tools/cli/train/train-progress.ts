@@ -98,7 +98,7 @@ function beginLines({
 }
 
 /**
- * Without speed where `recent` has no step. `step 120/1000 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k
+ * Without speed where `recent` has no step. `step 120/1000 epoch 2.3 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k
  * tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
  */
 export function stepText(
@@ -106,13 +106,14 @@ export function stepText(
   steps: number,
   recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[],
 ): string {
-  const { metrics, step, bitsPerByte, learningRate, live } = event;
+  const { metrics, step, epoch, bitsPerByte, learningRate, live } = event;
   const sum = (of: "tokens" | "seconds" | "flops"): number => recent.reduce((n, r) => n + r[of], 0);
   const seconds = Math.max(1e-9, sum("seconds"));
   const timed = recent.length > 0;
   const agreement = Object.values(metrics.agreement);
   const parts = [
     `step ${step}/${steps}`,
+    `epoch ${epoch.toFixed(epoch < 1 ? 2 : 1)}`,
     `loss ${metrics.loss.toFixed(4)}`,
     `${bitsPerByte.toFixed(3)} bits/byte`,
     `lr ${brief(learningRate)}`,
