@@ -11,6 +11,9 @@ export interface Passage {
   readonly routes: readonly { readonly rule: Rule; readonly path: string; readonly mask: readonly number[] }[];
 }
 
+/** `stopped early`: the last validations were not better than the best, as many as the setting `patience` allows. */
+export type EndReason = "finished" | "stopped early" | "interrupted";
+
 export type TrainEvent =
   | {
       readonly kind: "begin";
@@ -64,7 +67,7 @@ export type TrainEvent =
   | {
       readonly kind: "end";
       readonly step: number;
-      readonly reason: "finished" | "interrupted";
+      readonly reason: EndReason;
       readonly checkpoint: string | null;
       /** Path of the report page; null: it could not be written, or there is nothing to show. */
       readonly report: string | null;
@@ -89,7 +92,7 @@ export interface Validated {
 export interface TrainResult {
   /** The folder of the run. */
   readonly output: string;
-  readonly reason: "finished" | "interrupted";
+  readonly reason: EndReason;
   /** Number of steps done, and in total. */
   readonly step: number;
   readonly steps: number;

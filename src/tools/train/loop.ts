@@ -13,6 +13,8 @@ export interface Place {
   readonly position: DataPosition;
   /** The lowest validation loss so far; null before the first. */
   readonly best: number | null;
+  /** Number of validations since the best that counted and were not better. */
+  readonly unimproved: number;
 }
 
 export interface LoopOptions {
@@ -36,6 +38,8 @@ export interface LoopOptions {
     readonly every: number;
     /** The first step whose validation may be the best: from there on, live parameters no longer change. */
     readonly countsFrom: number;
+    /** The run stops early after this many validations that count and are not better than the best; 0: never. */
+    readonly patience: number;
     /** The rules to evaluate, in order. The last rule decides which checkpoint is the best. */
     readonly rules: readonly Rule[];
     readonly batches: () => AsyncIterable<Batch>;
@@ -64,8 +68,9 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
  * Trains to the last step, or until `signal` is aborted: then the steps under way, at most two, are finished and a
  * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
  * `checkpoints.every` steps, after the last, and whenever a validation has the lowest loss so far. A validation does
- * not count if predictors compute tokens that they should skip. Throws TrainError if a loss or a gradient is not
- * finite; then nothing is written, so that the last checkpoint stays good.
+ * not count if predictors compute tokens that they should skip. Stops early, with a checkpoint, if the last
+ * `validation.patience` validations that count were not better than the best. Throws TrainError if a loss or a gradient
+ * is not finite; then nothing is written, so that the last checkpoint stays good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -76,13 +81,23 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
   let ahead: Promise<Submitted> | null = null;
   const [loads, loadWarnings] = [new LoadCounter(), new LoadWarnings()];
   const stopped = (): boolean => signal?.aborted ?? false;
+  const exhausted = (): boolean =>
+    validation !== null && validation.patience > 0 && place.unimproved >= validation.patience;
   const save = async (loss: number | null, isBest: boolean): Promise<Of<"checkpoint">> => {
-    last = await checkpoints.save({ step: place.step, position: place.position, validation: loss, isBest });
+    const { step, position, unimproved } = place;
+    last = await checkpoints.save({ step, position, unimproved, validation: loss, isBest });
     saved = place.step;
     return { kind: "checkpoint", step: place.step, path: last, best: isBest, position: place.position };
   };
+  function* expertEvents(step: number): Generator<TrainEvent> {
+    const window = loads.take();
+    if (window === null) return;
+    yield { kind: "experts", step, ...window };
+    const message = loadWarnings.of(window);
+    if (message !== null) yield { kind: "warning", step, message };
+  }
   try {
-    while (ahead !== null || (place.step < steps && !stopped())) {
+    while (ahead !== null || (place.step < steps && !stopped() && !exhausted())) {
       const given: Submitted = await (ahead ?? submit(options, place.step, place.position));
       const { micro, settings, next } = given;
       const done = place.step + 1;
@@ -106,12 +121,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
       place = { ...place, step: done, position: next };
       yield stepEvent(metrics, given, options);
       loads.add(metrics.loads);
-      const window = done % LOAD_WINDOW === 0 || done === steps ? loads.take() : null;
-      if (window) {
-        yield { kind: "experts", step: done, ...window };
-        const message = loadWarnings.of(window);
-        if (message !== null) yield { kind: "warning", step: done, message };
-      }
+      if (done % LOAD_WINDOW === 0 || done === steps) yield* expertEvents(done);
       let validated: Of<"validation"> | null = null;
       if (validation && (done % validation.every === 0 || done === steps) && !stopped()) {
         validated = await validate(options, place).catch((fault: unknown) => {
@@ -119,11 +129,12 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
           throw fault;
         });
         if (validated) {
-          if (validated.best) place = { ...place, best: validated.loss };
+          place = placeAfter(validated, place);
           yield validated;
         }
       }
-      if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
+      const due = validated?.best || done % checkpoints.every === 0 || done === steps || exhausted();
+      if (!stopped() && due) {
         const change = await options.changed();
         if (change !== null && change !== warned)
           yield { kind: "warning", step: done, message: `${change}; the run continues with the earlier text` };
@@ -136,13 +147,21 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
     await ended(ahead);
   }
   if (stopped() && saved !== place.step) yield await save(null, false);
+  if (!stopped()) yield* expertEvents(place.step);
   yield {
     kind: "end",
     step: place.step,
-    reason: place.step < steps ? "interrupted" : "finished",
+    reason: place.step === steps ? "finished" : stopped() ? "interrupted" : "stopped early",
     checkpoint: last,
     report: null,
   };
+}
+
+/** The place after a validation. */
+function placeAfter(validated: Of<"validation">, place: Place): Place {
+  if (validated.best) return { ...place, best: validated.loss, unimproved: 0 };
+  const compared = validated.counts && skips(validated);
+  return { ...place, unimproved: place.unimproved + (compared ? 1 : 0) };
 }
 
 /** A step that was submitted to the device. */

@@ -212,6 +212,13 @@ export const trainOptions = {
   validationWindows: option("--windows <n>", whole(0), 64, "sequences to evaluate, spread evenly; 0: all", {
     resumable,
   }),
+  patience: option(
+    "--patience <n>",
+    whole(0),
+    0,
+    "stop early after n validations that count and are not better than the best; 0: never",
+    { usually: "0, all steps", resumable, absent: 0 },
+  ),
   checkpointEvery: option("--checkpoint-every <steps>", whole(1), 500, `steps between checkpoints; ${atEnd}`, {
     resumable,
   }),

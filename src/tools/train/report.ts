@@ -48,6 +48,7 @@ export interface ReportData {
   readonly passage: Passage | null;
   /** Texts of the passage's tokens. */
   readonly shown: readonly string[];
+  /** Whether the run has ended by itself: at the last step, or early. */
   readonly finished: boolean;
 }
 
@@ -85,7 +86,8 @@ export function renderReport(data: ReportData): string {
     "<details open><summary>Model and settings</summary><div " +
       `class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
   ];
-  const state = data.finished ? "finished" : data.step < data.steps ? "in progress" : "all steps done";
+  const ended = data.step < data.steps ? "stopped early" : "finished";
+  const state = data.finished ? ended : data.step < data.steps ? "in progress" : "all steps done";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy"

@@ -207,12 +207,12 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     if (event.kind === "step") stepped = true;
     if (event.kind === "validation") validated = event;
     const idle =
-      event.kind === "end" && event.reason === "finished" && validated?.counts
+      event.kind === "end" && event.reason !== "interrupted" && validated?.counts
         ? unskippingText(unskipping(sharesOf(validated)), settings)
         : null;
     if (idle !== null) yield await warning(event.step, idle);
     const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
-    const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
+    const failed = due ? await report(event.kind === "end" && event.reason !== "interrupted") : null;
     if (failed !== null) yield await warning(event.step, failed);
     yield event.kind === "end"
       ? { ...event, report: failed === null && existsSync(run.report) ? run.report : null }
@@ -257,8 +257,9 @@ async function loopOptions({
           step: found.checkpoint.manifest.step,
           position: found.checkpoint.manifest.data.position,
           best: await bestLoss(run),
+          unimproved: found.checkpoint.manifest.unimproved,
         }
-      : { step: 0, position: START, best: null },
+      : { step: 0, position: START, best: null, unimproved: 0 },
     steps: settings.steps,
     settings: settingsAt,
     batches: microBatches,
@@ -271,6 +272,7 @@ async function loopOptions({
         : {
             every: settings.validateEvery,
             countsFrom: settledFrom(settings),
+            patience: settings.patience,
             rules,
             batches: () => batchesOf(held, text),
             passage: model.routed
@@ -284,7 +286,7 @@ async function loopOptions({
           },
     checkpoints: {
       every: settings.checkpointEvery,
-      async save({ step, position, validation, isBest }) {
+      async save({ step, position, unimproved, validation, isBest }) {
         const state = await trainer.state();
         const wrong = await firstNotFinite(state);
         if (wrong !== null)
@@ -301,6 +303,7 @@ async function loopOptions({
             data: { digest: corpus.digest, position },
             begun: runOrigin(options),
             validation,
+            unimproved,
             live: live(step),
             weights: model.weights,
             base: found ? found.checkpoint.base : (options.base ?? null),

@@ -55,6 +55,7 @@ export async function writeRun(
         machine: {},
         data: { digest: "none", position: { epoch: 0, window: step } },
         begun,
+        unimproved: 0,
         validation: step === best ? 1 : 2,
         live,
         weights,

@@ -57,6 +57,7 @@ export const contentsAt = (step: number): CheckpointContents => ({
   begun: { data: "@some/package", tokenizer: null, field: "body", set: { dim: "16 * 2" } },
   tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
+  unimproved: 0,
   live: { capacity: 0.125 },
   weights: WEIGHTS,
   base: null,

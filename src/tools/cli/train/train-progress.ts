@@ -98,8 +98,8 @@ function beginLines({
 }
 
 /**
- * Without speed where `recent` has no step. `step 120/1000 epoch 2.3 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k
- * tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
+ * Without speed where `recent` has no step. `step 120/1000 epoch 2.3 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52
+ * 12.34 k tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
  */
 export function stepText(
   event: Step,

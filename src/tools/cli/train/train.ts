@@ -116,7 +116,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   const named = typeof tokenizer === "string" ? tokenizer : (tokenizer?.path ?? null);
   if (!flags.json)
     for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: named, precision })) say(line);
-  return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
+  return result.reason === "interrupted" ? EXIT.interrupted : EXIT.fine;
 }
 
 /** The named tunings, else the resumed run's, else the user's tunings of the device. */
@@ -146,7 +146,7 @@ function report(result: TrainResult, json: boolean): void {
   const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
   out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
   if (checkpoint !== null)
-    out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; continue from it with --resume"}`);
+    out(`${checkpoint}: the last checkpoint${reason === "interrupted" ? "; continue from it with --resume" : ""}`);
   if (bestSoFar !== null && bestSoFar !== checkpoint)
     out(`${bestSoFar}: the best${best === null ? ", from before the run was resumed" : `: ${validationText(best)}`}`);
   if (result.report !== null) out(`${result.report}: the report`);
