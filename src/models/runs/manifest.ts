@@ -57,6 +57,8 @@ export interface Manifest {
   readonly validation: number | null;
   /** Number of validations since the best that could have been better; 0 in checkpoints older than this field. */
   readonly unimproved: number;
+  /** Bytes that training takes on the device; null in checkpoints older than this field. */
+  readonly memory: number | null;
   /** Live parameters that training set: their values at this step, with which it was validated. */
   readonly live: Readonly<Record<string, number>>;
   /** Paths of weights that no step changes because the trained loss does not depend on them. */
@@ -153,6 +155,7 @@ export function parseManifest(text: string, place: string): Manifest {
     validation: validation === null || typeof validation === "number" ? validation : fail("has no validation loss"),
     // Checkpoints written before these fields existed do not have them.
     unimproved: whole(root.get("unimproved") ?? 0, "number of validations since the best"),
+    memory: (root.get("memory") ?? null) === null ? null : whole(root.get("memory"), "number of bytes on the device"),
     live: recordOf(record(root.get("live") ?? new Map(), "values of live parameters"), (value) =>
       typeof value === "number" && Number.isFinite(Math.fround(value))
         ? value

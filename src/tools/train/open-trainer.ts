@@ -14,8 +14,8 @@ import { SourceError } from "../../language/diagnostics/errors.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
 import { listed, weightsMatching } from "./patterns.js";
-import { storedNote } from "./memory.js";
-import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
+import { bytesOf, storedNote } from "./memory.js";
+import { compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import { largestLive } from "./settings.js";
 import type { TrainSettings } from "./options.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
@@ -91,7 +91,15 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
       signal,
       onProgress: (event, of) => tell(event, of, options),
     });
-    return withDevice(trainer, device, { digest: programs.step.tunings, text: tuningsText }, close);
+    const extents = extentsOf(programs.model, settings.batch, settings.context);
+    const memory = bytesOf(programs, extents, largestLive(settings));
+    return withDevice({
+      trainer,
+      memory,
+      device,
+      tunings: { digest: programs.step.tunings, text: tuningsText },
+      close,
+    });
   } catch (error) {
     close();
     throw error;
@@ -185,13 +193,17 @@ function keptTunings(text: string, device: Device, onNote: (text: string) => voi
   }
 }
 
-const withDevice = (
-  trainer: Trainer,
-  device: Device,
-  tunings: { readonly digest: string; readonly text: string },
-  close: () => void,
-): Trainer => ({
+interface OnDevice {
+  readonly trainer: Trainer;
+  readonly memory: number;
+  readonly device: Device;
+  readonly tunings: { readonly digest: string; readonly text: string };
+  readonly close: () => void;
+}
+
+const withDevice = ({ trainer, memory, device, tunings, close }: OnDevice): Trainer => ({
   machine: { device: device.info.name, driver: device.info.driver, tunings: tunings.digest },
+  memory,
   tunings: tunings.text,
   step: (...given) => trainer.step(...given),
   evaluate: (...given) => trainer.evaluate(...given),

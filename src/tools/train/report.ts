@@ -3,7 +3,7 @@ import type { Passage } from "./events.js";
 import { unskipping, unskippingText, type SkippingSettings } from "./skipping.js";
 import type { Rule } from "./types.js";
 import { lineChart, type ChartOptions, type Series } from "./report-chart.js";
-import { duration, escape, grouped, percent, short, SCRIPT, STYLE } from "./report-html.js";
+import { briefly, duration, escape, grouped, percent, short, SCRIPT, STYLE } from "./report-html.js";
 import { expertLoads, type ReportedLoads, heatMap, shareBars } from "./report-routes.js";
 
 /** A value over steps. Each point has the mean, minimum and maximum of a group of steps. */
@@ -236,6 +236,3 @@ const table = (values: Readonly<Record<string, string | number | boolean>>): str
         `${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : String(value))}</code></td></tr>`,
     )
     .join("")}</table>`;
-
-/** Like `short`, with `10 k` for `10.0 k`. */
-const briefly = (n: number): string => short(n).replace(/\.?0+(?= )/, "");

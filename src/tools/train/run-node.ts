@@ -300,6 +300,7 @@ async function loopOptions({
             sources: model.sources,
             settings: settingsRecord(settings),
             machine: trainer.machine ?? {},
+            memory: trainer.memory ?? null,
             data: { digest: corpus.digest, position },
             begun: runOrigin(options),
             validation,

@@ -86,6 +86,8 @@ export type TrainingState = ReadonlyMap<string, StateTensor>;
 export interface Trainer {
   /** Properties besides the model that determine the bits of results: device, driver, tunings. */
   readonly machine?: Readonly<Record<string, string>>;
+  /** Bytes that all its programs take on the device. */
+  readonly memory?: number;
   /** The tunings of its programs, as a tunings file's text, which checkpoints store. */
   readonly tunings?: string;
   /**

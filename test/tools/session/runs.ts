@@ -56,6 +56,7 @@ export async function writeRun(
         data: { digest: "none", position: { epoch: 0, window: step } },
         begun,
         unimproved: 0,
+        memory: null,
         validation: step === best ? 1 : 2,
         live,
         weights,

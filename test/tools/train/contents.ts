@@ -58,6 +58,7 @@ export const contentsAt = (step: number): CheckpointContents => ({
   tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
   unimproved: 0,
+  memory: 4096,
   live: { capacity: 0.125 },
   weights: WEIGHTS,
   base: null,
