@@ -50,7 +50,7 @@ export async function compareRuns(paths: readonly string[]): Promise<Comparison>
 
 function opened(path: string): Opened {
   if (isStepFolder(path))
-    throw new TrainError("bad-option", `${path} is a checkpoint`, { hint: "name the folder of its run" });
+    throw new TrainError("bad-option", `${path} is a checkpoint`, { hint: "give the run's folder" });
   const last = join(path, "checkpoints", "last");
   const trained = openTrained(existsSync(last) ? last : path);
   if (trained === null)

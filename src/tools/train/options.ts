@@ -173,6 +173,13 @@ export const trainOptions = {
     "weights to train: paths or parts of paths such as router,guess, separated by commas; * is any characters",
     { usually: "all" },
   ),
+  dense: option(
+    "--dense",
+    flag,
+    false,
+    "train the same model with nothing skipped: every layer computes all tokens",
+    { usually: "off: layers compute the chosen tokens", absent: false },
+  ),
   precision: option(
     "--weights-as <type>",
     oneOf(...WEIGHT_TYPES),

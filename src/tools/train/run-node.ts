@@ -1,6 +1,7 @@
 // A whole training run: opens the text and the trainer, runs the loop, and writes checkpoints, log and report to its
 // folder.
 import { existsSync } from "node:fs";
+import { bug } from "../../ground/base/invariant.js";
 import { lockFolder } from "./lock-node.js";
 import { batchAt, batchesOf, windowBatch } from "./batches.js";
 import { valuesIn, type Checkpoint } from "./checkpoint-node.js";
@@ -61,6 +62,7 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
     ? resumedSettings(latest.checkpoint.manifest.settings, options.settings)
     : withDefaults({ context: options.usualContext, ...options.settings });
   expectEffects(options.settings, settings);
+  if (settings.dense !== model.dense) bug("the model was not checked as the setting dense has it");
   if (latest && latest.checkpoint.manifest.step > settings.steps)
     throw new TrainError(
       "bad-option",

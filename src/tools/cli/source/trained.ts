@@ -1,5 +1,6 @@
 // Completes the options of a command from a training run: the model itself, or the weights of another model.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
+import { DENSE } from "../../../language/check/instances/overrides.js";
 import { check } from "../../../language/check/check.js";
 import type { Model, LiveParameter } from "../../../language/check/model/model.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
@@ -57,6 +58,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
   const { context } = manifest.settings;
   tell(path, trained);
   tellLive(command, trained, trained.live, flags);
+  if (Object.hasOwn(set, DENSE)) say("note: nothing is skipped, as the run was trained with --dense");
   for (const name of trained.changed)
     say(`note: ${name} has changed since training: the copy in the checkpoint is used`);
   return {

@@ -17,7 +17,7 @@ import { tuningsOn } from "../source/tunings.js";
 import { settingsIn, type TuningsFlags } from "../tree/options.js";
 import { GenerationError } from "../../../compiler/lower/generation-error.js";
 import { checkAs, graphsOf } from "../../../compiler/recipes.js";
-import type { ModelChoice } from "../../train/model.js";
+import { withDense, type ModelChoice } from "../../train/model.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import type { ModelText } from "../source/model-file.js";
 import { existsSync } from "node:fs";
@@ -32,7 +32,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   const given = settingsOf(asked);
   const { text, tokenizer, flags } = askedFor(
     opened,
-    asked,
+    { ...asked, dense: given.dense },
     resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
   );
   const model = await checkedModel(text, flags);
@@ -200,7 +200,11 @@ export interface Asked {
  * The model and options of the command, completed from the resumed run; `before` is null for a new run. Throws
  * UserError for missing options.
  */
-function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Before | null): Asked {
+function askedFor(
+  opened: OpenedModel | undefined,
+  { dense, ...flags }: TrainFlags & { readonly dense: boolean | undefined },
+  before: Before | null,
+): Asked {
   const begun = before?.manifest.begun ?? null;
   if (opened === undefined && before === null)
     throw misuse("missing required argument 'file'", "give the model: only --resume knows it");
@@ -230,7 +234,10 @@ function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Be
       ...flags,
       data,
       ...(field === null ? {} : { field }),
-      set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
+      set: withDense(
+        mergedPairs(begun?.set ?? {}, flags.set ?? {}),
+        dense ?? before?.manifest.settings["dense"] === true,
+      ),
       ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),
     },
   };
