@@ -61,6 +61,8 @@ export type TrainEvent =
       readonly best: boolean;
       readonly position: DataPosition;
     }
+  /** A prompt continued by the causal rule with the weights of this step. */
+  | { readonly kind: "sample"; readonly step: number; readonly prompt: string; readonly text: string }
   /** The loads of experts over the last steps, every hundred steps and at the end. */
   | ({ readonly kind: "experts"; readonly step: number } & LoadWindow)
   | { readonly kind: "warning"; readonly step: number; readonly message: string }
@@ -135,6 +137,7 @@ export class Outcome {
         if (event.best && this.#validation) this.#best = { ...validatedBy(this.#validation), checkpoint: event.path };
         break;
       case "experts":
+      case "sample":
         break;
       case "warning":
         this.#warnings.push(event.message);

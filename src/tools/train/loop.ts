@@ -48,6 +48,12 @@ export interface LoopOptions {
     /** The name of the passage's input that holds the tokens. */
     readonly tokens: string;
   } | null;
+  /** Null: there are no samples. */
+  readonly samples: {
+    /** Steps between samples, also after the last step; 0: at each validation. */
+    readonly every: number;
+    readonly take: (step: number) => Promise<Extract<TrainEvent, { kind: "sample" }>>;
+  } | null;
   readonly checkpoints: {
     readonly every: number;
     /** Writes a checkpoint and returns its path. */
@@ -133,6 +139,14 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
           yield validated;
         }
       }
+      const { samples } = options;
+      if (samples && !stopped() && samplesAt(samples, done, steps, validated !== null)) {
+        const sample = await samples.take(done).catch((fault: unknown) => {
+          if (stopped()) return null; // aborted
+          throw fault;
+        });
+        if (sample) yield sample;
+      }
       const due = validated?.best || done % checkpoints.every === 0 || done === steps || exhausted();
       if (!stopped() && due) {
         const change = await options.changed();
@@ -188,9 +202,19 @@ async function ended(step: Promise<Submitted> | null): Promise<void> {
   if (step !== null) await Promise.allSettled([step.then(({ result }) => result)]);
 }
 
-/** Whether a validation or a checkpoint follows step `done`. */
-const evaluatesOrSaves = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
-  done % checkpoints.every === 0 || (validation !== null && done % validation.every === 0);
+/** Whether a sample follows step `done`. */
+const samplesAt = (
+  { every }: NonNullable<LoopOptions["samples"]>,
+  done: number,
+  steps: number,
+  validates: boolean,
+): boolean => (every === 0 ? validates : done % every === 0 || done === steps);
+
+/** Whether a validation, a sample or a checkpoint follows step `done`. */
+const evaluatesOrSaves = ({ validation, samples, checkpoints, steps }: LoopOptions, done: number): boolean =>
+  done % checkpoints.every === 0 ||
+  (validation !== null && done % validation.every === 0) ||
+  (samples !== null && samplesAt(samples, done, steps, false));
 
 /** Marks a promise as handled, since it is awaited later. */
 function markHandled<T>(work: Promise<T>): Promise<T> {

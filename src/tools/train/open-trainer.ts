@@ -6,6 +6,7 @@ import {
   type SessionEvent,
   type WeightsInput,
 } from "../../runtime/index.js";
+import type { Generation } from "../../runtime/program/generation.js";
 import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../../compiler/schedule/tunings/file.js";
 import { misfitOf, tuningsFor, type Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
@@ -18,6 +19,7 @@ import { bytesOf, storedNote } from "./memory.js";
 import { compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import { largestLive } from "./settings.js";
 import type { TrainSettings } from "./options.js";
+import { continued, sampleProgram } from "./sample.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
 import type { Rule, Trainer } from "./types.js";
 
@@ -71,6 +73,8 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
     const { tunings, text: tuningsText } = tuningsOf(device, options);
     onProgress({ kind: "compile" });
     const programs = compiled(options, settings, device, tunings);
+    const { text, choice } = options;
+    const sampled = settings.sample === "" ? null : sampleProgram(text, choice, device, tunings, settings);
     signal?.throwIfAborted();
     if (programs.idle.length > 0)
       onNote(`the loss does not depend on ${listed(programs.idle)}: these weights will not change`);
@@ -97,6 +101,7 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
       trainer,
       memory,
       device,
+      sampled,
       tunings: { digest: programs.step.tunings, text: tuningsText },
       close,
     });
@@ -197,16 +202,19 @@ interface OnDevice {
   readonly trainer: Trainer;
   readonly memory: number;
   readonly device: Device;
+  /** The programs of samples; null: there are none. */
+  readonly sampled: Generation | null;
   readonly tunings: { readonly digest: string; readonly text: string };
   readonly close: () => void;
 }
 
-const withDevice = ({ trainer, memory, device, tunings, close }: OnDevice): Trainer => ({
+const withDevice = ({ trainer, memory, device, sampled, tunings, close }: OnDevice): Trainer => ({
   machine: { device: device.info.name, driver: device.info.driver, tunings: tunings.digest },
   memory,
   tunings: tunings.text,
   step: (...given) => trainer.step(...given),
   evaluate: (...given) => trainer.evaluate(...given),
+  ...(sampled && { sample: async (given) => continued(sampled, device, await trainer.state(), given) }),
   state: () => trainer.state(),
   restore: (state) => trainer.restore(state),
   whyNotFinite: (...given) => trainer.whyNotFinite(...given),

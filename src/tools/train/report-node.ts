@@ -5,7 +5,7 @@ import { GroupedCurve, MOST_POINTS, numberOf, recordOf, validated } from "./log-
 import { readLog, type LogEntry } from "./log-node.js";
 import type { MixtureLoad } from "./loads.js";
 import type { ReportedLoads } from "./report-routes.js";
-import { renderReport, type Curve, type ReportedValidation } from "./report.js";
+import { renderReport, type Curve, type ReportedSample, type ReportedValidation } from "./report.js";
 import type { TrainSettings } from "./options.js";
 import { IN_FLIGHT } from "./types.js";
 
@@ -18,6 +18,8 @@ export interface ReportOptions {
   readonly finished: boolean;
 }
 
+/** The most samples of a report: the last. */
+const MOST_SAMPLES = 20;
 /** Number of last steps over which the current speed is computed. */
 const RECENT = 50;
 
@@ -30,6 +32,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
   const imbalance = new Map<string, GroupedCurve>();
   let loads: ReportedLoads | null = null;
   const validations: ReportedValidation[] = [];
+  const samples: ReportedSample[] = [];
   const recent: Timed[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
   let passage: Passage | null = null;
@@ -44,6 +47,10 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     if (entry.kind === "validation") {
       validations.push(validated(entry));
       passage = passageOf(entry["passage"]);
+    }
+    if (entry.kind === "sample") {
+      samples.push({ step: entry.step, prompt: String(entry["prompt"]), text: String(entry["text"]) });
+      if (samples.length > MOST_SAMPLES) samples.shift();
     }
     if (entry.kind === "experts") {
       loads = loadsOf(entry);
@@ -88,6 +95,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     imbalance: curves(imbalance),
     loads,
     validations,
+    samples,
     passage,
     shown: passage ? show(passage.tokens) : [],
     finished,

@@ -21,6 +21,13 @@ export interface ReportedValidation {
   readonly shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>;
 }
 
+/** A continuation of a prompt with the weights of a step. */
+export interface ReportedSample {
+  readonly step: number;
+  readonly prompt: string;
+  readonly text: string;
+}
+
 export interface ReportData {
   readonly model: string;
   readonly parameters: Readonly<Record<string, string>>;
@@ -45,6 +52,7 @@ export interface ReportData {
   /** The latest loads of experts; null: there are none. */
   readonly loads: ReportedLoads | null;
   readonly validations: readonly ReportedValidation[];
+  readonly samples: readonly ReportedSample[];
   readonly passage: Passage | null;
   /** Texts of the passage's tokens. */
   readonly shown: readonly string[];
@@ -82,6 +90,7 @@ export function renderReport(data: ReportData): string {
         ]
       : []),
     ...(data.loads ? ["<h2>Experts</h2>", expertLoads(data.loads)] : []),
+    ...(data.samples.length > 0 ? ["<h2>Samples</h2>", sampleTable(data.samples)] : []),
     "<h2>How it was trained</h2>",
     "<details open><summary>Model and settings</summary><div " +
       `class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
@@ -101,6 +110,15 @@ ${sections.filter((s) => s !== "").join("\n")}
 </main><script>${SCRIPT}</script></body></html>
 `;
 }
+
+const sampleTable = (samples: readonly ReportedSample[]): string =>
+  `<figure class="passage"><table>${samples
+    .map(
+      ({ step, prompt, text }) =>
+        `<tr><td>step ${grouped(step)}</td>` +
+        `<td><div class="text"><em>${escape(prompt)}</em>${escape(text)}</div></td></tr>`,
+    )
+    .join("")}</table></figure>`;
 
 /** The warning about predictors that have not learned to skip, from the last validation. */
 function warning({ shares, counts }: ReportedValidation, settings: SkippingSettings): string {

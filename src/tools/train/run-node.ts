@@ -13,11 +13,14 @@ import { withEvents } from "./events-node.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
+import type { Words } from "../../runtime/index.js";
+import type { ProgramWeight } from "../../runtime/program/program.js";
 import type { RunOrigin } from "../../models/runs/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions, TextOptions } from "./run-options.js";
 import { firstWarnings } from "./first-warnings.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder, noteFolder } from "./run-folder-node.js";
+import { samplesOf } from "./samples-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
 import { expectEffects, resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
@@ -252,6 +255,8 @@ async function loopOptions({
   const bytesPerToken = corpus.bytes / corpus.tokens;
   const settingsAt = stepSettings(settings);
   const live = (step: number): Readonly<Record<string, number>> => settingsAt(step).live ?? {};
+  const unheld = (weight: ProgramWeight): Words | Promise<Words> =>
+    found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed);
   return {
     trainer,
     from: found
@@ -286,6 +291,7 @@ async function loopOptions({
               : null,
             tokens: model.inputs.tokens,
           },
+    samples: await samplesOf({ corpus, settings, trainer, signal: options.signal, live, weights: unheld }),
     checkpoints: {
       every: settings.checkpointEvery,
       async save({ step, position, unimproved, validation, isBest }) {
@@ -312,7 +318,7 @@ async function loopOptions({
             base: found ? found.checkpoint.base : (options.base ?? null),
             state,
             tunings: trainer.tunings ?? null,
-            unusedValues: (weight) => found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed),
+            unusedValues: unheld,
           },
           { keep: settings.keep, best: isBest },
         );
@@ -343,15 +349,15 @@ async function firstNotFinite(state: TrainingState): Promise<string | null> {
   return null;
 }
 
-type Logged = Extract<TrainEvent, { kind: "step" | "validation" | "experts" | "warning" }>;
+type Logged = Extract<TrainEvent, { kind: "step" | "validation" | "sample" | "experts" | "warning" }>;
 
 const isLogged = (event: TrainEvent): event is Logged =>
-  ["step", "validation", "experts", "warning"].includes(event.kind);
+  ["step", "validation", "sample", "experts", "warning"].includes(event.kind);
 
 /** A line of the log. */
 function entryOf(event: Logged): LogEntry {
   const { kind, step } = event;
-  if (kind === "warning" || kind === "experts") return { ...event };
+  if (kind === "warning" || kind === "experts" || kind === "sample") return { ...event };
   if (kind === "validation") {
     const { live, counts, loss, bitsPerByte, best } = event;
     const rules = Object.fromEntries(

@@ -51,7 +51,7 @@ describe("a run", () => {
 
   it("counts the epochs of its text, in the log too", async () => {
     const steps = (await undisturbed).filter((e) => e.kind === "step");
-    // Four windows of 32 tokens in a step; an epoch has 593 of them, or one fewer where it begins later.
+    // A step has four windows of 32 tokens. An epoch has 592 or 593 windows.
     for (const { step, epoch } of steps) expect(Math.abs(epoch / ((4 * step) / 593) - 1)).toBeLessThan(0.003);
     const logged: unknown[] = [];
     for await (const entry of readLog(join(whole, "log.jsonl"))) if (entry.kind === "step") logged.push(entry["epoch"]);

@@ -35,6 +35,9 @@ export class TrainProgress {
       case "checkpoint":
         this.#line(`step ${event.step}: saved ${event.path}${event.best ? ", the best so far" : ""}`);
         break;
+      case "sample":
+        this.#line(`step ${event.step}: sample ${JSON.stringify(event.prompt + event.text)}`);
+        break;
       case "experts": // the report and the log have them
         break;
       case "warning":
