@@ -124,6 +124,14 @@ describe("a dense run", () => {
     expect(next.shares).toEqual([0.25]);
     const again = await trained("again", { steps: 1, dense: true }, output);
     expect(again.shares).toEqual([1]);
+    const note = "note: the weights were trained with --dense, and the model skips tokens";
+    const begin = ["train", output, "--data", data, "--steps", "1", "--windows", "1", "-o"];
+    const without = await run([...begin, join(folder.path, "without")]);
+    expect(without.stderr).toContain(`${note}, unless it has --dense too\n`);
+    expect((await run([...begin, join(folder.path, "with"), "--dense"])).stderr).not.toContain("note: the weights");
+    const weights = ["--weights", output, "--set", "dim=16", "--max-tokens", "1", "--prompt", "a"];
+    const named = await run(["generate", model, ...weights]);
+    expect(named.stderr).toContain(`${note}; name the run alone to skip nothing\n`);
   });
 
   it("is refused if the model has no layer that chooses tokens", async () => {
