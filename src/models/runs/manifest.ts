@@ -62,6 +62,10 @@ export interface Manifest {
    * predictors kept what they should skip.
    */
   readonly validation: number | null;
+  /** Number of validations since the best that could have been better; 0 in checkpoints older than this field. */
+  readonly unimproved: number;
+  /** Bytes that training takes on the device; null in checkpoints older than this field. */
+  readonly memory: number | null;
   /** Live parameters that training set: their values at this step, with which it was validated. */
   readonly live: Readonly<Record<string, number>>;
   /** Paths of weights that no step changes because the trained loss does not depend on them. */
@@ -167,7 +171,9 @@ export function parseManifest(text: string, place: string): Manifest {
     },
     begun: (root.get("begun") ?? null) === null ? null : begunOf(record(root.get("begun"), "beginning")),
     validation: validation === null || typeof validation === "number" ? validation : fail("has no validation loss"),
-    // Checkpoints written before this field existed do not have it.
+    // Checkpoints written before these fields existed do not have them.
+    unimproved: whole(root.get("unimproved") ?? 0, "number of validations since the best"),
+    memory: (root.get("memory") ?? null) === null ? null : whole(root.get("memory"), "number of bytes on the device"),
     live: recordOf(record(root.get("live") ?? new Map(), "values of live parameters"), (value) =>
       typeof value === "number" && Number.isFinite(Math.fround(value))
         ? value

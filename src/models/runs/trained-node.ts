@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { errnoOf, NOT_REGULAR, reasonOf } from "../../ground/base/errno.js";
+import { DENSE } from "../../language/check/instances/overrides.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { readRegular } from "../../ground/files/regular-node.js";
@@ -46,7 +47,7 @@ export interface Trained {
   readonly live: Readonly<Record<string, string>>;
   /**
    * Parameters that were set explicitly, as expressions; they include the values in `live`, which so become the
-   * defaults.
+   * defaults, and `DENSE` if the run trained with nothing skipped.
    */
   readonly set: Readonly<Record<string, string>>;
   /** Null: one token per byte. */
@@ -70,6 +71,7 @@ export function openTrained(path: string): Trained | null {
     ]),
   );
   const live = Object.fromEntries(Object.entries(manifest.live).map(([name, value]) => [name, expressionOf(value)]));
+  const dense = manifest.settings["dense"] === true ? { [DENSE]: "true" } : {};
   const [modelSource] = manifest.sources;
   if (!modelSource)
     throw new SessionError(`${checkpoint.path} does not contain the source of its model`, {
@@ -84,7 +86,7 @@ export function openTrained(path: string): Trained | null {
       hasChanged(name, fileOf(checkpoint.path, manifest, file)) ? [name] : [],
     ),
     live,
-    set: { ...(manifest.begun?.set ?? manifest.parameters), ...live },
+    set: { ...(manifest.begun?.set ?? manifest.parameters), ...live, ...dense },
     tokenizer: manifest.begun?.tokenizer ?? null,
   };
 }

@@ -60,6 +60,7 @@ const actsOf = (program: CommandUnknownOpts): Acts => ({
   doctor: async (...given) => (await import("./commands/doctor.js")).doctor(...given),
   train: async (...given) => (await import("./train/train.js")).train(...given),
   eval: async (...given) => (await import("./train/eval.js")).evaluate(...given),
+  compare: async (...given) => (await import("./train/compare.js")).compare(...given),
   routes: async (...given) => (await import("./routes/routes.js")).routes(...given),
   help: (name) => help(name, program),
   explain: async (...given) => (await import("./commands/explain.js")).explain(...given),

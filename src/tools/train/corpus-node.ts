@@ -37,6 +37,8 @@ export interface Corpus {
   readonly separator: number | null;
   /** Tokens from `at` on. Throws TrainError if the file is damaged. */
   read(at: number, count: number): Promise<Uint32Array>;
+  /** The tokens of a text, as those of a document. */
+  encode(text: string): Promise<readonly number[]>;
   /** The text of each token, for display. */
   show(tokens: readonly number[]): readonly string[];
   /**
@@ -90,10 +92,20 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
     path,
     separator: encoder.separator,
     read: (at, count) => readTokens(handle, path, encoder.width, at, count),
+    encode: (text) => encoded(encoder, text),
     show: (tokens) => encoder.show(tokens),
     changed: () => changeOf(files),
     close: () => handle.close(),
   };
+}
+
+async function encoded(encoder: Encoder, text: string): Promise<readonly number[]> {
+  const tokens: number[] = [];
+  async function* pieces(): AsyncIterable<Uint8Array> {
+    yield new TextEncoder().encode(text);
+  }
+  for await (const more of encoder.encode(pieces(), "the prompt")) tokens.push(...Array.from(more));
+  return tokens;
 }
 
 /** The encoder of a tokenizer. Throws TrainError, and WeightsError for a broken GGUF file. */

@@ -19,12 +19,20 @@ export interface TrainingData {
   readonly bytesPerToken: number | null;
   /** Sentences about the data that are no errors. */
   readonly notes: readonly string[];
+  /** Sequences of an epoch; packed records share some. */
+  readonly sequences: number;
+  /** Number of epochs read up to a position, with the read share of the epoch under way. */
+  epochsAt(position: DataPosition): number;
   /** The batch at a position, and the next position: a function of the position alone. */
   next(position: DataPosition): Promise<{ readonly batch: Batch; readonly next: DataPosition }>;
   /** Batches of the held-out part, in order; null: nothing is held out. */
   readonly validation: (() => AsyncIterable<Batch>) | null;
   /** A short batch of one row of the held-out part, for the picture of routes; `tokens` is its input of tokens. */
   readonly passage: { readonly tokens: string; readonly batch: () => Promise<Batch> } | null;
+  /** The token that ends a text; null: none. */
+  readonly separator: number | null;
+  /** The tokens of a prompt. */
+  encode(text: string): Promise<readonly number[]>;
   /** The text of each token, for display. */
   show(tokens: readonly number[]): readonly string[];
   /** How the files have changed since they were read, as a sentence; null: they are unchanged. */

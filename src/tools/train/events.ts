@@ -12,6 +12,9 @@ export interface Passage {
   readonly routes: readonly { readonly rule: Rule; readonly path: string; readonly mask: readonly number[] }[];
 }
 
+/** `stopped early`: the last validations were not better than the best, as many as the setting `patience` allows. */
+export type EndReason = "finished" | "stopped early" | "interrupted";
+
 export type TrainEvent =
   | {
       readonly kind: "begin";
@@ -33,6 +36,8 @@ export type TrainEvent =
       readonly kind: "step";
       readonly step: number;
       readonly metrics: StepMetrics;
+      /** Number of epochs read so far, with the read share of the epoch under way. */
+      readonly epoch: number;
       /** The objective's own losses alone, in bits a byte of text; null if they are not of a text. */
       readonly bitsPerByte: number | null;
       readonly learningRate: number;
@@ -59,13 +64,15 @@ export type TrainEvent =
       readonly best: boolean;
       readonly position: DataPosition;
     }
+  /** A prompt continued by the causal rule with the weights of this step. */
+  | { readonly kind: "sample"; readonly step: number; readonly prompt: string; readonly text: string }
   /** The loads of experts over the last steps, every hundred steps and at the end. */
   | ({ readonly kind: "experts"; readonly step: number } & LoadWindow)
   | { readonly kind: "warning"; readonly step: number; readonly message: string }
   | {
       readonly kind: "end";
       readonly step: number;
-      readonly reason: "finished" | "interrupted";
+      readonly reason: EndReason;
       readonly checkpoint: string | null;
       /** Path of the report page; null: it could not be written, or there is nothing to show. */
       readonly report: string | null;
@@ -90,7 +97,7 @@ export interface Validated {
 export interface TrainResult {
   /** The folder of the run. */
   readonly output: string;
-  readonly reason: "finished" | "interrupted";
+  readonly reason: EndReason;
   /** Number of steps done, and in total. */
   readonly step: number;
   readonly steps: number;
@@ -133,6 +140,7 @@ export class Outcome {
         if (event.best && this.#validation) this.#best = { ...validatedBy(this.#validation), checkpoint: event.path };
         break;
       case "experts":
+      case "sample":
         break;
       case "warning":
         this.#warnings.push(event.message);

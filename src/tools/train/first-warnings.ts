@@ -13,10 +13,22 @@ export interface RunBegun {
   /** The folder to which later checkpoints were moved; null: there were no later checkpoints. */
   readonly aside: string | null;
   readonly validates: boolean;
+  /** Sequences of an epoch. */
+  readonly sequences: number;
 }
 
+/** The number of epochs beyond which a model rather learns the text by heart. */
+const MANY_EPOCHS = 20;
+
 /** The warnings as sentences, in display order. */
-export function firstWarnings({ settings, manifest, machine, aside, validates }: RunBegun): readonly string[] {
+export function firstWarnings({
+  settings,
+  manifest,
+  machine,
+  aside,
+  validates,
+  sequences,
+}: RunBegun): readonly string[] {
   const said: string[] = [];
   if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} were moved to ${aside}`);
   const otherwise = manifest ? machineDifference(manifest.machine, machine) : null;
@@ -29,7 +41,23 @@ export function firstWarnings({ settings, manifest, machine, aside, validates }:
       `live parameters reach their last values at step ${settled}, after the run ends at ${settings.steps}: no ` +
         "checkpoint will be marked best",
     );
+  const short = shortData(settings, sequences);
+  if (short !== null) said.push(short);
   return said;
+}
+
+/** That a step or the run reads the data too often, as a sentence; null if it does not. */
+function shortData({ steps, batch, accumulate }: TrainSettings, sequences: number): string | null {
+  const perStep = batch * accumulate;
+  if (sequences < perStep)
+    return (
+      `a step reads the data more than once: it takes ${perStep} sequences, and the data have ${sequences}; ` +
+      "give more data, or a smaller --batch"
+    );
+  const epochs = (steps * perStep) / sequences;
+  return epochs > MANY_EPOCHS
+    ? `the run reads the data ${brief(epochs)} times; give more data, or fewer --steps`
+    : null;
 }
 
 /** How this machine differs from the earlier one, as a clause; null if it does not. */

@@ -2,6 +2,8 @@
 /// <reference path="../../ground/ambient.ts" preserve="true" />
 export type { TextInputs } from "../../language/check/model/text-inputs.js";
 export { batchAt, batchesOf } from "./batches.js";
+export { compareRuns } from "./compare-node.js";
+export type { ComparedRun, Comparison } from "./compare.js";
 export { readCheckpoint, type Checkpoint } from "./checkpoint-node.js";
 export { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";
 export { TrainError, type TrainErrorCode } from "./errors.js";

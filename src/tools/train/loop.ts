@@ -14,6 +14,8 @@ export interface Place {
   readonly position: DataPosition;
   /** The lowest validation loss so far; null before the first. */
   readonly best: number | null;
+  /** Number of validations since the best that counted and were not better. */
+  readonly unimproved: number;
 }
 
 export interface LoopOptions {
@@ -28,6 +30,8 @@ export interface LoopOptions {
     position: DataPosition,
   ) => Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }>;
   readonly toBitsPerByte: (nats: number) => number | null;
+  /** Number of epochs read up to a position, with the read share of the epoch under way. */
+  readonly epochsAt: (position: DataPosition) => number;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
   /** Null: no part of the text is held out. */
@@ -35,11 +39,19 @@ export interface LoopOptions {
     readonly every: number;
     /** The first step whose validation may be the best: from there on, live parameters no longer change. */
     readonly countsFrom: number;
+    /** The run stops early after this many validations that count and are not better than the best; 0: never. */
+    readonly patience: number;
     /** The rules to evaluate, in order. The last rule decides which checkpoint is the best. */
     readonly rules: readonly Rule[];
     readonly batches: () => AsyncIterable<Batch>;
     /** A short batch of one row for the picture of routes; null: no layer is routed. */
     readonly passage: TrainingData["passage"];
+  } | null;
+  /** Null: there are no samples. */
+  readonly samples: {
+    /** Steps between samples, also after the last step; 0: at each validation. */
+    readonly every: number;
+    readonly take: (step: number) => Promise<Extract<TrainEvent, { kind: "sample" }>>;
   } | null;
   readonly checkpoints: {
     readonly every: number;
@@ -61,8 +73,9 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
  * Trains to the last step, or until `signal` is aborted: then the steps under way, at most two, are finished and a
  * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
  * `checkpoints.every` steps, after the last, and whenever a validation has the lowest loss so far. A validation does
- * not count if predictors compute tokens that they should skip. Throws TrainError if a loss or a gradient is not
- * finite; then nothing is written, so that the last checkpoint stays good.
+ * not count if predictors compute tokens that they should skip. Stops early, with a checkpoint, if the last
+ * `validation.patience` validations that count were not better than the best. Throws TrainError if a loss or a gradient
+ * is not finite; then nothing is written, so that the last checkpoint stays good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -73,13 +86,23 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
   let ahead: Promise<Submitted> | null = null;
   const [loads, loadWarnings] = [new LoadCounter(), new LoadWarnings()];
   const stopped = (): boolean => signal?.aborted ?? false;
+  const exhausted = (): boolean =>
+    validation !== null && validation.patience > 0 && place.unimproved >= validation.patience;
   const save = async (loss: number | null, isBest: boolean): Promise<Of<"checkpoint">> => {
-    last = await checkpoints.save({ step: place.step, position: place.position, validation: loss, isBest });
+    const { step, position, unimproved } = place;
+    last = await checkpoints.save({ step, position, unimproved, validation: loss, isBest });
     saved = place.step;
     return { kind: "checkpoint", step: place.step, path: last, best: isBest, position: place.position };
   };
+  function* expertEvents(step: number): Generator<TrainEvent> {
+    const window = loads.take();
+    if (window === null) return;
+    yield { kind: "experts", step, ...window };
+    const message = loadWarnings.of(window);
+    if (message !== null) yield { kind: "warning", step, message };
+  }
   try {
-    while (ahead !== null || (place.step < steps && !stopped())) {
+    while (ahead !== null || (place.step < steps && !stopped() && !exhausted())) {
       const given: Submitted = await (ahead ?? submit(options, place.step, place.position));
       const { micro, settings, next } = given;
       const done = place.step + 1;
@@ -101,14 +124,9 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
         throw diverged(`step ${done}: ${wrong}: ${why}`, last);
       }
       place = { ...place, step: done, position: next };
-      yield stepEvent(metrics, settings, options);
+      yield stepEvent(metrics, given, options);
       loads.add(metrics.loads);
-      const window = done % LOAD_WINDOW === 0 || done === steps ? loads.take() : null;
-      if (window) {
-        yield { kind: "experts", step: done, ...window };
-        const message = loadWarnings.of(window);
-        if (message !== null) yield { kind: "warning", step: done, message };
-      }
+      if (done % LOAD_WINDOW === 0 || done === steps) yield* expertEvents(done);
       let validated: Of<"validation"> | null = null;
       if (validation && (done % validation.every === 0 || done === steps) && !stopped()) {
         validated = await validate(options, place).catch((fault: unknown) => {
@@ -116,11 +134,20 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
           throw fault;
         });
         if (validated) {
-          if (validated.best) place = { ...place, best: validated.loss };
+          place = placeAfter(validated, place);
           yield validated;
         }
       }
-      if (!stopped() && (validated?.best || done % checkpoints.every === 0 || done === steps)) {
+      const { samples } = options;
+      if (samples && !stopped() && samplesAt(samples, done, steps, validated !== null)) {
+        const sample = await samples.take(done).catch((fault: unknown) => {
+          if (stopped()) return null; // aborted
+          throw fault;
+        });
+        if (sample) yield sample;
+      }
+      const due = validated?.best || done % checkpoints.every === 0 || done === steps || exhausted();
+      if (!stopped() && due) {
         const change = await options.changed();
         if (change !== null && change !== warned)
           yield { kind: "warning", step: done, message: `${change}; the run continues with the earlier data` };
@@ -133,13 +160,21 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
     await ended(ahead);
   }
   if (stopped() && saved !== place.step) yield await save(null, false);
+  if (!stopped()) yield* expertEvents(place.step);
   yield {
     kind: "end",
     step: place.step,
-    reason: place.step < steps ? "interrupted" : "finished",
+    reason: place.step === steps ? "finished" : stopped() ? "interrupted" : "stopped early",
     checkpoint: last,
     report: null,
   };
+}
+
+/** The place after a validation. */
+function placeAfter(validated: Of<"validation">, place: Place): Place {
+  if (validated.best) return { ...place, best: validated.loss, unimproved: 0 };
+  const compared = validated.counts && skips(validated);
+  return { ...place, unimproved: place.unimproved + (compared ? 1 : 0) };
 }
 
 /** A step that was submitted to the device. */
@@ -166,9 +201,19 @@ async function ended(step: Promise<Submitted> | null): Promise<void> {
   if (step !== null) await Promise.allSettled([step.then(({ result }) => result)]);
 }
 
-/** Whether a validation or a checkpoint follows step `done`. */
-const evaluatesOrSaves = ({ validation, checkpoints }: LoopOptions, done: number): boolean =>
-  done % checkpoints.every === 0 || (validation !== null && done % validation.every === 0);
+/** Whether a sample follows step `done`. */
+const samplesAt = (
+  { every }: NonNullable<LoopOptions["samples"]>,
+  done: number,
+  steps: number,
+  validates: boolean,
+): boolean => (every === 0 ? validates : done % every === 0 || done === steps);
+
+/** Whether a validation, a sample or a checkpoint follows step `done`. */
+const evaluatesOrSaves = ({ validation, samples, checkpoints, steps }: LoopOptions, done: number): boolean =>
+  done % checkpoints.every === 0 ||
+  (validation !== null && done % validation.every === 0) ||
+  (samples !== null && samplesAt(samples, done, steps, false));
 
 /** Marks a promise as handled, since it is awaited later. */
 function markHandled<T>(work: Promise<T>): Promise<T> {
@@ -197,14 +242,15 @@ export function diverged(message: string, last: string | null): TrainError {
 
 function stepEvent(
   metrics: StepMetrics,
-  { learningRate, live }: StepSettings,
-  { own, toBitsPerByte }: LoopOptions,
+  { settings: { learningRate, live }, next }: Submitted,
+  { own, toBitsPerByte, epochsAt }: LoopOptions,
 ): Of<"step"> {
   const nats = own.reduce((sum, path) => sum + (metrics.losses[path] ?? 0), 0);
   return {
     kind: "step",
     step: metrics.step,
     metrics,
+    epoch: epochsAt(next),
     bitsPerByte: toBitsPerByte(nats),
     learningRate,
     live: live ?? {},

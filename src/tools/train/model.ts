@@ -2,6 +2,7 @@
 import { percentHint } from "../../ground/base/shown.js";
 import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
+import { DENSE } from "../../language/check/instances/overrides.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
@@ -62,7 +63,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   const run: RunModel = {
     name: model.name,
     parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
-    set: choice.set,
+    ...withoutDense(choice.set),
     sources: ownSources(text, sources),
     weights: model.weights.map((weight) => asProgramWeight(weight)),
     ignore: model.ignore,
@@ -76,6 +77,18 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   };
   const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
   return { model: { run, learned, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
+}
+
+/** Parameters of a model with or without its choices of tokens. */
+export const withDense = (set: Readonly<Record<string, string>>, dense: boolean): Readonly<Record<string, string>> => ({
+  ...withoutDense(set).set,
+  ...(dense && { [DENSE]: "true" }),
+});
+
+/** The declared parameters, and whether nothing is skipped. */
+function withoutDense(set: Readonly<Record<string, string>>): Pick<RunModel, "set" | "dense"> {
+  const declared = Object.entries(set).filter(([name]) => name !== DENSE);
+  return { set: Object.fromEntries(declared), dense: Object.hasOwn(set, DENSE) };
 }
 
 const checkObjective = (
@@ -107,6 +120,8 @@ export function checkAgainst(settings: TrainSettings, { bound, live, learned, ru
   };
   if (bound !== null && settings.context > bound)
     fail(`the context is ${settings.context}: ${run.name} allows ${bound}`);
+  if (settings.dense && !run.routed)
+    fail("dense has no effect: no layer chooses tokens", "leave it out: the model skips nothing");
   const missed = settings.only === "" ? null : unmatched(weightPatterns(settings.only), learned);
   if (missed !== null) fail(`no weight is called ${missed}`, weightHint(missed, learned));
   for (const [name, points] of livePoints(settings)) {

@@ -6,6 +6,7 @@ import {
   type SessionEvent,
   type WeightsInput,
 } from "../../runtime/index.js";
+import type { Generation } from "../../runtime/program/generation.js";
 import { isOf, parseTunings, printTunings, TuningsError, tuningsFile } from "../../compiler/schedule/tunings/file.js";
 import { misfitOf, tuningsFor, type Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
@@ -14,10 +15,11 @@ import { SourceError } from "../../language/diagnostics/errors.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
 import { listed, weightsMatching } from "./patterns.js";
-import { storedNote } from "./memory.js";
-import { compileTraining, type TrainingOptions, type TrainingPrograms } from "./programs.js";
+import { bytesOf, storedNote } from "./memory.js";
+import { compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import { largestLive } from "./settings.js";
 import type { TrainSettings } from "./options.js";
+import { continued, sampleProgram } from "./sample.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
 import type { Rule, Trainer } from "./types.js";
 
@@ -71,6 +73,8 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
     const { tunings, text: tuningsText } = tuningsOf(device, options);
     onProgress({ kind: "compile" });
     const programs = compiled(options, settings, device, tunings);
+    const { text, choice } = options;
+    const sampled = settings.sample === "" ? null : sampleProgram(text, choice, device, tunings, settings);
     signal?.throwIfAborted();
     if (programs.idle.length > 0)
       onNote(`the loss does not depend on ${listed(programs.idle)}: these weights will not change`);
@@ -91,7 +95,16 @@ export async function openTrainer(options: OpenTrainerOptions, settings: TrainSe
       signal,
       onProgress: (event, of) => tell(event, of, options),
     });
-    return withDevice(trainer, device, { digest: programs.step.tunings, text: tuningsText }, close);
+    const extents = extentsOf(programs.model, settings.batch, settings.context);
+    const memory = bytesOf(programs, extents, largestLive(settings));
+    return withDevice({
+      trainer,
+      memory,
+      device,
+      sampled,
+      tunings: { digest: programs.step.tunings, text: tuningsText },
+      close,
+    });
   } catch (error) {
     close();
     throw error;
@@ -185,16 +198,23 @@ function keptTunings(text: string, device: Device, onNote: (text: string) => voi
   }
 }
 
-const withDevice = (
-  trainer: Trainer,
-  device: Device,
-  tunings: { readonly digest: string; readonly text: string },
-  close: () => void,
-): Trainer => ({
+interface OnDevice {
+  readonly trainer: Trainer;
+  readonly memory: number;
+  readonly device: Device;
+  /** The programs of samples; null: there are none. */
+  readonly sampled: Generation | null;
+  readonly tunings: { readonly digest: string; readonly text: string };
+  readonly close: () => void;
+}
+
+const withDevice = ({ trainer, memory, device, sampled, tunings, close }: OnDevice): Trainer => ({
   machine: { device: device.info.name, driver: device.info.driver, tunings: tunings.digest },
+  memory,
   tunings: tunings.text,
   step: (...given) => trainer.step(...given),
   evaluate: (...given) => trainer.evaluate(...given),
+  ...(sampled && { sample: async (given) => continued(sampled, device, await trainer.state(), given) }),
   state: () => trainer.state(),
   restore: (state) => trainer.restore(state),
   whyNotFinite: (...given) => trainer.whyNotFinite(...given),

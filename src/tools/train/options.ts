@@ -173,6 +173,10 @@ export const trainOptions = {
     "weights to train: paths or parts of paths such as router,guess, separated by commas; * is any characters",
     { usually: "all" },
   ),
+  dense: option("--dense", flag, false, "train the same model with nothing skipped: every layer computes all tokens", {
+    usually: "off: layers compute the chosen tokens",
+    absent: false,
+  }),
   precision: option(
     "--weights-as <type>",
     oneOf(...WEIGHT_TYPES),
@@ -211,6 +215,22 @@ export const trainOptions = {
   validateEvery: option("--validate-every <steps>", whole(1), 100, "steps between validations", { resumable }),
   validationWindows: option("--windows <n>", whole(0), 64, "sequences to evaluate, spread evenly; 0: all", {
     resumable,
+  }),
+  patience: option(
+    "--patience <n>",
+    whole(0),
+    0,
+    "stop early after n validations that count and are not better than the best; 0: never",
+    { usually: "0, all steps", resumable, absent: 0 },
+  ),
+  sample: option("--sample <prompt>", text, "", "prompt to continue by the causal rule, for the log and the report", {
+    usually: "none",
+    resumable,
+    absent: "",
+  }),
+  sampleEvery: option("--sample-every <steps>", whole(0), 0, "steps between samples; 0: at each validation", {
+    resumable,
+    absent: 0,
   }),
   checkpointEvery: option("--checkpoint-every <steps>", whole(1), 500, `steps between checkpoints; ${atEnd}`, {
     resumable,

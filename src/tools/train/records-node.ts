@@ -66,7 +66,7 @@ export async function openRecords(
   expectFits(described.largestToken, options.data, model.vocabulary);
   const reader = await RecordReader.open(path, described);
   try {
-    return dataOf({ plan, reader, digest: digestWith(digest, options), show, options, settings });
+    return dataOf({ plan, reader, digest: digestWith(digest, options), writer, show, options, settings });
   } catch (error) {
     await reader.close();
     throw error;
@@ -203,12 +203,13 @@ interface Parts {
   readonly plan: RecordPlan;
   readonly reader: RecordReader;
   readonly digest: string;
+  readonly writer: Writer;
   readonly show: TrainingData["show"];
   readonly options: RecordsOptions;
   readonly settings: DataSettings;
 }
 
-function dataOf({ plan, reader, digest, show, options, settings }: Parts): TrainingData {
+function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts): TrainingData {
   const { described } = reader;
   const { batch: rows, context, seed, validation: share, validationWindows } = settings;
   const held = share === 0 ? 0 : Math.max(1, Math.floor(described.records * share));
@@ -248,6 +249,8 @@ function dataOf({ plan, reader, digest, show, options, settings }: Parts): Train
     counts: { unit: "record", training, validation: held },
     bytesPerToken: only && described.bytes !== null ? described.bytes / described.targets : null,
     notes: notesOf(described, context),
+    sequences: training,
+    epochsAt: ({ epoch, window }) => epoch + window / training,
     async next(position) {
       const batch: StoredRecord[][] = [];
       let at = position;
@@ -274,6 +277,8 @@ function dataOf({ plan, reader, digest, show, options, settings }: Parts): Train
       held === 0 || tokens === null
         ? null
         : { tokens, batch: async () => batchOf(plan, [[await reader.read(training)]]) },
+    separator: writer.end,
+    encode: (prompt) => asTraining(() => writer.tokenizer.encodeAsync(prompt, { template: true, alone: true })),
     show,
     changed: () => changeOf(options.files),
     close: () => reader.close(),

@@ -90,6 +90,8 @@ export interface ChartOptions {
   readonly height: number;
   /** The last value of the horizontal axis. */
   readonly until: number;
+  /** The horizontal axis: its name, and the format of its values. Default: steps. */
+  readonly axis?: { readonly name: string; readonly format: (x: number) => string };
   /** Formats of values, and of the axis's ticks. */
   readonly format?: (y: number) => string;
   readonly tick?: (y: number) => string;
@@ -116,9 +118,12 @@ export function lineChart(options: ChartOptions): string {
   const [low, high] = domain(options, series);
   const [left, right, top, bottom] = [MARGIN.left, width - MARGIN.right, MARGIN.top, height - MARGIN.bottom];
   const log = options.log ?? false;
-  const plot = new Plot({ left, right, top, bottom, x: [0, Math.max(1, until)], y: [low, high], log });
+  const plot = new Plot({ left, right, top, bottom, x: [0, until || 1], y: [low, high], log });
   const yTicks = log ? logTicks(low, high) : ticks(low, high, Math.max(2, Math.round(height / 60)));
-  const xTicks = ticks(0, until, width > 600 ? 8 : 5).filter((x) => x <= until && Number.isInteger(x));
+  const xTicks = ticks(0, until, width > 600 ? 8 : 5).filter(
+    (x) => x <= until && (options.axis || Number.isInteger(x)),
+  );
+  const { name: axis, format: tickOf } = options.axis ?? { name: "step", format: tickText };
   const grid = yTicks.map(
     (y) => `<line class="grid" x1="${left}" x2="${right}" y1="${at(plot.toY(y))}" y2="${at(plot.toY(y))}"/>`,
   );
@@ -130,9 +135,9 @@ export function lineChart(options: ChartOptions): string {
     ...xTicks.map(
       (x) =>
         `<text class="tick" x="${at(plot.toX(x))}" y="${height - 8}" ` +
-        `text-anchor="${plot.toX(x) > right - 18 ? "end" : "middle"}">${tickText(x)}</text>`,
+        `text-anchor="${plot.toX(x) > right - 18 ? "end" : "middle"}">${escape(tickOf(x))}</text>`,
     ),
-    `<text class="tick" x="${left - 8}" y="${height - 8}" text-anchor="end">step</text>`,
+    `<text class="tick" x="${left - 8}" y="${height - 8}" text-anchor="end">${escape(axis)}</text>`,
   ];
   const box =
     `<clipPath id="${id}-clip"><rect x="${left}" y="${top - 4}" width="${right - left + 4}" ` +
@@ -158,7 +163,12 @@ export function lineChart(options: ChartOptions): string {
     until,
     left,
     right,
-    series: series.map((s) => ({ name: s.name, color: s.color, points: s.points.map((p) => [p.x, format(p.y)]) })),
+    axis,
+    series: series.map((s) => ({
+      name: s.name,
+      color: s.color,
+      points: s.points.map((p) => [p.x, format(p.y), ...(options.axis ? [tickOf(p.x)] : [])]),
+    })),
   };
   const said = note === undefined ? "" : `<p class="note">${escape(note)}</p>`;
   return `<figure class="chart${options.wide ? " wide" : ""}" id="${id}">

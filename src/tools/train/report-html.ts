@@ -18,6 +18,9 @@ export function short(n: number): string {
   return step === 0 ? String(Math.round(n)) : `${scaled.toPrecision(3)} ${prefixes[step]!}`;
 }
 
+/** Like `short`, with `10 k` for `10.0 k`. */
+export const briefly = (n: number): string => short(n).replace(/\.?0+(?= )/, "");
+
 /** A number with as many digits as a table or tooltip needs. */
 export function plain(n: number): string {
   if (!Number.isFinite(n)) return "–";
@@ -107,6 +110,7 @@ details{margin-top:12px;padding:10px 18px}
 summary{cursor:pointer;font-weight:600}
 table{border-collapse:collapse;margin:10px 0 4px;font-size:13.5px}
 td{padding:3px 24px 3px 0;vertical-align:top}
+th{padding:3px 24px 3px 0;text-align:left}
 td:first-child{color:var(--soft)}
 .tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:0 40px}
 @media (max-width:640px){.chart{overflow-x:auto}.chart svg{min-width:520px}}
@@ -124,11 +128,11 @@ for(const figure of document.querySelectorAll("figure.chart")){
     const box=svg.getBoundingClientRect(),width=svg.viewBox.baseVal.width;
     const place=(event.clientX-box.left)*width/box.width;
     const x=Math.max(0,Math.min(1,(place-data.left)/(data.right-data.left)))*data.until;
-    const step=nearest(data.series[0].points,x)[0];
-    const at=data.left+(data.right-data.left)*step/Math.max(1,data.until);
+    const [step,,shown=step.toLocaleString("en")]=nearest(data.series.flatMap(s=>s.points),x);
+    const at=data.left+(data.right-data.left)*step/(data.until||1);
     cross.setAttribute("x1",at);cross.setAttribute("x2",at);cross.style.visibility="visible";
     tip.replaceChildren();
-    const head=document.createElement("div");head.textContent="step "+step.toLocaleString("en");tip.append(head);
+    const head=document.createElement("div");head.textContent=data.axis+" "+shown;tip.append(head);
     for(const s of data.series){
       const row=document.createElement("div"),key=document.createElement("span");
 const mark=document.createElement("i"),value=document.createElement("b");

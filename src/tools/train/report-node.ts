@@ -1,12 +1,13 @@
 // Builds the report of a run from its log, read as a stream: each curve has at most a few hundred points, however long
 // the run.
 import type { Passage } from "./events.js";
+import { GroupedCurve, MOST_POINTS, numberOf, recordOf, validated } from "./log-curves.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import type { MixtureLoad } from "./loads.js";
 import type { ReportedLoads } from "./report-routes.js";
-import { renderReport, type Curve, type ReportedValidation } from "./report.js";
+import { renderReport, type Curve, type ReportedSample, type ReportedValidation } from "./report.js";
 import type { TrainSettings } from "./options.js";
-import { IN_FLIGHT, type Rule } from "./types.js";
+import { IN_FLIGHT } from "./types.js";
 
 export interface ReportOptions {
   readonly log: string;
@@ -17,8 +18,8 @@ export interface ReportOptions {
   readonly finished: boolean;
 }
 
-/** The most points of a curve. */
-const MOST_POINTS = 400;
+/** The most samples of a report: the last. */
+const MOST_SAMPLES = 20;
 /** Number of last steps over which the current speed is computed. */
 const RECENT = 50;
 
@@ -31,6 +32,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
   const imbalance = new Map<string, GroupedCurve>();
   let loads: ReportedLoads | null = null;
   const validations: ReportedValidation[] = [];
+  const samples: ReportedSample[] = [];
   const recent: Timed[] = [];
   let [step, tokens, seconds, computedShare] = [0, 0, 0, 1];
   let passage: Passage | null = null;
@@ -45,6 +47,10 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     if (entry.kind === "validation") {
       validations.push(validated(entry));
       passage = passageOf(entry["passage"]);
+    }
+    if (entry.kind === "sample") {
+      samples.push({ step: entry.step, prompt: String(entry["prompt"]), text: String(entry["text"]) });
+      if (samples.length > MOST_SAMPLES) samples.shift();
     }
     if (entry.kind === "experts") {
       loads = loadsOf(entry);
@@ -89,6 +95,7 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     imbalance: curves(imbalance),
     loads,
     validations,
+    samples,
     passage,
     shown: passage ? show(passage.tokens) : [],
     finished,
@@ -146,52 +153,6 @@ class Speed {
   }
 }
 
-/** Values of steps, grouped into at most MOST_POINTS points. */
-class GroupedCurve {
-  readonly #width: number;
-  readonly #points: { x: number; sum: number; n: number; low: number; high: number }[] = [];
-
-  constructor(steps: number) {
-    this.#width = Math.max(1, Math.ceil(steps / MOST_POINTS));
-  }
-
-  add(step: number, value: number): void {
-    if (!Number.isFinite(value)) return;
-    const last = this.#points.at(-1);
-    if (last && Math.floor((step - 1) / this.#width) === Math.floor((last.x - 1) / this.#width)) {
-      last.x = step;
-      last.sum += value;
-      last.n++;
-      last.low = Math.min(last.low, value);
-      last.high = Math.max(last.high, value);
-    } else this.#points.push({ x: step, sum: value, n: 1, low: value, high: value });
-  }
-
-  curve(): Curve {
-    return { points: this.#points.map(({ x, sum, n, low, high }) => ({ x, y: sum / n, low, high })) };
-  }
-}
-
-function validated(entry: LogEntry): ReportedValidation {
-  const perNat = numberOf(entry["bitsPerByte"]) / numberOf(entry["loss"]);
-  const rules = Object.entries(recordOf(entry["rules"])).filter(
-    (r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal",
-  );
-  return {
-    step: entry.step,
-    counts: entry["counts"] !== false,
-    bitsPerByte: new Map(rules.map(([rule, found]) => [rule, numberOf(recordOf(found)["loss"]) * perNat])),
-    shares: new Map(
-      rules.map(([rule, found]) => [
-        rule,
-        Object.fromEntries(
-          Object.entries(recordOf(recordOf(found)["shares"])).map(([path, share]) => [path, numberOf(share)]),
-        ),
-      ]),
-    ),
-  };
-}
-
 /** The loads of experts in a log entry. */
 function loadsOf({ step, over, mixtures }: LogEntry): ReportedLoads {
   const numbers = (list: unknown): readonly number[] => (Array.isArray(list) ? list.map(numberOf) : []);
@@ -221,9 +182,3 @@ function passageOf(value: unknown): Passage | null {
       ),
   };
 }
-
-/** The value as a record; an empty record for any other value. */
-const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {}; // an object's fields
-/** The value as a number; NaN for any other value. */
-const numberOf = (value: unknown): number => (typeof value === "number" ? value : Number.NaN);

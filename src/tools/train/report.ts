@@ -3,7 +3,7 @@ import type { Passage } from "./events.js";
 import { unskipping, unskippingText, type SkippingSettings } from "./skipping.js";
 import type { Rule } from "./types.js";
 import { lineChart, type ChartOptions, type Series } from "./report-chart.js";
-import { duration, escape, grouped, percent, short, SCRIPT, STYLE } from "./report-html.js";
+import { briefly, duration, escape, grouped, percent, short, SCRIPT, STYLE } from "./report-html.js";
 import { expertLoads, type ReportedLoads, heatMap, shareBars } from "./report-routes.js";
 
 /** A value over steps. Each point has the mean, minimum and maximum of a group of steps. */
@@ -19,6 +19,13 @@ export interface ReportedValidation {
   /** Bits per byte, by rule. */
   readonly bitsPerByte: ReadonlyMap<Rule, number>;
   readonly shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>;
+}
+
+/** A continuation of a prompt with the weights of a step. */
+export interface ReportedSample {
+  readonly step: number;
+  readonly prompt: string;
+  readonly text: string;
 }
 
 export interface ReportData {
@@ -45,9 +52,11 @@ export interface ReportData {
   /** The latest loads of experts; null: there are none. */
   readonly loads: ReportedLoads | null;
   readonly validations: readonly ReportedValidation[];
+  readonly samples: readonly ReportedSample[];
   readonly passage: Passage | null;
   /** Texts of the passage's tokens. */
   readonly shown: readonly string[];
+  /** Whether the run has ended by itself: at the last step, or early. */
   readonly finished: boolean;
 }
 
@@ -81,11 +90,13 @@ export function renderReport(data: ReportData): string {
         ]
       : []),
     ...(data.loads ? ["<h2>Experts</h2>", expertLoads(data.loads)] : []),
+    ...(data.samples.length > 0 ? ["<h2>Samples</h2>", sampleTable(data.samples)] : []),
     "<h2>How it was trained</h2>",
     "<details open><summary>Model and settings</summary><div " +
       `class="tables">${table(data.parameters)}${table(data.settings)}</div></details>`,
   ];
-  const state = data.finished ? "finished" : data.step < data.steps ? "in progress" : "all steps done";
+  const ended = data.step < data.steps ? "stopped early" : "finished";
+  const state = data.finished ? ended : data.step < data.steps ? "in progress" : "all steps done";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
@@ -99,6 +110,15 @@ ${sections.filter((s) => s !== "").join("\n")}
 </main><script>${SCRIPT}</script></body></html>
 `;
 }
+
+const sampleTable = (samples: readonly ReportedSample[]): string =>
+  `<figure class="passage"><table>${samples
+    .map(
+      ({ step, prompt, text }) =>
+        `<tr><td>step ${grouped(step)}</td>` +
+        `<td><div class="text"><em>${escape(prompt)}</em>${escape(text)}</div></td></tr>`,
+    )
+    .join("")}</table></figure>`;
 
 /** The warning about predictors that have not learned to skip, from the last validation. */
 function warning({ shares, counts }: ReportedValidation, settings: SkippingSettings): string {
@@ -234,6 +254,3 @@ const table = (values: Readonly<Record<string, string | number | boolean>>): str
         `${escape(typeof value === "number" ? String(Number(value.toPrecision(12))) : String(value))}</code></td></tr>`,
     )
     .join("")}</table>`;
-
-/** Like `short`, with `10 k` for `10.0 k`. */
-const briefly = (n: number): string => short(n).replace(/\.?0+(?= )/, "");

@@ -1,6 +1,7 @@
 // A whole training run: opens the data and the trainer, runs the loop, and writes checkpoints, log and report to its
 // folder.
 import { existsSync } from "node:fs";
+import { bug } from "../../ground/base/invariant.js";
 import { lockFolder } from "./lock-node.js";
 import { valuesIn, type Checkpoint } from "./checkpoint-node.js";
 import { removeUnfinished } from "./cache-file-node.js";
@@ -14,11 +15,14 @@ import { withEvents } from "./events-node.js";
 import { openLog, type Log, type LogEntry } from "./log-node.js";
 import { diverged, loop, type LoopOptions } from "./loop.js";
 import { reportOf } from "./report-node.js";
+import type { Words } from "../../runtime/index.js";
+import type { ProgramWeight } from "../../runtime/program/program.js";
 import type { RunOrigin } from "../../models/runs/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions } from "./run-options.js";
 import { firstWarnings } from "./first-warnings.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder, noteFolder } from "./run-folder-node.js";
+import { samplesOf } from "./samples-node.js";
 import { sharesOf, unskipping, unskippingText } from "./skipping.js";
 import { lastingName } from "./sources-node.js";
 import { expectEffects, resumedSettings, settingsRecord, settledFrom, stepSettings, withDefaults } from "./settings.js";
@@ -63,6 +67,7 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
     ? resumedSettings(latest.checkpoint.manifest.settings, options.settings)
     : withDefaults({ context: options.usualContext, ...options.settings });
   expectEffects(options.settings, settings);
+  if (settings.dense !== model.dense) bug("the model was not checked as the setting dense has it");
   if (latest && latest.checkpoint.manifest.step > settings.steps)
     throw new TrainError(
       "bad-option",
@@ -176,7 +181,8 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
   };
   const validates = data.validation !== null;
   const manifest = found?.checkpoint.manifest ?? null;
-  for (const said of firstWarnings({ settings, manifest, machine: trainer.machine ?? {}, aside, validates }))
+  const machine = trainer.machine ?? {};
+  for (const said of firstWarnings({ settings, manifest, machine, aside, validates, sequences: data.sequences }))
     yield await warning(from, said);
   for (const note of data.notes) yield await warning(from, note);
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;
@@ -203,12 +209,12 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
     if (event.kind === "step") stepped = true;
     if (event.kind === "validation") validated = event;
     const idle =
-      event.kind === "end" && event.reason === "finished" && validated?.counts
+      event.kind === "end" && event.reason !== "interrupted" && validated?.counts
         ? unskippingText(unskipping(sharesOf(validated)), settings)
         : null;
     if (idle !== null) yield await warning(event.step, idle);
     const due = event.kind === "end" ? stepped : event.kind === "validation" && performance.now() >= next;
-    const failed = due ? await report(event.kind === "end" && event.reason === "finished") : null;
+    const failed = due ? await report(event.kind === "end" && event.reason !== "interrupted") : null;
     if (failed !== null) yield await warning(event.step, failed);
     yield event.kind === "end"
       ? { ...event, report: failed === null && existsSync(run.report) ? run.report : null }
@@ -234,6 +240,8 @@ async function loopOptions({ options, run, data, settings, trainer, log, found }
   };
   const settingsAt = stepSettings(settings);
   const live = (step: number): Readonly<Record<string, number>> => settingsAt(step).live ?? {};
+  const unheld = (weight: ProgramWeight): Words | Promise<Words> =>
+    found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed);
   return {
     trainer,
     from: found
@@ -241,12 +249,14 @@ async function loopOptions({ options, run, data, settings, trainer, log, found }
           step: found.checkpoint.manifest.step,
           position: found.checkpoint.manifest.data.position,
           best: await bestLoss(run),
+          unimproved: found.checkpoint.manifest.unimproved,
         }
-      : { step: 0, position: START, best: null },
+      : { step: 0, position: START, best: null, unimproved: 0 },
     steps: settings.steps,
     settings: settingsAt,
     batches: microBatches,
     toBitsPerByte: (nats) => (bytesPerToken === null ? null : nats / Math.LN2 / bytesPerToken),
+    epochsAt: (position) => data.epochsAt(position),
     own: model.own,
     validation:
       data.validation === null
@@ -254,13 +264,15 @@ async function loopOptions({ options, run, data, settings, trainer, log, found }
         : {
             every: settings.validateEvery,
             countsFrom: settledFrom(settings),
+            patience: settings.patience,
             rules: model.rules,
             batches: data.validation,
             passage: model.routed ? data.passage : null,
           },
+    samples: await samplesOf({ data, settings, trainer, signal: options.signal, live, weights: unheld }),
     checkpoints: {
       every: settings.checkpointEvery,
-      async save({ step, position, validation, isBest }) {
+      async save({ step, position, unimproved, validation, isBest }) {
         const state = await trainer.state();
         const wrong = await firstNotFinite(state);
         if (wrong !== null)
@@ -274,15 +286,17 @@ async function loopOptions({ options, run, data, settings, trainer, log, found }
             sources: model.sources,
             settings: settingsRecord(settings),
             machine: trainer.machine ?? {},
+            memory: trainer.memory ?? null,
             data: { digest: data.digest, position },
             begun: runOrigin(options),
             validation,
+            unimproved,
             live: live(step),
             weights: model.weights,
             base: found ? found.checkpoint.base : (options.base ?? null),
             state,
             tunings: trainer.tunings ?? null,
-            unusedValues: (weight) => found?.checkpoint.unused.get(weight.path) ?? options.initialValues(weight, seed),
+            unusedValues: unheld,
           },
           { keep: settings.keep, best: isBest },
         );
@@ -304,15 +318,15 @@ async function firstNotFinite(state: TrainingState): Promise<string | null> {
   return null;
 }
 
-type Logged = Extract<TrainEvent, { kind: "step" | "validation" | "experts" | "warning" }>;
+type Logged = Extract<TrainEvent, { kind: "step" | "validation" | "sample" | "experts" | "warning" }>;
 
 const isLogged = (event: TrainEvent): event is Logged =>
-  ["step", "validation", "experts", "warning"].includes(event.kind);
+  ["step", "validation", "sample", "experts", "warning"].includes(event.kind);
 
 /** A line of the log. */
 function entryOf(event: Logged): LogEntry {
   const { kind, step } = event;
-  if (kind === "warning" || kind === "experts") return { ...event };
+  if (kind === "warning" || kind === "experts" || kind === "sample") return { ...event };
   if (kind === "validation") {
     const { live, counts, loss, bitsPerByte, best } = event;
     const rules = Object.fromEntries(
@@ -327,11 +341,12 @@ function entryOf(event: Logged): LogEntry {
     };
     return { kind, step, live, counts, loss, bitsPerByte, best, rules, passage };
   }
-  const { metrics, bitsPerByte, learningRate, live } = event;
+  const { metrics, epoch, bitsPerByte, learningRate, live } = event;
   const { loss, losses, gradientNorm, tokens, seconds, first, flops, agreement, computedShare } = metrics;
   return {
     kind,
     step,
+    epoch,
     loss,
     losses,
     bitsPerByte,

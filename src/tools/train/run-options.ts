@@ -14,6 +14,8 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly parameters: Readonly<Record<string, string>>;
   /** The parameters that the caller set, as expressions. */
   readonly set: Readonly<Record<string, string>>;
+  /** Whether nothing is skipped: choices of tokens take all tokens. */
+  readonly dense: boolean;
   /** The model's source file, then the files it imports. */
   readonly sources: readonly { readonly path: string; readonly text: string }[];
   /** The inputs that a text fills; null: records alone fill the objective. */

@@ -22,6 +22,18 @@ export function withDefaults(given: Partial<TrainSettings> & { readonly context:
 
 /** Checks that each specified option has an effect with the other settings. Throws TrainError. */
 export function expectEffects(given: Partial<TrainSettings>, settings: TrainSettings): void {
+  if (settings.patience > 0 && settings.validation === 0)
+    throw new TrainError("bad-option", "patience has no effect: nothing is held out for validation", {
+      hint: "leave it out, or hold out a share of the text with --validation",
+    });
+  if (settings.sample === "" && given.sampleEvery)
+    throw new TrainError("bad-option", "sampleEvery has no effect: there is no prompt", {
+      hint: "give the prompt with --sample",
+    });
+  if (settings.sample !== "" && settings.sampleEvery === 0 && settings.validation === 0)
+    throw new TrainError("bad-option", "sample has no effect: nothing is held out for validation", {
+      hint: "choose the steps with --sample-every",
+    });
   for (const [name, { needs }] of TRAIN_OPTIONS) {
     if (needs === null || !Object.hasOwn(given, name) || needs.values.includes(settings[needs.option])) continue;
     throw new TrainError("bad-option", `${name} has no effect: ${needs.option} is ${settings[needs.option]}`, {

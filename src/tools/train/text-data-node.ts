@@ -4,7 +4,7 @@ import { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";
 import { spread, type DataSettings, type TrainingData } from "./data.js";
 import { TrainError } from "./errors.js";
 import type { TextInputs } from "../../language/check/model/text-inputs.js";
-import { split, wholeWindows } from "./windows.js";
+import { epochsAt, split, wholeWindows } from "./windows.js";
 
 /** Tokens of the passage that the report shows. */
 const PASSAGE = 256;
@@ -46,11 +46,15 @@ function dataOf(
     counts: { unit: "token", training: parts.boundary, validation: parts.tokens - parts.boundary },
     bytesPerToken: corpus.bytes / corpus.tokens,
     notes: [],
+    sequences: Math.max(1, Math.floor((parts.boundary - 1) / context)),
+    epochsAt: (position) => epochsAt(position, { boundary: parts.boundary, context, seed }),
     next: (position) => batchAt(position, seed, text),
     validation: isHeld ? () => batchesOf(held, text) : null,
     passage: isHeld
       ? { tokens: inputs.tokens, batch: () => windowBatch({ offset: parts.boundary, length }, text) }
       : null,
+    separator: corpus.separator,
+    encode: (prompt) => corpus.encode(prompt),
     show: (tokens) => corpus.show(tokens),
     changed: () => corpus.changed(),
     close: () => corpus.close(),

@@ -5,7 +5,7 @@ import type { Precision } from "../../runtime/program/target.js";
 import type { Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";
 import { TrainError } from "./errors.js";
 import { type TrainEvent, Outcome, type TrainResult } from "./events.js";
-import { checkAgainst, trainingModel, usualContext, type ModelSource } from "./model.js";
+import { checkAgainst, trainingModel, usualContext, withDense, type ModelSource } from "./model.js";
 import { openTrainer, type ChooseTunings, type Preparation } from "./open-trainer.js";
 import { before, type Before } from "./resume-node.js";
 import { trainModel } from "./run-node.js";
@@ -188,11 +188,9 @@ function askedFor(opened: OpenedModel | null, options: TrainOptions, kept: Befor
     choice: {
       model: options.model ?? opened?.model ?? kept?.manifest.model,
       // any name is allowed
-      set: Object.assign(
-        Object.create(null) as Record<string, string>,
-        opened?.set,
-        begun?.set,
-        Object.fromEntries(set),
+      set: withDense(
+        Object.assign(Object.create(null) as Record<string, string>, opened?.set, begun?.set, Object.fromEntries(set)),
+        options.dense ?? kept?.manifest.settings["dense"] === true,
       ),
     },
     data: { data, ...(tokenizer === null ? {} : { tokenizer }), ...recordSettings(options, begun) },

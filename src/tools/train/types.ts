@@ -1,5 +1,8 @@
 // The interface of a trainer, the device side of training, shared by data, loop and checkpoints.
 
+import type { Words } from "../../runtime/index.js";
+import type { ProgramWeight } from "../../runtime/program/program.js";
+
 /** Number of runs that may be on the device at once. */
 export const IN_FLIGHT = 2;
 
@@ -90,11 +93,23 @@ export interface StateTensor {
   readonly data: Float32Array | Uint32Array;
 }
 
+export interface SampleOptions {
+  readonly prompt: ArrayLike<number>;
+  /** Tokens that end a text. */
+  readonly ends: readonly number[];
+  readonly live?: StepSettings["live"];
+  /** Values of weights that the trainer does not hold. */
+  readonly weights: (weight: ProgramWeight) => Words | Promise<Words>;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export type TrainingState = ReadonlyMap<string, StateTensor>;
 
 export interface Trainer {
   /** Properties besides the model that determine the bits of results: device, driver, tunings. */
   readonly machine?: Readonly<Record<string, string>>;
+  /** Bytes that all its programs take on the device. */
+  readonly memory?: number;
   /** The tunings of its programs, as a tunings file's text, which checkpoints store. */
   readonly tunings?: string;
   /**
@@ -104,6 +119,8 @@ export interface Trainer {
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
   /** Evaluates the current model. Unset live parameters have their defaults. */
   evaluate(batches: AsyncIterable<Batch>, rule: Rule, options?: EvaluateOptions): Promise<Evaluation>;
+  /** Continues a prompt by the causal rule with the current weights. Absent: it was opened without samples. */
+  sample?(options: SampleOptions): Promise<readonly number[]>;
   state(): Promise<TrainingState>;
   restore(state: TrainingState): Promise<void>;
   /**

@@ -60,6 +60,14 @@ export function epochWindows(
   return { first, windows: Math.floor((boundary - 1 - first) / context) };
 }
 
+/** Number of epochs read up to a position, with the read share of the epoch under way. */
+export function epochsAt(
+  { epoch, window }: DataPosition,
+  { boundary, context, seed }: { readonly boundary: number; readonly context: number; readonly seed: number },
+): number {
+  return epoch + window / epochWindows(boundary, context, seed, epoch).windows;
+}
+
 /**
  * Offsets of the next windows, and the position after them. An epoch reads each window once; a batch may extend into
  * the next epoch.

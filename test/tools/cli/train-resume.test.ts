@@ -164,7 +164,7 @@ describe("modc train --resume", () => {
         "--lr 1 contradicts the run, which started with --lr 0.001\n  hint: leave out --lr to continue the run, " +
           "or start another run from the checkpoint's weights: " +
           "--weights; only --steps, --decay, --recompute, --memory, --validate-every, --windows, " +
-          "--checkpoint-every, --keep may change",
+          "--patience, --sample, --sample-every, --checkpoint-every, --keep may change",
       ],
       [
         ["--length", "8", "--min-lr", "0", "--only", "embed", "--live", "share=50%"],

@@ -91,7 +91,7 @@ describe("modc train", () => {
       /^text: 6\.\d+ k tokens to train on, 3\d\d tokens held out|held out; kept in .*tokens-[0-9a-f]{32}\.bin$/m,
     );
     expect(whole.stderr).toMatch(
-      /^step 24\/24 {2}loss \d\.\d{4} {2}\d\.\d{3} bits\/byte {2}lr 0\.002 {2}\|g\| \S+ {2}.* tokens\/s {2}\S+ GFLOP\/s {2}computed 25\.0% {2}predictor \d+\.\d% {2}capacity 0\.25$/m,
+      /^step 24\/24 {2}epoch 1\.\d {2}loss \d\.\d{4} {2}\d\.\d{3} bits\/byte {2}lr 0\.002 {2}\|g\| \S+ {2}.* tokens\/s {2}\S+ GFLOP\/s {2}computed 25\.0% {2}predictor \d+\.\d% {2}capacity 0\.25$/m,
     );
     const computed = String.raw`by top-k \(\S+ bits\/byte, \d+\.\d% computed\), \S+ by the causal rule, which decides \(\S+ bits\/byte, \d+\.\d% computed\)`;
     expect(whole.stderr).toMatch(

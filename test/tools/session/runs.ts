@@ -55,6 +55,8 @@ export async function writeRun(
         machine: {},
         data: { digest: "none", position: { epoch: 0, window: step } },
         begun,
+        unimproved: 0,
+        memory: null,
         validation: step === best ? 1 : 2,
         live,
         weights,

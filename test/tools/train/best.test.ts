@@ -9,6 +9,7 @@ import { readManifest } from "../../../src/tools/train/checkpoint-node.js";
 import { readLog } from "../../../src/tools/train/log-node.js";
 import { bestLoss, openRunFolder } from "../../../src/tools/train/run-folder-node.js";
 import { trainModel } from "../../../src/tools/train/run-node.js";
+import type { RunOptions } from "../../../src/tools/train/run-options.js";
 import { settledFrom } from "../../../src/tools/train/settings.js";
 import { unskipping, unskippingText } from "../../../src/tools/train/skipping.js";
 import { contentsAt } from "./contents.js";
@@ -221,5 +222,101 @@ describe("the line of a validation", () => {
     );
     const dense = { "top-k": { loss: 1, tokens: 9, shares: {} } };
     expect(validationText({ ...event, byRule: dense, best: false })).toBe("loss 1.0000 (1.500 bits/byte)");
+  });
+});
+
+describe("a run with patience", () => {
+  /** The loss of the causal rule in each validation. */
+  const stopping = async (
+    losses: readonly number[],
+    change: Partial<RunOptions["settings"]> = {},
+    more: Partial<RunOptions> = {},
+    output = join(folder.path, `run-${made++}`),
+  ): Promise<{ readonly output: string; readonly events: readonly TrainEvent[] }> => {
+    class Given extends PretendTrainer {
+      #steps = 0;
+      override async step(...given: Parameters<PretendTrainer["step"]>): ReturnType<PretendTrainer["step"]> {
+        const metrics = await super.step(...given);
+        this.#steps = metrics.step;
+        return metrics;
+      }
+      override async evaluate(
+        ...given: Parameters<PretendTrainer["evaluate"]>
+      ): ReturnType<PretendTrainer["evaluate"]> {
+        return { ...(await super.evaluate(...given)), loss: losses[this.#steps / 4 - 1]! };
+      }
+    }
+    const events: TrainEvent[] = [];
+    const asked = pretendRun(
+      output,
+      data,
+      { ...settings, ...change },
+      { createTrainer: async () => new Given(change.keep === 8 ? { keeps: 1 } : {}), ...more },
+    );
+    for await (const event of trainModel(asked)) events.push(event);
+    return { output, events };
+  };
+  const ended = (events: readonly TrainEvent[]) => events.findLast((e) => e.kind === "end")!;
+
+  it("stops early once as many validations were not better than the best, and its last step is saved", async () => {
+    const { output, events } = await stopping([3, 2, 2, 2.5, 1], { patience: 2 });
+    expect(ended(events)).toMatchObject({ step: 16, reason: "stopped early" });
+    expect(events.flatMap((e) => (e.kind === "checkpoint" ? [[e.step, e.best]] : []))).toEqual([
+      [4, true],
+      [8, true],
+      [16, false],
+    ]);
+    expect((await readManifest((await openRunFolder(output)).checkpoint(16))).unimproved).toBe(2);
+    const report = readFileSync(join(output, "report.html"), "utf8");
+    expect(report).toContain("step 16 of 20, stopped early");
+    const outcome = new Outcome();
+    for (const event of events) outcome.add(event);
+    expect(outcome.result(output)).toMatchObject({ reason: "stopped early", step: 16, steps: 20 });
+  });
+
+  it("does not stop while validations improve, or if too few do not, and finishes at its last step", async () => {
+    for (const losses of [
+      [5, 4, 3, 2, 1],
+      [3, 4, 2, 3, 1],
+      [3, 2, 1, 2, 2],
+    ])
+      expect(ended((await stopping(losses, { patience: 2 })).events)).toMatchObject({ step: 20, reason: "finished" });
+    expect(ended((await stopping([1, 2, 3, 4, 5])).events), "by default there is no limit").toMatchObject({ step: 20 });
+  });
+
+  it("does not count validations during a schedule, or whose predictors keep what they should skip", async () => {
+    const scheduled = await stopping([1, 2, 3, 4, 5], { patience: 2, live: "capacity=100%@0,20%@8" });
+    // The first that counts is of step 8: it is the best, and the two that follow are not better.
+    expect(ended(scheduled.events)).toMatchObject({ step: 16, reason: "stopped early" });
+    // `keep: 8` has predictors that keep every token.
+    const idle = await stopping([1, 2, 3, 4, 5], { patience: 1, keep: 8 });
+    expect(ended(idle.events)).toMatchObject({ step: 20, reason: "finished" });
+  });
+
+  it("goes on from any checkpoint to the same end, stays stopped, and goes on with more patience", async () => {
+    const losses = [3, 2, 2, 2.5, 3];
+    const stop = new AbortController();
+    const first = await stopping(
+      losses,
+      { patience: 2 },
+      {
+        signal: stop.signal,
+        createTrainer: async () => new PretendTrainer({ before: (step) => (step === 3 ? stop.abort() : undefined) }),
+      },
+    );
+    expect(ended(first.events)).toMatchObject({ reason: "interrupted" });
+    const resumed = await stopping(losses, {}, { resume: "last" }, first.output);
+    expect(ended(resumed.events)).toMatchObject({ step: 16, reason: "stopped early" });
+    const again = await stopping(losses, {}, { resume: "last" }, first.output);
+    expect(again.events.map((e) => e.kind)).toEqual(["begin", "end"]);
+    expect(ended(again.events)).toMatchObject({ step: 16, reason: "stopped early" });
+    const onwards = await stopping(losses, { patience: 4 }, { resume: "last" }, first.output);
+    expect(ended(onwards.events)).toMatchObject({ step: 20, reason: "finished" });
+  });
+
+  it("is refused if nothing is held out", async () => {
+    await expect(stopping([], { patience: 2, validation: 0 })).rejects.toThrow(
+      "patience has no effect: nothing is held out for validation",
+    );
   });
 });

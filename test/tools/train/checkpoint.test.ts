@@ -155,7 +155,7 @@ describe("what is wrong with a checkpoint is said:", () => {
     for (const key of Object.keys(JSON.parse(text) as object)) {
       for (const value of [undefined, {}, [1], -1, "x"]) {
         if (key === "settings" && !Array.isArray(value) && typeof value === "object") continue; // no settings at all
-        if (["begun", "live"].includes(key) && value === undefined) continue; // an older one
+        if (["begun", "live", "unimproved", "memory"].includes(key) && value === undefined) continue; // an older one
         if (["parameters", "machine", "live"].includes(key) && !Array.isArray(value) && typeof value === "object")
           continue;
         if ((key === "model" && value === "x") || (key === "validation" && value === -1)) continue;

@@ -57,6 +57,8 @@ export const contentsAt = (step: number): CheckpointContents => ({
   begun: { data: "@some/package", tokenizer: null, field: "body", set: { dim: "16 * 2" }, records: null },
   tunings: `{ "step": ${step} }\n`,
   validation: 1 / step,
+  unimproved: 0,
+  memory: 4096,
   live: { capacity: 0.125 },
   weights: WEIGHTS,
   base: null,

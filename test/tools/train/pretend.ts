@@ -155,6 +155,7 @@ export const pretendModel: RunModel = {
   name: "Small",
   parameters: { dim: "32", capacity: "12.5%" },
   set: { dim: "32" },
+  dense: false,
   sources: [{ path: "small.mod", text: "model Small() {}\n" }],
   weights: WEIGHTS,
   ignore: [],

@@ -47,6 +47,7 @@ const data: ReportData = {
       ["causal", { "layers.1": 0.15 }],
     ] as const),
   })),
+  samples: [{ step: 400, prompt: "Call me", text: " <b>Ishmael" }],
   passage: {
     tokens: [104, 105, 10, 60],
     routes: [

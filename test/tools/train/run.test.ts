@@ -49,6 +49,33 @@ describe("a run", () => {
     expect(steps[3]!.bitsPerByte).toBeCloseTo(steps[3]!.metrics.losses["next_token"]! / Math.LN2, 12);
   });
 
+  it("counts the epochs of its text, in the log too", async () => {
+    const steps = (await undisturbed).filter((e) => e.kind === "step");
+    // A step has four windows of 32 tokens. An epoch has 592 or 593 windows.
+    for (const { step, epoch } of steps) expect(Math.abs(epoch / ((4 * step) / 593) - 1)).toBeLessThan(0.003);
+    const logged: unknown[] = [];
+    for await (const entry of readLog(join(whole, "log.jsonl"))) if (entry.kind === "step") logged.push(entry["epoch"]);
+    expect(logged).toEqual(steps.map(({ epoch }) => epoch));
+  });
+
+  it("warns before its first step if it reads its text too often", async () => {
+    const said = async (change: object): Promise<readonly string[]> =>
+      (await runTo(place(), {}, { ...settings, live: "", ...change })).flatMap((e) =>
+        e.kind === "warning" && e.step === 0 ? [e.message] : [],
+      );
+    // 18,999 tokens with a target are 29 windows of 640 tokens.
+    const large = { context: 640, accumulate: 1, validateEvery: 99, checkpointEvery: 99 };
+    expect(await said({})).toEqual([]);
+    expect(await said({ ...large, batch: 29 })).toEqual([]);
+    expect(await said({ ...large, batch: 29, steps: 21 })).toEqual([
+      "the run reads the data 21 times; give more data, or fewer --steps",
+    ]);
+    expect(await said({ ...large, batch: 30, steps: 1 })).toEqual([
+      "a step reads the data more than once: it takes 30 sequences, and the data have 29; give more data, or a " +
+        "smaller --batch",
+    ]);
+  });
+
   it("validates under both rules, and draws the routes of a passage", async () => {
     const [first] = (await undisturbed).filter((e) => e.kind === "validation");
     expect(Object.keys(first!.byRule)).toEqual(["top-k", "causal"]);

@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { permuted, epochWindows, nextWindows, split, START, wholeWindows } from "../../../src/tools/train/windows.js";
+import {
+  epochsAt,
+  permuted,
+  epochWindows,
+  nextWindows,
+  split,
+  START,
+  wholeWindows,
+} from "../../../src/tools/train/windows.js";
 
 const SEEDED = { seed: 20261125 };
 
@@ -110,5 +118,24 @@ describe("an epoch", () => {
       offsets: [0, 0, 0],
       next: { epoch: 2, window: 1 },
     });
+  });
+});
+
+describe("epochs", () => {
+  it("are counted by the read share of the windows of each, and never fall", () => {
+    const data = { boundary: 101, context: 10, seed: 3 };
+    let [position, read, before] = [START, 0, 0];
+    for (let i = 0; i < 60; i++) {
+      position = nextWindows(position, 2, data).next;
+      read += 2;
+      const epochs = epochsAt(position, data);
+      const { windows } = epochWindows(data.boundary, data.context, data.seed, position.epoch);
+      expect(epochs).toBe(position.epoch + position.window / windows);
+      expect(epochs).toBeGreaterThan(before);
+      before = epochs;
+    }
+    // Each epoch has nine or ten windows.
+    expect(before).toBeGreaterThanOrEqual(read / 10);
+    expect(before).toBeLessThanOrEqual(read / 9);
   });
 });

@@ -5,7 +5,7 @@ import type { SequenceAxis } from "../../../ground/size/axes.js";
 import { axisSize, equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import { reportSizes } from "../tensors/broadcast.js";
 import { atDefaults, boundOfRoute, checkCapacity, percent } from "../tensors/capacity.js";
-import { ERROR, type Emitter, type Argument, type Builtin } from "../model/context.js";
+import { ERROR, type Emitter, type Argument, type Builtin, type ConstValue } from "../model/context.js";
 import { toValue } from "../tensors/convert.js";
 import { recordDefinition, sharedAxis } from "../tensors/makers.js";
 import type { Route, Value } from "../model/model.js";
@@ -33,6 +33,7 @@ export const top: Builtin = {
     const score = scoreArg(emitter, args, "top");
     const k = score && kArg(emitter, requiredArg(args, "k"));
     if (!score || k === null || !checkCapacity(emitter, k, score.axis, requiredArg(args, "k"))) return ERROR;
+    if (emitter.dense) return allTokens(emitter, score, span);
     const axis = emitter.makeAxis(CHOSEN, boundOfRoute(emitter, k, score.axis), {
       kind: "top",
       parent: score.axis.name,
@@ -69,6 +70,7 @@ export const above: Builtin = {
       reportThreshold(emitter, score.value, threshold, limit.span);
       return ERROR;
     }
+    if (emitter.dense) return allTokens(emitter, score, span);
     const axis = emitter.makeAxis(CHOSEN, score.axis.bound, { kind: "above", parent: score.axis.name, expected });
     const value = emitter.emit(
       "above",
@@ -97,6 +99,7 @@ export const those: Builtin = {
     if (several && expected && requireDtype(emitter, several, ["bool"], "those", at))
       return thoseEntries(emitter, several, expected, at, span);
     if (!mask || !expected) return ERROR;
+    if (emitter.dense && !isOfRoutes(mask.value)) return allTokens(emitter, mask, span);
     const rule = ruleOfMask(emitter, mask.value, mask.axis, expected);
     const axis = emitter.makeAxis(CHOSEN, boundOfMask(emitter, mask.axis, rule), rule);
     const value = emitter.emit("those", [mask.value], { axis }, typeOf("u32", [mask.batch, axisSize(axis)]), span);
@@ -104,6 +107,33 @@ export const those: Builtin = {
     return { kind: "route", value };
   },
 };
+
+/** The route of all tokens, whatever their scores or masks are: NaN too. */
+function allTokens(emitter: Emitter, { value, batch, axis: parent }: OneEach, span: Span): ConstValue {
+  const type = typeOf("bool", value.type.shape);
+  const pointwise = (fn: "gt" | "not" | "or", ...inputs: readonly Value[]): Value =>
+    emitter.emit("pointwise", inputs, { fn }, type, span);
+  const mask =
+    value.type.dtype === "bool"
+      ? pointwise("or", value, pointwise("not", value))
+      : pointwise("not", pointwise("gt", value, value));
+  const axis = emitter.makeAxis(CHOSEN, parent.bound, { kind: "above", parent: parent.name, expected: ONE });
+  const route = emitter.emit("those", [mask], { axis }, typeOf("u32", [batch, axisSize(axis)]), span);
+  recordDefinition(emitter, axis, route);
+  return { kind: "route", value: route };
+}
+
+/** Whether a mask is made of masks of routes alone: with nothing skipped it has the tokens that they have. */
+function isOfRoutes(mask: Value): boolean {
+  const seen = new Set([mask]);
+  // The set grows during the loop.
+  for (const value of seen) {
+    if (isOp(value, "mask")) continue;
+    if (!isOp(value, "pointwise") || !["and", "or", "not"].includes(value.attrs.fn)) return false;
+    for (const input of value.inputs) seen.add(input);
+  }
+  return true;
+}
 
 function reportThreshold(emitter: Emitter, score: Value, threshold: Value, at: Span): void {
   const reason = "a threshold is one number, or one for each score";

@@ -10,6 +10,12 @@ import { convert } from "./parameters.js";
 import type { Checker } from "../model/checker.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
+/**
+ * A parameter of every model: with the value `true` every choice of tokens takes all tokens, and nothing is skipped.
+ * Choices of entries, such as experts, stay. No declared parameter has this name.
+ */
+export const DENSE = "(dense)";
+
 export interface ParameterOverrides {
   /** The value of each parameter that was set; evaluated when the preceding parameters are known. */
   readonly values: ReadonlyMap<string, (params: Map<string, Binding>) => ConstValue>;
@@ -17,7 +23,7 @@ export interface ParameterOverrides {
   readonly sources: readonly SourceFile[];
 }
 
-/** Parses the set parameters; reports unknown names and invalid expressions. */
+/** Parses the set parameters, and sets `checker.dense`; reports unknown names and invalid expressions. */
 export function givenParameters(
   checker: Checker,
   root: LoadedFile,
@@ -31,6 +37,10 @@ export function givenParameters(
   for (const [name, text] of Object.entries(set)) {
     const file = `${setBy(name)} ${name}`;
     sources.push({ file, text: `${name}=${text}` });
+    if (name === DENSE && text === "true") {
+      checker.dense = true;
+      continue;
+    }
     const param = model.params.find((p) => p.name.text === name);
     if (param === undefined) {
       checker.report(

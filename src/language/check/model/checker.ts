@@ -45,6 +45,9 @@ export class Checker {
   /** Pseudo-files of which messages show the text after a prefix (`const `) of this length. */
   readonly shifts = new Map<string, number>();
 
+  /** Whether every choice of tokens takes all tokens. */
+  dense = false;
+
   constructor(
     readonly phase: Phase,
     /** Whether a file is part of the standard library. */

@@ -60,6 +60,8 @@ export type RouteValue = Extract<ConstValue, { kind: "route" }>;
 /** The operations available to builtins and operators in the body being unrolled. */
 export interface Emitter {
   readonly phase: Phase;
+  /** Whether every choice of tokens takes all tokens: the model with nothing skipped. */
+  readonly dense: boolean;
   /** Adds an operation; its path is the path of the call being unrolled. */
   emit<K extends LogicalOp>(
     op: K,

@@ -54,6 +54,7 @@ export interface UnrollOptions {
 
 export class Unroller implements FunctionBody {
   readonly phase: Phase;
+  readonly dense: boolean;
   readonly losses: FoundLoss[] = [];
   readonly observes: FoundObserve[] = [];
   readonly updates: FoundUpdate[] = [];
@@ -73,6 +74,7 @@ export class Unroller implements FunctionBody {
     this.#options = options;
     this.#calls = new Tally(options.checker, "calls of functions", MAX_CALLS);
     this.phase = options.checker.phase;
+    this.dense = options.checker.dense;
   }
 
   // --- what built-in functions and operators use

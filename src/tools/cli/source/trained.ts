@@ -1,6 +1,7 @@
 // Completes the options of a command from a training run: the model itself, or the weights of another model.
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { check } from "../../../language/check/check.js";
+import { DENSE } from "../../../language/check/instances/overrides.js";
 import type { Model, LiveParameter } from "../../../language/check/model/model.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Manifest } from "../../../models/runs/manifest.js";
@@ -41,7 +42,10 @@ export function withRun<F extends RunFlags>(command: CommandUnknownOpts, model: 
   const named = model.weights?.run ?? null;
   if (named) tell(flags.weights!, named); // the option names it
   if (model.run) return withTrained(command, model.named, model.run, flags);
-  if (named) tellLive(command, named, model.live, flags);
+  if (named) {
+    tellLive(command, named, model.live, flags);
+    if (Object.hasOwn(named.set, DENSE)) tellSkips(command);
+  }
   return { ...flags, set: mergedPairs(model.set, flags.set ?? {}) };
 }
 
@@ -58,6 +62,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
   const { context } = manifest.settings;
   tell(path, trained);
   tellLive(command, trained, trained.live, flags);
+  if (Object.hasOwn(set, DENSE)) tellDense(command);
   for (const name of trained.changed)
     say(`note: ${name} has changed since training: the copy in the checkpoint is used`);
   return {
@@ -77,6 +82,19 @@ export async function withKeptLive<F extends RunFlags>(opened: OpenedModel, flag
   const declared = liveParameters({ source: opened.source, read: opened.read, model, set });
   for (const [name, value] of Object.entries(live)) expectLive(declared, name, value);
   return { ...flags, set: mergedPairs(set, live) };
+}
+
+/** Prints that a run with nothing skipped is opened as it was trained, or that a run that starts from it skips. */
+function tellDense(command: CommandUnknownOpts): void {
+  if (hasOption(command, "dense")) tellSkips(command);
+  else say("note: nothing is skipped, as the run was trained with --dense");
+}
+
+/** Prints that a model skips tokens with weights that were trained with nothing skipped. */
+function tellSkips(command: CommandUnknownOpts): void {
+  if (command.getOptionValue("dense") === true) return;
+  const remedy = hasOption(command, "dense") ? ", unless it has --dense too" : "; name the run alone to skip nothing";
+  say(`note: the weights were trained with --dense, and the model skips tokens${remedy}`);
 }
 
 /** Prints which checkpoint is used. */

@@ -35,6 +35,9 @@ export class TrainProgress {
       case "checkpoint":
         this.#line(`step ${event.step}: saved ${event.path}${event.best ? ", the best so far" : ""}`);
         break;
+      case "sample":
+        this.#line(`step ${event.step}: sample ${JSON.stringify(event.prompt + event.text)}`);
+        break;
       case "experts": // the report and the log have them
         break;
       case "warning":
@@ -102,21 +105,22 @@ function beginLines({
 }
 
 /**
- * Without speed where `recent` has no step. `step 120/1000 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k
- * tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
+ * Without speed where `recent` has no step. `step 120/1000 epoch 2.3 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52
+ * 12.34 k tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
  */
 export function stepText(
   event: Step,
   steps: number,
   recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[],
 ): string {
-  const { metrics, step, bitsPerByte, learningRate, live } = event;
+  const { metrics, step, epoch, bitsPerByte, learningRate, live } = event;
   const sum = (of: "tokens" | "seconds" | "flops"): number => recent.reduce((n, r) => n + r[of], 0);
   const seconds = Math.max(1e-9, sum("seconds"));
   const timed = recent.length > 0;
   const agreement = Object.values(metrics.agreement);
   const parts = [
     `step ${step}/${steps}`,
+    `epoch ${epoch.toFixed(epoch < 1 ? 2 : 1)}`,
     `loss ${metrics.loss.toFixed(4)}`,
     ...(bitsPerByte === null ? [] : [`${bitsPerByte.toFixed(3)} bits/byte`]),
     `lr ${brief(learningRate)}`,

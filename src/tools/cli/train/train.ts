@@ -21,7 +21,7 @@ import { tuningsOn } from "../source/tunings.js";
 import { settingsIn, type TuningsFlags } from "../tree/options.js";
 import { GenerationError } from "../../../compiler/lower/generation-error.js";
 import { checkAs, graphsOf } from "../../../compiler/recipes.js";
-import type { ModelChoice } from "../../train/model.js";
+import { withDense, type ModelChoice } from "../../train/model.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import type { ModelText } from "../source/model-file.js";
 import { existsSync } from "node:fs";
@@ -36,7 +36,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   const given = settingsOf(asked);
   const { text, tokenizer, records, flags } = askedFor(
     opened,
-    asked,
+    { ...asked, dense: given.dense },
     resume === null ? null : await before(asked.output, resume === "last" ? null : resume),
   );
   const model = await checkedModel(text, flags);
@@ -120,7 +120,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   const named = typeof tokenizer === "string" ? tokenizer : (tokenizer?.path ?? null);
   if (!flags.json)
     for (const line of nextLines(result, text, { ...choiceOf(flags), tokenizer: named, precision })) say(line);
-  return result.reason === "finished" ? EXIT.fine : EXIT.interrupted;
+  return result.reason === "interrupted" ? EXIT.interrupted : EXIT.fine;
 }
 
 /** The named tunings, else the resumed run's, else the user's tunings of the device. */
@@ -150,7 +150,7 @@ function report(result: TrainResult, json: boolean): void {
   const validated = validation ? `; validation at step ${validation.step}: ${validationText(validation)}` : "";
   out(`${output}: ${reason} at step ${step} of ${steps}${validated}`);
   if (checkpoint !== null)
-    out(`${checkpoint}: the last checkpoint${reason === "finished" ? "" : "; continue from it with --resume"}`);
+    out(`${checkpoint}: the last checkpoint${reason === "interrupted" ? "; continue from it with --resume" : ""}`);
   if (bestSoFar !== null && bestSoFar !== checkpoint)
     out(`${bestSoFar}: the best${best === null ? ", from before the run was resumed" : `: ${validationText(best)}`}`);
   if (result.report !== null) out(`${result.report}: the report`);
@@ -205,7 +205,11 @@ export interface Asked {
  * The model and options of the command, completed from the resumed run; `before` is null for a new run. Throws
  * UserError for missing options.
  */
-function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Before | null): Asked {
+function askedFor(
+  opened: OpenedModel | undefined,
+  { dense, ...flags }: TrainFlags & { readonly dense: boolean | undefined },
+  before: Before | null,
+): Asked {
   const begun = before?.manifest.begun ?? null;
   if (opened === undefined && before === null)
     throw misuse("missing required argument 'file'", "give the model: only --resume knows it");
@@ -234,7 +238,10 @@ function askedFor(opened: OpenedModel | undefined, flags: TrainFlags, before: Be
     flags: {
       ...flags,
       data,
-      set: mergedPairs(begun?.set ?? {}, flags.set ?? {}),
+      set: withDense(
+        mergedPairs(begun?.set ?? {}, flags.set ?? {}),
+        dense ?? before?.manifest.settings["dense"] === true,
+      ),
       ...(before === null ? {} : { model: flags.model ?? before.manifest.model }),
     },
   };

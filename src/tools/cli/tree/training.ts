@@ -70,6 +70,13 @@ export const trainingCommands = {
       o.json,
     ],
   }),
+  compare: declare({
+    takes: "<runs...>",
+    does:
+      "compare runs on the same text: losses by rule, operations, tokens, time, memory, and the parameters and " +
+      "settings that differ",
+    options: [o.beside("-o, --output <path>", "write a page with curves (HTML)", "page"), o.json],
+  }),
   routes: declare({
     takes: "<file>",
     opens: true,
