@@ -6,7 +6,7 @@ import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Manifest } from "../../../models/runs/manifest.js";
 import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
-import { mergedPairs, type Pairs } from "../tree/arguments.js";
+import { mergedPairs, type Pairs, type WeightsFlag } from "../tree/arguments.js";
 import { weightsOf } from "./beyond-bound.js";
 import { EXIT, UserError, misuse } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
@@ -18,7 +18,7 @@ export interface RunFlags {
   readonly live?: Pairs;
   readonly liveSchedule?: Pairs;
   readonly model?: string;
-  readonly weights?: string;
+  readonly weights?: WeightsFlag;
   readonly tokenizer?: string;
   readonly data?: string;
   readonly text?: string;
@@ -38,7 +38,7 @@ export const hasOption = (command: CommandUnknownOpts, name: string): boolean =>
  */
 export function withRun<F extends RunFlags>(command: CommandUnknownOpts, model: OpenedModel, flags: F): F {
   const named = model.weights?.run ?? null;
-  if (named) tell(flags.weights!, named); // the option names it
+  for (const given of model.weights?.runs ?? []) tell(given.named, given.run);
   if (model.run) return withTrained(command, model.named, model.run, flags);
   if (named) tellLive(command, named, model.live, flags);
   return { ...flags, set: mergedPairs(model.set, flags.set ?? {}) };

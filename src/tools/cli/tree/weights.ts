@@ -23,8 +23,7 @@ export const weightCommands = {
     options: [
       o.binary("-o, --output <path>", "safetensors file to write", "safetensors").makeOptionMandatory(true),
       o.seedOf("seed for starting weights, 0 to 4294967295 (default 0), also in place of a folder's own weights"),
-      o.option(
-        "--weights <path>",
+      o.weightsFrom(
         "weights to write instead of starting weights: a file or checkpoint (default: those of <file>, if it is a " +
           "folder with weights)",
       ),
