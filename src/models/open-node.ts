@@ -1,9 +1,10 @@
 // Opens a model at a path: decides what kind the path is, and reads each of its files once. Node only.
 import { bug } from "../ground/base/invariant.js";
 import { once } from "../ground/base/once.js";
-import type { WeightsInput } from "../runtime/weights/input.js";
+import type { BlockWeights, WeightsInput } from "../runtime/weights/input.js";
 import { SessionError } from "../language/diagnostics/errors.js";
 import { checkpointFiles } from "./families/files-node.js";
+import type { LiveOf } from "./opened/live.js";
 import type { ModelKind, OpenedModel, Parameters } from "./opened/model.js";
 import { GgufFiles } from "./opened/gguf-files-node.js";
 import type { Parts } from "./opened/parts.js";
@@ -14,8 +15,11 @@ import { isFolder, isGgufPath } from "./tokenizer/folder-node.js";
 import { tokenizerAt } from "./tokenizer/source-node.js";
 
 export interface OpenModelOptions {
-  /** Replaces the model's own weights; the folder of a run stands for its checkpoint. */
-  readonly weights?: WeightsInput | undefined;
+  /**
+   * Replaces the model's own weights; the folder of a run stands for its checkpoint. Weights of several files are given
+   * by the paths of blocks.
+   */
+  readonly weights?: WeightsInput | BlockWeights | undefined;
   /** Replaces the model's own tokenizer: a `tokenizer.json`, its folder, or a GGUF file. */
   readonly tokenizer?: string | undefined;
   /** Replaces the tokenizer's own template: a name such as `chatml`, or a file of Jinja text. */
@@ -76,20 +80,29 @@ export async function closing<T>(model: OpenedModel, use: (model: OpenedModel) =
   }
 }
 
-function weightsOf({ weights: own }: Parts, { weights }: OpenModelOptions, ggufs: GgufFiles): OpenedWeights | null {
-  const named: WeightsInput | null | undefined = weights; // null comes from JavaScript
-  if (named !== undefined && named !== null) return namedWeights(named, ggufs);
-  return own === null ? null : modelWeights(own, ggufs);
+function weightsOf(parts: Parts, options: OpenModelOptions, ggufs: GgufFiles): OpenedWeights | null {
+  const named: OpenModelOptions["weights"] | null = options.weights; // null comes from JavaScript
+  if (named !== undefined && named !== null) return namedWeights(named, ggufs, () => chosenModel(parts, options));
+  return parts.weights === null ? null : modelWeights(parts.weights, ggufs);
 }
+
+/** The source, the choice of a model in it, and its parameters. */
+const chosenModel = ({ source, read, run }: Parts, { model, set }: OpenModelOptions): LiveOf => ({
+  source: source(),
+  read,
+  model: model ?? run?.manifest.model,
+  set: { ...run?.set, ...set },
+});
 
 function openedModel(
   opened: Pick<OpenedModel, "kind" | "named">,
   parts: Parts,
   live: Parameters,
   weights: OpenedWeights | null,
-  { tokenizer: named, chatTemplate }: OpenModelOptions,
+  options: OpenModelOptions,
   ggufs: GgufFiles,
 ): OpenedModel {
+  const { tokenizer: named, chatTemplate } = options;
   const { path, file, read, run, describe } = parts;
   const others: OpenedWeights[] = [];
   const source = once(parts.source);
@@ -111,7 +124,7 @@ function openedModel(
     run,
     weights,
     otherWeights(input) {
-      const other = namedWeights(input, ggufs);
+      const other = namedWeights(input, ggufs, () => chosenModel(parts, options));
       others.push(other);
       return other;
     },

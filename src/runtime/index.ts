@@ -20,6 +20,7 @@ export { load } from "./run/load.js";
 export { Session, type LoadOptions } from "./run/session.js";
 export type { RunOptions, SessionEvent } from "./run/session-options.js";
 export type { StateValue } from "./steps/states.js";
+export type { BlockWeights } from "./weights/input.js";
 export type { WeightsInput } from "./weights/weights.js";
 export type { FetchedFile } from "./weights/fetched.js";
 export type { Words } from "../ground/base/dtype.js";

@@ -69,6 +69,7 @@ const MORE: Models = [
   ["examples/variants/skip-gpt.mod", { depth: "1" }],
   ["examples/variants/threshold.mod", { depth: "2" }],
   ["examples/objectives/classify.mod", { depth: "2" }],
+  ["examples/objectives/distill.mod", { depth: "2" }],
   ["examples/objectives/dpo.mod", { depth: "2" }],
   ["examples/objectives/grpo.mod", { depth: "2" }],
   ["examples/objectives/masked.mod", { depth: "2" }],

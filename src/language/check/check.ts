@@ -28,7 +28,7 @@ import { nearest } from "../../ground/numerics/nearest.js";
 import { checkUnread } from "./checks/unread.js";
 import { Unroller } from "./unroll/unroll.js";
 import { printNumber, printValue } from "./model/values.js";
-import { weightKeys } from "./unroll/weight-keys.js";
+import { nestedKeys, weightKeys } from "./unroll/weight-keys.js";
 import type { Witness } from "./model/witness.js";
 import type { FoundRoute } from "./unroll/call-tree.js";
 
@@ -128,6 +128,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
     calls: unroller.calls,
     weights: inside.weights.map(({ weight }) => ({ ...weight, keys: keys.get(weight.path) ?? [weight.path] })),
     ignore,
+    models: inside.models.map((nested) => ({ path: nested.path, ...nestedKeys(checker, nested, inside.weights) })),
     inputs: entered.inputs,
     outputs: outputsOf(entered.result, fn),
     ...called,

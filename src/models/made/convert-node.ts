@@ -10,6 +10,7 @@ import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { saveWeights } from "../../runtime/node.js";
 import type { WeightSource } from "../../runtime/weights/formats/source.js";
 import { decoderSource, type Routing } from "../families/decoder-source.js";
+import { DISTILL_FILE, distillSource, TEACHER_FILE, teacherSource } from "../families/distill-source.js";
 import { CheckpointError } from "../families/errors.js";
 import { MODEL_FILE } from "../families/files-node.js";
 import type { OpenedModel } from "../opened/model.js";
@@ -19,6 +20,8 @@ export interface ConvertOptions {
   readonly routing: Routing;
   /** Seed of the predictors' inner weights, which the dense model does not determine. */
   readonly seed: number;
+  /** Whether to write the dense model beside the routed one too, and the objective of its distillation. */
+  readonly teacher?: boolean;
 }
 
 export interface Converted {
@@ -58,7 +61,7 @@ const isNew = ({ path }: { readonly path: string }): boolean => /^layers\.\d+\.(
 export async function convertModel(
   dense: OpenedModel,
   output: string,
-  { routing, seed }: ConvertOptions,
+  { routing, seed, teacher = false }: ConvertOptions,
 ): Promise<Converted> {
   expectFree(output);
   const { path: folder, weights: stored } = dense;
@@ -79,9 +82,12 @@ export async function convertModel(
   invariant(model !== null, "the routed model of a configuration does not check");
   const weights = model.weights.map((weight) => asProgramWeight(weight));
   const stateNames = new Set(model.weights.flatMap((w) => (w.kind === "state" ? [w.path] : [])));
-  await writeModelFolder(output, dense, text, async (to) =>
-    writeWeights(await stored.source(), to, { weights, ignore: model.ignore, kept: stateNames }, seed),
-  );
+  const more = teacher
+    ? [[TEACHER_FILE, teacherSource(config)] as const, [DISTILL_FILE, distillSource(config, MODEL_FILE)] as const]
+    : [];
+  const write = async (to: string): Promise<void> =>
+    writeWeights(await stored.source(), to, { weights, ignore: model.ignore, kept: stateNames }, seed);
+  await writeModelFolder(output, dense, text, write, more);
   const count = (some: readonly ProgramWeight[]): number => some.reduce((sum, w) => sum + countOf(w.shape), 0);
   return {
     model: model.name,

@@ -83,16 +83,17 @@ export const noWeights = (path: string): CheckpointError =>
 
 /**
  * Writes a folder that commands open like the checkpoint `from`, with this text as its model and with weights that
- * `writeWeights` writes to the path passed to it. The folder appears complete or not at all.
+ * `writeWeights` writes to the path passed to it. `more`: further files. The folder appears complete or not at all.
  */
 export const writeModelFolder = (
   output: string,
   from: OpenedModel,
   text: string,
   writeWeights: (path: string) => Promise<void>,
+  more: readonly (readonly [name: string, text: string])[] = [],
 ): Promise<void> =>
   writeFresh(output, async (fresh) => {
-    writeFileSync(join(fresh, MODEL_FILE), text);
+    for (const [name, content] of [[MODEL_FILE, text] as const, ...more]) writeFileSync(join(fresh, name), content);
     await writeWeights(join(fresh, "model.safetensors"));
     const texts = await textsOf(from);
     for (const [name, content] of texts) writeFileSync(join(fresh, name), content);

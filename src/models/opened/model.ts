@@ -1,7 +1,7 @@
 // An opened model: its source, parameters, weights, tokenizer and defaults, whatever kind of path names it.
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import type { WeightsInput } from "../../runtime/weights/input.js";
+import type { BlockWeights, WeightsInput } from "../../runtime/weights/input.js";
 import type { MatchedSource } from "../../runtime/weights/matched.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { DecoderConfig } from "../families/config.js";
@@ -48,7 +48,7 @@ export interface OpenedModel {
   /** Null: there are none. */
   readonly weights: ModelWeights | null;
   /** Other weights for the same model; a run's folder stands for its checkpoint. Throws SessionError. */
-  otherWeights(input: WeightsInput): ModelWeights;
+  otherWeights(input: WeightsInput | BlockWeights): ModelWeights;
   /** Null: the model reads bytes. Throws SessionError if a run's tokenizer is gone. */
   readonly tokenizer: TokenizerSource | null;
   /** Throws CheckpointError, SessionError, TokenizerError, and WeightsError for a broken GGUF file. */
@@ -73,12 +73,20 @@ export interface ModelTexts {
   readonly defaults: GenerationDefaults;
 }
 
+/** A run whose weights were named, and the path that named it. */
+export interface NamedRun {
+  readonly named: string;
+  readonly run: Trained;
+}
+
 /** The weights of an opened model. Their file is opened once, and matched to the model once. */
 export interface ModelWeights {
-  /** Their path or address; null: they are in memory. */
+  /** Their path or address; null: they are in memory, or of several files. */
   readonly place: string | null;
   /** The run whose weights were named for another model; null: it is no run. */
   readonly run: Trained | null;
+  /** The same run, or the runs whose weights were named for blocks. */
+  readonly runs: readonly NamedRun[];
   /** Downloads, and values that a function gives, are no tensors before `load` opens them. */
   readonly origin: "tensors" | "download" | "function";
   /** The open tensors. Throws WeightsError, also for tensors of another origin. */

@@ -22,6 +22,21 @@ export type WeightsInput =
   | WeightSource
   | ((weight: ProgramWeight) => Words | Promise<Words>);
 
+/**
+ * Weights of several files: what lies under the path of a block is read from a file or folder of its own, by the
+ * `names` of the model that stands there: `{ teacher: "Qwen3-8B", student: "routed" }`. An object with `href` is an
+ * address, not a block of that name.
+ */
+export type BlockWeights = Readonly<Record<string, WeightsInput>>;
+
+/** Whether weights are given by block. */
+export function isByBlock(input: WeightsInput | BlockWeights): input is BlockWeights {
+  if (typeof input !== "object" || input === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(input);
+  const isPlain = prototype === null || prototype === Object.prototype;
+  return isPlain && !["href", "tensors", "headers"].some((name) => Object.hasOwn(input, name));
+}
+
 /** Whether the input is a response of `fetch`. */
 export const isResponse = (input: unknown): input is FetchedFile =>
   typeof input === "object" && input !== null && "headers" in input && "bodyUsed" in input && "status" in input;

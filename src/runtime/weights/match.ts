@@ -146,17 +146,26 @@ export async function readWeight(
   source: WeightSource,
   reading: Reading = AT_ONCE,
 ): Promise<Words> {
-  const [first, ...copies] = keys;
+  const [first] = keys;
   if (first === undefined) bug(`weight ${weight.path} was not matched`);
-  const bytes = await source.read(first);
-  const { dtype } = source.tensors.get(first)!;
-  for (const copy of copies) {
-    const equal = source.tensors.get(copy)!.dtype === dtype && (await reading.equal(bytes, await source.read(copy)));
-    if (!equal) throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight, but differ`);
-  }
-  const words = await reading.words(bytes, dtype, weight);
+  const bytes = await readCopies([first, ...keys.slice(1)], source, (a, b) => reading.equal(a, b));
+  const words = await reading.words(bytes, source.tensors.get(first)!.dtype, weight);
   if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quote(first)}: ${words}`);
   return words;
+}
+
+/** The bytes of the tensors under these keys, checking that they are equal byte for byte. Throws WeightsError. */
+export async function readCopies(
+  [first, ...copies]: readonly [string, ...string[]],
+  source: WeightSource,
+  equal: Reading["equal"] = (a, b) => AT_ONCE.equal(a, b),
+): Promise<Uint8Array> {
+  const bytes = await source.read(first);
+  const { dtype } = source.tensors.get(first)!;
+  for (const copy of copies)
+    if (source.tensors.get(copy)!.dtype !== dtype || !(await equal(bytes, await source.read(copy))))
+      throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight, but differ`);
+  return bytes;
 }
 
 /** A pattern of keys: `{x}` stands for one or more characters within a segment between dots. */

@@ -5,6 +5,7 @@ import { createReadStream } from "node:fs";
 import { copyFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { quotedName } from "../../ground/base/shown.js";
 import { bug } from "../../ground/base/invariant.js";
 import { countOf } from "../../ground/base/collections.js";
 import { check } from "../../language/check/check.js";
@@ -31,10 +32,14 @@ export interface MergeResult {
 /**
  * Writes the weights of a checkpoint to a safetensors file. Each tensor keeps the type in which its file has it. With
  * `fold`, each weight of the library's `LoRA` becomes weight + alpha / rank · b · a, in f32, and a and b are left out.
- * Throws SourceError, SessionError and WeightsError.
+ * With `block`, the file has the weights under that path alone, under the keys of the model that stands there. Throws
+ * SourceError, SessionError and WeightsError.
  */
-export const mergeTrained = (trained: Trained, output: string, fold: boolean): Promise<MergeResult> =>
-  merging(trained, fold, (tensors) => saveTensors(output, tensors));
+export const mergeTrained = (
+  trained: Trained,
+  output: string,
+  { fold = false, block = null }: { readonly fold?: boolean; readonly block?: string | null } = {},
+): Promise<MergeResult> => merging(trained, { fold, block }, (tensors) => saveTensors(output, tensors));
 
 /**
  * Writes a checkpoint to a folder, with the weights of its base too: the result opens like the checkpoint and needs no
@@ -45,7 +50,9 @@ export async function mergeToFolder(trained: Trained, output: string): Promise<M
   expectFree(output);
   const { path, manifest } = trained;
   return writeFresh(output, async (fresh) => {
-    const done = await merging(trained, false, (tensors) => saveTensors(join(fresh, MODEL), tensors));
+    const done = await merging(trained, { fold: false, block: null }, (tensors) =>
+      saveTensors(join(fresh, MODEL), tensors),
+    );
     await writingFolder(output, async () => {
       const files = manifest.files.filter(({ name }) => name !== BASE);
       for (const { name } of files) if (name !== MODEL) await copyFile(join(path, name), join(fresh, name));
@@ -77,7 +84,7 @@ async function digestOf(folder: string, name: string): Promise<string> {
 /** Calls `save` with the tensors of a checkpoint and of its base. */
 async function merging(
   trained: Trained,
-  fold: boolean,
+  { fold, block }: { readonly fold: boolean; readonly block: string | null },
   save: (tensors: readonly SavedTensor[]) => Promise<void>,
 ): Promise<MergeResult> {
   const { source: text, set, read, path, manifest } = trained;
@@ -89,25 +96,53 @@ async function merging(
       hint: "leave out --fold",
     });
   const weights = model.weights.map((weight) => asProgramWeight(weight));
+  const saving = async (tensors: readonly SavedTensor[]): Promise<MergeResult> => {
+    await save(tensors);
+    const parameters = tensors.reduce((sum, { shape }) => sum + countOf(shape), 0);
+    return { model: model.name, tensors: tensors.length, parameters, folded: adapters.length };
+  };
   const source = await openWeights(path);
   try {
     const matched = matchWeights({ weights, ignore: model.ignore }, source);
+    const { models } = model;
+    if (block !== null) return await saving(ofBlock(block, model.name, { weights, models, matched, source }));
     const replaced = folded(adapters, weights, matched, source);
     const tensors = [...source.tensors].flatMap(([key, { dtype, shape }]): SavedTensor[] => {
       const replacement = replaced.get(key);
       if (replacement === null) return [];
       return [replacement ?? { key, dtype, shape, read: () => source.read(key) }];
     });
-    await save(tensors);
-    return {
-      model: model.name,
-      tensors: tensors.length,
-      parameters: tensors.reduce((sum, { shape }) => sum + countOf(shape), 0),
-      folded: adapters.length,
-    };
+    return await saving(tensors);
   } finally {
     await source.close();
   }
+}
+
+/** The tensors under a block's path, under the keys of the model that stands there, else their paths below it. */
+function ofBlock(
+  block: string,
+  model: string,
+  of: {
+    readonly weights: readonly ProgramWeight[];
+    readonly models: Model["models"];
+    readonly matched: Matched;
+    readonly source: WeightSource;
+  },
+): readonly SavedTensor[] {
+  const { weights, models, matched, source } = of;
+  const below = `${block}.`;
+  const keys = models.find(({ path }) => path === block)?.keys;
+  const found = weights.filter(({ path }) => path.startsWith(below));
+  if (found.length === 0)
+    throw new SessionError(`${model} has no weights under ${quotedName(block)}`, {
+      hint: `it has weights under ${[...new Set(weights.map(({ path }) => path.split(".")[0]!))].join(", ")}`,
+    });
+  return found.map((weight) => {
+    const key = matched.get(weight)![0]!;
+    const { dtype, shape } = source.tensors.get(key)!;
+    const path = weight.path.slice(below.length);
+    return { key: keys?.get(path)?.[0] ?? path, dtype, shape, read: () => source.read(key) };
+  });
 }
 
 interface Adapter {

@@ -4,7 +4,7 @@ import { SessionError } from "../../language/diagnostics/errors.js";
 import type { OpenedModel } from "../../models/opened/model.js";
 import { openModel } from "../../models/open-node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
-import type { WeightsInput } from "../../runtime/index.js";
+import type { BlockWeights, WeightsInput } from "../../runtime/index.js";
 import { prepare, type PrepareOptions } from "./prepared-node.js";
 import { TextSession } from "./session.js";
 
@@ -12,9 +12,10 @@ import { TextSession } from "./session.js";
 export interface Opening {
   /**
    * Weights, or the folder of a training run. By default the weights of the model's folder or GGUF file; for a `.mod`
-   * file random initial weights from `seed`.
+   * file random initial weights from `seed`. Weights of several files: `{ teacher: path, student: path }`, by the paths
+   * of blocks.
    */
-  readonly weights?: WeightsInput;
+  readonly weights?: WeightsInput | BlockWeights;
   /**
    * A `tokenizer.json`, its folder, or a GGUF file. By default the tokenizer of the model's folder or GGUF file; else
    * one token per byte.

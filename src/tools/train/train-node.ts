@@ -2,7 +2,7 @@
 import type { ModelWeights, OpenedModel } from "../../models/opened/model.js";
 import { closing, openModel } from "../../models/open-node.js";
 import type { Precision } from "../../runtime/program/target.js";
-import type { Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";
+import type { BlockWeights, Device, OpenDeviceOptions, WeightsInput } from "../../runtime/index.js";
 import { TrainError } from "./errors.js";
 import { type TrainEvent, Outcome, type TrainResult } from "./events.js";
 import { checkAgainst, trainingModel, usualContext, withDense, type ModelSource } from "./model.js";
@@ -32,9 +32,10 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "prec
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   /**
    * Initial weights, which may be the folder of a run: that run's values of live parameters are then the defaults of
-   * this run too. Default: the weights in the model's folder if the model is a folder, else initialized from `seed`.
+   * this run too. Weights of several files: `{ teacher: path, student: path }`, by the paths of blocks.
+   * Default: the weights in the model's folder if the model is a folder, else initialized from `seed`.
    */
-  readonly weights?: WeightsInput;
+  readonly weights?: WeightsInput | BlockWeights;
   /** Resumes from the last checkpoint of `output`, or from the checkpoint of a step. */
   readonly resume?: boolean | number;
   /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */

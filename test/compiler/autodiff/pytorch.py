@@ -135,7 +135,23 @@ def masked(case, weights, tokens, targets):
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1) + extra
 
 
-OBJECTIVES = {f.__name__: f for f in (next_token, dpo, grpo, reward, classify, masked)}
+def distill(case, weights, tokens, targets):
+    """Hinton et al. 2015: the divergence at temperature 2 counts 0.9 · 2², the cross-entropy 0.1."""
+
+    def logits(model, kinds):
+        own = {path.removeprefix(model): w for path, w in weights.items() if path.startswith(model)}
+        return logits_of({**case, "layers": kinds}, own, tokens)
+
+    with torch.no_grad():
+        given, _ = logits("teacher.", ["dense"] * len(case["layers"]))
+    found, extra = logits("student.", case["layers"])
+    pairs = (found / 2.0).log_softmax(-1), (given / 2.0).log_softmax(-1)
+    divergence = F.kl_div(*pairs, log_target=True, reduction="none").sum(-1)[targets >= 0].mean()
+    own = F.cross_entropy(found.flatten(0, 1), targets.flatten(), ignore_index=-1)
+    return 0.9 * 4.0 * divergence + 0.1 * own + extra
+
+
+OBJECTIVES = {f.__name__: f for f in (next_token, dpo, grpo, reward, classify, masked, distill)}
 
 
 def loss_of(case, weights):
@@ -154,7 +170,10 @@ def answer(case):
         loss.backward()
         losses.append(loss.item())
         if gradients is None:
-            gradients = {path: w.grad.flatten().tolist() for path, w in weights.items()}
+            # A frozen weight has none.
+            gradients = {
+                path: (torch.zeros_like(w) if w.grad is None else w.grad).flatten().tolist() for path, w in weights.items()
+            }
         torch.nn.utils.clip_grad_norm_(weights.values(), case["clip"])
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -25,7 +25,7 @@ const MODELS = [
     objective: "next_token",
   },
   { name: "Mixture-of-Depths with predictors", source: MOBY, layers: ROUTED, objective: "next_token" },
-  ...["dpo", "grpo", "reward", "classify", "masked"].map((objective) => ({
+  ...["dpo", "grpo", "reward", "classify", "masked", "distill"].map((objective) => ({
     name: `examples/objectives/${objective}.mod`,
     source: exampleSource(`objectives/${objective}.mod`),
     layers: ROUTED,
@@ -69,7 +69,7 @@ function caseOf({ source, layers, objective }: (typeof MODELS)[number], seed: nu
   );
   const nested = ({ shape, data }: { readonly shape: readonly number[]; readonly data: readonly number[] }) =>
     shape.length === 1 ? data : Array.from({ length: BATCH }, (_, b) => data.slice(b * TOKENS, (b + 1) * TOKENS));
-  const decays = weights.filter((w) => w.shape.length >= 2 && w.path !== "embed.table").map((w) => w.path);
+  const decays = weights.filter((w) => w.shape.length >= 2 && !w.path.endsWith("embed.table")).map((w) => w.path);
   const text = {
     layers,
     heads: 2,

@@ -96,6 +96,7 @@ export class ModelBuilder {
         span: { file: "hand.mod", start: 0, end: 0 },
       })),
       ignore: [],
+      models: [],
       inputs: this.inputs,
       outputs: this.outputs,
       losses: [],

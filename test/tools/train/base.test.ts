@@ -255,7 +255,7 @@ describe("checkpoints of trained weights", () => {
     await run(["init", dense, "--weights", base, "--weights-as", "q4", "-o", quantized]);
     const checkpoint = await place("over-q4", quantized, "lora", 12);
     const merged = join(folder.path, "q4-merged.safetensors");
-    await mergeTrained(openTrained(checkpoint)!, merged, false);
+    await mergeTrained(openTrained(checkpoint)!, merged, { fold: false });
     const [from, to, trained] = [
       await openWeights(quantized),
       await openWeights(merged),

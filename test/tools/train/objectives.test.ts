@@ -19,7 +19,7 @@ const options = { optimizer, clip: 1 };
 /** About what inputs of floats have: log-probabilities of texts and of tokens. */
 const MEANS: Readonly<Record<string, number>> = { reference_chosen: -40, reference_rejected: -40, old: -2.6 };
 
-it.each(["dpo", "grpo", "reward", "classify", "masked"])(
+it.each(["dpo", "grpo", "reward", "classify", "masked", "distill"])(
   "%s steps as the reference does",
   { tags: "long" },
   async (name) => {

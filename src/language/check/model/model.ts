@@ -114,6 +114,15 @@ export interface Instance {
   readonly span: Span;
 }
 
+/** A model that is a block of another: its checkpoint, which is a file of its own, has the keys of its `names`. */
+export interface NestedModel {
+  /** `teacher`. */
+  readonly path: string;
+  /** The keys of each weight, by its path in the nested model. */
+  readonly keys: ReadonlyMap<string, readonly string[]>;
+  readonly ignore: readonly string[];
+}
+
 export interface ModelCall {
   /** `layers.1.inner`; `shared#0` and `shared#1` for an instance with several calls. */
   readonly path: string;
@@ -159,6 +168,8 @@ export interface Model {
   readonly weights: readonly ModelWeight[];
   /** Patterns of checkpoint keys to ignore; `{x}` matches one segment. */
   readonly ignore: readonly string[];
+  /** The models with `names` that are blocks here. */
+  readonly models: readonly NestedModel[];
   readonly inputs: readonly ModelInput[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
   readonly losses: readonly ModelLoss[];

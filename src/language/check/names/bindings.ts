@@ -52,8 +52,8 @@ export class Instance implements InstanceRef {
   /** Owned instances and weights, in order. */
   readonly owned: (Instance | WeightRecord)[] = [];
   /**
-   * The `names` declarations of a model. Only the compiled model's declarations are used, because a checkpoint
-   * corresponds to one model.
+   * The `names` declarations of a model. Those of the compiled model are for its checkpoint, those of a model that is
+   * a block in it for a checkpoint of that block alone.
    */
   readonly names: Names[] = [];
   /** The calls that led to the instance's creation, innermost first; for diagnostics about its members. */

@@ -9,6 +9,8 @@ import type { Unroller } from "./unroll.js";
 
 export interface Inside {
   readonly instances: readonly InstanceEntry[];
+  /** Models that are blocks here and have `names`. */
+  readonly models: readonly Instance[];
   readonly weights: readonly FoundWeight[];
 }
 
@@ -22,6 +24,7 @@ export interface FoundWeight {
 /** Every instance below the model and every weight, in order of creation; reports two with one path. */
 export function inspect(checker: Checker, model: Instance): Inside {
   const instances: InstanceEntry[] = [];
+  const models: Instance[] = [];
   const weights: FoundWeight[] = [];
   const paths = new Set<string>();
   const claim = (path: string, span: Span, trace: Trace | null): boolean => {
@@ -46,6 +49,7 @@ export function inspect(checker: Checker, model: Instance): Inside {
           numbers: numbersIn(owned),
           span: owned.span,
         });
+        if (owned.names.length > 0) models.push(owned);
         visit(owned);
       } else {
         const { decl, dtype, shape, init } = owned;
@@ -60,7 +64,7 @@ export function inspect(checker: Checker, model: Instance): Inside {
     }
   };
   visit(model);
-  return { instances, weights };
+  return { instances, models, weights };
 }
 
 /** The number parameters of an instance. */

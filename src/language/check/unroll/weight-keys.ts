@@ -14,8 +14,37 @@ export interface WeightKeys {
   readonly ignore: readonly string[];
 }
 
+/**
+ * Applies the `names` of a model that is a block of another to the weights below it, by their paths in that model. An
+ * entry may match nothing, as the arguments may leave out its weights.
+ */
+export function nestedKeys(checker: Checker, model: Instance, weights: readonly FoundWeight[]): WeightKeys {
+  const below = `${model.path}.`;
+  const own = weights.flatMap(({ weight, trace }): FoundWeight[] =>
+    weight.path.startsWith(below) ? [{ weight: { ...weight, path: weight.path.slice(below.length) }, trace }] : [],
+  );
+  return keysBy(checker, model, own).found;
+}
+
 /** Applies the `names` of a model to the weights it declares. */
 export function weightKeys(checker: Checker, model: Instance, weights: readonly FoundWeight[]): WeightKeys {
+  const { found, unused } = keysBy(checker, model, weights);
+  for (const rule of unused) {
+    const path = rule.from.value;
+    if (emptyList(model, path)) continue;
+    const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
+    const candidates = [...shapes].map((shape) => patternLike(path, shape));
+    checker.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
+  }
+  return found;
+}
+
+/** The keys by the entries of a model, and the entries that match no weight. */
+function keysBy(
+  checker: Checker,
+  model: Instance,
+  weights: readonly FoundWeight[],
+): { readonly found: WeightKeys; readonly unused: readonly Rule[] } {
   const entries = model.names.flatMap((n) => n.entries);
   const rules = entries.filter((e) => e.kind === "map");
   const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
@@ -50,16 +79,10 @@ export function weightKeys(checker: Checker, model: Instance, weights: readonly 
       if (key.length > MAX_PATH) checker.abort("letters in one key", MAX_PATH, first?.rule.span ?? span);
     keys.set(path, keysOfPath);
   }
-  for (const rule of rules) {
-    const path = rule.from.value;
-    if (used.has(rule) || emptyList(model, path)) continue;
-    const shapes = new Set(weights.map((w) => w.weight.path.replace(ITEM, "$1{}")));
-    const candidates = [...shapes].map((shape) => patternLike(path, shape));
-    checker.report("unknown-path", { path, suggestion: nearest(path, candidates) }, rule.from.span);
-  }
   // Without rules each weight has its path as key.
   if (bound && rules.length > 0) checkCollisions(checker, weights, keys, written);
-  return { keys, ignore: entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : [])) };
+  const ignore = entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : []));
+  return { found: { keys, ignore }, unused: rules.filter((rule) => !used.has(rule)) };
 }
 
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;

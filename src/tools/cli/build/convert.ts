@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { check } from "../../../language/check/check.js";
 import { convertModel } from "../../../models/made/convert-node.js";
+import { DISTILL_FILE } from "../../../models/families/distill-source.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../../models/families/files-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { closing } from "../../../models/open-node.js";
@@ -14,6 +15,7 @@ import { splitPair, wholeNumber } from "../tree/arguments.js";
 import { UserError, type ExitCode, misuse } from "../terminal/exit.js";
 import { openCheckpoint, openNamed } from "../source/model-file.js";
 import { printReport } from "../terminal/terminal.js";
+import { shellWord } from "../train/train.js";
 import { tell, tellLost } from "../source/trained.js";
 import { grouped, plural } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
@@ -23,21 +25,43 @@ import { mergeToFolder, mergeTrained } from "../../session/merge-node.js";
 import { expectAllKept } from "../source/outputs.js";
 
 export async function convert(folder: string, flags: Flags<typeof weightCommands.convert>): Promise<ExitCode> {
-  const { output, mod, seed = 0 } = flags;
+  const { output, mod, seed = 0, teacher = false } = flags;
   const routing = routingOf(mod);
+  let dense = "";
   const done = await closing(await openCheckpoint(folder), (opened) =>
-    converted(opened, (dense) => convertModel(dense, output, { routing, seed })),
+    converted(opened, (model) => {
+      dense = model.weights?.place ?? folder;
+      return convertModel(model, output, { routing, seed, teacher });
+    }),
   );
+  const schedule = `--live-schedule capacity=100%@0,${routing.capacity}@50%`;
+  const next = teacher
+    ? distilling(dense, output, schedule)
+    : `train the new weights: modc train ${output} --only router,guess --lr 1e-2 ${schedule} --data … -o run\n` +
+      "then train all weights, so that the model learns to skip layers: " +
+      `modc train ${output} --weights run --data … -o …`;
   return printReport(flags, {
     json: { output, ...done, ...routing },
     text:
       `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
-      `of ${grouped(done.parameters)} are new\n` +
-      `train the new weights: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
-      `capacity=100%@0,${routing.capacity}@50% --data … -o run\n` +
-      "then train all weights, so that the model learns to skip layers: " +
-      `modc train ${output} --weights run --data … -o …`,
+      `of ${grouped(done.parameters)} are new\n${next}`,
   });
+}
+
+/** The line that trains the routed model to predict as the dense one does, and the line that takes it out of the run. */
+function distilling(dense: string, output: string, schedule: string): string {
+  const file = join(output, "tokenizer.json");
+  const words = [
+    ["modc train", shellWord(join(output, DISTILL_FILE))],
+    ["--weights", shellWord(`teacher=${dense}`), "--weights", shellWord(`student=${output}`)],
+    ["--only student", schedule],
+    existsSync(file) ? ["--tokenizer", shellWord(file)] : [],
+  ];
+  return (
+    `train it to predict as its teacher does: ${words.flat().join(" ")} --data … -o run\n` +
+    "then write its weights without the teacher's: modc merge run --block student -o student.safetensors, and " +
+    `modc generate ${shellWord(output)} --weights student.safetensors`
+  );
 }
 
 /** Calls `convert` with the model whose configuration describes the layers. Throws UserError if there is none. */
@@ -125,7 +149,7 @@ export async function quantize(folder: string, flags: Flags<typeof weightCommand
 }
 
 export async function merge(run: string, flags: Flags<typeof weightCommands.merge>): Promise<ExitCode> {
-  const { output, fold } = flags;
+  const { output, fold, block = null } = flags;
   const trained = openTrained(run);
   if (trained === null)
     throw new UserError(
@@ -141,7 +165,14 @@ export async function merge(run: string, flags: Flags<typeof weightCommands.merg
         "for the run's own model",
       "give a file: -o folded.safetensors",
     );
-  const done = await (asFile ? mergeTrained(trained, output, fold ?? false) : mergeToFolder(trained, output));
+  if (block !== null && (fold || !asFile))
+    throw misuse(
+      `--block writes a file of weights${fold ? ", and --fold is for the whole model" : `, but ${output} is a folder`}`,
+      "modc merge run --block student -o student.safetensors",
+    );
+  const done = await (asFile
+    ? mergeTrained(trained, output, { fold: fold ?? false, block })
+    : mergeToFolder(trained, output));
   if (asFile) tellLost(trained, output);
   return printReport(flags, {
     json: { output, ...done },

@@ -43,7 +43,7 @@ export async function openFor(command: CommandUnknownOpts, path: string, others:
 
 async function completed<F extends RunFlags>(command: CommandUnknownOpts, model: OpenedModel, given: F): Promise<F> {
   let flags = given;
-  if (model.run !== null || model.weights?.run) {
+  if (model.run !== null || (model.weights?.runs.length ?? 0) > 0) {
     const { withRun } = await import("./trained.js");
     flags = withRun(command, model, flags);
   }

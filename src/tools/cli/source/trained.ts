@@ -7,7 +7,7 @@ import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Manifest } from "../../../models/runs/manifest.js";
 import type { Trained } from "../../../models/runs/trained-node.js";
 import { escapedName } from "../../../ground/base/shown.js";
-import { mergedPairs, type Pairs } from "../tree/arguments.js";
+import { mergedPairs, type Pairs, type WeightsFlag } from "../tree/arguments.js";
 import { recordSettings } from "../../train/data-node.js";
 import { recordFlags, recordsIn, type RecordFlags } from "./record-flags.js";
 import { weightsOf } from "./beyond-bound.js";
@@ -21,7 +21,7 @@ export interface RunFlags extends RecordFlags {
   readonly live?: Pairs;
   readonly liveSchedule?: Pairs;
   readonly model?: string;
-  readonly weights?: string;
+  readonly weights?: WeightsFlag;
   readonly tokenizer?: string;
   readonly data?: string;
   readonly text?: string;
@@ -40,7 +40,7 @@ export const hasOption = (command: CommandUnknownOpts, name: string): boolean =>
  */
 export function withRun<F extends RunFlags>(command: CommandUnknownOpts, model: OpenedModel, flags: F): F {
   const named = model.weights?.run ?? null;
-  if (named) tell(flags.weights!, named); // the option names it
+  for (const given of model.weights?.runs ?? []) tell(given.named, given.run);
   if (model.run) return withTrained(command, model.named, model.run, flags);
   if (named) {
     tellLive(command, named, model.live, flags);

@@ -45,6 +45,24 @@ export function withPair(option: string, text: string, before: Pairs = {}): Pair
   return mergedPairs(before, { [name]: value });
 }
 
+/** A path, or paths by the block that each is for. */
+export type WeightsFlag = string | Pairs;
+
+/**
+ * `path`, or one more `block=path`: a name, or names with dots between, before the first equal sign. Another path with
+ * an equal sign begins with a folder: `./a=b`.
+ */
+export function withWeights(option: string, text: string, before?: WeightsFlag): WeightsFlag {
+  const hint = `give one path, or a path for each block: ${option} teacher=path ${option} student=path`;
+  if (text.trim() === "") throw misuse(`${option} is empty`, hint);
+  const byBlock = /^[A-Za-z_]\w*(?:\.\w+)*=/.test(text);
+  if (before !== undefined && (!byBlock || typeof before === "string")) throw misuse(`${option} is given twice`, hint);
+  if (!byBlock) return text;
+  const pairs = withPair(option, text, before);
+  if (Object.values(pairs).includes("")) throw misuse(`${option} ${text} names no path`, hint);
+  return pairs;
+}
+
 /** A whole number from `low` to `high`, such as 4096 or 1e6. */
 export const wholeNumber = (option: string, text: string, low: number, high: number): number =>
   wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);

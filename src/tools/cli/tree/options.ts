@@ -15,6 +15,7 @@ import {
   extentsOf,
   shareOf,
   withPair,
+  withWeights,
   wholeNumber,
   wholeNumbers,
   type Pairs,
@@ -138,8 +139,10 @@ export const gradients = option(
   "also compute the gradient of the objective's loss for every weight, as results grad.<path>; zeros for a weight " +
     "that does not affect the loss",
 );
-export const weights = option(
-  "--weights <path>",
+/** A path of weights, or paths by block. */
+export const weightsFrom = (description: string) =>
+  valued("--weights <path>", `${description}; block=path: for one block ${REPEATABLE}`, withWeights);
+export const weights = weightsFrom(
   "safetensors or GGUF file, index of shards, or folder with either (default: those in <file>, if " +
     "it is a folder or GGUF file)",
 );

@@ -21,10 +21,7 @@ export const trainingCommands = {
         (name, text) => wholeNumber(name, text, 0, Number.MAX_SAFE_INTEGER),
       ),
       o.option("--tensorboard", "also write the log's figures for TensorBoard, to a folder inside that of the run"),
-      o.option(
-        "--weights <path>",
-        "start from these weights (default: the model's own, or random weights from --seed)",
-      ),
+      o.weightsFrom("start from these weights (default: the model's own, or random weights from --seed)"),
       o.live,
       o.named(
         "--live-schedule <name=value@step,…>",

@@ -23,8 +23,7 @@ export const weightCommands = {
     options: [
       o.binary("-o, --output <path>", "safetensors file to write", "safetensors").makeOptionMandatory(true),
       o.seedOf("seed for starting weights, 0 to 4294967295 (default 0), also in place of a folder's own weights"),
-      o.option(
-        "--weights <path>",
+      o.weightsFrom(
         "weights to write instead of starting weights: a file or checkpoint (default: those of <file>, if it is a " +
           "folder with weights)",
       ),
@@ -76,6 +75,7 @@ export const weightCommands = {
         "add the library's LoRA adapters to the weights they adapt: the result fits the model with Linear in their " +
           "place",
       ),
+      o.option("--block <path>", "write the weights of one block alone, under the keys of the model that stands there"),
       o.json,
     ],
   }),
@@ -90,6 +90,10 @@ export const weightCommands = {
           "settings of the routes; every=2: route every second layer; capacity=12.5%: capacity at the end of training",
         )
         .default(["every=2", "capacity=12.5%"], "every=2 capacity=12.5%"),
+      o.option(
+        "--teacher",
+        "also write distill.mod, which trains the routed model to predict as the dense one does, and its teacher.mod",
+      ),
       o.seed,
       o.json,
     ],
