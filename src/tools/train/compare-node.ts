@@ -14,7 +14,7 @@ import {
   type Spent,
 } from "./compare.js";
 import { TrainError } from "./errors.js";
-import { GroupedCurve, numberOf, recordOf, validated } from "./log-curves.js";
+import { GroupedCurve, numberOf, recordOf, shownLoss, validated } from "./log-curves.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import { trainingModel, type TrainingModel } from "./model.js";
 import { TRAIN_OPTIONS } from "./options.js";
@@ -107,7 +107,7 @@ async function comparedRun({ path, trained, model }: Opened): Promise<ComparedRu
       tokens: spent.tokens + numberOf(entry["tokens"]),
       seconds: spent.seconds + numberOf(entry["seconds"]),
     };
-    for (const over of COMPARED_OVER) training[over].add(step, numberOf(entry["bitsPerByte"]), spent[over]);
+    for (const over of COMPARED_OVER) training[over].add(step, shownLoss(entry).value, spent[over]);
   }
   const learned = new Set(model.learned);
   return {
@@ -134,8 +134,9 @@ function comparedValidation(entry: LogEntry, at: Spent): ComparedValidation {
     [...shares.keys()].map((rule) => [rule, numberOf(recordOf(recordOf(entry["rules"])[rule])["loss"])]),
   );
   const computedShare = meanShare(shares.get("causal") ?? shares.get("top-k") ?? {}) ?? 1;
-  const bitsPerByte = numberOf(entry["bitsPerByte"]);
-  return { step, best: entry["best"] === true, loss, bitsPerByte, computedShare, at };
+  const { value: shown, unit } = shownLoss(entry);
+  const bitsPerByte = unit === "nats" ? null : shown;
+  return { step, best: entry["best"] === true, loss, bitsPerByte, shown, unit, computedShare, at };
 }
 
 /** The name of the model, its source, its parameters and the settings, as far as they differ. */

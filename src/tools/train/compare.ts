@@ -1,7 +1,7 @@
 // A comparison of runs, and its page: validation and training loss over operations, tokens and time.
 import { lineChart, type ChartOptions, type Series } from "./report-chart.js";
 import { briefly, escape, grouped, SCRIPT, STYLE } from "./report-html.js";
-import type { Curve } from "./report.js";
+import type { Curve, LossUnit } from "./report.js";
 import type { Rule } from "./types.js";
 
 /** The horizontal axes over which losses are compared: sums over all steps so far. */
@@ -19,7 +19,11 @@ export interface ComparedValidation {
   /** Mean loss of a token by each rule that was evaluated, in nats. */
   readonly loss: { readonly [R in Rule]?: number };
   /** By the rule that decides: the causal rule if it was evaluated. */
-  readonly bitsPerByte: number;
+  /** Null if the loss is not of a text. */
+  readonly bitsPerByte: number | null;
+  /** The loss as pages show it, by the rule that decides. */
+  readonly shown: number;
+  readonly unit: LossUnit;
   /** Mean share of tokens that routed layers compute by the same rule; 1 without routed layers. */
   readonly computedShare: number;
   readonly at: Spent;
@@ -86,14 +90,15 @@ export function comparisonPage({ runs }: Comparison, tables: readonly PageTable[
   const most = (over: ComparedOver): number => Math.max(...runs.map(({ spent }) => spent[over]));
   const series = (points: (run: ComparedRun) => Series["points"], dots: boolean): readonly Series[] =>
     runs.map((run, i) => ({ name: run.run, color: COLORS[i]!, dots, points: points(run) }));
+  const unit = runs[0]?.validations[0]?.unit ?? "bits per byte of text";
   const charts = COMPARED_OVER.flatMap((over): readonly string[] => {
     const shape = { until: most(over), axis: AXES[over], format: (y: number) => y.toFixed(3) };
     const validation = lineChart({
       ...shape,
       id: `validation-${over}`,
       title: `Validation loss over ${TITLES[over]}`,
-      note: "bits per byte of text, by the rule that decides: the causal rule if the model has routed layers",
-      series: series((run) => run.validations.map((v) => ({ x: v.at[over], y: v.bitsPerByte })), true),
+      note: `${unit}, by the rule that decides: the causal rule if the model has routed layers`,
+      series: series((run) => run.validations.map((v) => ({ x: v.at[over], y: v.shown })), true),
       width: 1040,
       height: 360,
       wide: true,
@@ -102,7 +107,7 @@ export function comparisonPage({ runs }: Comparison, tables: readonly PageTable[
       ...shape,
       id: `training-${over}`,
       title: `Training loss over ${TITLES[over]}`,
-      note: "bits per byte of text, by top-k",
+      note: `${unit}, by top-k`,
       series: series((run) => run.training[over].points.map(({ x, y }) => ({ x, y })), false),
       width: 1040,
       height: 260,

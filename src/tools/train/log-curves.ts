@@ -1,6 +1,6 @@
 // Reads the log of a run for pages: values of steps as curves of at most a few hundred points, and validations.
 import type { LogEntry } from "./log-node.js";
-import type { Curve, ReportedValidation } from "./report.js";
+import type { Curve, ReportedValidation, LossUnit } from "./report.js";
 import type { Rule } from "./types.js";
 
 /** The most points of a curve. */
@@ -34,15 +34,23 @@ export class GroupedCurve {
   }
 }
 
+/** The loss of an entry, and its unit. */
+export function shownLoss(entry: LogEntry): { readonly value: number; readonly unit: LossUnit } {
+  const bits = entry["bitsPerByte"];
+  return bits === null
+    ? { value: numberOf(entry["loss"]), unit: "nats" }
+    : { value: numberOf(bits), unit: "bits per byte of text" };
+}
+
 export function validated(entry: LogEntry): ReportedValidation {
-  const perNat = numberOf(entry["bitsPerByte"]) / numberOf(entry["loss"]);
+  const perNat = shownLoss(entry).value / numberOf(entry["loss"]);
   const rules = Object.entries(recordOf(entry["rules"])).filter(
     (r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal",
   );
   return {
     step: entry.step,
     counts: entry["counts"] !== false,
-    bitsPerByte: new Map(rules.map(([rule, found]) => [rule, numberOf(recordOf(found)["loss"]) * perNat])),
+    loss: new Map(rules.map(([rule, found]) => [rule, numberOf(recordOf(found)["loss"]) * perNat])),
     shares: new Map(
       rules.map(([rule, found]) => [
         rule,

@@ -1,11 +1,11 @@
 // Builds the report of a run from its log, read as a stream: each curve has at most a few hundred points, however long
 // the run.
 import type { Passage } from "./events.js";
-import { GroupedCurve, MOST_POINTS, numberOf, recordOf, validated } from "./log-curves.js";
+import { GroupedCurve, MOST_POINTS, numberOf, recordOf, shownLoss, validated } from "./log-curves.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import type { MixtureLoad } from "./loads.js";
 import type { ReportedLoads } from "./report-routes.js";
-import { renderReport, type Curve, type ReportedSample, type ReportedValidation } from "./report.js";
+import { renderReport, type Curve, type LossUnit, type ReportedSample, type ReportedValidation } from "./report.js";
 import type { TrainSettings } from "./options.js";
 import { IN_FLIGHT } from "./types.js";
 
@@ -25,7 +25,8 @@ const RECENT = 50;
 
 export async function reportOf({ log, model, settings, show, finished }: ReportOptions): Promise<string> {
   const gather = (): GroupedCurve => new GroupedCurve(settings.steps);
-  const [bits, rate, norm] = [gather(), gather(), gather()];
+  const [loss, rate, norm] = [gather(), gather(), gather()];
+  let unit: LossUnit = "bits per byte of text";
   const speed = new Speed(settings.steps);
   const live = new Map<string, GroupedCurve>();
   const agreement = new Map<string, GroupedCurve>();
@@ -68,7 +69,9 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
       speed.add(step, added);
     }
     computedShare = numberOf(entry["computedShare"]);
-    bits.add(step, numberOf(entry["bitsPerByte"]));
+    const shown = shownLoss(entry);
+    unit = shown.unit;
+    loss.add(step, shown.value);
     rate.add(step, numberOf(entry["learningRate"]));
     norm.add(step, numberOf(entry["gradientNorm"]));
     addAll(live, entry, "live");
@@ -86,7 +89,8 @@ export async function reportOf({ log, model, settings, show, finished }: ReportO
     seconds,
     tokensPerSecond: rateOf(recent),
     computedShare,
-    bitsPerByte: bits.curve(),
+    unit,
+    loss: loss.curve(),
     learningRate: rate.curve(),
     gradientNorm: norm.curve(),
     speed: speed.curve(),

@@ -11,13 +11,16 @@ export interface Curve {
   readonly points: readonly { readonly x: number; readonly y: number; readonly low: number; readonly high: number }[];
 }
 
+/** A loss as pages show it: in bits per byte of text, or in nats if it is not of a text. */
+export type LossUnit = "bits per byte of text" | "nats";
+
 /** A validation as the page shows it. */
 export interface ReportedValidation {
   readonly step: number;
   /** Whether the validation could be the best: live parameters had their final values. */
   readonly counts: boolean;
-  /** Bits per byte, by rule. */
-  readonly bitsPerByte: ReadonlyMap<Rule, number>;
+  /** In the unit of the report, by rule. */
+  readonly loss: ReadonlyMap<Rule, number>;
   readonly shares: ReadonlyMap<Rule, Readonly<Record<string, number>>>;
 }
 
@@ -40,7 +43,8 @@ export interface ReportData {
   /** Averages over the last steps. */
   readonly tokensPerSecond: number;
   readonly computedShare: number;
-  readonly bitsPerByte: Curve;
+  readonly unit: LossUnit;
+  readonly loss: Curve;
   readonly learningRate: Curve;
   readonly gradientNorm: Curve;
   readonly speed: Curve;
@@ -67,12 +71,12 @@ const RULES = [
 
 export function renderReport(data: ReportData): string {
   const last = data.validations.at(-1);
-  const banded = data.bitsPerByte.points.some((p) => p.low !== p.high);
+  const banded = data.loss.points.some((p) => p.low !== p.high);
   const sections = [
     lineChart({
       id: "loss",
       title: "Loss",
-      note: `bits per byte of text${banded ? "; the band spans the steps drawn at one position" : ""}`,
+      note: `${data.unit}${banded ? "; the band spans the steps drawn at one position" : ""}`,
       series: lossSeries(data),
       width: 1040,
       height: 360,
@@ -133,15 +137,15 @@ function tiles(data: ReportData): readonly string[] {
   const last = data.validations.at(-1);
   const routed = data.computedShare < 1;
   const found = RULES.flatMap(([rule, name]) => {
-    const now = last?.bitsPerByte.get(rule);
+    const now = last?.loss.get(rule);
     if (now === undefined) return [];
     const counted = data.validations.flatMap((v) =>
-      v.counts && v.bitsPerByte.has(rule) ? [{ step: v.step, y: v.bitsPerByte.get(rule)! }] : [],
+      v.counts && v.loss.has(rule) ? [{ step: v.step, y: v.loss.get(rule)! }] : [],
     );
     const best = counted.length === 0 ? null : counted.reduce((a, b) => (b.y < a.y ? b : a));
     const note =
       best === null ? "live parameters still change" : `best ${best.y.toFixed(3)} at step ${grouped(best.step)}`;
-    return [tile(routed ? name : "validation", now.toFixed(3), `bits per byte; ${note}`)];
+    return [tile(routed ? name : "validation", now.toFixed(3), `${data.unit}; ${note}`)];
   });
   return [
     ...found,
@@ -152,15 +156,15 @@ function tiles(data: ReportData): readonly string[] {
 }
 
 function lossSeries(data: ReportData): readonly Series[] {
-  const routed = data.validations.some((v) => v.bitsPerByte.has("causal"));
+  const routed = data.validations.some((v) => v.loss.has("causal"));
   return [
-    { name: "training", color: "c1", points: data.bitsPerByte.points },
+    { name: "training", color: "c1", points: data.loss.points },
     ...RULES.map(([rule, name, color]) => ({
       name: routed ? name : "validation",
       color,
       dots: true,
       points: data.validations.flatMap((v) =>
-        v.bitsPerByte.has(rule) ? [{ x: v.step, y: v.bitsPerByte.get(rule)! }] : [],
+        v.loss.has(rule) ? [{ x: v.step, y: v.loss.get(rule)! }] : [],
       ),
     })),
   ];

@@ -21,7 +21,8 @@ const data: ReportData = {
   seconds: 4000,
   tokensPerSecond: 12_345,
   computedShare: 0.125,
-  bitsPerByte: curve((x) => 2 + 5 / x),
+  unit: "bits per byte of text" as const,
+  loss: curve((x) => 2 + 5 / x),
   learningRate: curve((x) => x * 1e-5),
   gradientNorm: curve((x) => 1 / x + 0.2),
   speed: curve(() => 12_000),
@@ -38,7 +39,7 @@ const data: ReportData = {
   validations: [50, 100].map((step) => ({
     step,
     counts: true,
-    bitsPerByte: new Map([
+    loss: new Map([
       ["top-k", 2 + 5 / step],
       ["causal", 2.1 + 5 / step],
     ] as const),
@@ -83,7 +84,7 @@ describe("the report", () => {
   });
 
   it("shows validation under both rules beside each other, and how much each layer computes", () => {
-    expect(html).toMatch(/validation, top-k<\/span><b>2\.050<\/b><small>bits per byte; best 2\.050 at step 100/);
+    expect(html).toMatch(/validation, top-k<\/span><b>2\.050<\/b><small>bits per byte of text; best 2\.050 at step 100/);
     expect(html).toMatch(/validation, causal rule<\/span><b>2\.150/);
     expect(html).toContain('style="width:12.50%"');
     expect(html).toContain('style="width:15.00%"');
@@ -129,14 +130,14 @@ describe("the report", () => {
       shown: [],
       validations: data.validations.map((v) => ({
         ...v,
-        bitsPerByte: new Map([["top-k", 2.5]] as const),
+        loss: new Map([["top-k", 2.5]] as const),
         shares: new Map(),
       })),
     });
     expect(unbalanced(dense)).toEqual([]);
     expect(dense).not.toContain("Routing");
     expect(dense).not.toContain("causal");
-    const empty = renderReport({ ...data, validations: [], bitsPerByte: { points: [] }, step: 0, finished: false });
+    const empty = renderReport({ ...data, validations: [], loss: { points: [] }, step: 0, finished: false });
     expect(unbalanced(empty)).toEqual([]);
     expect(empty).toContain("in progress");
     expect(empty).not.toContain("NaN");
@@ -145,7 +146,7 @@ describe("the report", () => {
   it("draws curves with gaps, one point, or one value", () => {
     for (const f of [(x: number) => (x % 3 === 0 ? Number.NaN : x), () => 0, () => 5]) {
       for (const n of [1, 2, 100]) {
-        const drawn = renderReport({ ...data, bitsPerByte: curve(f, n), gradientNorm: curve(f, n) });
+        const drawn = renderReport({ ...data, loss: curve(f, n), gradientNorm: curve(f, n) });
         expect(drawn.match(/<path[^>]*d="([^"]*NaN[^"]*|[^"]*Infinity[^"]*)"/)).toBeNull();
       }
     }

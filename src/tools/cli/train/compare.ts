@@ -37,7 +37,7 @@ const COLUMNS: readonly Column<ComparedRun>[] = [
   ["run", ({ run }) => run],
   ["top-k", lossOf("top-k")],
   ["causal", lossOf("causal")],
-  ["bits/byte", ({ validation }) => validation?.bitsPerByte.toFixed(3) ?? "-"],
+  ["bits/byte", ({ validation }) => validation?.bitsPerByte?.toFixed(3) ?? "-"],
   ["at step", ({ validation }) => (validation ? `${validation.step}${validation.best ? "" : ", no best"}` : "-")],
   ["computed", ({ validation }) => (validation ? percent(validation.computedShare, 1) : "-")],
   ["operations", ({ spent }) => operations(spent.operations)],
