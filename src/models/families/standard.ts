@@ -232,7 +232,8 @@ class Numbered {
     const key = JSON.stringify([
       value.op,
       this.#attributes(value),
-      value.type.dtype,
+      // Targets of u32 and of i32, which may be absent, are the same computation of what is there.
+      this.#roles.get(value) === "targets" ? "targets" : value.type.dtype,
       value.type.shape.map((size) => this.#size(size)),
       this.operands(value).map((operand) => this.of(operand)),
     ]);

@@ -121,7 +121,7 @@ model DeepSeek(
     head(norm(x))
   }
 
-  objective(tokens: u32[B, T <= context], targets: u32[B, T]) {
+  objective(tokens: u32[B, T <= context], targets: i32[B, T]) {
     loss next_token = cross_entropy(forward(tokens), targets)
   }
 }

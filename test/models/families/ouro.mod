@@ -126,7 +126,7 @@ model Ouro(
   }
 
   /// The loss of the logits that are expected where the gates are drawn from, over all loops.
-  objective(tokens: u32[B, T <= context], targets: u32[B, T]) {
+  objective(tokens: u32[B, T <= context], targets: i32[B, T]) {
     x        = embed(tokens)
     left     = zeros(like: x[..., 0]) + 1.0
     expected = 0.0

@@ -27,7 +27,7 @@ model Small(
     norm(x) @ transpose(embed.table)
   }
 
-  objective(tokens: u32[B, T <= context], targets: u32[B, T]) {
+  objective(tokens: u32[B, T <= context], targets: i32[B, T]) {
     loss next_token = cross_entropy(forward(tokens), targets)
   }
 }
