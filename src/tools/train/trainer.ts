@@ -1,10 +1,17 @@
 // The trainer on a device: steps, evaluation under both rules, and the training state.
-import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
 import type { Program } from "../../runtime/program/program.js";
-import { LineTable } from "../../compiler/codegen/works.js";
 import { bug } from "../../ground/base/invariant.js";
-import type { Watched } from "../../compiler/autodiff/non-finite.js";
-import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../../compiler/autodiff/train-step.js";
+import {
+  correctionsOf,
+  FOLLOWS,
+  GRADIENT_NORM,
+  HELD,
+  KEEP,
+  OWN_RATES,
+  RATE_GROUPS,
+  RATES,
+  type StepOptions,
+} from "../../compiler/autodiff/train-step.js";
 import {
   InputError,
   load,
@@ -18,11 +25,21 @@ import {
 import { checkLive } from "../../runtime/run/extents.js";
 import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
 import {
+  countsOf,
+  describe,
+  loadsOf,
+  maskOf,
+  observedOf,
+  shaped,
+  shareOf,
+  sumOf,
+  type InputTensor,
+} from "./step-values.js";
+import {
   IN_FLIGHT,
   type Batch,
   type EvaluateOptions,
   type Evaluation,
-  type Loads,
   type Rule,
   type StateTensor,
   type StepMetrics,
@@ -203,7 +220,7 @@ class DeviceTrainer implements Trainer {
     const last = i === microBatches - 1;
     const extra: Record<string, InputTensor> = last
       ? {
-          [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] },
+          ...this.#rates(session.program, settings, step),
           [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] },
         }
       : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
@@ -216,11 +233,20 @@ class DeviceTrainer implements Trainer {
     );
   }
 
-  #rates(learningRate: number, step: number): Float32Array {
+  /** The inputs of a program with the rates of a step. */
+  #rates({ inputs }: Program, settings: StepSettings, step: number): Record<string, InputTensor> {
     const { optimizer, weightDecay, microBatches } = this.#options;
-    const corrections =
-      optimizer.kind === "adamw" ? [1 - optimizer.beta1 ** step, 1 - optimizer.beta2 ** step] : [1, 1];
-    return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
+    const { learningRate, ownRates } = settings;
+    const values: Record<string, readonly number[]> = {
+      [RATES]: [learningRate, weightDecay, ...correctionsOf(optimizer, step), 1 / microBatches],
+      [OWN_RATES]: RATE_GROUPS.map((group) => ownRates?.[group] ?? learningRate),
+    };
+    return Object.fromEntries(
+      inputs.flatMap(({ name }): [string, InputTensor][] => {
+        const data = values[name];
+        return data ? [[name, { data: Float32Array.from(data), shape: [data.length] }]] : [];
+      }),
+    );
   }
 
   async evaluate(
@@ -300,12 +326,9 @@ class DeviceTrainer implements Trainer {
     const session = await loadBeside(this.#sessions.step, program, weights, { seed });
     try {
       for (const [i, batch] of micro.entries()) {
-        const rates = program.inputs.some((input) => input.name === RATES)
-          ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
-          : {};
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
         const { finite } = await session.run(
-          { ...shaped(batch, program), ...rates },
+          { ...shaped(batch, program), ...this.#rates(program, settings, step) },
           { seed: runSeed, ...(settings.live ? { live: settings.live } : {}) },
         );
         const at = finite!.data.findIndex((flag) => flag !== 0);
@@ -323,78 +346,4 @@ class DeviceTrainer implements Trainer {
   dispose(): void {
     for (const session of [...this.#sessions.others, this.#sessions.step]) session.dispose();
   }
-}
-
-interface InputTensor {
-  readonly data: Float32Array | Uint32Array | Int32Array;
-  readonly shape: readonly number[];
-}
-
-/** The inputs in the shapes that the program declares: first rows, then fixed sizes, or length. */
-const shaped = ({ inputs, rows, length }: Batch, program: Program): Record<string, InputTensor> =>
-  Object.fromEntries(
-    Object.entries(inputs).map(([name, data]) => {
-      const [, ...others] = program.inputs.find((input) => input.name === name)?.shape ?? ["B", "T"];
-      return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
-    }),
-  );
-
-/** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
-const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
-  ...countsOf(outputs),
-  ...loadsIn(outputs).flatMap(({ load, wished }) => (wished === null ? [load] : [load, wished])),
-  ...outputs.flatMap(({ name, role }) => (role === "observe" && name.endsWith(".agreement") ? [name] : [])),
-];
-
-/** The names of the counts of observed routes. */
-const countsOf = (outputs: Program["outputs"]): readonly string[] =>
-  pathsOfRoutes(outputs).map((path) => `${path}.count`);
-
-/** The outputs with the loads of observed choices. */
-const loadsIn = (
-  outputs: Program["outputs"],
-): readonly { readonly path: string; readonly load: string; readonly wished: string | null }[] => {
-  const names = new Set(outputs.map(({ name }) => name));
-  return pathsOfEntries(outputs).flatMap((path) => {
-    const [load, wished] = [loadName(path), wishedName(path)];
-    return names.has(load) ? [{ path, load, wished: names.has(wished) ? wished : null }] : [];
-  });
-};
-
-/** Loads of a step, summed over its micro-batches. */
-function loadsOf(results: readonly Results[], outputs: Program["outputs"]): Loads {
-  const summed = (name: string): readonly number[] =>
-    Array.from(results[0]![name]!.data, (_, e) => results.reduce((sum, r) => sum + r[name]!.data[e]!, 0));
-  return Object.fromEntries(
-    loadsIn(outputs).map(({ path, load, wished }) => [
-      path,
-      { chosen: summed(load), wished: wished === null ? null : summed(wished) },
-    ]),
-  );
-}
-
-const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
-
-function shareOf(results: readonly Results[], counts: readonly string[], tokens: number): number {
-  if (counts.length === 0 || tokens === 0) return 1;
-  const computed = results.reduce((sum, r) => sum + counts.reduce((n, name) => n + sumOf(r[name]!.data), 0), 0);
-  return computed / (counts.length * tokens);
-}
-
-/** The mask of a route: 1 for chosen tokens, else 0, [B, T]. */
-function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
-  const mask = new Uint8Array(rows * length);
-  const { data: counts } = results[`${path}.count`]!;
-  const { data: index, shape } = results[`${path}.index`]!;
-  for (let b = 0; b < rows; b++) for (let i = 0; i < counts[b]!; i++) mask[b * length + index[b * shape[1]! + i]!] = 1;
-  return mask;
-}
-
-function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
-  if (source !== null) return `${source} holds a value that is not finite`;
-  const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
-  const where = origin
-    ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}`
-    : "";
-  return `the first value that is not finite is the result of ${op}${where}`;
 }

@@ -1,4 +1,5 @@
 // The interface of a trainer, the device side of training, shared by data, loop and checkpoints.
+import type { RateGroup } from "../../compiler/autodiff/train-step.js";
 
 /** Number of runs that may be on the device at once. */
 export const IN_FLIGHT = 2;
@@ -17,6 +18,10 @@ export interface Batch {
 /** Settings that change from step to step without compilation. */
 export interface StepSettings {
   readonly learningRate: number;
+  /**
+   * Learning rates of groups of weights, for programs compiled with `ownRates`. Default: `learningRate` for all.
+   */
+  readonly ownRates?: Readonly<Record<RateGroup, number>>;
   /** Live parameters of the model. */
   readonly live?: Readonly<Record<string, number>>;
 }

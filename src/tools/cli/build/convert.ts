@@ -33,7 +33,7 @@ export async function convert(folder: string, flags: Flags<typeof weightCommands
     text:
       `${output}: ${done.model}, ${done.routed} of ${done.layers} layers routed; ${grouped(done.added)} numbers ` +
       `of ${grouped(done.parameters)} are new\n` +
-      `train the new weights: modc train ${output} --only router,guess --lr 1e-2 --live-schedule ` +
+      `train the new weights: modc train ${output} --only router,guess --router-lr 1e-2 --live-schedule ` +
       `capacity=100%@0,${routing.capacity}@50% --data … -o run\n` +
       "then train all weights, so that the model learns to skip layers: " +
       `modc train ${output} --weights run --data … -o …`,

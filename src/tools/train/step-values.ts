@@ -1,0 +1,83 @@
+// What a step is given and what it gives: inputs in the program's shapes, counts of routes, loads of experts, and the
+// description of a value that is not finite.
+import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
+import type { Program } from "../../runtime/program/program.js";
+import { LineTable } from "../../compiler/codegen/works.js";
+import type { Watched } from "../../compiler/autodiff/non-finite.js";
+import type { Results, Session } from "../../runtime/index.js";
+import type { TrainingPrograms } from "./programs.js";
+import type { Batch, Loads } from "./types.js";
+
+export interface InputTensor {
+  readonly data: Float32Array | Uint32Array | Int32Array;
+  readonly shape: readonly number[];
+}
+
+/** The inputs in the shapes that the program declares: first rows, then fixed sizes, or length. */
+export const shaped = ({ inputs, rows, length }: Batch, program: Program): Record<string, InputTensor> =>
+  Object.fromEntries(
+    Object.entries(inputs).map(([name, data]) => {
+      const [, ...others] = program.inputs.find((input) => input.name === name)?.shape ?? ["B", "T"];
+      return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
+    }),
+  );
+
+/** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
+export const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
+  ...countsOf(outputs),
+  ...loadsIn(outputs).flatMap(({ load, wished }) => (wished === null ? [load] : [load, wished])),
+  ...outputs.flatMap(({ name, role }) => (role === "observe" && name.endsWith(".agreement") ? [name] : [])),
+];
+
+/** The names of the counts of observed routes. */
+export const countsOf = (outputs: Program["outputs"]): readonly string[] =>
+  pathsOfRoutes(outputs).map((path) => `${path}.count`);
+
+/** The outputs with the loads of observed choices. */
+const loadsIn = (
+  outputs: Program["outputs"],
+): readonly { readonly path: string; readonly load: string; readonly wished: string | null }[] => {
+  const names = new Set(outputs.map(({ name }) => name));
+  return pathsOfEntries(outputs).flatMap((path) => {
+    const [load, wished] = [loadName(path), wishedName(path)];
+    return names.has(load) ? [{ path, load, wished: names.has(wished) ? wished : null }] : [];
+  });
+};
+
+/** Loads of a step, summed over its micro-batches. */
+export function loadsOf(results: readonly Results[], outputs: Program["outputs"]): Loads {
+  const summed = (name: string): readonly number[] =>
+    Array.from(results[0]![name]!.data, (_, e) => results.reduce((sum, r) => sum + r[name]!.data[e]!, 0));
+  return Object.fromEntries(
+    loadsIn(outputs).map(({ path, load, wished }) => [
+      path,
+      { chosen: summed(load), wished: wished === null ? null : summed(wished) },
+    ]),
+  );
+}
+
+export const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
+
+export function shareOf(results: readonly Results[], counts: readonly string[], tokens: number): number {
+  if (counts.length === 0 || tokens === 0) return 1;
+  const computed = results.reduce((sum, r) => sum + counts.reduce((n, name) => n + sumOf(r[name]!.data), 0), 0);
+  return computed / (counts.length * tokens);
+}
+
+/** The mask of a route: 1 for chosen tokens, else 0, [B, T]. */
+export function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
+  const mask = new Uint8Array(rows * length);
+  const { data: counts } = results[`${path}.count`]!;
+  const { data: index, shape } = results[`${path}.index`]!;
+  for (let b = 0; b < rows; b++) for (let i = 0; i < counts[b]!; i++) mask[b * length + index[b * shape[1]! + i]!] = 1;
+  return mask;
+}
+
+export function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
+  if (source !== null) return `${source} holds a value that is not finite`;
+  const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
+  const where = origin
+    ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}`
+    : "";
+  return `the first value that is not finite is the result of ${op}${where}`;
+}
