@@ -10,14 +10,12 @@ import { LARGEST } from "../../ground/base/dtype.js";
 import { normOf } from "./gradient-norm.js";
 import { gradients, type DeclaredWeight } from "./gradients.js";
 import { recomputing } from "./layers.js";
+import { correctionsOf, isOrthogonalized, momentState, updated, type Optimizer, type Update } from "./optimisers.js";
+import type { WeightRole } from "./roles.js";
 import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
 import { replaceNodes } from "../ir/replace.js";
 
-export type Optimizer =
-  /** AdamW (Loshchilov and Hutter 2019), as in PyTorch: decoupled weight decay, bias correction. */
-  | { readonly kind: "adamw"; readonly beta1: number; readonly beta2: number; readonly eps: number }
-  /** SGD, as in PyTorch: momentum without dampening, weight decay added to the gradient. */
-  | { readonly kind: "sgd"; readonly momentum: number; readonly nesterov: boolean };
+export { correctionsOf, momentState, type Optimizer };
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
@@ -44,13 +42,23 @@ export interface StepOptions {
    * tables, so norms and biases have none.
    */
   readonly decays?: (weight: DeclaredWeight) => boolean;
+  /**
+   * Roles of weights by path (`rolesOf`). With them, routers and predictors learn at the rates of `OWN_RATES`, as do
+   * the matrices of Muon, which needs the roles.
+   */
+  readonly roles?: ReadonlyMap<string, WeightRole>;
 }
 
 /**
- * The input f32[5] of a step: learning rate, weight decay, 1 − beta1^t and 1 − beta2^t, where t counts steps from 1
- * (SGD ignores both), and the weight of each micro-batch in the gradient, 1 over their number.
+ * The input f32[5] of a step: learning rate, weight decay, both numbers of `correctionsOf`, and the weight of each
+ * micro-batch in the gradient, 1 over their number.
  */
 export const RATES = "step.rates";
+/** The groups of weights with a learning rate of their own, in the order of `OWN_RATES`. */
+export const RATE_GROUPS = ["router", "predictor", "muon"] as const;
+export type RateGroup = (typeof RATE_GROUPS)[number];
+/** The input f32[3], if a weight of a group learns: the learning rate of each of `RATE_GROUPS`. */
+export const OWN_RATES = "step.own_rates";
 /**
  * The input f32[]: 0 for the first micro-batch of a step, which discards the gradients of the previous step; 1 for the
  * others.
@@ -69,7 +77,6 @@ export const HELD = "step.held";
 export const GRADIENT_NORM = "gradient.norm";
 
 export const gradientState = (path: string): string => `gradient.${path}`;
-export const momentState = (kind: "m" | "v", path: string): string => `optimizer.${kind}.${path}`;
 
 export interface TrainStep {
   readonly graph: Graph;
@@ -130,24 +137,32 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   }
   const factor = m.mul(share, m.where(fine, clipping(m, norm, options.clip), NaN));
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
+  const slice = (of: Node, start: number, stop: number): Node => emit.node("slice", [of], { axis: 0, start, stop });
+  const one = (node: Node): Node => emit.node("reshape", [node], { shape: [1] });
+  const isMatrix = orthogonalizedBy(options);
+  const groupOf = (weight: DeclaredWeight): number =>
+    RATE_GROUPS.findIndex((g) => g === (isMatrix(weight) ? "muon" : options.roles?.get(weight.path)));
+  const grouped = learning.some(({ weight }) => groupOf(weight) >= 0);
+  const own = grouped ? emit.node("input", [], { name: OWN_RATES, dtype: "f32", shape: [RATE_GROUPS.length] }) : null;
   for (const { weight, node, gradient } of learning) {
     const decays = options.decays ? options.decays(weight) : weight.shape.length >= 2 && !lookedUp.has(node);
-    states.push(
-      ...updated(
-        emit,
-        {
-          declared: weight,
-          node,
-          gradient,
-          settings: settingsOf(emit, options.optimizer, rates, decays ? null : m.number(0), factor),
-        },
-        options.optimizer,
-      ),
-    );
+    const group = groupOf(weight);
+    const update: Update = {
+      declared: weight,
+      node,
+      gradient,
+      rate: own && group >= 0 ? slice(own, group, group + 1) : slice(rates, 0, 1),
+      decay: decays ? slice(rates, 1, 2) : one(m.number(0)),
+      corrections: slice(rates, 2, 4),
+      factor: one(factor),
+      orthogonalized: isMatrix(weight),
+    };
+    states.push(...updated(emit, update, options.optimizer));
   }
   const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
     declared.filter((weight) => some.includes(weight)).map((weight) => weight.path);
-  const inputs: GraphInput[] = [...graph.inputs, plainInput(rates), ...(skip ? [plainInput(skip.follows)] : [])];
+  const given = [rates, ...(own ? [own] : []), ...(skip ? [skip.follows] : [])];
+  const inputs: GraphInput[] = [...graph.inputs, ...given.map(plainInput)];
   const outputs = [
     ...graph.outputs,
     { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null },
@@ -280,58 +295,10 @@ function mayUpdate(m: Algebra, values: readonly Node[], holds: SkipState | null)
   return conditions.reduce((all, one) => m.and(all, one));
 }
 
-/** [learning rate, decay, (AdamW: both corrections), factor]. */
-function settingsOf(emit: Emit, optimizer: Optimizer, rates: Node, spared: Node | null, factor: Node): Node {
-  const slice = (start: number, stop: number): Node => emit.node("slice", [rates], { axis: 0, start, stop });
-  const one = (node: Node): Node => emit.node("reshape", [node], { shape: [1] });
-  const decay = spared ? one(spared) : slice(1, 2);
-  return emit.node("concat", [slice(0, 1), decay, ...(optimizer.kind === "adamw" ? [slice(2, 4)] : []), one(factor)], {
-    axis: 0,
-  });
-}
-
-interface Update {
-  readonly declared: DeclaredWeight;
-  readonly node: Node;
-  readonly gradient: Node;
-  readonly settings: Node;
-}
-
-/** The next states of one weight. */
-function updated(
-  emit: Emit,
-  { declared: weight, node, gradient, settings }: Update,
-  optimizer: Optimizer,
-): readonly State[] {
-  const type = typeOf(node);
-  const moment = (kind: "m" | "v"): Node<"state"> =>
-    emit.node("state", [], { name: momentState(kind, weight.path), dtype: "f32", shape: weight.shape });
-  const state = (kind: "m" | "v", next: Node): State => ({
-    name: momentState(kind, weight.path),
-    type,
-    init: { kind: "zeros" },
-    next,
-  });
-  const weightOf = (next: Node): State => ({
-    name: weightState(weight.path),
-    type,
-    init: { kind: "weight", path: weight.path },
-    next,
-  });
-  switch (optimizer.kind) {
-    case "adamw": {
-      const { beta1, beta2, eps } = optimizer;
-      const step = emit.node("adamw", [node, moment("m"), moment("v"), gradient, settings], { beta1, beta2, eps });
-      return [weightOf(emit.pick(step, 0)), state("m", emit.pick(step, 1)), state("v", emit.pick(step, 2))];
-    }
-    case "sgd": {
-      const { momentum, nesterov } = optimizer;
-      const step = emit.node("sgd", [node, moment("m"), gradient, settings], { momentum, nesterov });
-      return [weightOf(emit.pick(step, 0)), state("m", emit.pick(step, 1))];
-    }
-    default:
-      return optimizer satisfies never;
-  }
+/** Selects the weights that Muon updates. */
+function orthogonalizedBy({ optimizer, roles }: StepOptions): (weight: DeclaredWeight) => boolean {
+  if (optimizer.kind !== "muon") return () => false;
+  return (weight) => isOrthogonalized(weight, roles ?? bug("Muon needs the roles of weights"));
 }
 
 /** Adds the starts of every axis that the larger graph mentions. */

@@ -210,7 +210,7 @@ function about({ family, loops, origin }: DecoderConfig, routing: Routing | null
   return `${dense}
 /// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
 /// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
-/// modc train --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,${routing.capacity}@50%`;
+/// modc train --only router,guess --router-lr 1e-2 --live-schedule capacity=100%@0,${routing.capacity}@50%`;
 }
 
 /** The block `Attention`. */

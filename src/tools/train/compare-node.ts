@@ -17,7 +17,8 @@ import { TrainError } from "./errors.js";
 import { GroupedCurve, numberOf, recordOf, shownLoss, validated } from "./log-curves.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import { trainingModel, type TrainingModel } from "./model.js";
-import { TRAIN_OPTIONS } from "./options.js";
+import { TRAIN_OPTIONS, type TrainSettings } from "./options.js";
+import { absentOf } from "./settings.js";
 import { meanShare } from "./skipping.js";
 
 /** An opened run. */
@@ -147,9 +148,10 @@ function differences(runs: readonly Opened[]): readonly Difference[] {
     { name: "model", values: manifests.map((m) => m.model) },
     { name: "source", values: runs.map(({ trained }) => trained.source.file) },
     ...parameters.map((name) => ({ name, values: manifests.map((m) => m.parameters[name] ?? null) })),
-    ...TRAIN_OPTIONS.map(([name, { flag, absent }]) => ({
-      name: flag.split(" ")[0]!,
-      values: manifests.map(({ settings }) => shown(settings[name] ?? absent)),
+    ...TRAIN_OPTIONS.map(([name, option]) => ({
+      name: option.flag.split(" ")[0]!,
+      // earlier settings, on which a default may depend, are there
+      values: manifests.map(({ settings }) => shown(settings[name] ?? absentOf(option, settings as TrainSettings))),
     })),
   ];
   const texts = runs.map(({ trained }) => trained.source.text);

@@ -1,6 +1,6 @@
 // Evaluates a program over batches of text: its mean loss, and the shares of tokens that its routes choose.
 import type { Results, Session } from "../../runtime/index.js";
-import { lengthsIn, shaped } from "./batch-results.js";
+import { lengthsIn, shaped } from "./step-values.js";
 import { tokensOf, type Batch } from "./types.js";
 
 export interface Evaluated {

@@ -12,13 +12,14 @@ import { misfitOf, tuningsFor, type Tunings } from "../../compiler/schedule/tuni
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { SourceError } from "../../language/diagnostics/errors.js";
+import type { StepOptions } from "../../compiler/autodiff/train-step.js";
 import { TrainError } from "./errors.js";
 import type { ModelChoice, ModelSource } from "./model.js";
 import { listed, weightsMatching } from "./patterns.js";
 import { bytesOf, storedNote } from "./memory.js";
 import { compileTraining, extentsOf, type TrainingOptions, type TrainingPrograms } from "./programs.js";
 import { largestLive } from "./settings.js";
-import type { TrainSettings } from "./options.js";
+import { usualPredictorLr, type TrainSettings } from "./options.js";
 import { continued, sampleProgram } from "./sample.js";
 import { createTrainer, type TrainerProgram } from "./trainer.js";
 import type { Rule, Trainer } from "./types.js";
@@ -146,13 +147,28 @@ function compiled(
       "bad-option",
       `no weight can be trained: the loss depends on none${settings.only === "" ? "" : ` of ${settings.only}`}`,
     );
+  expectGroups(settings, programs);
   return programs;
+}
+
+/** Throws TrainError for a learning rate of routers or predictors if the model has none to train. */
+function expectGroups(settings: TrainSettings, { trained, roles }: TrainingPrograms): void {
+  const groups = [
+    ["router", "--router-lr", settings.routerLr, settings.lr],
+    ["predictor", "--predictor-lr", settings.predictorLr, usualPredictorLr(settings)],
+  ] as const;
+  for (const [group, flag, rate, usual] of groups)
+    if (rate !== usual && !trained.some((path) => roles.get(path) === group))
+      throw new TrainError("bad-option", `${flag} has no effect: no ${group} of the model is trained`, {
+        hint: "leave it out",
+      });
 }
 
 const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   optimizer: optimizerOf(settings),
   clip: settings.clip === 0 ? null : settings.clip,
   microBatches: settings.accumulate,
+  ownRates: true,
   recompute: settings.recompute,
   ...(settings.precision === "f32" ? {} : { precision: { weights: settings.precision } }),
   ...(settings.memory === 0
@@ -163,10 +179,23 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   ...(settings.only === "" ? {} : { trained: weightsMatching(settings.only) }),
 });
 
-const optimizerOf = ({ optimizer, beta1, beta2, eps, momentum }: TrainSettings) =>
-  optimizer === "adamw"
-    ? ({ kind: "adamw", beta1, beta2, eps } as const)
-    : ({ kind: "sgd", momentum, nesterov: false } as const);
+function optimizerOf(settings: TrainSettings): StepOptions["optimizer"] {
+  const { optimizer: kind, beta1, beta2, eps, momentum } = settings;
+  switch (kind) {
+    case "adamw":
+      return { kind, beta1, beta2, eps };
+    case "sgd":
+      return { kind, momentum, nesterov: false };
+    case "muon":
+      return { kind, momentum, beta1, beta2, eps };
+    case "lion":
+      return { kind, beta1, beta2 };
+    case "adafactor":
+      return { kind };
+    default:
+      return kind satisfies never;
+  }
+}
 
 /** The chosen tunings and their file's text; the resumed run's own text if its tunings were chosen. */
 function tuningsOf(

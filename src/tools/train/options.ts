@@ -29,7 +29,7 @@ export interface TrainOption<T = string | number | boolean> extends Range<T> {
   /** Whether a resumed run may change the option: it does not affect what was learned before. */
   readonly resumable: boolean;
   /** The value in a run whose checkpoints are older than the option; null: no checkpoint is. */
-  readonly absent: T | null;
+  readonly absent: T | ((before: Before) => T) | null;
 }
 
 interface Needs {
@@ -40,7 +40,7 @@ interface Needs {
 /** The options on which default values of others depend. */
 interface Before {
   readonly steps: number;
-  readonly optimizer: "adamw" | "sgd";
+  readonly optimizer: OptimizerName;
   readonly lr: number;
   readonly warmup: number;
 }
@@ -87,8 +87,23 @@ const option = <T extends string | number | boolean>(
   }: Partial<Pick<TrainOption<NoInfer<T>>, "usually" | "resumable" | "needs" | "absent">> = {},
 ): TrainOption<T> => ({ ...range, flag, doc, usual, usually, needs, resumable, absent });
 
-const adamw: Needs = { option: "optimizer", values: ["adamw"] };
-const sgd: Needs = { option: "optimizer", values: ["sgd"] };
+/** Predictors see no gradient of the model's loss, and are small: they learn well at a higher rate than the model. */
+const PREDICTOR_RATE = 1e-2;
+export const usualPredictorLr = ({ lr }: Pick<Before, "lr">): number => Math.max(lr, Math.min(10 * lr, PREDICTOR_RATE));
+
+/** For each optimiser, the learning rate and the weight decay that its authors or users begin with. */
+const OPTIMIZERS = {
+  adamw: { lr: 1e-3, decay: 0.1 },
+  sgd: { lr: 1e-1, decay: 0 },
+  /** The learning rate of AdamW, which updates what is no matrix. */
+  muon: { lr: 1e-3, decay: 0.01 },
+  lion: { lr: 1e-4, decay: 1 },
+  adafactor: { lr: 1e-2, decay: 0 },
+} as const;
+type OptimizerName = keyof typeof OPTIMIZERS;
+const OPTIMIZER_NAMES = Object.keys(OPTIMIZERS) as OptimizerName[]; // its keys
+
+const optimizers = (...values: readonly OptimizerName[]): Needs => ({ option: "optimizer", values });
 const wsd: Needs = { option: "schedule", values: ["wsd"] };
 const falling: Needs = { option: "schedule", values: LEARNING_RATES.filter((kind) => kind !== "constant") };
 
@@ -116,10 +131,28 @@ export const trainOptions = {
   validation: option("--validation <share>", share, 0.05, "share of the text, from its end, to hold out (0: none)", {
     usually: "5%",
   }),
-  optimizer: option("--optimizer <name>", oneOf("adamw", "sgd"), "adamw", "optimiser"),
-  lr: option("--lr <rate>", aboveZero, ({ optimizer }) => (optimizer === "adamw" ? 1e-3 : 1e-1), "learning rate", {
-    usually: "1e-3; sgd 0.1",
+  optimizer: option("--optimizer <name>", oneOf(...OPTIMIZER_NAMES), "adamw", "optimiser"),
+  lr: option("--lr <rate>", aboveZero, ({ optimizer }) => OPTIMIZERS[optimizer].lr, "learning rate", {
+    usually: "1e-3; sgd 0.1, lion 1e-4, adafactor 1e-2",
   }),
+  muonLr: option(
+    "--muon-lr <rate>",
+    aboveZero,
+    0.02,
+    "learning rate of the matrices that muon updates, on the same schedule; adamw updates the rest, at --lr",
+    { needs: optimizers("muon"), absent: 0.02 },
+  ),
+  routerLr: option("--router-lr <rate>", aboveZero, ({ lr }) => lr, "learning rate of routers, on the same schedule", {
+    usually: "--lr",
+    absent: ({ lr }) => lr,
+  }),
+  predictorLr: option(
+    "--predictor-lr <rate>",
+    aboveZero,
+    usualPredictorLr,
+    "learning rate of predictors, on the same schedule",
+    { usually: "ten times --lr, at most 1e-2 or --lr", absent: ({ lr }) => lr },
+  ),
   schedule: option(
     "--schedule <name>",
     oneOf(...LEARNING_RATES),
@@ -153,14 +186,30 @@ export const trainOptions = {
   weightDecay: option(
     "--weight-decay <x>",
     fromZero,
-    ({ optimizer }) => (optimizer === "adamw" ? 0.1 : 0),
+    ({ optimizer }) => OPTIMIZERS[optimizer].decay,
     "weight decay of matrices; norms, biases and embeddings have none",
-    { usually: "0.1; sgd 0" },
+    { usually: "0.1; sgd and adafactor 0, muon 0.01, lion 1" },
   ),
-  beta1: option("--beta1 <x>", share, 0.9, "decay of the gradient mean in adamw", { needs: adamw }),
-  beta2: option("--beta2 <x>", share, 0.95, "decay of the squared gradient mean in adamw", { needs: adamw }),
-  eps: option("--eps <x>", aboveZero, 1e-8, "number that adamw adds to its denominator", { needs: adamw }),
-  momentum: option("--momentum <x>", share, 0.9, "momentum of sgd", { needs: sgd }),
+  beta1: option("--beta1 <x>", share, 0.9, "decay of the gradient mean in adamw, lion and muon", {
+    needs: optimizers("adamw", "lion", "muon"),
+  }),
+  beta2: option(
+    "--beta2 <x>",
+    share,
+    ({ optimizer }) => (optimizer === "lion" ? 0.99 : 0.95),
+    "decay of the squared gradient mean in adamw and muon; of the momentum in lion",
+    { usually: "0.95; lion 0.99", needs: optimizers("adamw", "lion", "muon") },
+  ),
+  eps: option("--eps <x>", aboveZero, 1e-8, "number that adamw adds to its denominator", {
+    needs: optimizers("adamw", "muon"),
+  }),
+  momentum: option(
+    "--momentum <x>",
+    share,
+    ({ optimizer }) => (optimizer === "muon" ? 0.95 : 0.9),
+    "momentum of sgd and muon",
+    { usually: "0.9; muon 0.95", needs: optimizers("sgd", "muon") },
+  ),
   clip: option("--clip <norm>", fromZero, 1, "largest norm of all gradients together; 0: no limit"),
   /** A line for each parameter: `capacity=50%`, or `capacity=100%@0,12.5%@2000`. */
   live: option("--live <name=value>", { ...text, kind: "live" }, "", "live parameters: values, or values at steps", {

@@ -6,6 +6,7 @@ import type { Read } from "../../language/check/names/files.js";
 import type { Model } from "../../language/check/model/model.js";
 import { finiteProbe, type Watched } from "../../compiler/autodiff/non-finite.js";
 import type { StepOptions, TrainStep } from "../../compiler/autodiff/train-step.js";
+import { rolesOf, type WeightRole } from "../../compiler/autodiff/roles.js";
 import { programFor } from "../../compiler/compile.js";
 import { flopsOf } from "../../compiler/cost/ledger.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
@@ -36,8 +37,13 @@ export interface TrainingSource {
 }
 
 /** Options of a training run's programs. */
-export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight" | "frozen"> {
+export interface TrainingOptions extends Omit<
+  StepOptions,
+  "accumulated" | "recompute" | "inFlight" | "frozen" | "roles"
+> {
   readonly microBatches: number;
+  /** Whether routers and predictors learn at rates of their own (`StepSettings.ownRates`). Default: no. */
+  readonly ownRates?: boolean;
   /**
    * The storage type of frozen weights, if kernels can decode them; f32 by default. Trainable weights are f32 in any
    * case. Throws TrainError if all weights are trainable.
@@ -73,6 +79,8 @@ export interface TrainingPrograms {
   readonly trained: readonly string[];
   /** Weights selected for training that do not affect the loss. */
   readonly idle: readonly string[];
+  /** The roles of weights that have one, by path. */
+  readonly roles: ReadonlyMap<string, WeightRole>;
   /** Weights that the device stores in the type of frozen weights. */
   readonly stored: ReadonlySet<string>;
   /** Layers that are rematerialized in the backward pass. */
@@ -134,7 +142,9 @@ export function compileTraining(
   // A model that cannot generate, such as an encoder or a model without a predictor, can be trained.
   const causal = checkFor(source, "evaluate-causal").model;
   const objective = lower(model);
-  const { recompute: choice = "none", budget, microBatches, precision = {}, ...own } = options;
+  const { recompute: choice = "none", budget, microBatches, precision = {}, ownRates = false, ...rest } = options;
+  const roles = rolesOf(model);
+  const own = { ...rest, ...(ownRates || rest.optimizer.kind === "muon" ? { roles } : {}) };
   const frozen = frozenWeights(model, { ...own, precision });
   /** The programs if only the weights `of` are stored in the type of frozen weights. */
   const programsOf = (of: ReadonlySet<string>): Made => {
@@ -180,6 +190,7 @@ export function compileTraining(
     graph,
     trained: made.trained,
     idle: made.idle,
+    roles,
     stored,
     recomputed: [...recomputed],
     step,

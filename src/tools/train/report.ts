@@ -163,9 +163,7 @@ function lossSeries(data: ReportData): readonly Series[] {
       name: routed ? name : "validation",
       color,
       dots: true,
-      points: data.validations.flatMap((v) =>
-        v.loss.has(rule) ? [{ x: v.step, y: v.loss.get(rule)! }] : [],
-      ),
+      points: data.validations.flatMap((v) => (v.loss.has(rule) ? [{ x: v.step, y: v.loss.get(rule)! }] : [])),
     })),
   ];
 }

@@ -1,7 +1,14 @@
 // The settings of a new or resumed run, and the settings of each step derived from them.
 import { TrainError } from "./errors.js";
 import type { Settings } from "../../models/runs/manifest.js";
-import { faultOf, TRAIN_OPTIONS, trainOptions, type SettingName, type TrainSettings } from "./options.js";
+import {
+  faultOf,
+  TRAIN_OPTIONS,
+  trainOptions,
+  type SettingName,
+  type TrainOption,
+  type TrainSettings,
+} from "./options.js";
 import { learningRate, parsePoints, piecewiseLinear, type Point, type Schedule } from "./schedule.js";
 import type { StepSettings } from "./types.js";
 
@@ -84,9 +91,19 @@ function lastChange(points: readonly Point[]): number {
 /** The settings of the step that follows `done` steps. */
 export function stepSettings(settings: TrainSettings): (done: number) => StepSettings {
   const { rate, live } = schedulesOf(settings);
-  if (live.size === 0) return (done) => ({ learningRate: rate(done) });
-  return (done) => ({
+  const { lr, routerLr, predictorLr, muonLr } = settings;
+  // Each group follows the schedule, at its own height.
+  const rates = (done: number): StepSettings => ({
     learningRate: rate(done),
+    ownRates: {
+      router: rate(done) * (routerLr / lr),
+      predictor: rate(done) * (predictorLr / lr),
+      muon: rate(done) * (muonLr / lr),
+    },
+  });
+  if (live.size === 0) return rates;
+  return (done) => ({
+    ...rates(done),
     live: Object.fromEntries([...live].map(([name, at]) => [name, at(done)])),
   });
 }
@@ -110,7 +127,7 @@ function liveLines(text: string): readonly (readonly [string, string])[] {
 export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): TrainSettings {
   const all: Record<string, unknown> = {};
   for (const [name, option] of TRAIN_OPTIONS) {
-    all[name] = kept[name] ?? option.absent;
+    all[name] = kept[name] ?? absentOf(option, all as unknown as TrainSettings);
     if (!option.has(all[name])) throw new TrainError("bad-checkpoint", `the checkpoint does not record ${name}`);
   }
   const before = all as unknown as TrainSettings; // each value was just checked against its option
@@ -120,6 +137,10 @@ export function resumedSettings(kept: Settings, given: Partial<TrainSettings>): 
   if (changed.length > 0) throw contradiction(changed, before, given);
   return withDefaults({ ...before, ...given });
 }
+
+/** The value in a run whose checkpoints are older than the option, from the settings before it in the table. */
+export const absentOf = ({ absent }: TrainOption, before: TrainSettings): string | number | boolean | null =>
+  typeof absent === "function" ? absent(before) : absent;
 
 /** The error for changed options: it names their flags, and their values at the start of the run. */
 function contradiction(

@@ -49,7 +49,10 @@ export function unskipping(shares: { readonly [R in Rule]?: Shares }): readonly 
 }
 
 /** The settings on which the remedy depends. */
-export type SkippingSettings = Pick<TrainSettings, "only" | "lr">;
+export interface SkippingSettings extends Pick<TrainSettings, "only" | "lr"> {
+  /** Absent in logs that are older than the setting: predictors learned at `lr`. */
+  readonly predictorLr?: number;
+}
 
 /** The learning rate at which predictors learn fast if nothing else learns. */
 const FAST = 1e-2;
@@ -58,10 +61,10 @@ const FAST = 1e-2;
  * The remedy for predictors that do not skip: predictors learn fast if nothing else learns, since their inputs then
  * stay the same.
  */
-function remedy({ only, lr }: SkippingSettings): string {
+function remedy({ only, lr, predictorLr = lr }: SkippingSettings): string {
   const alone =
     only !== "" && only.split(",").every((pattern) => /(?:^|\.)(?:router|guess)(?:\.|$)/.test(pattern.trim()));
-  const faster = lr < FAST ? " --lr 1e-2" : "";
+  const faster = predictorLr < FAST ? " --predictor-lr 1e-2" : "";
   if (alone) return `train longer${faster === "" ? "" : `, or at a higher learning rate:${faster}`}`;
   const how = faster === "" ? "alone" : "alone at a higher learning rate";
   return `train longer, or train them ${how}: --only router,guess${faster}`;

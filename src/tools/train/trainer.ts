@@ -1,9 +1,17 @@
 // The trainer on a device: steps, evaluation under both rules, and the training state.
 import type { Program } from "../../runtime/program/program.js";
-import { LineTable } from "../../compiler/codegen/works.js";
 import { bug } from "../../ground/base/invariant.js";
-import type { Watched } from "../../compiler/autodiff/non-finite.js";
-import { FOLLOWS, GRADIENT_NORM, HELD, KEEP, RATES, type StepOptions } from "../../compiler/autodiff/train-step.js";
+import {
+  correctionsOf,
+  FOLLOWS,
+  GRADIENT_NORM,
+  HELD,
+  KEEP,
+  OWN_RATES,
+  RATE_GROUPS,
+  RATES,
+  type StepOptions,
+} from "../../compiler/autodiff/train-step.js";
 import {
   InputError,
   load,
@@ -15,8 +23,10 @@ import {
   type WeightsInput,
 } from "../../runtime/index.js";
 import { checkLive } from "../../runtime/run/extents.js";
+import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
 import {
   countsOf,
+  describe,
   lengthsIn,
   loadsOf,
   maskOf,
@@ -25,8 +35,7 @@ import {
   shareOf,
   sumOf,
   type InputTensor,
-} from "./batch-results.js";
-import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
+} from "./step-values.js";
 import {
   IN_FLIGHT,
   tokensOf,
@@ -214,7 +223,7 @@ class DeviceTrainer implements Trainer {
     const last = i === microBatches - 1;
     const extra: Record<string, InputTensor> = last
       ? {
-          [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] },
+          ...this.#rates(session.program, settings, step),
           [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] },
         }
       : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
@@ -232,11 +241,20 @@ class DeviceTrainer implements Trainer {
     );
   }
 
-  #rates(learningRate: number, step: number): Float32Array {
+  /** The inputs of a program with the rates of a step. */
+  #rates({ inputs }: Program, settings: StepSettings, step: number): Record<string, InputTensor> {
     const { optimizer, weightDecay, microBatches } = this.#options;
-    const corrections =
-      optimizer.kind === "adamw" ? [1 - optimizer.beta1 ** step, 1 - optimizer.beta2 ** step] : [1, 1];
-    return Float32Array.of(learningRate, weightDecay, corrections[0]!, corrections[1]!, 1 / microBatches);
+    const { learningRate, ownRates } = settings;
+    const values: Record<string, readonly number[]> = {
+      [RATES]: [learningRate, weightDecay, ...correctionsOf(optimizer, step), 1 / microBatches],
+      [OWN_RATES]: RATE_GROUPS.map((group) => ownRates?.[group] ?? learningRate),
+    };
+    return Object.fromEntries(
+      inputs.flatMap(({ name }): [string, InputTensor][] => {
+        const data = values[name];
+        return data ? [[name, { data: Float32Array.from(data), shape: [data.length] }]] : [];
+      }),
+    );
   }
 
   async evaluate(
@@ -321,12 +339,9 @@ class DeviceTrainer implements Trainer {
     const session = await loadBeside(this.#sessions.step, program, weights, { seed });
     try {
       for (const [i, batch] of micro.entries()) {
-        const rates = program.inputs.some((input) => input.name === RATES)
-          ? { [RATES]: { data: this.#rates(settings.learningRate, step), shape: [5] } }
-          : {};
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
         const { finite } = await session.run(
-          { ...shaped(batch, program), ...rates },
+          { ...shaped(batch, program), ...this.#rates(program, settings, step) },
           { seed: runSeed, ...lengthsIn(batch), ...(settings.live ? { live: settings.live } : {}) },
         );
         const at = finite!.data.findIndex((flag) => flag !== 0);
@@ -344,13 +359,4 @@ class DeviceTrainer implements Trainer {
   dispose(): void {
     for (const session of [...this.#sessions.others, this.#sessions.step]) session.dispose();
   }
-}
-
-function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
-  if (source !== null) return `${source} holds a value that is not finite`;
-  const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
-  const where = origin
-    ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}`
-    : "";
-  return `the first value that is not finite is the result of ${op}${where}`;
 }

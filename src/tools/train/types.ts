@@ -1,4 +1,5 @@
 // The interface of a trainer, the device side of training, shared by data, loop and checkpoints.
+import type { RateGroup } from "../../compiler/autodiff/train-step.js";
 
 import type { Words } from "../../runtime/index.js";
 import type { ProgramWeight } from "../../runtime/program/program.js";
@@ -29,6 +30,10 @@ export const tokensOf = ({ rows, length, lengths }: Pick<Batch, "rows" | "length
 /** Settings that change from step to step without compilation. */
 export interface StepSettings {
   readonly learningRate: number;
+  /**
+   * Learning rates of groups of weights, for programs compiled with `ownRates`. Default: `learningRate` for all.
+   */
+  readonly ownRates?: Readonly<Record<RateGroup, number>>;
   /** Live parameters of the model. */
   readonly live?: Readonly<Record<string, number>>;
 }

@@ -1,4 +1,4 @@
-"""The models of pytorch.test.ts in plain PyTorch, 64-bit floats: loss and gradients, then steps of AdamW.
+"""The models of pytorch.test.ts in plain PyTorch, 64-bit floats: loss and gradients, then steps of an optimiser.
 
 `answer` has the results of a case. Written from the papers and the language's
 documentation, not from modc: so that both are right, or wrong in the same way twice.
@@ -159,13 +159,71 @@ def loss_of(case, weights):
     return OBJECTIVES[case["objective"]](case, weights, **inputs)
 
 
+class Lion(torch.optim.Optimizer):
+    """Chen et al. 2023 (arXiv 2302.06675), algorithm 2."""
+
+    def __init__(self, params, betas):
+        super().__init__(params, {"lr": 0.0, "weight_decay": 0.0, "betas": betas})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for w in group["params"]:
+                m = self.state[w].setdefault("m", torch.zeros_like(w))
+                update = (beta1 * m + (1 - beta1) * w.grad).sign() + group["weight_decay"] * w
+                w -= group["lr"] * update
+                m.mul_(beta2).add_((1 - beta2) * w.grad)
+
+
+class Muon(torch.optim.Optimizer):
+    """Keller Jordan's formula (github.com/KellerJordan/Muon), here in 64 bits throughout."""
+
+    def __init__(self, params, momentum):
+        super().__init__(params, {"lr": 0.0, "weight_decay": 0.0, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta = group["momentum"]
+            for w in group["params"]:
+                m = self.state[w].setdefault("m", torch.zeros_like(w))
+                m.lerp_(w.grad, 1 - beta)
+                x = w.grad.lerp(m, beta)
+                tall = x.size(-2) > x.size(-1)
+                x = x.mT if tall else x
+                x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+                for _ in range(5):
+                    a = x @ x.mT
+                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+                x = x.mT if tall else x
+                w.mul_(1 - group["lr"] * group["weight_decay"])
+                w.add_(x * max(1, w.size(-2) / w.size(-1)) ** 0.5, alpha=-group["lr"])
+
+
+def optimizers_of(case, weights):
+    """The optimisers, each with the factor of its learning rate."""
+    kind, matrices = case.get("optimizer", "adamw"), case.get("matrices", [])
+
+    def groups(paths):
+        return [{"params": [weights[p]], "weight_decay": case["decay"] if p in case["decays"] else 0.0} for p in paths]
+
+    betas = tuple(case["betas"])
+    if kind == "lion":
+        return [(Lion(groups(weights), betas), 1.0)]
+    if kind == "adafactor":  # eps as for 32-bit floats, which are what modc computes with
+        return [(torch.optim.Adafactor(groups(weights), eps=(torch.finfo(torch.float32).eps, 1e-3)), 1.0)]
+    rest = torch.optim.AdamW(groups(p for p in weights if p not in matrices), betas=betas, eps=case["eps"])
+    return [(rest, 1.0)] + ([(Muon(groups(matrices), 0.95), case["muon"])] if matrices else [])
+
+
 def answer(case):
     weights = {path: torch.tensor(w["data"]).view(w["shape"]).requires_grad_() for path, w in case["weights"].items()}
-    groups = [{"params": [weights[path]], "weight_decay": case["decay"] if path in case["decays"] else 0.0} for path in weights]
-    optimizer = torch.optim.AdamW(groups, betas=tuple(case["betas"]), eps=case["eps"])
+    optimizers = optimizers_of(case, weights)
     losses, gradients = [], None
     for rate in case["rates"]:
-        optimizer.zero_grad()
+        for optimizer, _ in optimizers:
+            optimizer.zero_grad()
         loss = loss_of(case, weights)
         loss.backward()
         losses.append(loss.item())
@@ -175,7 +233,8 @@ def answer(case):
                 path: (torch.zeros_like(w) if w.grad is None else w.grad).flatten().tolist() for path, w in weights.items()
             }
         torch.nn.utils.clip_grad_norm_(weights.values(), case["clip"])
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
+        for optimizer, factor in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.step()
     return {"losses": losses, "gradients": gradients, "weights": {path: w.detach().flatten().tolist() for path, w in weights.items()}}

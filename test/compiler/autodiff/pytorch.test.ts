@@ -1,7 +1,14 @@
-// Losses, gradients and ten steps of AdamW against PyTorch, in 64 bits on both sides, for objectives of texts,
+// Losses, gradients and ten steps of each optimiser against PyTorch, in 64 bits on both sides, for objectives of texts,
 // preferences and rewards. Skipped, and saying so, if Python has no torch.
 import { beforeAll, describe, expect, it } from "vitest";
-import { RATES, trainStep } from "../../../src/compiler/autodiff/train-step.js";
+import { rolesOf } from "../../../src/compiler/autodiff/roles.js";
+import {
+  correctionsOf,
+  OWN_RATES,
+  RATES,
+  trainStep,
+  type Optimizer,
+} from "../../../src/compiler/autodiff/train-step.js";
 import { isOp, nodesOf } from "../../../src/compiler/ir/graph.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
@@ -38,6 +45,17 @@ const MEANS: Readonly<Record<string, number>> = { reference_chosen: -30, referen
 /** Warm-up, then held: what a step is told. */
 const RATE = Array.from({ length: 10 }, (_, i) => 0.02 * Math.min(1, (i + 1) / 4));
 const [BETA1, BETA2, EPS, DECAY, CLIP] = [0.9, 0.95, 1e-8, 0.1, 0.5];
+
+const ADAMW: Optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS };
+/** Each with the factor of its learning rate. Muon's own rate is twice AdamW's. */
+const OPTIMIZERS: readonly { readonly optimizer: Optimizer; readonly slower: number }[] = [
+  { optimizer: { kind: "muon", momentum: 0.95, beta1: BETA1, beta2: BETA2, eps: EPS }, slower: 1 },
+  { optimizer: { kind: "lion", beta1: 0.9, beta2: 0.99 }, slower: 0.1 },
+  { optimizer: { kind: "adafactor" }, slower: 1 },
+];
+const MUON_FACTOR = 2;
+/** The weights that Muon takes: the matrices of the layers. */
+const MATRIX = /\.inner\.(?:attn\.[qkvo]|mlp\.(?:gate|up|down))\.weight$/;
 
 interface Answer {
   readonly losses: readonly number[];
@@ -96,6 +114,32 @@ function expectLike(found: ArrayLike<number>, expected: readonly number[], toler
   expectClose(found, expected, () => tolerance * largest, name);
 }
 
+/** Compares the losses and the final weights of the reference with PyTorch's. */
+function expectSteps(
+  { graph, model, weights, inputs }: Omit<ReturnType<typeof caseOf>, "text">,
+  optimizer: Optimizer,
+  { losses, weights: after }: Answer,
+  slower = 1,
+): void {
+  const roles = rolesOf(model);
+  const own = optimizer.kind === "muon" ? { roles } : {};
+  const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false, ...own });
+  const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
+  let states: ReadonlyMap<string, Tensor> = new Map();
+  RATE.forEach((full, n) => {
+    const rate = full * slower;
+    const given = new Map([
+      ...inputs,
+      [RATES, { shape: [5], data: [rate, DECAY, ...correctionsOf(optimizer, n + 1), 1] }],
+    ]);
+    if (optimizer.kind === "muon") given.set(OWN_RATES, { shape: [3], data: [rate, rate, rate * MUON_FACTOR] });
+    const run = evaluate(step.graph, { inputs: given, weights: started, states });
+    expectLike(run.outputs.get("loss")!.data, losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
+    states = run.states;
+  });
+  for (const { path } of weights) expectLike(states.get(path)!.data, after[path]!, 1e-8, path);
+}
+
 // Importing torch alone may take long.
 describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
   const cases = MODELS.map((model, i) => caseOf(model, i + 1));
@@ -127,20 +171,22 @@ describe.skipIf(!hasTorch)(`PyTorch${torchNote}`, { timeout: 240_000 }, () => {
   it.each(MODELS.map(({ name }, i) => ({ name, i })))(
     "is where $name is after ten steps of AdamW",
     { tags: "long" },
-    async ({ i }) => {
-      const { graph, model, weights, inputs } = cases[i]!;
-      const optimizer = { kind: "adamw", beta1: BETA1, beta2: BETA2, eps: EPS } as const;
-      const step = trainStep(graph, model.weights, { optimizer, clip: CLIP, accumulated: false });
-      const started = new Map(weights.map((w) => [w.path, { shape: w.shape, data: w.data }]));
-      let states: ReadonlyMap<string, Tensor> = new Map();
-      const { losses, weights: after } = await answer(i);
-      RATE.forEach((rate, n) => {
-        const rates = { shape: [5], data: [rate, DECAY, 1 - BETA1 ** (n + 1), 1 - BETA2 ** (n + 1), 1] };
-        const run = evaluate(step.graph, { inputs: new Map([...inputs, [RATES, rates]]), weights: started, states });
-        expectLike(run.outputs.get("loss")!.data, losses.slice(n, n + 1), 1e-9, `loss of step ${n + 1}`);
-        states = run.states;
-      });
-      for (const { path } of weights) expectLike(states.get(path)!.data, after[path]!, 1e-8, path);
+    async ({ i }) => expectSteps(cases[i]!, ADAMW, await answer(i)),
+  );
+
+  it.each(OPTIMIZERS)(
+    "is where Mixture-of-Depths is after ten steps of $optimizer.kind",
+    { tags: "long" },
+    async ({ optimizer, ...more }) => {
+      const { text, ...one } = caseOf(MODELS[1]!, 2);
+      const betas = "beta1" in optimizer ? [optimizer.beta1, optimizer.beta2] : text.betas;
+      const matrices = one.weights
+        .map(({ path }) => path)
+        .filter((path) => optimizer.kind === "muon" && MATRIX.test(path));
+      const rates = RATE.map((rate) => rate * more.slower);
+      const job = { ...text, betas, rates, matrices, optimizer: optimizer.kind, muon: MUON_FACTOR };
+      const [found] = await askTorch<Answer>(SCRIPT, [job]);
+      expectSteps(one, optimizer, found!, more.slower);
     },
   );
 });

@@ -50,7 +50,7 @@ block DecoderLayer(
 /// Qwen3ForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
 /// Every `every`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
 /// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
-/// modc train --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,12.5%@50%
+/// modc train --only router,guess --router-lr 1e-2 --live-schedule capacity=100%@0,12.5%@50%
 model Qwen3(
   vocab: int = 96, dim: int = 64, heads: int = 4, kv_heads: int = 2, head_dim: int = 32,
   hidden: int = 112, depth: int = 3, context: int = 128, theta: float = 10000.0, eps: float = 1e-6,

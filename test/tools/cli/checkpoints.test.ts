@@ -179,7 +179,7 @@ describe("a converted checkpoint", () => {
     expect(converted).toMatchObject({ status: 0, stderr: "" });
     expect(converted.stdout).toBe(
       `${output}: Qwen3, 1 of 3 layers routed; 593 numbers of 151,761 are new\n` +
-        `train the new weights: modc train ${output} --only router,guess --lr 1e-2 --live-schedule capacity=100%@0,25%@50% ` +
+        `train the new weights: modc train ${output} --only router,guess --router-lr 1e-2 --live-schedule capacity=100%@0,25%@50% ` +
         `--data … -o run\n` +
         `then train all weights, so that the model learns to skip layers: modc train ${output} --weights run --data … -o …\n`,
     );

@@ -95,6 +95,7 @@ describe("modc compare", () => {
       { name: "dim", values: ["4", "8"] },
       { name: "--batch", values: ["2", "4"] },
       { name: "--lr", values: ["0.001", "0.002"] },
+      { name: "--router-lr", values: ["0.001", "0.002"] },
       { name: "--min-lr", values: ["0.0001", "0.0002"] },
     ]);
   });
@@ -113,7 +114,14 @@ describe("modc compare", () => {
     );
     expect(second).toContain("2.560 k");
     expect(gap).toBe("");
-    expect(below.map((line) => line.split(/ {2,}/)[0])).toEqual(["differs", "dim", "--batch", "--lr", "--min-lr"]);
+    expect(below.map((line) => line.split(/ {2,}/)[0])).toEqual([
+      "differs",
+      "dim",
+      "--batch",
+      "--lr",
+      "--router-lr",
+      "--min-lr",
+    ]);
   });
 
   it("writes a page with six charts that needs nothing else", async () => {

@@ -141,7 +141,7 @@ describe("predictors that have not learned to skip", () => {
     const said =
       "predictors still keep every token: layers.1 keeps 100.0% of the tokens by the causal rule, as the model " +
       "generates, where top-k keeps 12.5%; layers.3 100.0%, where top-k keeps 12.5%; train longer, or train them " +
-      "alone at a higher learning rate: --only router,guess --lr 1e-2";
+      "alone: --only router,guess";
     expect(events.slice(-2)).toMatchObject([{ kind: "warning", step: 20, message: said }, { kind: "end" }]);
     const logged: unknown[] = [];
     for await (const entry of readLog(join(output, "log.jsonl")))
@@ -177,14 +177,14 @@ describe("predictors that have not learned to skip", () => {
   });
 
   it.each([
-    ["", 1e-3, "train longer, or train them alone at a higher learning rate: --only router,guess --lr 1e-2"],
+    ["", 1e-3, "train longer, or train them alone at a higher learning rate: --only router,guess --predictor-lr 1e-2"],
     ["", 3e-2, "train longer, or train them alone: --only router,guess"],
     [
       "router,guess,head",
       1e-3,
-      "train longer, or train them alone at a higher learning rate: --only router,guess --lr 1e-2",
+      "train longer, or train them alone at a higher learning rate: --only router,guess --predictor-lr 1e-2",
     ],
-    ["router,guess", 1e-3, "train longer, or at a higher learning rate: --lr 1e-2"],
+    ["router,guess", 1e-3, "train longer, or at a higher learning rate: --predictor-lr 1e-2"],
     ["router, layers.1.guess", 1e-2, "train longer"],
   ])("with --only %j and --lr %d, get advice that is not followed already", (only, lr, advice) => {
     const said = unskippingText([{ path: "a", causal: 1, topK: 0.125 }], { only, lr })!;

@@ -37,7 +37,8 @@ export async function convert(folder: string, flags: Flags<typeof weightCommands
   const schedule = `--live-schedule capacity=100%@0,${routing.capacity}@50%`;
   const next = teacher
     ? distilling(dense, output, schedule)
-    : `train the new weights: modc train ${output} --only router,guess --lr 1e-2 ${schedule} --data … -o run\n` +
+    : `train the new weights: modc train ${output} --only router,guess --router-lr 1e-2 ${schedule} --data … ` +
+      "-o run\n" +
       "then train all weights, so that the model learns to skip layers: " +
       `modc train ${output} --weights run --data … -o …`;
   return printReport(flags, {

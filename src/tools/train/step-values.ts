@@ -1,10 +1,12 @@
-// What a run of a training program reads and gives: inputs in the program's shapes, and sums of what routes chose.
+// What a step is given and what it gives: inputs in the program's shapes, counts of routes, loads of experts, and the
+// description of a value that is not finite.
 import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
 import type { Program } from "../../runtime/program/program.js";
-import type { Results, Session } from "../../runtime/index.js";
+import { LineTable } from "../../compiler/codegen/works.js";
+import type { Watched } from "../../compiler/autodiff/non-finite.js";
+import type { Results, RunOptions, Session } from "../../runtime/index.js";
+import type { TrainingPrograms } from "./programs.js";
 import type { Batch, Loads } from "./types.js";
-
-export const lengthsIn = ({ lengths }: Batch) => (lengths === undefined ? {} : { lengths });
 
 export interface InputTensor {
   readonly data: Float32Array | Uint32Array | Int32Array;
@@ -19,6 +21,10 @@ export const shaped = ({ inputs, rows, length }: Batch, program: Program): Recor
       return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
     }),
   );
+
+/** The lengths of a ragged batch, as an option of a run. */
+export const lengthsIn = ({ lengths }: Batch): Pick<RunOptions, "lengths"> =>
+  lengths === undefined ? {} : { lengths };
 
 /** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
 export const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
@@ -69,4 +75,13 @@ export function maskOf(results: Results, path: string, { rows, length }: Batch):
   const { data: index, shape } = results[`${path}.index`]!;
   for (let b = 0; b < rows; b++) for (let i = 0; i < counts[b]!; i++) mask[b * length + index[b * shape[1]! + i]!] = 1;
   return mask;
+}
+
+export function describe({ op, origin, source }: Watched, { sources }: TrainingPrograms): string {
+  if (source !== null) return `${source} holds a value that is not finite`;
+  const line = origin ? new LineTable(sources).lineOf(origin.span) : 0;
+  const where = origin
+    ? ` in ${origin.path === "" ? "the model" : origin.path}, ${origin.span.file}${line > 0 ? `:${line}` : ""}`
+    : "";
+  return `the first value that is not finite is the result of ${op}${where}`;
 }
