@@ -49,7 +49,7 @@ export async function convert(folder: string, flags: Flags<typeof weightCommands
   });
 }
 
-/** The line that trains the routed model to predict as the dense one does, and the line that takes it out of the run. */
+/** The line that trains the routed model to predict as the dense one does, and the line that takes it from the run. */
 function distilling(dense: string, output: string, schedule: string): string {
   const file = join(output, "tokenizer.json");
   const words = [
