@@ -128,6 +128,27 @@ export async function* documents(
   else yield* lineDocuments(bytes, file.path, field);
 }
 
+/** An object of a JSONL file, and its place, for messages. */
+export interface LineObject {
+  readonly place: string;
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+/** The objects of a file's lines, without blank lines. Throws TrainError as `documents` does. */
+export const fileObjects = (file: SourceFile, signal?: AbortSignal): AsyncIterable<LineObject> =>
+  lineObjects(fileBytes(file, null, signal), file.path);
+
+/** The same for bytes of any origin; `path` names them in messages. */
+export async function* lineObjects(bytes: AsyncIterable<Uint8Array>, path: string): AsyncIterable<LineObject> {
+  let number = 0;
+  for await (const line of lines(bytes, path)) {
+    number++;
+    const place = `${path}:${number}`;
+    const value = objectOf(line, place, number === 1);
+    if (value !== null) yield { place, value };
+  }
+}
+
 /** A digest of the file's content. */
 export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
@@ -136,13 +157,17 @@ export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<
 }
 
 /** Reads a file in pieces. Throws the signal's reason between two pieces. */
-async function* fileBytes(file: SourceFile, hash: Hash, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
+async function* fileBytes(
+  file: SourceFile,
+  hash: Hash | null,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Uint8Array> {
   const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });
   try {
     for await (const chunk of stream) {
       if (signal?.aborted) break;
       const bytes = chunk as Buffer; // a stream without an encoding yields buffers
-      hash.update(bytes);
+      hash?.update(bytes);
       yield bytes;
     }
   } catch (cause) {
@@ -196,12 +221,9 @@ async function* lineDocuments(
   path: string,
   field: string,
 ): AsyncIterable<{ readonly place: string; readonly pieces: AsyncIterable<Uint8Array> }> {
-  let number = 0;
-  for await (const line of lines(bytes, path)) {
-    number++;
-    const place = `${path}:${number}`;
-    const text = textOf(line, place, field, number === 1);
-    if (text !== null && text !== "") yield { place, pieces: one(new TextEncoder().encode(text)) };
+  for await (const { place, value } of lineObjects(bytes, path)) {
+    const text = textOf(value, place, field);
+    if (text !== "") yield { place, pieces: one(new TextEncoder().encode(text)) };
   }
 }
 
@@ -209,8 +231,8 @@ async function* one(piece: Uint8Array): AsyncIterable<Uint8Array> {
   yield piece;
 }
 
-/** The text of a line; null for a blank line. */
-function textOf(line: Uint8Array, place: string, field: string, first: boolean): string | null {
+/** The object of a line; null for a blank line. */
+function objectOf(line: Uint8Array, place: string, first: boolean): Readonly<Record<string, unknown>> | null {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: !first }).decode(line);
@@ -233,8 +255,12 @@ function textOf(line: Uint8Array, place: string, field: string, first: boolean):
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new TrainError("bad-data", `${place}: the line is not a JSON object`);
-  // an object's own field
-  const found: unknown = Object.hasOwn(value, field) ? (value as Readonly<Record<string, unknown>>)[field] : undefined;
+  return value as Readonly<Record<string, unknown>>; // checked just above
+}
+
+/** The text of an object's field. */
+function textOf(value: Readonly<Record<string, unknown>>, place: string, field: string): string {
+  const found: unknown = Object.hasOwn(value, field) ? value[field] : undefined; // an object's own field
   if (typeof found === "string") return found;
   const strings = Object.entries(value).flatMap(([name, v]) => (typeof v === "string" ? [name] : []));
   throw new TrainError("bad-data", `${place}: the line has no text in ${JSON.stringify(field)}`, {

@@ -21,6 +21,7 @@ export interface RunFlags {
   readonly weights?: string;
   readonly tokenizer?: string;
   readonly data?: string;
+  readonly task?: string;
   readonly text?: string;
   readonly field?: string;
   readonly validation?: number;
@@ -50,10 +51,8 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
     throw misuse(`${path} is of ${manifest.model}: --model ${flags.model} contradicts it`, "leave out --model");
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
-  const text =
-    ["eval", "routes"].includes(command.name()) && flags.data === undefined && flags.text === undefined
-      ? heldOut(trained, flags)
-      : {};
+  const hasText = [flags.data, flags.text, flags.task].some((given) => given !== undefined);
+  const text = ["eval", "routes"].includes(command.name()) && !hasText ? heldOut(trained, flags) : {};
   const { context } = manifest.settings;
   tell(path, trained);
   tellLive(command, trained, trained.live, flags);
