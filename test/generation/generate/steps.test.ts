@@ -33,7 +33,7 @@ function kernelsOf(name: string, target: Target, layer: string): readonly string
 
 type Step = Program["steps"][number];
 
-/** Workgroups of a dispatch where it runs, be it in place of another. */
+/** The workgroups that a dispatch really runs, or its replacement does. */
 const mostWorkgroups = (step: Step): string =>
   step.kind === "dispatch" ? String(step.standIn?.workgroups ?? step.workgroups) : "";
 /** Whether a step is ever run but in place of another. */

@@ -1,46 +1,17 @@
-// `modc eval --task`: accuracies of a model of bigrams, whose log-probabilities are known by hand, and of a story model.
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+// `modc eval --task`: accuracies of a model of bigrams, whose log-probabilities are known, and of a story model.
+import { afterAll, describe, expect, it } from "vitest";
 import { noStories, STORIES } from "../../stories.js";
+import { bigramsIn } from "./bigrams.js";
 import { run } from "./in-process.js";
 import { temporaryFolder } from "./spawn.js";
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
 
-const model = folder.file(
-  "bigrams.mod",
-  `import { Embedding } from "std"
-model Bigrams() {
-  next: Embedding(256, 256)
-  forward(tokens: u32[B, T <= 16]) -> f32[B, T, 256] { next(tokens) }
-}
-`,
-);
-const weights = join(folder.path, "bigrams.safetensors");
+const bigrams = bigramsIn(folder);
 const task = (name: string, ...lines: readonly (object | string)[]): string =>
   folder.file(name, lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n"));
-const words = ["eval", model, "--weights", weights] as const;
-
-beforeAll(() => {
-  // Behind a: b with 6/10, c with 3/10; behind b: a with 8/10; behind c: c with 9/10; the rest is shared by all others.
-  const shares: Readonly<Record<string, Readonly<Record<string, number>>>> = {
-    a: { b: 0.6, c: 0.3 },
-    b: { a: 0.8 },
-    c: { c: 0.9 },
-  };
-  const table = Float32Array.from({ length: 256 * 256 }, (_, i) => {
-    const own = shares[String.fromCharCode(Math.floor(i / 256))] ?? {};
-    const given = Object.values(own).reduce((a, b) => a + b, 0);
-    return Math.log(own[String.fromCharCode(i % 256)] ?? (1 - given) / (256 - Object.keys(own).length));
-  });
-  const header = { "next.table": { dtype: "F32", shape: [256, 256], data_offsets: [0, table.byteLength] } };
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  writeFileSync(weights, Buffer.concat([length, text, Buffer.from(table.buffer)]));
-});
+const words = ["eval", ...bigrams] as const;
 
 describe("modc eval --task", () => {
   it("counts choices by log-probability, by it over bytes, and greedy text", async () => {
@@ -101,8 +72,8 @@ describe("modc eval --task", () => {
     ['{"prompt": "a", "choices": "b", "answer": 0}', "choices is a string, not a list of texts"],
     ['{"prompt": "a", "choices": ["b", 3], "answer": 0}', "choice 1 is a number, not a text"],
     ['{"prompt": "a", "choices": ["b", "b"], "answer": 0}', "choice 1 is choice 0 again"],
-    ['{"prompt": "a", "choices": ["b", "c"], "answer": 2}', "answer 2 is none of the 2 choices"],
-    ['{"prompt": "a", "choices": ["b", "c"], "answer": "d"}', 'answer "d" is none of the 2 choices'],
+    ['{"prompt": "a", "choices": ["b", "c"], "answer": 2}', "answer 2 is not one of the 2 choices"],
+    ['{"prompt": "a", "choices": ["b", "c"], "answer": "d"}', 'answer "d" is not one of the 2 choices'],
     ['{"prompt": "a", "choices": ["b", ""], "answer": 0}', "choice 1 adds no token to the prompt"],
     ['{"prompt": "", "choices": ["b", "c"], "answer": 0}', "nothing precedes choice 0"],
     ['{"prompt": "0123456789abcdef", "choices": ["b", "c"], "answer": 0}', "choice 0 has 17 tokens with what precedes"],
@@ -117,8 +88,8 @@ describe("modc eval --task", () => {
     for (const [more, status, message] of [
       [["--task", folder.file("task.txt", "a")], 1, "is not JSONL"],
       [["--task", task("blank.jsonl", "", " ")], 1, "has no questions"],
-      [["--task", model, "--data", model], 2, "--data has no effect with --task"],
-      [["--task", model, "--windows", "3"], 2, "--windows has no effect with --task"],
+      [["--task", "x.jsonl", "--data", "y.jsonl"], 2, "--data has no effect with --task"],
+      [["--task", "x.jsonl", "--windows", "3"], 2, "--windows has no effect with --task"],
     ] as const) {
       const ended = await run([...words, ...more]);
       expect(ended.stderr).toContain(message);

@@ -22,6 +22,7 @@ export interface RunFlags {
   readonly tokenizer?: string;
   readonly data?: string;
   readonly task?: string;
+  readonly logProbabilities?: string;
   readonly text?: string;
   readonly field?: string;
   readonly validation?: number;
@@ -51,7 +52,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
     throw misuse(`${path} is of ${manifest.model}: --model ${flags.model} contradicts it`, "leave out --model");
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
-  const hasText = [flags.data, flags.text, flags.task].some((given) => given !== undefined);
+  const hasText = [flags.data, flags.text, flags.task, flags.logProbabilities].some((given) => given !== undefined);
   const text = ["eval", "routes"].includes(command.name()) && !hasText ? heldOut(trained, flags) : {};
   const { context } = manifest.settings;
   tell(path, trained);

@@ -11,11 +11,14 @@ import type { trainingCommands } from "../tree/training.js";
 export async function evaluate(opened: OpenedModel, flags: Flags<typeof trainingCommands.eval>): Promise<ExitCode> {
   const { data, task } = flags;
   if (task !== undefined) return (await import("./task.js")).evaluateTask(opened, { ...flags, task });
+  const { logProbabilities } = flags;
   if (data === undefined)
     throw misuse(
       "--data is missing: the text to read",
       "give --data, or a run's folder, which has its own text; or questions: --task",
     );
+  if (logProbabilities !== undefined)
+    return (await import("./log-probabilities.js")).writeLogProbabilities(opened, { ...flags, data, logProbabilities });
   const { model, corpus, rules: found } = await evaluateRules(opened, { ...flags, data });
   const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => ({
     rule,

@@ -30,7 +30,11 @@ export async function evaluateTask(
   opened: OpenedModel,
   flags: EvalFlags & { readonly task: string },
 ): Promise<ExitCode> {
-  expectNone(flags, ["data", "field", "length", "validation", "windows"], "with --task, whose questions are all read");
+  expectNone(
+    flags,
+    ["data", "logProbabilities", "field", "length", "validation", "windows"],
+    "with --task, whose questions are all read",
+  );
   const scoring = await openScoring(opened, flags);
   try {
     const questions: Question[] = [];

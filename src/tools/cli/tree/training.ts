@@ -52,6 +52,12 @@ export const trainingCommands = {
         "--task <path>",
         "questions to answer in place of --data: JSONL with {prompt, choices, answer} or {prompt, answer} in a line",
       ),
+      o.beside(
+        "--log-probabilities <path>",
+        "write the records of --data (JSONL) with the log-probabilities of their texts; preferences get " +
+          "reference_chosen and reference_rejected",
+        null,
+      ),
       o.tokenizer,
       o.field,
       o.weights,

@@ -68,7 +68,7 @@ export async function questionOf({ place, value }: LineObject, limits: TextLimit
   const right = typeof answer === "string" ? texts.indexOf(answer) : answer;
   if (typeof right !== "number" || !Number.isInteger(right) || right < 0 || right >= texts.length)
     return fail(
-      `answer ${JSON.stringify(answer)} is none of the ${texts.length} choices`,
+      `answer ${JSON.stringify(answer)} is not one of the ${texts.length} choices`,
       `write one of them, or its index, 0 to ${texts.length - 1}`,
     );
   const scored: ScoredText[] = [];

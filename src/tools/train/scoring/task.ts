@@ -20,7 +20,7 @@ export function accuracyOf(correct: number, questions: number): Accuracy {
   return { questions, correct, accuracy, standardError };
 }
 
-/** Questions that are read together, so that passes have texts of similar lengths. */
+/** Questions read together: a pass then has texts of similar lengths. */
 const TOGETHER = 64;
 
 /**
@@ -61,7 +61,7 @@ interface Open {
   readonly decoder: ReturnType<typeof decoderAfter>;
   readonly tokens: number[];
   text: string;
-  /** Tokens that are read behind `tokens`, in the hope that they are the next ones. */
+  /** Expected next tokens, which a pass reads too. */
   guess: readonly number[];
 }
 

@@ -1,4 +1,4 @@
-// Tokens of a prompt and of what follows it, and which of them are scored.
+// Encodes a prompt and its continuation, and selects the scored tokens.
 import type { Tokenizer } from "../../../models/tokenizer/tokenizer.js";
 import { TokenizerError } from "../../../models/tokenizer/errors.js";
 import { TrainError } from "../errors.js";
@@ -11,7 +11,7 @@ export interface TextLimits {
   readonly model: string;
   /** The most tokens of a text; null: no limit. */
   readonly context: number | null;
-  /** The number of tokens that the model can read, and of those that it can give. */
+  /** The sizes of the vocabularies that the model reads and gives. */
   readonly readable: number;
   readonly vocabulary: number;
 }
@@ -22,7 +22,7 @@ export interface Continued {
   readonly from: number;
 }
 
-/** The tokens of a text, with those that the tokenizer puts before it. Throws TrainError with the place. */
+/** Encodes a whole text, with the tokenizer's own first token if it has one. Throws TrainError with the place. */
 export async function tokensAt(place: string, text: string, { tokenizer }: TextLimits): Promise<readonly number[]> {
   try {
     return await tokenizer.encodeAsync(text, { alone: true, template: true });
@@ -33,7 +33,7 @@ export async function tokensAt(place: string, text: string, { tokenizer }: TextL
 }
 
 /**
- * The tokens of prompt and continuation as one text. A token across the end of the prompt belongs to the continuation,
+ * Encodes prompt and continuation as one text. A token across the end of the prompt belongs to the continuation,
  * as in lm-evaluation-harness.
  */
 export async function continuedAt(
