@@ -216,7 +216,9 @@ function lineOf(line: string): Line {
     throw new Error(`${line}: no command of modc, and not run: test/docs/samples.ts must say why`);
   const own = words.slice(2);
   const smaller = SMALLER.some((begins) => own.join(" ").startsWith(begins)) ? { "--set": "depth=2" } : {};
-  const values = SHORTER[own[0]!];
+  // Questions and records are read whole.
+  const whole = own.some((word) => ["--task", "--log-probabilities"].includes(word));
+  const values = whole ? {} : SHORTER[own[0]!];
   if (soaking) return { line, words: own, runs: true };
   if (values === null || own.some((word) => ELSEWHERE.includes(word))) return { line, words: own, runs: false };
   return { line, words: withValues(own, { ...values, ...smaller }), runs: true };

@@ -28,6 +28,8 @@ export function fillSandbox(path: string): void {
   // which the page has its reader write
   write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code);
   write("text.txt", TEXT);
+  write("questions.jsonl", '{"prompt":"Call me","choices":[" Ishmael"," Ahab"],"answer":0}\n');
+  write("preferences.jsonl", '{"prompt":"Call me","chosen":" Ishmael","rejected":" Ahab"}\n');
   write("texts/a.txt", TEXT);
   write("person.json", '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}');
   writeFileSync(join(path, "model.gguf"), smallGguf(5));

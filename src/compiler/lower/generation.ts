@@ -8,10 +8,11 @@ import { ops } from "../ops/index.js";
 import { SEQUENCES } from "../../runtime/program/axes-of-generation.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { SAMPLING_COLUMNS, seenWords } from "../../ground/numerics/sampling.js";
-import { axisSize, equalSizes, type Size } from "../../ground/size/size.js";
+import { axisSize, type Size } from "../../ground/size/size.js";
 import { withCaches, type Cached, type CachedAxis, type CachedLayer, type CacheKind } from "./caches.js";
 import { withoutRoutes } from "./drafting.js";
 import { GenerationError } from "./generation-error.js";
+import { languageModel, LOGITS } from "./language-model.js";
 import { LOOP_CACHES, type LoopCaches } from "./loop-caches.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 import type { SequenceValues } from "./sequence-values.js";
@@ -23,7 +24,7 @@ import type { SequenceValues } from "./sequence-values.js";
 export const TOKEN = "token";
 export const LOG_PROBABILITY = "logprob";
 /** The logits of each sequence's last row, f32[B, 1, V], or of all rows, f32[B, T, V]. */
-export const LOGITS = "logits";
+export { LOGITS };
 /** Result of the prompt graph with paged caches: the logits of all rows, f32[B, T, V]. */
 export const ALL_LOGITS = "logits.all";
 /** u32[axes, B]: the number of rows of each sequence on each axis after the run. */
@@ -115,7 +116,7 @@ export function generationGraphs(
     throw new GenerationError(
       "caches of the last loop alone cannot use pages: a text would depend on the caches of other texts",
     );
-  const { input, result, vocabulary } = interfaceOf(graph);
+  const { input, result, vocabulary } = languageModel(graph, "a model that generates");
   const drafted = caches === "pages" ? withoutRoutes({ ...graph, outputs: [result] }) : null;
   const observed = observedChoices(graph);
   const outputs = [result, ...observed.outputs];
@@ -149,41 +150,6 @@ function draftStep(graph: Graph, input: GraphInput, slots: boolean): Graph {
   const one = oneTokenPerSequence(cached.graph, root);
   const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
   return readingLastToken(step, input, root, cached.values);
-}
-
-/** The single input and the logits of a language model. */
-function interfaceOf(graph: Graph): {
-  readonly input: GraphInput;
-  readonly result: GraphOutput;
-  readonly vocabulary: number;
-} {
-  const [input, more] = graph.inputs;
-  if (!input || more)
-    throw new GenerationError(
-      "a model that generates has one input, its tokens, but this one has " +
-        (graph.inputs.map((i) => i.name).join(", ") || "none"),
-    );
-  const { dtype } = input.node.attrs;
-  if ((dtype !== "u32" && dtype !== "i32") || input.shape.length !== 2 || input.packing?.tokenDim !== 1)
-    throw new GenerationError(`the input ${input.name} of a model that generates is u32[B, T], its tokens`);
-  const results = graph.outputs.filter((o) => o.role === "result");
-  const result = results.find((o) => o.name === LOGITS) ?? (results.length === 1 ? results[0] : undefined);
-  if (!result)
-    throw new GenerationError(
-      "a model that generates returns logits: rename a result to logits; it has " +
-        results.map((o) => o.name).join(", "),
-    );
-  const vocabulary = result.shape.at(-1);
-  const along =
-    result.packing?.axis === input.packing.axis &&
-    result.packing.tokenDim === 1 &&
-    equalSizes(result.shape[0]!, input.shape[0]!);
-  if (result.shape.length !== 3 || typeof vocabulary !== "number" || !along || typeOf(result.node).dtype !== "f32")
-    throw new GenerationError(
-      `the result ${result.name} of a model that generates is f32[B, T, vocabulary], logits of the token that ` +
-        "comes next",
-    );
-  return { input, result, vocabulary };
 }
 
 /** Appends the sampling of tokens to a graph that computes logits. */
@@ -325,7 +291,7 @@ class SamplingGraph {
     ];
   }
   #tokens(): Node {
-    const { node } = this.#graph.inputs[0]!; // `interfaceOf` has checked that there is one
+    const { node } = this.#graph.inputs[0]!; // `languageModel` has checked that there is one
     return node.attrs.dtype === "u32" ? node : this.#emit.node("cast", [node], { dtype: "u32" });
   }
 

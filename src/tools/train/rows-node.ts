@@ -29,28 +29,19 @@ export interface RowOptions {
 /** Formats whose files hold rows. */
 type RowKind = Exclude<SourceFile["kind"], "text">;
 
-const READERS: Readonly<Record<RowKind, (file: SourceFile, options: RowOptions) => AsyncIterable<DataRow>>> = {
-  lines: jsonRows,
-  parquet: parquetRows,
-  arrow: arrowRows,
-};
-
-/**
- * The rows of a file of rows, without blank lines. Throws TrainError with the row's place if the file is missing,
- * changed, or has invalid contents.
- */
-export const rowsOf = (file: SourceFile & { readonly kind: RowKind }, options: RowOptions): AsyncIterable<DataRow> =>
-  READERS[file.kind](file, options);
-
 /** The longest line allowed. */
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 10;
 
-async function* jsonRows(file: SourceFile, { hash, signal }: RowOptions): AsyncIterable<DataRow> {
+const jsonRows = (file: SourceFile, { hash, signal }: RowOptions): AsyncIterable<DataRow> =>
+  rowsOfLines(fileBytes(file, hash, signal), file.path);
+
+/** The objects of lines of JSON, whatever they come from; `path` names them in messages. Throws TrainError. */
+export async function* rowsOfLines(bytes: AsyncIterable<Uint8Array>, path: string): AsyncIterable<DataRow> {
   let number = 0;
-  for await (const line of lines(fileBytes(file, hash, signal), file.path)) {
+  for await (const line of lines(bytes, path)) {
     number++;
-    const place = `${file.path}:${number}`;
+    const place = `${path}:${number}`;
     const values = objectIn(line, place, number === 1);
     if (values !== null) yield { place, values, columns: Object.keys(values), bytes: line.length + 1 };
   }
@@ -250,3 +241,16 @@ function plain(value: unknown): unknown {
 
 const plainObject = (values: object): Record<string, unknown> =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [name, plain(value)]));
+
+const READERS: Readonly<Record<RowKind, (file: SourceFile, options: RowOptions) => AsyncIterable<DataRow>>> = {
+  lines: jsonRows,
+  parquet: parquetRows,
+  arrow: arrowRows,
+};
+
+/**
+ * The rows of a file of rows, without blank lines. Throws TrainError with the row's place if the file is missing,
+ * changed, or has invalid contents.
+ */
+export const rowsOf = (file: SourceFile & { readonly kind: RowKind }, options: RowOptions): AsyncIterable<DataRow> =>
+  READERS[file.kind](file, options);

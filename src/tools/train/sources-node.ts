@@ -128,7 +128,7 @@ export async function* fileBytes(
     for await (const chunk of stream) {
       if (signal?.aborted) break;
       const bytes = chunk as Buffer; // a stream without an encoding yields buffers
-      hash.update(bytes);
+      hash?.update(bytes);
       yield bytes;
     }
   } catch (cause) {

@@ -38,6 +38,8 @@ export interface Job {
   readonly progress: Progress;
   /** An open device for which the program is compiled; it stays open. */
   readonly device?: Device;
+  /** A session of the same model on that device, whose weights are shared. */
+  readonly weightsOf?: Session;
 }
 
 /** Times in milliseconds. */
@@ -84,6 +86,7 @@ export async function onDevice<T>(
       max: Object.fromEntries(job.extents),
       live: job.live,
       seed: job.seed,
+      ...(job.weightsOf && { weightsOf: job.weightsOf }),
       onProgress: (event) => showLoading(event, progress, { given: job.weights !== null }),
     });
     const times = {

@@ -24,6 +24,8 @@ export interface RunFlags extends RecordFlags {
   readonly weights?: WeightsFlag;
   readonly tokenizer?: string;
   readonly data?: string;
+  readonly task?: string;
+  readonly logProbabilities?: string;
   readonly text?: string;
   readonly validation?: number;
   /** The run's context: default length of evaluation windows. */
@@ -55,10 +57,8 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
     throw misuse(`${path} is of ${manifest.model}: --model ${flags.model} contradicts it`, "leave out --model");
   const set = mergedPairs(trained.set, flags.set ?? {});
   expectSameWeights(trained, flags.set ?? {});
-  const text =
-    ["eval", "routes"].includes(command.name()) && flags.data === undefined && flags.text === undefined
-      ? heldOut(trained, flags)
-      : {};
+  const hasText = [flags.data, flags.text, flags.task, flags.logProbabilities].some((given) => given !== undefined);
+  const text = ["eval", "routes"].includes(command.name()) && !hasText ? heldOut(trained, flags) : {};
   const { context } = manifest.settings;
   tell(path, trained);
   tellLive(command, trained, trained.live, flags);

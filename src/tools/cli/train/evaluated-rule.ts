@@ -13,6 +13,7 @@ import type { showDiagnostics } from "../terminal/diagnostics.js";
 import type { TextInputs } from "../../../language/check/model/text-inputs.js";
 import { UserError } from "../terminal/exit.js";
 import type { Progress } from "../terminal/terminal.js";
+import { percent } from "../terminal/units.js";
 import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
 
@@ -104,4 +105,13 @@ export function reading(
 ): (tokens: number) => void {
   const total = windows.reduce((n, w) => n + w.length, 0);
   return (tokens) => progress.report(title, `${Math.floor((100 * tokens) / total)}%`);
+}
+
+/** The mean of shares as a percentage; `-` if there are none. */
+export function meanOfShares(shares: Readonly<Record<string, number>>): string {
+  const all = Object.values(shares);
+  return percent(
+    all.reduce((a, b) => a + b, 0),
+    all.length,
+  );
 }

@@ -59,7 +59,7 @@ export const binary = <const F extends string>(flags: F, description: string, ki
   notPrinted(new OutputOption(flags, description, kind), "it is not text");
 
 /** A file to write in addition to standard output. */
-export const beside = <const F extends string>(flags: F, description: string, kind: OutputKind) =>
+export const beside = <const F extends string>(flags: F, description: string, kind: OutputKind | null) =>
   notPrinted(new OutputOption(flags, description, kind), "standard output has the command's own report");
 
 function notPrinted<const F extends string>(output: OutputOption<F>, why: string) {

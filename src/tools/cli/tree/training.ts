@@ -38,11 +38,23 @@ export const trainingCommands = {
   eval: declare({
     takes: "<file>",
     opens: true,
-    does: "measure loss, perplexity and bits per byte on a text, and how much they change with another type of weights",
+    does:
+      "measure loss, perplexity and bits per byte on a text, and how much they change with another type of weights; " +
+      "or answer the questions of a task",
     options: [
       o.option(
         "--data <what>",
         "text to read: a file, a folder of files, JSONL, or an installed package (default: the training text of a run)",
+      ),
+      o.option(
+        "--task <path>",
+        "questions to answer in place of --data: JSONL with {prompt, choices, answer} or {prompt, answer} in a line",
+      ),
+      o.beside(
+        "--log-probabilities <path>",
+        "write the records of --data (JSONL) with the log-probabilities of their texts; preferences get " +
+          "reference_chosen and reference_rejected",
+        null,
       ),
       o.tokenizer,
       o.field,
