@@ -67,7 +67,7 @@ export const isOrthogonalized = (
 /** What a weight is updated from. All but the weight and its gradient are f32[1], or f32[2] for the corrections. */
 export interface Update {
   readonly declared: DeclaredWeight;
-  readonly node: Node;
+  readonly node: Node<"state">;
   readonly gradient: Node;
   readonly rate: Node;
   readonly decay: Node;
@@ -78,8 +78,10 @@ export interface Update {
   readonly orthogonalized: boolean;
 }
 
-/** The next states of one weight. */
-export function updated(emit: Emit, update: Update, optimizer: Optimizer): readonly State[] {
+type Updated = readonly [weight: State, ...moments: State[]];
+
+/** The next states of one weight: its own, then its moments. */
+export function updated(emit: Emit, update: Update, optimizer: Optimizer): Updated {
   switch (optimizer.kind) {
     case "adamw":
       return adamw(emit, update, optimizer);
@@ -96,7 +98,7 @@ export function updated(emit: Emit, update: Update, optimizer: Optimizer): reado
   }
 }
 
-function adamw(emit: Emit, update: Update, { beta1, beta2, eps }: AdamW): readonly State[] {
+function adamw(emit: Emit, update: Update, { beta1, beta2, eps }: AdamW): Updated {
   const { declared, node, gradient, rate, decay, corrections, factor } = update;
   const settings = emit.node("concat", [rate, decay, corrections, factor], { axis: 0 });
   const moments = [momentOf(emit, "m", declared), momentOf(emit, "v", declared)] as const;
@@ -107,11 +109,7 @@ function adamw(emit: Emit, update: Update, { beta1, beta2, eps }: AdamW): readon
   ];
 }
 
-function sgd(
-  emit: Emit,
-  update: Update,
-  { momentum, nesterov }: Extract<Optimizer, { kind: "sgd" }>,
-): readonly State[] {
+function sgd(emit: Emit, update: Update, { momentum, nesterov }: Extract<Optimizer, { kind: "sgd" }>): Updated {
   const { declared, node, gradient, rate, decay, factor } = update;
   const settings = emit.node("concat", [rate, decay, factor], { axis: 0 });
   const moment = momentOf(emit, "m", declared);
@@ -126,7 +124,7 @@ const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, steps: 5, eps: 1e-7 };
  * The momentum m ← momentum · m + (1 − momentum) · g; the update is orthogonalized (1 − momentum) · g + momentum · m
  * times √max(1, rows / columns), in f32. Weight decay is decoupled.
  */
-function muon(emit: Emit, update: Update, { momentum }: Extract<Optimizer, { kind: "muon" }>): readonly State[] {
+function muon(emit: Emit, update: Update, { momentum }: Extract<Optimizer, { kind: "muon" }>): Updated {
   const { m, g, rate, decay, kept } = scalars(emit, update);
   const { declared, node } = update;
   const moment = momentOf(emit, "m", declared);
@@ -160,7 +158,7 @@ function orthogonalized(emit: Emit, m: Algebra, x: Node, shape: readonly number[
   return turned(wide);
 }
 
-function lion(emit: Emit, update: Update, { beta1, beta2 }: Extract<Optimizer, { kind: "lion" }>): readonly State[] {
+function lion(emit: Emit, update: Update, { beta1, beta2 }: Extract<Optimizer, { kind: "lion" }>): Updated {
   const { m, g, rate, decay, kept } = scalars(emit, update);
   const { declared, node } = update;
   const moment = momentOf(emit, "m", declared);
@@ -176,7 +174,7 @@ function lion(emit: Emit, update: Update, { beta1, beta2 }: Extract<Optimizer, {
 /** The smallest numbers that Adafactor divides by: of mean squares of rows, and of the size of a weight. */
 const ADAFACTOR = { eps1: 2 ** -23, eps2: 1e-3 };
 
-function adafactor(emit: Emit, update: Update): readonly State[] {
+function adafactor(emit: Emit, update: Update): Updated {
   const { m, g, rate, decay, kept, correction } = scalars(emit, update);
   const { declared, node } = update;
   const { shape } = declared;
@@ -244,7 +242,7 @@ const stateOf = (before: Node<"state">, next: Node): State => ({
 });
 
 const weightState = ({ declared: { path }, node }: Update, next: Node): State => ({
-  name: path,
+  name: node.attrs.name,
   type: typeOf(node),
   init: { kind: "weight", path },
   next,

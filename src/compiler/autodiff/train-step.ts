@@ -47,6 +47,11 @@ export interface StepOptions {
    * the matrices of Muon, which needs the roles.
    */
   readonly roles?: ReadonlyMap<string, WeightRole>;
+  /**
+   * The decay of an exponential moving average of the trained weights, from 0 to below 1. The states named like weights
+   * are then averages, which evaluation reads, and the step trains the states `rawState`. Default: no averages.
+   */
+  readonly ema?: number;
 }
 
 /**
@@ -76,6 +81,10 @@ export const HELD = "step.held";
 /** The result of a step with the global norm of the gradients before clipping. */
 export const GRADIENT_NORM = "gradient.norm";
 
+/** The name of a weight's state: its path. */
+export const weightState = (path: string): string => path;
+/** The state that holds a trained weight if the state named like it holds its average. */
+export const rawState = (path: string): string => `raw.${path}`;
 export const gradientState = (path: string): string => `gradient.${path}`;
 
 export interface TrainStep {
@@ -108,6 +117,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   const learning = weights.flatMap(({ declared: weight, node, gradient }) => {
     if (gradient === null) {
       if (!whole.updates.has(weight.path)) states.push(keeps(weight, node));
+      if (node.attrs.name !== weight.path) states.push(keeps(weight, averageOf(emit, weight)));
       return [];
     }
     if (!options.accumulated) return [{ weight, node, gradient }];
@@ -157,7 +167,10 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
       factor: one(factor),
       orthogonalized: isMatrix(weight),
     };
-    states.push(...updated(emit, update, options.optimizer));
+    const [next, ...moments] = updated(emit, update, options.optimizer);
+    states.push(next, ...moments);
+    if (options.ema !== undefined)
+      states.push(averageState(emit, m, weight, { next: next.next, fine, decay: options.ema }));
   }
   const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
     declared.filter((weight) => some.includes(weight)).map((weight) => weight.path);
@@ -178,7 +191,7 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
 export function accumulateStep(
   objective: Graph,
   declared: readonly DeclaredWeight[],
-  options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
+  options: Pick<StepOptions, "trained" | "frozen" | "recompute" | "ema">,
 ): Graph {
   const { graph, emit, weights, updates } = prepare(objective, declared, options);
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
@@ -207,21 +220,25 @@ const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained"
 function prepare(
   objective: Graph,
   declared: readonly DeclaredWeight[],
-  options: Pick<StepOptions, "trained" | "frozen" | "recompute">,
+  options: Pick<StepOptions, "trained" | "frozen" | "recompute" | "ema">,
 ): Prepared {
   const isFrozen = (path: string): boolean => options.frozen?.has(path) ?? false;
-  const withStates = weightsAsStates(objective, isFrozen);
+  const withEma = new Set(
+    options.ema === undefined ? [] : declared.filter((w) => learns(w, options)).map((w) => w.path),
+  );
+  const nameOf = (path: string): string => (withEma.has(path) ? rawState(path) : path);
+  const withStates = weightsAsStates(objective, isFrozen, nameOf);
   const graph = { ...withStates, outputs: withStates.outputs.filter((o) => o.role !== "update") };
   const emit = createEmit(ops, graph.axes);
   const read = new Map(graph.states.map((s) => [s.name, s.next]));
   const nodes = declared.flatMap((weight) => {
     const { path, dtype, shape } = weight;
     if (isFrozen(path)) return [];
-    const node = read.get(weightState(path)) ?? emit.node("state", [], { name: weightState(path), dtype, shape });
+    const node = read.get(nameOf(path)) ?? emit.node("state", [], { name: path, dtype, shape });
     return [{ weight, node: node as Node<"state"> }]; // unchanged: its next value is the node itself
   });
   const leaves = nodes
-    .filter(({ weight }) => learns(weight, options) && read.has(weightState(weight.path)))
+    .filter(({ weight }) => learns(weight, options) && read.has(nameOf(weight.path)))
     .map(({ node }) => node);
   const gradientOf = gradients(
     emit,
@@ -248,8 +265,24 @@ function lossOf(graph: Graph): Node {
   return loss.node;
 }
 
-const keeps = ({ path, dtype, shape }: DeclaredWeight, node: Node): State => ({
-  name: weightState(path),
+/** The state of a weight's average. */
+const averageOf = (emit: Emit, { path, dtype, shape }: DeclaredWeight): Node<"state"> =>
+  emit.node("state", [], { name: path, dtype, shape });
+
+/** The average after a step: it moves towards the weight after the step by 1 − decay. */
+function averageState(
+  emit: Emit,
+  m: Algebra,
+  weight: DeclaredWeight,
+  { next, fine, decay }: { readonly next: Node; readonly fine: Node; readonly decay: number },
+): State {
+  const before = averageOf(emit, weight);
+  const after = m.add(before, m.mul(m.sub(next, before), 1 - decay));
+  return { ...keeps(weight, before), next: m.where(fine, after, before) };
+}
+
+const keeps = ({ path, dtype, shape }: DeclaredWeight, node: Node<"state">): State => ({
+  name: node.attrs.name,
   type: { dtype, shape },
   init: { kind: "weight", path },
   next: node,
@@ -306,23 +339,26 @@ function withStarts(from: Graph, graph: Graph): Graph {
   return { ...graph, starts: reachedStarts(graph, (axis) => from.starts.get(axis) ?? null) };
 }
 
-/** The name of a weight's state: its path. */
-export const weightState = (path: string): string => path;
-
 /**
  * Replaces every weight of the graph, except those that `stays` selects, by a state that is initialised with the weight
- * and keeps its value. The results do not change, and sessions of several programs can share the states.
+ * and keeps its value. The results do not change, and sessions of several programs can share the states. `nameOf`: the
+ * name of a weight's state; default: its path.
  */
-export function weightsAsStates(graph: Graph, stays: (path: string) => boolean = () => false): Graph {
+export function weightsAsStates(
+  graph: Graph,
+  stays: (path: string) => boolean = () => false,
+  nameOf: (path: string) => string = weightState,
+): Graph {
   const emit = createEmit(ops, graph.axes);
   const states = new Map<string, State>();
   const replacements = new Map<Node, Node>();
   for (const node of nodesOf(graph)) {
     if (isOp(node, "weight") && !stays(node.attrs.path)) {
       const { path, dtype, shape } = node.attrs;
-      const state = emit.node("state", [], { name: weightState(path), dtype, shape }, node.origin);
+      const name = nameOf(path);
+      const state = emit.node("state", [], { name, dtype, shape }, node.origin);
       states.set(path, {
-        name: weightState(path),
+        name,
         type: { dtype, shape },
         init: { kind: "weight", path },
         next: state,

@@ -169,6 +169,7 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   clip: settings.clip === 0 ? null : settings.clip,
   microBatches: settings.accumulate,
   ownRates: true,
+  ...(settings.ema === 0 ? {} : { ema: settings.ema }),
   recompute: settings.recompute,
   ...(settings.precision === "f32" ? {} : { precision: { weights: settings.precision } }),
   ...(settings.memory === 0

@@ -211,6 +211,13 @@ export const trainOptions = {
     { usually: "0.9; muon 0.95", needs: optimizers("sgd", "muon") },
   ),
   clip: option("--clip <norm>", fromZero, 1, "largest norm of all gradients together; 0: no limit"),
+  ema: option(
+    "--ema <decay>",
+    share,
+    0,
+    "decay of a moving average of the trained weights, such as 0.999, which validation and checkpoints have",
+    { usually: "off", absent: 0 },
+  ),
   /** A line for each parameter: `capacity=50%`, or `capacity=100%@0,12.5%@2000`. */
   live: option("--live <name=value>", { ...text, kind: "live" }, "", "live parameters: values, or values at steps", {
     usually: "the model's own",
