@@ -15,7 +15,7 @@ import { lower } from "../../compiler/lower/lower.js";
 import { optimize } from "../../compiler/passes/index.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { ProgramName } from "../../runtime/program/names.js";
-import { checkAs, graphsOf, USUAL_STEP } from "../../compiler/recipes.js";
+import { checkAs, graphsOf, roundedAs, USUAL_STEP } from "../../compiler/recipes.js";
 import type { Precision, Target } from "../../runtime/program/target.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -141,7 +141,8 @@ export function compileTraining(
     const emitted = (graph: Graph, model: Model): Program =>
       programFor({ graph, model, sources: checked.sources }, target, tunings, { ...precision, of });
     const stepOf = (recompute: ReadonlySet<string>): Compiled => {
-      const training: StepOptions = { ...own, frozen, recompute, accumulated: microBatches > 1, inFlight: true };
+      const accumulated = microBatches > 1;
+      const training: StepOptions = { ...own, frozen, stored: of, recompute, accumulated, inFlight: true };
       const graphs = graphsOf(model, { lowered: objective, training });
       const graph = graphs.optimized("train-step");
       const adding = microBatches > 1 ? graphs.optimized("micro-batch") : null;
@@ -192,7 +193,7 @@ export function compileTraining(
       // One micro-batch at a time: accumulated gradients would not show which micro-batch is not finite.
       const training: StepOptions = { ...own, frozen, recompute: recomputed, accumulated: false };
       const { graph: probe, watched } = finiteProbe(graphsOf(model, { lowered: objective, training }).training().graph);
-      return { program: emitted(optimize(probe), model), watched };
+      return { program: emitted(roundedAs(optimize(probe), { ...own, stored }), model), watched };
     },
   };
   return { programs, diagnostics: checked.diagnostics, sources: checked.sources };
