@@ -142,6 +142,7 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   microBatches: settings.accumulate,
   recompute: settings.recompute,
   ...(settings.precision === "f32" ? {} : { precision: { weights: settings.precision } }),
+  ...(settings.products === "f32" ? {} : { products: settings.products }),
   ...(settings.memory === 0
     ? {}
     : {

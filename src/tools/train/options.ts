@@ -180,6 +180,13 @@ export const trainOptions = {
     "type on the device of the weights that --only excludes; trained weights are f32",
     { absent: "f32" },
   ),
+  products: option(
+    "--precision <type>",
+    oneOf("f32", "bf16"),
+    "f32",
+    "type to which products in training round what they multiply; sums and all else are f32",
+    { absent: "f32" },
+  ),
   save: option(
     "--save <what>",
     oneOf("all", "trained"),

@@ -36,7 +36,10 @@ export interface TrainingSource {
 }
 
 /** Options of a training run's programs. */
-export interface TrainingOptions extends Omit<StepOptions, "accumulated" | "recompute" | "inFlight" | "frozen"> {
+export interface TrainingOptions extends Omit<
+  StepOptions,
+  "accumulated" | "recompute" | "inFlight" | "frozen" | "stored"
+> {
   readonly microBatches: number;
   /**
    * The storage type of frozen weights, if kernels can decode them; f32 by default. Trainable weights are f32 in any
