@@ -16,6 +16,7 @@ import {
 } from "./lower/generation.js";
 import { lower } from "./lower/lower.js";
 import { optimize, type OptimizeOptions } from "./passes/index.js";
+import { roundOperands } from "./passes/round-operands.js";
 import type { ProgramName } from "../runtime/program/names.js";
 
 /** The graphs of a model. Each is computed once, when it is first asked for. */
@@ -71,10 +72,17 @@ export function graphsOf(model: Model, options: GraphOptions = {}): ModelGraphs 
     training: once(() => trainStep(lowered(), model.weights, training)),
     microBatch: once(() => accumulateStep(lowered(), model.weights, training)),
     evaluation: once(() => weightsAsStates(lowered(), (path) => training.frozen?.has(path) ?? false)),
-    optimized: (name, passes) => optimize(recipes[name].graph(graphs), passes),
+    optimized: (name, passes) => {
+      const graph = optimize(recipes[name].graph(graphs), passes);
+      return recipes[name].trains && passes?.after === undefined ? roundedAs(graph, training) : graph;
+    },
   };
   return graphs;
 }
+
+/** The optimized graph of a step with the operands of its products rounded as the options say. */
+export const roundedAs = (graph: Graph, { products, stored }: Pick<StepOptions, "products" | "stored">): Graph =>
+  products === undefined ? graph : roundOperands(graph, { to: products, stored: stored ?? new Set() });
 
 function noDraft(): never {
   throw new GenerationError("a draft is made by the model without its routed blocks: this one has none to leave out");
@@ -87,13 +95,16 @@ export interface Recipe {
   readonly entry: Entry;
   /** The graph, before any pass. */
   readonly graph: (graphs: ModelGraphs) => Graph;
+  /** Whether it computes gradients of a training step, whose products may round their operands. */
+  readonly trains: boolean;
 }
 
-const recipe = (phase: Phase, entry: Entry, doc: string, graph: Recipe["graph"]): Recipe => ({
+const recipe = (phase: Phase, entry: Entry, doc: string, graph: Recipe["graph"], trains = false): Recipe => ({
   doc,
   phase,
   entry,
   graph,
+  trains,
 });
 
 /** By name, every program that modc compiles. */
@@ -122,9 +133,14 @@ export const recipes: { readonly [N in ProgramName]: Recipe } = {
     "objective",
     "gradients, clipping and the optimiser's update",
     (g) => g.training().graph,
+    true,
   ),
-  "micro-batch": recipe("train", "objective", "gradients, added to those of the micro-batches before", (g) =>
-    g.microBatch(),
+  "micro-batch": recipe(
+    "train",
+    "objective",
+    "gradients, added to those of the micro-batches before",
+    (g) => g.microBatch(),
+    true,
   ),
   evaluate: recipe("infer", "objective", "the loss of weights in training, by top-k", (g) => g.evaluation()),
   "evaluate-causal": recipe("generate", "objective", "the same under the causal rule", (g) => g.evaluation()),

@@ -6,7 +6,7 @@ import { isOp, nodesOf, typeOf, updatesOf, type Graph, type GraphInput, type Nod
 import { reachedStarts } from "../ir/reach.js";
 import { algebra, type Algebra } from "../ops/algebra.js";
 import { ops } from "../ops/index.js";
-import { LARGEST } from "../../ground/base/dtype.js";
+import { LARGEST, type ReducedType } from "../../ground/base/dtype.js";
 import { normOf } from "./gradient-norm.js";
 import { gradients, type DeclaredWeight } from "./gradients.js";
 import { recomputing } from "./layers.js";
@@ -33,6 +33,12 @@ export interface StepOptions {
    * type. Default: none.
    */
   readonly frozen?: ReadonlySet<string>;
+  /**
+   * The type to which products of the step round what they multiply (`roundOperands`). Default: they read f32 as it is.
+   */
+  readonly products?: ReducedType | undefined;
+  /** Paths of frozen weights that the program stores in another type than f32, which products read as it is. */
+  readonly stored?: ReadonlySet<string>;
   /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
   readonly recompute?: ReadonlySet<string>;
   /** Whether a step may be submitted before the result of the previous step is known (`FOLLOWS`). Default: no. */

@@ -1,5 +1,5 @@
 // Prints, parses and checks the attributes of nodes.
-import { isDType } from "../../ground/base/dtype.js";
+import { isDType, REDUCED_TYPES } from "../../ground/base/dtype.js";
 import { parseSize } from "../../ground/size/parse-size.js";
 import { printSize, type Size } from "../../ground/size/size.js";
 import type { AttrKind } from "./schema.js";
@@ -110,6 +110,8 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   numberIfAny: "a number, or absent",
   flagIfAny: "true or false, or absent",
   part: "a part of a weight: axis, start and of",
+  reduced: "bf16 or f16",
+  reducedIfAny: "bf16 or f16, or absent",
 };
 
 const isSize = (value: unknown): boolean =>
@@ -117,6 +119,7 @@ const isSize = (value: unknown): boolean =>
     ? Number.isSafeInteger(value)
     : typeof value === "object" && value !== null && "terms" in value && "key" in value;
 const isNumbers = (value: unknown): boolean => Array.isArray(value) && value.every((v) => typeof v === "number");
+const isReduced = (value: unknown): boolean => REDUCED_TYPES.some((type) => type === value);
 const isPart = (value: unknown): boolean =>
   typeof value === "object" &&
   value !== null &&
@@ -153,6 +156,10 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return value === undefined || typeof value === "boolean";
     case "part":
       return value === undefined || isPart(value);
+    case "reduced":
+      return isReduced(value);
+    case "reducedIfAny":
+      return value === undefined || isReduced(value);
     default:
       return kind satisfies never;
   }

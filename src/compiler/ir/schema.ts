@@ -1,5 +1,5 @@
 // The schema of an operator: its number of inputs and its attributes' kinds. The types of nodes derive from the schema.
-import type { DType } from "../../ground/base/dtype.js";
+import type { DType, ReducedType } from "../../ground/base/dtype.js";
 import type { Size } from "../../ground/size/size.js";
 
 /**
@@ -30,6 +30,8 @@ export interface AttrTypes {
   numberIfAny: number;
   /** Optional; an absent flag is false. */
   flagIfAny: boolean;
+  reduced: ReducedType;
+  reducedIfAny: ReducedType;
 }
 
 export type AttrKind = keyof AttrTypes;
@@ -87,7 +89,7 @@ export const definesAxis = <S extends OpSchema & { readonly attrs: { readonly ax
 ): S & { readonly makes: number } => ({ ...schema, makes: result });
 
 export type Optional<S extends AttrSchema> = {
-  [A in keyof S]: S[A] extends "part" | "sizeIfAny" | "numberIfAny" | "flagIfAny" ? A : never;
+  [A in keyof S]: S[A] extends "part" | "sizeIfAny" | "numberIfAny" | "flagIfAny" | "reducedIfAny" ? A : never;
 }[keyof S];
 
 /** The type of the attributes that a schema describes. */

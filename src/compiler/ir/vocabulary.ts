@@ -57,6 +57,8 @@ const vocabulary = {
   slice: moved(1, { axis: "number", start: "number", stop: "number" }),
   concat: kernel("any", { axis: "number" }),
   cast: pointwise(1, { dtype: "dtype" }),
+  /** f32 → f32: the nearest value that the type `to` holds, ties to even; too large a value becomes infinite. */
+  reduce_precision: pointwise(1, { to: "reduced" }),
   /** The same value, with a gradient of zero. */
   stop_gradient: same(1),
   /** hard, soft (f32, one shape): hard, with the gradient of soft. */
@@ -110,8 +112,11 @@ const vocabulary = {
   softmax: kernel(1, { axis: "number" }),
 
   // --- products and look-ups
-  /** a[…, M, K] @ b[…, K, N]; with `transposed`, b is […, N, K]. Leading dimensions broadcast. */
-  matmul: kernel(2, { transposed: "flag" }),
+  /**
+   * a[…, M, K] @ b[…, K, N]; with `transposed`, b is […, N, K]. Leading dimensions broadcast. With `roundsB`, the
+   * product reads each value of b (f32) rounded to that type, as by `reduce_precision`.
+   */
+  matmul: kernel(2, { transposed: "flag", roundsB: "reducedIfAny" }),
   /**
    * table[V, …], indices u32[…] → indices.shape + table.shape[1:]. Out-of-range indices read the last row; `lower`
    * converts signed (negative) indices to row numbers.
@@ -223,11 +228,14 @@ const vocabulary = {
   /**
    * a[M, K], b[G, K, N], starts u32[G + 1] → [M, N]: the rows of group g, from starts[g] on, times matrix g of b. Rows
    * after the last group are zeros; with `unread`, which states that nothing reads them, they are arbitrary. With
-   * `transposed`, b is [G, N, K].
+   * `transposed`, b is [G, N, K]. `roundsB`: as of matmul.
    */
-  grouped_matmul: kernel(3, { transposed: "flag", unread: "flagIfAny" }),
-  /** a[M, K], b[M, N], starts u32[G + 1] → [G, K, N]: Σ over the rows m of each group of a[m, ·]ᵀ b[m, ·]. */
-  grouped_contract: kernel(3),
+  grouped_matmul: kernel(3, { transposed: "flag", unread: "flagIfAny", roundsB: "reducedIfAny" }),
+  /**
+   * a[M, K], b[M, N], starts u32[G + 1] → [G, K, N]: Σ over the rows m of each group of a[m, ·]ᵀ b[m, ·]. `roundsB`: as
+   * of matmul.
+   */
+  grouped_contract: kernel(3, { roundsB: "reducedIfAny" }),
 
   // --- attention
   /** x[…, N, d], positions u32[N], rope_table → halves rotated: (x1·cos − x2·sin, x2·cos + x1·sin). */
@@ -275,7 +283,7 @@ const vocabulary = {
 
   // --- gradients
   /** a[N, K], b[N, M] → [K, M]: Σ over n of a[n, ·]ᵀ b[n, ·]. */
-  contract: rewritten(2),
+  contract: rewritten(2, { roundsB: "reducedIfAny" }),
   /**
    * indices u32[…], dy[…, D…] → [rows, D…]: for each table row, the sum of the dy of the lookups that read it;
    * out-of-range indices read the last row.

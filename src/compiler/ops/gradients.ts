@@ -5,7 +5,7 @@ import { addSizes, equalSizes, multiplySizes } from "../../ground/size/size.js";
 import type { OpTable } from "./define.js";
 import { lastDim } from "./rows.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, roundStored, tensor } from "./tensors.js";
+import { at, readB, roundStored, tensor } from "./tensors.js";
 
 export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entropy_grad"> = {
   contract: {
@@ -20,8 +20,8 @@ export const gradients: Pick<OpTable, "contract" | "gather_grad" | "cross_entrop
       flops: multiplySizes(multiplySizes(2, inputs[0]!.shape[0]!), elements(results[0]!)),
       bytes: addSizes(bytesOf(inputs), bytesOf(results)),
     }),
-    evaluate(inputs) {
-      const [a, b] = [at(inputs, 0), at(inputs, 1)];
+    evaluate(inputs, attrs) {
+      const [a, b] = [at(inputs, 0), readB(at(inputs, 1), attrs)];
       const [rows, k] = exactly(2, a.shape);
       const m = b.shape[1]!;
       const out = new Float64Array(k * m);

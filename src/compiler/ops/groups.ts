@@ -7,7 +7,7 @@ import { addSizes, applySize, divideSizes, equalSizes, multiplySizes, type Size 
 import { algebra } from "./algebra.js";
 import type { OpTable, Tensor } from "./define.js";
 import { bytesOf, elements, expectDtype, expectType, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, roundStored, tensor } from "./tensors.js";
+import { at, readB, roundStored, tensor } from "./tensors.js";
 
 type Groups = "sort_entries" | "entry_rows" | "sum_entries" | "grouped_matmul" | "grouped_contract";
 
@@ -162,8 +162,8 @@ export const groups: Pick<OpTable, Groups> = {
       written: null,
       share: { input: 1, of: usedShare(typeOf(a), typeOf(b)) },
     }),
-    evaluate(inputs, { transposed, unread = false }) {
-      const [a, b, starts] = [at(inputs, 0), at(inputs, 1), at(inputs, 2).data];
+    evaluate(inputs, { transposed, unread = false, roundsB }) {
+      const [a, b, starts] = [at(inputs, 0), readB(at(inputs, 1), { roundsB }), at(inputs, 2).data];
       const [rows, depth] = exactly(2, a.shape);
       const columns = b.shape[transposed ? 1 : 2]!;
       const [down, across] = transposed ? [1, depth] : [columns, 1];
@@ -210,8 +210,8 @@ export const groups: Pick<OpTable, Groups> = {
       flops: multiplySizes(multiplySizes(2, elements(inputs[0]!)), inputs[1]!.shape[1]!),
       bytes: bytesOf(inputs),
     }),
-    evaluate(inputs) {
-      const [a, b, starts] = [at(inputs, 0), at(inputs, 1), at(inputs, 2).data];
+    evaluate(inputs, attrs) {
+      const [a, b, starts] = [at(inputs, 0), readB(at(inputs, 1), attrs), at(inputs, 2).data];
       const [depth, columns] = [a.shape[1]!, b.shape[1]!];
       const out = tensor(a.dtype, [starts.length - 1, depth, columns]);
       for (let g = 0; g + 1 < starts.length; g++)

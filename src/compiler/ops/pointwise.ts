@@ -33,7 +33,7 @@ import {
   linear,
 } from "./pointwise-kinds.js";
 import { slopes, SQRT_2_OVER_PI } from "./slopes.js";
-import { at } from "./tensors.js";
+import { at, REDUCING } from "./tensors.js";
 import { wgslType } from "./wgsl.js";
 
 const ANY = [...NUMBERS, "bool"] as const;
@@ -299,6 +299,16 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
       exact: true,
       wgsl: ([x], { dtype }, [type]) => (type!.dtype === dtype ? x! : rounded(dtype, castWgsl(x!, type!.dtype, dtype))),
     },
+  },
+  reduce_precision: {
+    doc: "the nearest value of a type with fewer digits",
+    infer: (inputs) => [expectDtype(inputs, 0, "f32")],
+    cost: costPerResult(0),
+    ...ELEMENTWISE,
+    evaluate: (inputs, { to }) => [map("f32", [at(inputs, 0)], REDUCING[to])],
+    // Products are differentiated before their operands are rounded.
+    grad: null,
+    lower: { kind: "pointwise", cheap: true, exact: true, wgsl: ([x], { to }) => `modc_${to}(${x!})` },
   },
 };
 

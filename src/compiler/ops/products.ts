@@ -8,7 +8,7 @@ import type { EmitGrad, OpTable, RowInputs, Tensor } from "./define.js";
 import { asRows, reshaped, unbroadcast } from "./algebra.js";
 import { aligned, lastDim, tokensAlong } from "./rows.js";
 import { broadcastShapes, bytesOf, elements, expectDtype, FLOATS, mismatch, sameDtype } from "./shapes.js";
-import { at, broadcastNumbers, broadcastOffsets, roundStored, tensor } from "./tensors.js";
+import { at, broadcastNumbers, broadcastOffsets, readB, roundStored, tensor } from "./tensors.js";
 
 /** Records of products and look-ups. */
 export const products: Pick<OpTable, "matmul" | "gather"> = {
@@ -37,7 +37,7 @@ export const products: Pick<OpTable, "matmul" | "gather"> = {
         bytes: addSizes(bytesOf(inputs), bytesOf(results)),
       };
     },
-    evaluate: (inputs, { transposed }) => [matmul(at(inputs, 0), at(inputs, 1), transposed)],
+    evaluate: (inputs, attrs) => [matmul(at(inputs, 0), readB(at(inputs, 1), attrs), attrs.transposed)],
     linear: () => true,
     rows: productRows,
     tokens: (node, along) => tokensAlong(node, along, [lastDim(node)]),

@@ -1,7 +1,8 @@
 // Tensors of the reference evaluation: numeric shapes, broadcasting, and rounding to a dtype.
 import { countOf } from "../../ground/base/collections.js";
 import { invariant } from "../../ground/base/invariant.js";
-import type { DType } from "../../ground/base/dtype.js";
+import type { DType, ReducedType } from "../../ground/base/dtype.js";
+import { roundToBf16 } from "../../ground/base/bf16.js";
 import { roundToF16 } from "../../ground/base/f16.js";
 import type { Size } from "../../ground/size/size.js";
 import type { EvaluateContext, Tensor } from "./define.js";
@@ -49,6 +50,13 @@ export function roundStored(t: Tensor): Tensor {
   if (f) for (let i = 0; i < t.data.length; i++) t.data[i] = f(t.data[i]!);
   return t;
 }
+
+/** Rounds a number to the nearest value of a type. */
+export const REDUCING: Readonly<Record<ReducedType, (x: number) => number>> = { bf16: roundToBf16, f16: roundToF16 };
+
+/** Operand b as a product with `roundsB` reads it. */
+export const readB = (b: Tensor, { roundsB }: { readonly roundsB?: ReducedType | undefined }): Tensor =>
+  roundsB === undefined ? b : { ...b, data: b.data.map(REDUCING[roundsB]) };
 
 export function broadcastNumbers(shapes: readonly (readonly number[])[]): number[] {
   const rank = Math.max(0, ...shapes.map((s) => s.length));

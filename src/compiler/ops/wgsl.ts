@@ -33,6 +33,12 @@ export const wgslHelpers: ReadonlyMap<string, string> = new Map(
   }
   return bitcast<f32>(sign | ((a + 0x00000fffu + ((a >> 13u) & 1u)) & 0xffffe000u));
 }`,
+    // Rounds to the nearest bfloat16, ties to even: the upper half of an f32.
+    modc_bf16: `fn modc_bf16(x: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  let near = (bits + 0x00007fffu + ((bits >> 16u) & 1u)) & 0xffff0000u;
+  return bitcast<f32>(select(near, bits, (bits & 0x7fffffffu) > 0x7f800000u));
+}`,
     modc_lt: `fn modc_lt(a: f32, b: f32) -> bool {
   return a < b && !modc_nan(a) && !modc_nan(b);
 }`,

@@ -6,6 +6,10 @@ export type DType = (typeof DTYPES)[number];
 export const FLOATS = ["f32", "f16"] as const satisfies readonly DType[];
 export const NUMBERS = ["f32", "f16", "u32", "i32"] as const satisfies readonly DType[];
 
+/** Types of fewer digits than f32 to which an f32 may be rounded, and stay an f32. */
+export const REDUCED_TYPES = ["bf16", "f16"] as const;
+export type ReducedType = (typeof REDUCED_TYPES)[number];
+
 export const isDType = (value: unknown): value is DType => DTYPES.some((dtype) => dtype === value);
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f16";
 

@@ -172,6 +172,7 @@ const stepOptions = (settings: TrainSettings): TrainingOptions => ({
   ...(settings.ema === 0 ? {} : { ema: settings.ema }),
   recompute: settings.recompute,
   ...(settings.precision === "f32" ? {} : { precision: { weights: settings.precision } }),
+  ...(settings.products === "f32" ? {} : { products: settings.products }),
   ...(settings.memory === 0
     ? {}
     : {

@@ -240,6 +240,13 @@ export const trainOptions = {
     "type on the device of the weights that --only excludes; trained weights are f32",
     { absent: "f32" },
   ),
+  products: option(
+    "--precision <type>",
+    oneOf("f32", "bf16"),
+    "f32",
+    "round operands of products in training to this type; sums and everything else stay f32",
+    { absent: "f32" },
+  ),
   save: option(
     "--save <what>",
     oneOf("all", "trained"),

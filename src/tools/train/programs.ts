@@ -16,7 +16,7 @@ import { lower } from "../../compiler/lower/lower.js";
 import { optimize } from "../../compiler/passes/index.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { ProgramName } from "../../runtime/program/names.js";
-import { checkAs, graphsOf, USUAL_STEP } from "../../compiler/recipes.js";
+import { checkAs, graphsOf, roundedAs, USUAL_STEP } from "../../compiler/recipes.js";
 import type { Precision, Target } from "../../runtime/program/target.js";
 import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -39,7 +39,7 @@ export interface TrainingSource {
 /** Options of a training run's programs. */
 export interface TrainingOptions extends Omit<
   StepOptions,
-  "accumulated" | "recompute" | "inFlight" | "frozen" | "roles"
+  "accumulated" | "recompute" | "inFlight" | "frozen" | "stored" | "roles"
 > {
   readonly microBatches: number;
   /** Whether routers and predictors learn at rates of their own (`StepSettings.ownRates`). Default: no. */
@@ -151,7 +151,8 @@ export function compileTraining(
     const emitted = (graph: Graph, model: Model): Program =>
       programFor({ graph, model, sources: checked.sources }, target, tunings, { ...precision, of });
     const stepOf = (recompute: ReadonlySet<string>): Compiled => {
-      const training: StepOptions = { ...own, frozen, recompute, accumulated: microBatches > 1, inFlight: true };
+      const accumulated = microBatches > 1;
+      const training: StepOptions = { ...own, frozen, stored: of, recompute, accumulated, inFlight: true };
       const graphs = graphsOf(model, { lowered: objective, training });
       const graph = graphs.optimized("train-step");
       const adding = microBatches > 1 ? graphs.optimized("micro-batch") : null;
@@ -203,7 +204,7 @@ export function compileTraining(
       // One micro-batch at a time: accumulated gradients would not show which micro-batch is not finite.
       const training: StepOptions = { ...own, frozen, recompute: recomputed, accumulated: false };
       const { graph: probe, watched } = finiteProbe(graphsOf(model, { lowered: objective, training }).training().graph);
-      return { program: emitted(optimize(probe), model), watched };
+      return { program: emitted(roundedAs(optimize(probe), { ...own, stored }), model), watched };
     },
   };
   return { programs, diagnostics: checked.diagnostics, sources: checked.sources };

@@ -16,7 +16,7 @@ import { trainOptions, type TrainSettings } from "./options.js";
 import { openStartingWeights } from "./starting-weights.js";
 
 /** Options of `train`: the settings (`TrainSettings`, each with a default), the data, and the output folder. */
-export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision">>, RecordSettings {
+export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "precision" | "products">>, RecordSettings {
   /** A file, a folder, or an installed package. A resumed run reads its earlier text. */
   readonly data?: string;
   /** The folder for checkpoints, log and report; created if missing. */
@@ -40,8 +40,11 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "prec
   readonly resume?: boolean | number;
   /** Live parameters: a value, or values at steps: `{ capacity: "100%@0,12.5%@50%" }`. */
   readonly live?: Readonly<Record<string, number | string>>;
-  /** The storage type of frozen weights (see `only`): `{ weights: "q8" }`. Trainable weights are f32. */
-  readonly precision?: Pick<Precision, "weights">;
+  /**
+   * `weights`: the storage type of frozen weights (see `only`), such as `"q8"`; trainable weights are f32. `products`:
+   * the type to which products in training round what they multiply, `"bf16"`; sums and all else are f32.
+   */
+  readonly precision?: Pick<Precision, "weights"> & { readonly products?: TrainSettings["products"] };
   /** An open device, or options for opening one. Default: the best available. */
   readonly device?: Device | OpenDeviceOptions;
   /**
@@ -224,5 +227,6 @@ function settingsIn({ live, precision, ...options }: TrainOptions): Partial<Trai
     ...(Object.fromEntries(given) as Partial<TrainSettings>),
     ...(lines && { live: lines.join("\n") }),
     ...(precision?.weights !== undefined && { precision: precision.weights }),
+    ...(precision?.products !== undefined && { products: precision.products }),
   };
 }

@@ -42,6 +42,8 @@ const FLAT: readonly OpName[] = [
   ...(["paged_append", "paged_keys", "paged_attention"] as const),
   ...(["append", "last", "sample", "mark", "received"] as const),
   "stop_gradient",
+  // Rounds operands of products that are differentiated already.
+  "reduce_precision",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
   ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
 ];

@@ -195,5 +195,31 @@ export const powi = (
   },
 ];
 
+export const reduced = (
+  to: "bf16" | "f16",
+  pairs: readonly (readonly [number, number])[],
+): readonly Sample<"reduce_precision">[] => [
+  {
+    name: `to ${to}`,
+    build: (b) =>
+      b.node(
+        "reduce_precision",
+        [
+          b.data(
+            "f32",
+            [pairs.length],
+            pairs.map(([x]) => x),
+          ),
+        ],
+        { to },
+      ),
+    expected: [pairs.map(([, y]) => y)],
+  },
+  {
+    name: `random values to ${to}`,
+    build: (b) => b.node("reduce_precision", [b.data("f32", [64], wide)], { to }),
+  },
+];
+
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 export const same = (f: (x: number) => number, ...xs: readonly number[]) => xs.map((x) => [x, f(x)] as const);

@@ -1,6 +1,6 @@
 // Samples of the pointwise operators; casts and comparisons have files of their own.
 import type { PointwiseOp } from "../../../src/compiler/ir/vocabulary.js";
-import { binary, normal, NUMBERS, positive, powi, same, sigmoid, unary, wide } from "./pointwise-forms.js";
+import { binary, normal, NUMBERS, positive, powi, reduced, same, sigmoid, unary, wide } from "./pointwise-forms.js";
 import type { comparisonSamples } from "./samples-comparisons.js";
 import type { Samples } from "./samples.js";
 import { divided, exact, exponential, logarithmic, rounded, within } from "./tolerance.js";
@@ -361,5 +361,28 @@ export const pointwiseSamples: Samples<Exclude<PointwiseOp, "cast" | keyof typeo
       setting: { batch: 2, tokens: 3, lengths: [3, 1] },
       build: (b) => b.node("powi", [b.rows([], [5])], { exponent: 4 }),
     },
+  ]),
+  reduce_precision: within(exact, [
+    ...reduced("bf16", [
+      [1 + 2 ** -8, 1], // ties go to even
+      [1 + 3 * 2 ** -8, 1 + 2 ** -6],
+      [-(1 + 2 ** -8 + 2 ** -20), -(1 + 2 ** -7)],
+      [65504, 65536],
+      [2 ** 127 * (2 - 2 ** -9), inf], // carries into the exponent
+      [-inf, -inf],
+      [nan, nan],
+      [0, 0],
+    ]),
+    ...reduced("f16", [
+      [1 + 2 ** -11, 1],
+      [1 + 3 * 2 ** -11, 1 + 2 ** -9],
+      [65519, 65504],
+      [-65520, -inf],
+      [2 ** -24 * 1.5, 2 ** -23], // below the least normal number
+      [2 ** -25, 0],
+      [2 ** -14 - 2 ** -26, 2 ** -14],
+      [nan, nan],
+      [inf, inf],
+    ]),
   ]),
 };

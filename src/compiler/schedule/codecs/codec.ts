@@ -50,15 +50,15 @@ export const NO_SCALE = `alias Scale = u32;
 fn scaleB(at: u32) -> Scale { return 0u; }
 fn scaleOf(s: Scale) -> vec4f { return vec4f(1.0); }`;
 
-/** A matrix whose values are decoded one by one. */
-export const valueByValue = ({ four, readFour }: Pick<Codec, "four" | "readFour">): MatrixCodec => ({
+/** A matrix whose values are decoded one by one. `columns`: four loaded values, `x`, as products read them. */
+export const valueByValue = ({ four, readFour }: Pick<Codec, "four" | "readFour">, columns = "x"): MatrixCodec => ({
   element: four,
   rows: 1,
   block: SUMMED,
   scaled: false,
   functions: (elements, stride, bytes) => `alias Loaded = vec4f;
 ${readFour("loadB", elements, stride)}
-fn columnsB(x: Loaded, i: u32) -> vec4f { return x; }
+fn columnsB(x: Loaded, i: u32) -> vec4f { return ${columns}; }
 ${bytes ? NO_SCALE : "fn addBlock(sum: vec4f, part: vec4f, at: u32) -> vec4f { return sum + part; }"}`,
 });
 

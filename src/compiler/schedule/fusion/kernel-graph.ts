@@ -175,5 +175,5 @@ export const contractionsAsProducts = (graph: Graph): Graph =>
     if (!isOp(node, "contract")) return node;
     const [a, b] = node.inputs;
     const emit = emitFrom(node);
-    return emit("matmul", [emit("permute", [a], { order: [1, 0] }), b], { transposed: false });
+    return emit("matmul", [emit("permute", [a], { order: [1, 0] }), b], { transposed: false, ...node.attrs });
   });

@@ -105,7 +105,7 @@ ${kind === "apart" ? valueTaken(value) : valueOf(codec.load("a[r.at + c]"))}`);
     tiles: contractedTiles(groups, a.shape[1]!, 2),
     groups: null,
   };
-  return productWork({ ...node, ...PLAIN, attrs: { transposed: false }, loads }, product);
+  return productWork({ ...node, ...PLAIN, attrs: { transposed: false, ...node.attrs }, loads }, product);
 };
 
 export const groupSpecs = {

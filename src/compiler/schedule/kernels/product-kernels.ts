@@ -3,8 +3,10 @@ import { invariant } from "../../../ground/base/invariant.js";
 import { blockStride } from "../../../runtime/program/program.js";
 import { encodings } from "../../../runtime/program/encodings/index.js";
 import { TEXELS } from "../../../runtime/program/textures.js";
+import type { OpAttrs } from "../../ir/vocabulary.js";
 import type { Size } from "../../../ground/size/size.js";
 import { rounding, type Codec } from "../codecs/codec.js";
+import { reduced } from "../codecs/reduced.js";
 import { inBuffer, inTexture } from "../codecs/elements.js";
 import type { Step } from "../plan/plan.js";
 import type { ProductTuning } from "../tunings/index.js";
@@ -58,7 +60,7 @@ export interface MatmulContext {
 
 /** A product for its kernels: with one matrix per batch, or a matrix per group of rows. */
 export type ProductContext = Omit<KernelContext<"matmul" | "grouped_matmul" | "grouped_contract">, "attrs"> &
-  MatmulContext & { readonly attrs: { readonly transposed: boolean } };
+  MatmulContext & { readonly attrs: Pick<OpAttrs["matmul"], "transposed" | "roundsB"> };
 
 /** A product as rows of a by matrices of b. */
 export interface Product {
@@ -175,7 +177,8 @@ function rowStep(
   const kernel = new KernelBuilder("matmul_row", context.extents).holdsMany();
   if (ahead) kernel.fixes();
   const b = vectorsOf(kernel, context, product);
-  const width = ahead && bytesInTexture(context, b) === null ? rowWidth(rows, product.columns, codec) : 4;
+  const asStored = bytesInTexture(context, b) === null && context.attrs.roundsB === undefined;
+  const width = ahead && asStored ? rowWidth(rows, product.columns, codec) : 4;
   kernel
     .finishes(context.pairs > 0 ? 2 : 1)
     .constant("LANES", rowLanes(product.depth, (4 / width) * vectors, codec.matrix.block, chunk))
@@ -196,7 +199,10 @@ function rowStep(
 
 /** How b is read, a weight or another value. */
 const strideIn = (b: Operand): number => (b.from === "packed" ? blockStride(b.layout) : 1);
-const codecB = ({ stored, inputB }: Context): Codec => stored.packed ?? stored.reads[inputB]!;
+function codecB({ stored, inputB, attrs }: Context): Codec {
+  const codec = stored.packed ?? stored.reads[inputB]!;
+  return attrs.roundsB === undefined ? codec : reduced(codec, attrs.roundsB);
+}
 
 /**
  * Declares how b is read in `vec4f` columns: a weight in panels, unless it is stored in such vectors anyway; another
@@ -240,7 +246,7 @@ function tiledStep(
 
 /** Whether a product may round its operands to f16: the options allow it, or f16 holds the values of b, or nearly. */
 export const takesHalves = (context: ProductContext): boolean =>
-  context.stored.rounds || encodings[codecB(context).encoding].nearF16;
+  context.stored.rounds || context.attrs.roundsB === "f16" || encodings[codecB(context).encoding].nearF16;
 
 function matrixStep(context: Context, product: Product, tuning: MatrixTuning): Step<Operand> {
   const { stored, loads, tunings } = context;
