@@ -71,6 +71,7 @@ const MORE: Models = [
   ["examples/objectives/classify.mod", { depth: "2" }],
   ["examples/objectives/distill.mod", { depth: "2" }],
   ["examples/objectives/dpo.mod", { depth: "2" }],
+  ["examples/objectives/embed.mod", { depth: "2" }],
   ["examples/objectives/grpo.mod", { depth: "2" }],
   ["examples/objectives/masked.mod", { depth: "2" }],
   ["examples/objectives/reward.mod", { depth: "2" }],

@@ -1,6 +1,7 @@
 // Lowers losses: a value for each row, then the mean over the existing rows that are not ignored. Lowers
-// log-probabilities too.
+// log-probabilities too, and the loss of pairs in a batch.
 import type { Value } from "../../language/check/model/model.js";
+import { exactly } from "../../ground/base/collections.js";
 import { typeOf, type Node } from "../ir/graph.js";
 import type { Lowering, Placed } from "./context.js";
 import { alignedOperand, padded, broadcastToType } from "./convert.js";
@@ -26,6 +27,29 @@ function lowerCrossEntropy(cx: Lowering, value: Value<"cross_entropy">): Placed 
 function lowerLogProbability(cx: Lowering, value: Value<"log_probability">): Placed {
   const { node } = surprises(cx, cx.get(value.inputs[0]), cx.get(value.inputs[1])).rows;
   return cx.placed(cx.algebra(node).neg(node), value.type);
+}
+
+/**
+ * The mean over i of log Σⱼ exp(scale·aᵢ·bⱼ) − scale·aᵢ·bᵢ. Both terms are products, so that their operands have one
+ * precision.
+ */
+function lowerContrast(cx: Lowering, value: Value<"contrast">): Placed {
+  const { scale } = value.attrs;
+  const [a, b] = [cx.get(value.inputs[0]), cx.get(value.inputs[1])];
+  const [rows, width] = exactly(2, a.type.shape);
+  const scaled = (x: Node, y: Node): Node => {
+    const product = cx.emit("matmul", [x, y], { transposed: true });
+    return scale === 1 ? product : cx.algebra(product).mul(product, scale);
+  };
+  const logits = scaled(a.node, b.node);
+  const single = ({ node }: Placed): Node => cx.reshape(node, [rows, 1, width]);
+  const own = cx.reshape(scaled(single(a), single(b)), [rows, 1]);
+  const m = cx.algebra(logits);
+  // No gradient: the largest logit cancels.
+  const largest = cx.emit("stop_gradient", [cx.emit("reduce_max", [logits], { axes: [1], keep: true })], {});
+  const total = cx.emit("sum", [m.exp(m.sub(logits, largest))], { axes: [1], keep: true });
+  const node = cx.reshape(m.add(m.log(total), m.sub(largest, own)), [rows]);
+  return cx.placed(meanOfAll(cx, { node, type: { dtype: "f32", shape: [rows] }, packing: null }, null), value.type);
 }
 
 /**
@@ -68,5 +92,6 @@ export function lowerAgreement(cx: Lowering, { inputs }: Value<"bce">): Placed["
 export const lossLowerings = {
   cross_entropy: lowerCrossEntropy,
   log_probability: lowerLogProbability,
+  contrast: lowerContrast,
   bce: lowerBce,
 };

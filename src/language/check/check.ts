@@ -11,7 +11,7 @@ import { checkCausality } from "./checks/causality.js";
 import { ERROR, type ConstValue } from "./model/context.js";
 import { checkRouters } from "./checks/dead-router.js";
 import { checkResiduals } from "./checks/doubled-residual.js";
-import { checkSequences, checkPasses } from "./checks/updates.js";
+import { checkContrasts, checkSequences, checkPasses } from "./checks/updates.js";
 import { enter } from "./unroll/entry.js";
 import { environment } from "./eval/evaluate.js";
 import { loadFiles, type Files, type Read } from "./names/files.js";
@@ -141,6 +141,7 @@ function checkModel(checker: Checker, files: Files, options: CheckOptions, sourc
   if (!checker.hasErrors) checkRouters(model, reportAt, (file) => checker.isLibrary(file));
   checkResiduals(model, reportAt);
   checkSequences(model, reportAt);
+  checkContrasts(model, reportAt);
   checkPasses(model, reportAt);
   // After an error elsewhere, an unread member may be a consequence of that error.
   if (!checker.hasErrors) checkUnread(checker, files.all, skip);

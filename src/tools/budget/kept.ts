@@ -95,6 +95,8 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   count: nothing,
   cross_entropy: ofClasses,
   log_probability: ofClasses,
+  // The operands, and the logarithms of the shares of all pairs.
+  contrast: ({ inputs: [a, b] }, of) => [...factors(a!, b!, of, of.narrow), unnamed(4 * of.pairs(a!))],
   bce: ({ inputs: [logit] }, of) => [of.kept(logit!), unnamed(4 * of.count(logit!))],
   stop_gradient: nothing,
   straight: nothing,
@@ -234,6 +236,11 @@ export class Tensors {
   /** The number of rows: sequences times tokens. */
   rows({ type: { shape } }: Value): number {
     return shape.slice(0, 2).reduce<number>((product, size) => product * this.sizes.number(size), 1);
+  }
+
+  /** The number of pairs of rows in two matrices with the rows of this one. */
+  pairs({ type: { shape } }: Value): number {
+    return this.sizes.number(shape[0]!) ** 2;
   }
 
   /** The heads of queries, keys or values. */

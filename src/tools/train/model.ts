@@ -12,6 +12,7 @@ import { asProgramWeight } from "../../runtime/program/program.js";
 import { SourceError } from "../../language/diagnostics/errors.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
+import { hasContrast } from "./contrast.js";
 import { TrainError } from "./errors.js";
 import { unmatched, weightHint, weightPatterns } from "./patterns.js";
 import type { RunModel } from "./run-options.js";
@@ -72,6 +73,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     vocabulary: limits.length === 0 ? null : Math.min(...limits),
     own: model.losses.filter((l) => l.own).map((l) => l.path),
     routed,
+    ...(hasContrast(model) && { compares: true }),
     // A model that is only trained need not have a causal rule.
     rules: routed && checkObjective(text, choice, "evaluate-causal").model !== null ? ["top-k", "causal"] : ["top-k"],
   };

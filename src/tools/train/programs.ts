@@ -22,6 +22,7 @@ import type { Tunings } from "../../compiler/schedule/tunings/index.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import { chosenLayers, layersWithin, type RecomputeChoice, bytesOf } from "./memory.js";
+import { expectComparable, hasContrast } from "./contrast.js";
 import { TrainError } from "./errors.js";
 import type { Rule } from "./types.js";
 import { load, type LoadOptions, type Session, type WeightsInput } from "../../runtime/index.js";
@@ -127,7 +128,8 @@ export type CompiledTraining =
 
 /**
  * Compiles a model for training. If the source has errors, `programs` is null and `diagnostics` has the errors. Throws
- * TrainError for patterns that match no layer, and for a budget that does not suffice.
+ * TrainError for patterns that match no layer, for a budget that does not suffice, and for micro-batches of a loss with
+ * `contrast`.
  */
 export function compileTraining(
   source: TrainingSource,
@@ -137,6 +139,7 @@ export function compileTraining(
   const checked = checkFor(source, "train-step");
   const { model } = checked;
   if (!model) return { programs: null, diagnostics: checked.diagnostics, sources: checked.sources };
+  if (hasContrast(model)) expectComparable({ accumulate: options.microBatches });
   const inferred = checkFor(source, "evaluate");
   if (!inferred.model) return { programs: null, diagnostics: inferred.diagnostics, sources: inferred.sources };
   // A model that cannot generate, such as an encoder or a model without a predictor, can be trained.

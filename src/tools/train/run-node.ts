@@ -20,6 +20,7 @@ import type { ProgramWeight } from "../../runtime/program/program.js";
 import type { RunOrigin } from "../../models/runs/manifest.js";
 import { resumeFrom, type Before } from "./resume-node.js";
 import type { RunModel, RunOptions } from "./run-options.js";
+import { expectComparable } from "./contrast.js";
 import { firstWarnings } from "./first-warnings.js";
 import { bestLoss, CACHE, openRunFolder, type RunFolder, noteFolder } from "./run-folder-node.js";
 import { samplesOf } from "./samples-node.js";
@@ -67,6 +68,7 @@ async function* trainLocked(options: RunOptions): AsyncGenerator<TrainEvent, voi
     ? resumedSettings(latest.checkpoint.manifest.settings, options.settings)
     : withDefaults({ context: options.usualContext, ...options.settings });
   expectEffects(options.settings, settings);
+  if (model.compares) expectComparable({ ...settings, pack: options.pack });
   if (settings.dense !== model.dense) bug("the model was not checked as the setting dense has it");
   if (latest && latest.checkpoint.manifest.step > settings.steps)
     throw new TrainError(

@@ -28,6 +28,8 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly own: readonly string[];
   /** Whether any layer is routed. */
   readonly routed: boolean;
+  /** Whether a loss compares the sequences of a step with each other. Default: no. */
+  readonly compares?: boolean;
   /** The rules of validation: both if a layer is routed and the model can generate; otherwise top-k. */
   readonly rules: readonly Rule[];
 }

@@ -135,6 +135,19 @@ def masked(case, weights, tokens, targets):
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1) + extra
 
 
+def embed(case, weights, query, positive):
+    """MultipleNegativesRankingLoss of Sentence-Transformers on mean-pooled embeddings: cosines at a scale of 20."""
+
+    def embedding(tokens):
+        hidden, extra = hidden_of(case, weights, tokens)
+        mask = (tokens != 0).to(hidden.dtype)[..., None]
+        return (hidden * mask).sum(1) / mask.sum(1), extra
+
+    (a, first), (b, second) = embedding(query), embedding(positive)
+    scores = 20.0 * F.cosine_similarity(a[:, None], b[None], dim=-1)
+    return F.cross_entropy(scores, torch.arange(len(scores))) + first + second
+
+
 def distill(case, weights, tokens, targets):
     """Hinton et al. 2015: the divergence at temperature 2 counts 0.9 · 2², the cross-entropy 0.1."""
 
@@ -151,7 +164,7 @@ def distill(case, weights, tokens, targets):
     return 0.9 * 4.0 * divergence + 0.1 * own + extra
 
 
-OBJECTIVES = {f.__name__: f for f in (next_token, dpo, grpo, reward, classify, masked, distill)}
+OBJECTIVES = {f.__name__: f for f in (next_token, dpo, grpo, reward, classify, masked, distill, embed)}
 
 
 def loss_of(case, weights):

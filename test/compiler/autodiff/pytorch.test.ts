@@ -32,7 +32,7 @@ const MODELS = [
     objective: "next_token",
   },
   { name: "Mixture-of-Depths with predictors", source: MOBY, layers: ROUTED, objective: "next_token" },
-  ...["dpo", "grpo", "reward", "classify", "masked", "distill"].map((objective) => ({
+  ...["dpo", "grpo", "reward", "classify", "masked", "distill", "embed"].map((objective) => ({
     name: `examples/objectives/${objective}.mod`,
     source: exampleSource(`objectives/${objective}.mod`),
     layers: ROUTED,

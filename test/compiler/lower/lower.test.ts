@@ -59,6 +59,7 @@ describe("lowering", () => {
     const elsewhere: readonly LogicalOp[] = [
       "live",
       "cross_entropy",
+      "contrast",
       "bce",
       "dropout",
       "random_normal",

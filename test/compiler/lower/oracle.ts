@@ -305,6 +305,7 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         );
         return arr([], () => (rows.length === 0 ? 0 : sum(rows) / rows.length));
       }
+      case "contrast": // of several sequences: test/compiler/lower/contrast.test.ts
       case "dropout":
       case "random_normal":
       case "random_uniform":

@@ -327,6 +327,11 @@ describe("what has no form in ONNX", () => {
   it("is refused by name", () => {
     expect(refused("x + random_normal(like: x)")).toThrow("a random value has no form in ONNX yet");
     expect(refused("x + 1.0", { phase: "generate" })).not.toThrow();
+    const pairs = "model M() { objective(x: f32[B, 4], y: f32[B, 4]) { loss l = contrast(x, y) } }";
+    const compared = modelOf(pairs, { entry: "objective", phase: "train" });
+    expect(() => written(join(root, "refused.onnx"), compared, new Map())).toThrow(
+      "a loss that compares sequences has no form in ONNX yet",
+    );
     const named = "model M() { forward(x: f32[B, T]) -> x: f32[B, T] { x } }";
     expect(() => written(join(root, "refused.onnx"), modelOf(named), new Map())).toThrow(
       "a result with the name of an input, x, has no form in ONNX yet",

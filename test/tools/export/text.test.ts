@@ -271,6 +271,13 @@ model M() {
       "give an input a sequence axis",
     ],
     [
+      "a loss of pairs in a batch",
+      "model M() { forward(x: f32[B, 4]) -> f32[B, 4] { x }\n objective(x: f32[B, 4], y: f32[B, 4]) {\n" +
+        "  loss l = contrast(forward(x), y) }\n}",
+      "a loss that compares sequences has no form in PyTorch yet: model.mod:3: loss l = contrast(forward(x), y)",
+      null,
+    ],
+    [
       "the place of a maximum, with its line,",
       modelOf("\n  y = argmax(x, axis: 1)\n  x + f32(y)[:, None]\n"),
       "argmax along a sequence has no form in PyTorch yet: model.mod:2: y = argmax(x, axis: 1)",

@@ -1,16 +1,19 @@
 // The objectives of examples/objectives on the device: a trainer fed with batches of their inputs has the losses and
 // gradient norms of the reference. Their meaning is judged by PyTorch, in test/compiler/autodiff/pytorch.test.ts.
-import { expect, it } from "vitest";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
 import { GRADIENT_NORM, RATES, trainStep } from "../../../src/compiler/autodiff/train-step.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { optimize } from "../../../src/compiler/passes/index.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import { compileTraining } from "../../../src/tools/train/programs.js";
+import { train } from "../../../src/tools/train/index.js";
 import { createTrainer } from "../../../src/tools/train/trainer.js";
 import type { Batch } from "../../../src/tools/train/types.js";
 import { exampleSource, lowered } from "../../compiler/autodiff/models.js";
 import { testDevice } from "../../device.js";
 import { random } from "../../random.js";
+import { scratch } from "./folder.js";
 
 const SET = { dim: "32", heads: "2", depth: "2", vocab: "13", context: "32", capacity: "50%" };
 const [ROWS, LENGTH, STEPS, RATE] = [3, 16, 3, 0.003];
@@ -19,7 +22,7 @@ const options = { optimizer, clip: 1 };
 /** About what inputs of floats have: log-probabilities of texts and of tokens. */
 const MEANS: Readonly<Record<string, number>> = { reference_chosen: -40, reference_rejected: -40, old: -2.6 };
 
-it.each(["dpo", "grpo", "reward", "classify", "masked", "distill"])(
+it.each(["dpo", "grpo", "reward", "classify", "masked", "distill", "embed"])(
   "%s steps as the reference does",
   { tags: "long" },
   async (name) => {
@@ -94,3 +97,23 @@ it.each(["dpo", "grpo", "reward", "classify", "masked", "distill"])(
     trainer.dispose();
   },
 );
+
+it("contrast compares no parts of a step, and no sequence alone", async () => {
+  const place = scratch();
+  afterAll(place.remove);
+  const device = await testDevice("default");
+  const source = exampleSource("objectives/embed.mod");
+  const compiled = (): unknown =>
+    compileTraining(
+      { source, file: "embed.mod", set: SET },
+      { ...options, microBatches: 2 },
+      { target: device.target },
+    );
+  expect(compiled).toThrow(/^accumulate is 2, but the loss has `contrast`/);
+  const file = place.file("embed.mod", source);
+  const data = place.file("pairs.jsonl", '{"query": "a", "positive": "b"}\n'.repeat(4));
+  const run = { data, device, output: join(place.path, "run"), steps: 1, set: { ...SET, vocab: "256" }, context: 16 };
+  await expect(train(file, { ...run, batch: 1 })).rejects.toThrow(/^batch is 1, but the loss has `contrast`/);
+  await expect(train(file, { ...run, accumulate: 2 })).rejects.toThrow(/^accumulate is 2/);
+  await expect(train(file, { ...run, pack: true })).rejects.toThrow(/^records are packed, but the loss has `contrast`/);
+});

@@ -4,7 +4,7 @@ import { reportMismatch, reportSizes } from "../tensors/broadcast.js";
 import { ERROR, type Emitter, type Builtin } from "../model/context.js";
 import { plainEverywhere } from "../tensors/entries.js";
 import type { LogicalOp, Value } from "../model/model.js";
-import { equalShapes, typeOf } from "../model/types.js";
+import { equalShapes, isBatch, typeOf } from "../model/types.js";
 import { printType } from "../model/values.js";
 import { floatArg, requiredArg, numberArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 
@@ -88,6 +88,51 @@ const logProbability: Builtin = {
     return { kind: "tensor", value: emitter.emit("log_probability", read, {}, type, span) };
   },
 };
+
+const contrast: Builtin = {
+  params: [{ name: "a" }, { name: "b" }, { name: "scale", optional: true, named: true }],
+  doc:
+    "contrast(a: f32[B, d], b: f32[B, d], scale: 1) -> f32[]\n" +
+    "The mean over i of −log softmax(scale·aᵢ·bⱼ over j)[i]: row i of `a` shall find its pair, row i of `b`, among " +
+    "all rows of `b` in the step (in-batch negatives: InfoNCE, arXiv 1807.03748; CLIP, arXiv 2103.00020). It reads " +
+    "other sequences, so it stands only in a loss. Factors of `a` act as a learned scale.",
+  apply(emitter, args, span) {
+    const [a, b] = [pairedArg(emitter, args, "a"), pairedArg(emitter, args, "b")];
+    const scale = numberArg(emitter, args, "contrast", "scale", 1);
+    if (!a || !b || scale === null) return ERROR;
+    if (!equalShapes(a.type.shape, b.type.shape)) {
+      reportMismatch(emitter, "`contrast`", a.type, b.type, requiredArg(args, "b").span);
+      return ERROR;
+    }
+    if (scale <= 0) {
+      emitter.report(
+        "argument-out-of-range",
+        { what: "`scale` of `contrast`", needs: "above 0", found: String(scale) },
+        requiredArg(args, "scale").span,
+      );
+      return ERROR;
+    }
+    return { kind: "tensor", value: emitter.emit("contrast", [a, b], { scale }, typeOf("f32", []), span) };
+  },
+};
+
+/** An argument of `contrast`: a row of numbers for each sequence; null after a report. */
+function pairedArg(emitter: Emitter, args: Args, name: "a" | "b"): Value | null {
+  const at = requiredArg(args, name).span;
+  const ragged = tensorArg(emitter, args, "contrast", name);
+  const value = ragged && plainEverywhere(emitter, ragged, "compared with other sequences", at);
+  if (!value || !requireDtype(emitter, value, ["f32"], "contrast", at)) return null;
+  const { shape } = value.type;
+  const [rows, width] = shape;
+  if (shape.length !== 2 || !isBatch(emitter, rows!)) {
+    const needs = "one row of numbers for each sequence, f32[B, d]";
+    emitter.report("wrong-rank", { what: "`contrast`", needs, found: printType(value.type) }, at);
+    return null;
+  }
+  if (typeof width === "number") return value;
+  emitter.report("unknown-extent", { what: "`contrast`", size: printSize(width!) }, at);
+  return null;
+}
 
 const bce: Builtin = {
   params: [{ name: "logit" }, { name: "target" }],
@@ -186,6 +231,7 @@ const random = (op: Extract<LogicalOp, "random_normal" | "random_uniform">, mean
 export const losses: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
   ["cross_entropy", crossEntropy],
   ["log_probability", logProbability],
+  ["contrast", contrast],
   ["bce", bce],
   ["stop_gradient", stopGradient],
   ["straight", straight],

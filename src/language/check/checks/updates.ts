@@ -1,5 +1,5 @@
-// Checks reductions over the batch: state updates are computable in one pass over a step, and no result mixes
-// sequences.
+// Checks reductions over the batch: state updates are computable in one pass over a step, no result mixes sequences,
+// and in-batch negatives stand only in losses.
 import type { Note } from "../../diagnostics/diagnostic.js";
 import { addsUp, atomsOf, printSize } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
@@ -33,6 +33,22 @@ export function checkPasses(model: Model, reportAt: ReportAt): void {
       reportAt(value, "two-pass-update", { state, what, ...(size === null ? {} : { size }) }, value.span, notes);
     }
   }
+}
+
+/** Reports each `contrast` that something other than a loss reads: its value is that of one step's sequences. */
+export function checkContrasts(model: Model, reportAt: ReportAt): void {
+  const readers: readonly (readonly [role: "result" | "update" | "observed value", values: readonly Value[]])[] = [
+    ["result", model.outputs.map(({ value }) => value)],
+    ["update", model.updates.map(({ value }) => value)],
+    ["observed value", model.observes.map(({ value }) => value)],
+  ];
+  const reported = new Set<Value>();
+  for (const [reader, values] of readers)
+    for (const value of reachable(values))
+      if (isOp(value, "contrast") && !reported.has(value)) {
+        reported.add(value);
+        reportAt(value, "contrast-outside-loss", { reader });
+      }
 }
 
 /** Whether the value depends on all sequences: a reduction over the batch, a loss, or a size that counts sequences. */

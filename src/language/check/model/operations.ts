@@ -299,6 +299,8 @@ const rows = {
   cross_entropy: compute<Nothing>(meanLoss),
   /** inputs [logits[…, V], targets[…]] → f32[…]; 0 where the target is −1. */
   log_probability: compute<Nothing>("own"),
+  /** inputs [a[B, d], b[B, d]]: scalar mean of −log softmax(scale·aᵢ·bⱼ over j)[i] over i; reads all sequences. */
+  contrast: compute<{ readonly scale: number }>("own"),
   /** inputs [logit, target (bool or f32)]: scalar mean. */
   bce: compute<Nothing>(meanLoss),
   stop_gradient: structure<Nothing>("own", { carries: true, stops: true }),

@@ -186,6 +186,15 @@ moved, joined or reduced alone. A mean over the batch and all tokens, as in a lo
   mean(x, axis: [0, 1])                           // over all tokens of all sequences
   mean(x, axis: 0)                                // refused`,
   }),
+  "contrast-outside-loss": code<{ readonly reader: "result" | "update" | "observed value" }>({
+    severity: "error",
+    message: ({ reader }) =>
+      `${reader === "result" ? "a" : "an"} ${reader} reads \`contrast\`, which compares all sequences of the step`,
+    hint: () => "use it in a loss: `loss pairs = contrast(a, b, scale: 20)`",
+    explain: `\`contrast\` takes the other sequences of a batch as wrong answers, so its value depends on the
+batch that a sequence is in. A loss may depend on that; a result, an update or an observed value
+may not.`,
+  }),
   "mixed-sequences": code<{ readonly result: string | null }>({
     severity: "warning",
     message: ({ result }) =>

@@ -169,4 +169,13 @@ function bce(cx: Scope, value: Value<"bce">): Name {
   return meanOf(cx, expanded, wider, null);
 }
 
-export const reduceEmitters = { reduce, softmax, cross_entropy: crossEntropy, log_probability: logProbability, bce };
+const contrast = (_cx: Scope, { path }: Value<"contrast">): Name => refuse("a loss that compares sequences", path);
+
+export const reduceEmitters = {
+  reduce,
+  softmax,
+  cross_entropy: crossEntropy,
+  log_probability: logProbability,
+  contrast,
+  bce,
+};
