@@ -151,9 +151,9 @@ export const weightCommands = {
         .required(
           "--to <engine>",
           "engine to write for; torch: a module with a class for each block; hf: a folder for Hugging Face's " +
-            "transformers; onnx: a graph of standard operators",
+            "transformers; peft: the LoRA adapters alone, for PEFT; onnx: a graph of standard operators",
         )
-        .choices(["torch", "hf", "onnx"]),
+        .choices(["torch", "hf", "peft", "onnx"]),
       o.weights,
       o.binary("-o, --output <path>", "folder to write; for onnx: the file", "onnx").makeOptionMandatory(true),
       o.choice(

@@ -1,7 +1,7 @@
 // The adapters of a model: blocks `LoRA` of the library.
-import { bug } from "../../ground/base/invariant.js";
-import { toNumber, type Rational } from "../../ground/numerics/rational.js";
-import type { Model } from "../../language/check/model/model.js";
+import { bug } from "../../../ground/base/invariant.js";
+import { toNumber, type Rational } from "../../../ground/numerics/rational.js";
+import type { Model } from "./model.js";
 
 /** A linear map with weight + alpha / rank · b · a (Hu et al. 2021, arXiv 2106.09685). */
 export interface Adapter {
