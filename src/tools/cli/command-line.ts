@@ -44,6 +44,7 @@ const actsOf = (program: CommandUnknownOpts): Acts => ({
   new: async (...given) => (await import("./new/new.js")).newProject(...given),
   init: async (...given) => (await import("./build/init.js")).init(...given),
   import: async (...given) => (await import("./build/import.js")).importFolder(...given),
+  adapt: async (...given) => (await import("./build/adapt.js")).adapt(...given),
   merge: async (...given) => (await import("./build/convert.js")).merge(...given),
   quantize: async (...given) => (await import("./build/convert.js")).quantize(...given),
   convert: async (...given) => (await import("./build/convert.js")).convert(...given),

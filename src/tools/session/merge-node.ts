@@ -9,6 +9,7 @@ import { quotedName } from "../../ground/base/shown.js";
 import { bug } from "../../ground/base/invariant.js";
 import { countOf } from "../../ground/base/collections.js";
 import { check } from "../../language/check/check.js";
+import { type Adapter, adaptersOf } from "../../language/check/model/adapters.js";
 import type { Model } from "../../language/check/model/model.js";
 import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
 import { matchWeights, readWeight, type Matched } from "../../runtime/index.js";
@@ -16,7 +17,6 @@ import { expectFree, writeFresh } from "../../models/made/model-folder-node.js";
 import { BASE } from "../../runtime/weights/base-node.js";
 import { openWeights, saveTensors, type SavedTensor } from "../../runtime/node.js";
 import type { WeightSource } from "../../runtime/weights/formats/source.js";
-import { divide, toNumber } from "../../ground/numerics/rational.js";
 import { SessionError, SourceError } from "../../language/diagnostics/errors.js";
 import { MANIFEST, MODEL, printManifest } from "../../models/runs/manifest.js";
 import type { Trained } from "../../models/runs/trained-node.js";
@@ -145,21 +145,6 @@ function ofBlock(
   });
 }
 
-interface Adapter {
-  /** Its path: `layers.0.attn.q`. */
-  readonly path: string;
-  /** alpha / rank. */
-  readonly scale: number;
-}
-
-const adaptersOf = ({ instances }: Model): readonly Adapter[] =>
-  instances
-    .filter(({ block, library }) => library && block === "LoRA")
-    .map(({ path, numbers }) => ({
-      path,
-      scale: toNumber(divide(numbers.get("alpha") ?? bug("no alpha"), numbers.get("rank") ?? bug("no rank"))),
-    }));
-
 /** Folds adapters into weights. By key: the replacement of a tensor with an adapter; null for a tensor left out. */
 function folded(
   adapters: readonly Adapter[],
@@ -174,7 +159,8 @@ function folded(
     return words instanceof Float32Array ? words : bug(`${weight.path} is not a float`);
   };
   const replaced = new Map<string, SavedTensor | null>();
-  for (const { path, scale } of adapters) {
+  for (const { path, rank, alpha } of adapters) {
+    const scale = alpha / rank;
     const [weight, a, b] = [weightAt(`${path}.weight`), weightAt(`${path}.lora.a`), weightAt(`${path}.lora.b`)];
     for (const key of [...matched.get(a)!, ...matched.get(b)!]) replaced.set(key, null);
     for (const key of matched.get(weight)!)

@@ -1,4 +1,4 @@
-// Patterns of names in options: separated by commas, `*` for any characters.
+// Patterns of names in options: separated by commas, `*` for any characters, `{a,b}` for either.
 import { nearest } from "../../ground/numerics/nearest.js";
 
 export interface NamePattern {
@@ -23,11 +23,19 @@ export function weightsMatching(texts: string): (weight: { readonly path: string
 }
 
 const patterns = (texts: string, around: (expression: string) => string): readonly NamePattern[] =>
-  texts.split(",").map((part) => {
+  withoutBraces(texts).map((part) => {
     const text = part.trim();
     const parts = text.split("*").map((s) => s.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`));
     const expression = new RegExp(around(parts.join(".*")));
     return { text, test: (name) => expression.test(name) };
+  });
+
+/** The patterns between commas, with each alternative in place of its braces: `attn.{q,v}` is `attn.q` and `attn.v`. */
+const withoutBraces = (texts: string): readonly string[] =>
+  texts.split(/,(?![^{}]*\})/).flatMap((part): readonly string[] => {
+    const [all = "", alternatives] = /\{([^{}]*)\}/.exec(part) ?? [];
+    if (alternatives === undefined) return [part];
+    return alternatives.split(",").flatMap((one) => withoutBraces(part.replace(all, () => one.trim())));
   });
 
 /** The first pattern that matches none of the names; null: each matches one. */

@@ -268,7 +268,7 @@ describe("modc export --to onnx", () => {
         "--caches and --phase infer exclude each other",
       ],
       [["--to", "onnx", "--weights", weights, "--enter", "objective"], 1, "objective"],
-      [["--to", "jax"], 2, "Allowed choices are torch, hf, onnx"],
+      [["--to", "jax"], 2, "Allowed choices are torch, hf, peft, onnx"],
     ] as const;
     for (const [words, status, said] of refusals) {
       const refused = await modc(["export", model, ...words, "-o", other]);

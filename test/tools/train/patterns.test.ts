@@ -21,6 +21,8 @@ describe("patterns of weights", () => {
     expect(chosen("route")).toEqual([]);
     expect(chosen("*.bias")).toEqual([PATHS[2]]);
     expect(chosen("ayers.1, able")).toEqual([]);
+    expect(chosen("{guess,attn}.{up,q}, embed")).toEqual([PATHS[0], PATHS[2], PATHS[3]]);
+    expect(chosen("layers.{1,11}.router")).toEqual([PATHS[1], PATHS[4]]);
   });
 
   it("name the first that is none; a dot is a dot", () => {

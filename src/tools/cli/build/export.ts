@@ -13,6 +13,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 export async function exportModel(opened: OpenedModel, flags: ExportFlags): Promise<ExitCode> {
   expectOf(flags);
   if (flags.to === "onnx") return (await import("./export-onnx.js")).exportOnnx(opened, flags);
+  if (flags.to === "peft") return (await import("./export-peft.js")).exportPeft(opened, flags);
   if (flags.to === "hf") return (await import("./export-hf.js")).exportHuggingFace(opened, flags);
   expectFolderName(flags.output);
   const { models, sources, family } = await versionsOf(opened, flags);
@@ -46,6 +47,7 @@ const ENGINES: Partial<Record<keyof ExportFlags, readonly ExportFlags["to"][]>> 
   externalData: ["onnx"],
   weightsAs: ["onnx", "hf"],
   tokenizer: ["hf"],
+  live: ["torch", "hf", "onnx"],
 };
 
 /** A folder holds all that a source is; what a call asks for is said when it is called. */

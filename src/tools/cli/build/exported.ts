@@ -64,6 +64,8 @@ export interface WriteOptions {
   /** The key of each weight by its path; by default as `names` of the source says. */
   readonly keys?: ReadonlyMap<string, string>;
   readonly floats?: NonNullable<SaveOptions["floats"]>;
+  /** Whether weights without a key in `keys` are left out. */
+  readonly only?: boolean;
 }
 
 export interface MatchedWeights {
@@ -87,8 +89,9 @@ export async function matchedWeights(from: ModelWeights, model: Model): Promise<
   const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !states.has(path));
   return {
     stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
-    write: (path, { keys, floats } = {}) => {
-      const called = weights.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
+    write: (path, { keys, floats, only = false } = {}) => {
+      const written = only ? weights.filter((w) => keys?.has(w.path)) : weights;
+      const called = written.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
       return saveWeights(path, { weights: called }, read, {
         kept: states,
         ...(floats && { floats }),

@@ -35,7 +35,7 @@ function write(opened: OpenedModel, flags: Flags<typeof weightCommands.import>):
 }
 
 /** Throws UserError if another text is there: people edit sources. */
-function expectSame(path: string, source: string): void {
+export function expectSame(path: string, source: string): void {
   if (!(statSync(path, { throwIfNoEntry: false })?.isFile() ?? false)) return;
   const existing = readFileSync(path, "utf8");
   if (existing === "" || existing === source) return;

@@ -1,7 +1,7 @@
 // Commands that create weights, checkpoints and packages.
 import { BLOCK_ENCODINGS } from "../../../runtime/program/encodings/block-file.js";
 import { WEIGHT_TYPES } from "../../../runtime/program/target.js";
-import { bytesOf } from "./arguments.js";
+import { bytesOf, positiveNumber } from "./arguments.js";
 import * as o from "./options.js";
 import { declare, type AnyOption } from "./declare.js";
 
@@ -43,6 +43,22 @@ export const weightCommands = {
     takes: "<checkpoint>",
     does: "write the .mod file for a checkpoint's config.json or a GGUF file",
     options: [o.printed("-o, --output <path>", "file to write (default: print it)", null), o.json],
+  }),
+  adapt: declare({
+    takes: "<file>",
+    opens: true,
+    does: "write a model as a .mod file with LoRA adapters on some linear layers, and print the line that trains it",
+    options: [
+      o.required(
+        "--on <patterns>",
+        "linear layers to adapt: paths or parts of paths such as attn.{q,v}, separated by commas; * is any characters",
+      ),
+      o.whole("--rank <n>", "rank of the adapters", 1, 65_536).default(8),
+      o.valued("--alpha <x>", "adapters count alpha / rank (default: twice the rank)", positiveNumber),
+      o.printed("-o, --output <path>", "file to write (default: print it)", null),
+      o.model,
+      o.json,
+    ],
   }),
   quantize: declare({
     takes: "<checkpoint>",
@@ -135,9 +151,9 @@ export const weightCommands = {
         .required(
           "--to <engine>",
           "engine to write for; torch: a module with a class for each block; hf: a folder for Hugging Face's " +
-            "transformers; onnx: a graph of standard operators",
+            "transformers; peft: the LoRA adapters alone, for PEFT; onnx: a graph of standard operators",
         )
-        .choices(["torch", "hf", "onnx"]),
+        .choices(["torch", "hf", "peft", "onnx"]),
       o.weights,
       o.binary("-o, --output <path>", "folder to write; for onnx: the file", "onnx").makeOptionMandatory(true),
       o.choice(
