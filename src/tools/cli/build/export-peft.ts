@@ -64,8 +64,8 @@ function expectAdaptersAlone({ path, manifest }: Trained, model: Model, held: Re
   const lost = trained.map((weight) => weight.path).filter((name) => !held.has(name));
   if (lost.length === 0) return;
   throw new UserError(
-    `${path} has trained ${plural(lost.length, "weight")} in addition to its adapters, which PEFT's folder would lose: ` +
-      listed(lost),
+    `${path} has trained ${plural(lost.length, "weight")} in addition to its adapters, which PEFT's folder ` +
+      `would lose: ${listed(lost)}`,
     "train with --only lora, or write the whole model: modc export … --to hf",
   );
 }
