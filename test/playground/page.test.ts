@@ -337,7 +337,8 @@ describe.skipIf(!installed)(`the playground in chromium${note}`, { timeout: 120_
       `playground, gzipped: compiler ${(compiler / 1000).toFixed(1)} kB, code in all ${(all / 1000).toFixed(1)} kB\n`,
     );
     expect(compiler).toBeGreaterThan(100_000);
-    expect(compiler).toBeLessThan(375_000);
+    // 3 kB of it: optimisers, rounded products and contrast, which a page can train with.
+    expect(compiler).toBeLessThan(380_000);
     // 11 kB of it: caches in pages, drafts and scores, which every generator can have.
     expect(all).toBeLessThan(620_000);
   });

@@ -42,7 +42,7 @@ describe("the bundled command line", () => {
   it("loads for --version and --help little beside commander, and nothing of the compiler", () => {
     const { chunks, packages } = loadedWith(["main.js", chunkOf("src/tools/cli/run-cli.ts")]);
     expect([...packages]).toEqual([]);
-    expect(sizeOf(chunks)).toBeLessThan(250_000);
+    expect(sizeOf(chunks)).toBeLessThan(260_000);
     expect([...chunks]).not.toContain(chunkOf("src/language/check/check.ts"));
   });
 

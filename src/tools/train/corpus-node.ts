@@ -1,13 +1,13 @@
 // The tokens of a text, encoded once into a cache file from which windows are read, so that the text is never whole in
 // memory.
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { tokenizerAt, type TokenizerSource } from "../../models/tokenizer/source-node.js";
 import { cacheFile, type Described as CacheDescribed } from "./cache-file-node.js";
 import { TrainError } from "./errors.js";
 import { documents } from "./documents-node.js";
-import { changeOf, digestOf, findSources, type SourceFile } from "./sources-node.js";
+import { changeOf, digestOf, findSources, type Hashing, type SourceFile } from "./sources-node.js";
 import { asTraining, bytesEncoder, jsonEncoder, type Encoder } from "./tokenizer.js";
 
 export interface CorpusOptions {
@@ -155,7 +155,7 @@ async function make(
 }
 
 /** Throws TrainError if a file that was read is not the one of the digest. */
-export function expectSame(file: SourceFile, digest: string, hash: Hash): void {
+export function expectSame(file: SourceFile, digest: string, hash: Hashing): void {
   if (hash.digest("hex") === digest) return;
   throw new TrainError("bad-data", `${file.path} changed while it was read`, {
     hint: "start again when the file no longer changes",

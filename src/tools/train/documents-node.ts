@@ -1,10 +1,9 @@
 // The documents of a text: whole files, or the texts of rows, as streams that are hashed while they are read.
 import { isUtf8 } from "node:buffer";
-import type { Hash } from "node:crypto";
 import { fileKind, UTF16 } from "../../ground/base/file-kinds.js";
 import { TrainError } from "./errors.js";
 import { rowsOf, type DataRow } from "./rows-node.js";
-import { fileBytes, type SourceFile } from "./sources-node.js";
+import { fileBytes, type Hashing, type SourceFile } from "./sources-node.js";
 
 /** One document, which must be read to its end before the next. */
 export interface Document {
@@ -20,7 +19,7 @@ export interface Document {
 export async function* documents(
   file: SourceFile,
   field: string,
-  hash: Hash,
+  hash: Hashing,
   signal?: AbortSignal,
 ): AsyncIterable<Document> {
   const { kind } = file;
@@ -32,7 +31,7 @@ export async function* documents(
 async function* rowDocuments(
   file: SourceFile & { readonly kind: Exclude<SourceFile["kind"], "text"> },
   field: string,
-  hash: Hash,
+  hash: Hashing,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Document> {
   for await (const row of rowsOf(file, { hash, columns: new Set([field]), signal })) {

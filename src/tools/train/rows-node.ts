@@ -1,10 +1,9 @@
 // Reads rows of data, a value for each column: JSONL, Parquet and Arrow, as a stream that is hashed while it is read.
-import type { Hash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import * as zlib from "node:zlib";
 import { fileKind } from "../../ground/base/file-kinds.js";
 import { TrainError } from "./errors.js";
-import { fileBytes, type SourceFile } from "./sources-node.js";
+import { fileBytes, type Hashing, type SourceFile } from "./sources-node.js";
 
 /** A row of a file. */
 export interface DataRow {
@@ -20,7 +19,7 @@ export interface DataRow {
 
 export interface RowOptions {
   /** Updated with every byte of the file. */
-  readonly hash: Hash;
+  readonly hash: Hashing;
   /** The columns to read; null: all. */
   readonly columns: ReadonlySet<string> | null;
   readonly signal?: AbortSignal | undefined;

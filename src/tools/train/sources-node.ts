@@ -1,11 +1,17 @@
 // Finds and reads training data: files, folders, or an installed package; texts are streams that are hashed while they
 // are read.
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { TrainError } from "./errors.js";
+
+/** The parts of Node's hash in use, declared without Node's types. */
+export interface Hashing {
+  update(bytes: Uint8Array): unknown;
+  digest(encoding: "hex"): string;
+}
 
 /** A file, with its size and time when it was found. */
 export interface SourceFile {
@@ -120,7 +126,7 @@ export async function digestOf(file: SourceFile, signal?: AbortSignal): Promise<
 /** Reads a file in pieces. Throws the signal's reason between two pieces. */
 export async function* fileBytes(
   file: SourceFile,
-  hash: Hash,
+  hash: Hashing,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
   const stream = createReadStream(file.path, { highWaterMark: 1 << 18 });

@@ -144,7 +144,7 @@ describe("a template that would not end is refused", () => {
     expect(() => prompt(template)).toThrow(
       /^the chat template of x (refuses the messages|cannot be read): (it (takes more than \d+ steps|writes more than \d+ characters|nests or recurses too deeply|has |gives no reason)|Maximum call)/,
     );
-    expect(seconds()).toBeLessThan(2);
+    expect(seconds()).toBeLessThan(20); // without the bound: years
   });
 });
 

@@ -34,6 +34,7 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   train: ["-o", join(folder, "x"), "--data", sound],
   eval: ["--data", sound],
   routes: ["--data", sound],
+  adapt: ["--on", "attn", "--rank", "2", "-o", join(folder, "x")],
   generate: ["--prompt", "a"],
   build: ["-o", join(folder, "x"), "--weights", "w"],
   run: ["--input", "x=[[1]]"],

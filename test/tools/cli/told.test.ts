@@ -94,7 +94,7 @@ describe("small things", () => {
   it("an empty name, and one that is very long", async () => {
     expect(await run(["init", model, "--weights", "", "-o", path("w")])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("--weights is empty: give a name"),
+      stderr: expect.stringContaining("--weights is empty\n  hint: give one path, or a path for each block"),
     });
     expect((await run(["check", "a".repeat(5000)])).stderr.length).toBeLessThan(400);
   });
