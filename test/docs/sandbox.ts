@@ -29,6 +29,7 @@ export function fillSandbox(path: string): void {
   write("mine.mod", fencesOf("docs/tutorial.md").find(({ language }) => language === "mod")!.code);
   write("text.txt", TEXT);
   write("questions.jsonl", '{"prompt":"Call me","choices":[" Ishmael"," Ahab"],"answer":0}\n');
+  write("prompts.jsonl", '{"prompt":"Call me"}\n');
   write("preferences.jsonl", '{"prompt":"Call me","chosen":" Ishmael","rejected":" Ahab"}\n');
   write("texts/a.txt", TEXT);
   write("person.json", '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}');

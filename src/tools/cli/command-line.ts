@@ -55,6 +55,7 @@ const actsOf = (program: CommandUnknownOpts): Acts => ({
   bench: async (...given) => (await import("./bench/bench.js")).bench(...given),
   tune: async (...given) => (await import("./program/tune.js")).tune(...given),
   generate: async (...given) => (await import("./generate/generate.js")).generate(...given),
+  sample: async (...given) => (await import("./generate/sample.js")).sample(...given),
   chat: async (...given) => (await import("./chat/talk.js")).chat(...given),
   serve: async (...given) => (await import("./serve/serve.js")).serve(...given),
   verify: async (...given) => (await import("./verify/verify.js")).verify(...given),
