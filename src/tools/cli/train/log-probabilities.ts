@@ -4,7 +4,7 @@ import type { Passes } from "../../train/scoring/passes.js";
 import { notFinite } from "../../train/scoring/task.js";
 import { sumOf } from "../../train/scoring/texts.js";
 import { TrainError } from "../../train/errors.js";
-import { bytesEncoder } from "../../train/tokenizer.js";
+import { bytesEncoder, endOf as usualEnd } from "../../train/tokenizer.js";
 import type { Rule } from "../../train/types.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Session } from "../../../runtime/index.js";
@@ -95,7 +95,8 @@ export async function writeLogProbabilities(
 async function endOf(opened: OpenedModel): Promise<number | null> {
   const { tokenizer, info } = await opened.texts();
   if (tokenizer === null) return bytesEncoder.separator;
-  return info?.eos_token === undefined || info.eos_token === null ? null : tokenizer.idOf(info.eos_token);
+  const named = info?.eos_token ? tokenizer.idOf(info.eos_token) : null;
+  return named ?? usualEnd(tokenizer);
 }
 
 /** Adds the columns of a rule. Those of the causal rule end in _causal if both rules are computed. */
