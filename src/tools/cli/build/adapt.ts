@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { adaptable, adaptedSource, type AdaptedFrom } from "../../../models/made/adapted-source.js";
+import { blocksOf } from "../../../models/opened/blocks.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { trainedTokenizer } from "../../../models/runs/trained-node.js";
 import { parse } from "../../../language/syntax/parse.js";
@@ -16,7 +17,7 @@ import type { Flags } from "../tree/declare.js";
 import type { weightCommands } from "../tree/weights.js";
 import { expectSame } from "./import.js";
 
-export function adapt(opened: OpenedModel, flags: Flags<typeof weightCommands.adapt>): ExitCode {
+export async function adapt(opened: OpenedModel, flags: Flags<typeof weightCommands.adapt>): Promise<ExitCode> {
   const { on, rank, alpha = 2 * rank } = flags;
   const output = isPrinted(flags.output) ? null : flags.output;
   const { source, read, set } = opened;
@@ -36,7 +37,7 @@ export function adapt(opened: OpenedModel, flags: Flags<typeof weightCommands.ad
     writeText(output, adapted.text);
   }
   const { model, paths, added, text } = adapted;
-  const line = output === null ? null : trainingLine(opened, output);
+  const line = output === null ? null : await trainingLine(opened, output, flags.model);
   return printReport(flags, {
     json: {
       output,
@@ -55,14 +56,15 @@ export function adapt(opened: OpenedModel, flags: Flags<typeof weightCommands.ad
   });
 }
 
-/** The line that trains the adapters over the model's weights. */
-function trainingLine(opened: OpenedModel, output: string): string {
+/** The line that trains the adapters over the model's weights: in the blocks of their file, else in q4. */
+async function trainingLine(opened: OpenedModel, output: string, model: string | undefined): Promise<string> {
+  const blocks = await blocksOf(opened, model === undefined ? {} : { model });
   const weights = opened.run ? opened.named : (opened.weights?.place ?? null);
   const tokenizer = tokenizerOf(opened);
   const set = Object.entries(opened.set).map(([name, value]) => `--set ${shellWord(`${name}=${value}`)}`);
   return [
     ["modc train", shellWord(output), `--weights ${weights === null ? "…" : shellWord(weights)}`],
-    ["--init-missing --only lora --save trained --weights-as q4"],
+    ["--init-missing --only lora --save trained", `--weights-as ${blocks?.form ?? "q4"}`],
     tokenizer === null ? [] : [`--tokenizer ${shellWord(tokenizer)}`],
     set,
     ["--data … -o run"],
