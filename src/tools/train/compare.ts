@@ -14,7 +14,7 @@ export type Spent = Readonly<Record<ComparedOver, number>>;
 /** A validation of a compared run. */
 export interface ComparedValidation {
   readonly step: number;
-  /** Whether it was the best so far, of those that count. */
+  /** Whether it was the best validation so far that counts. */
   readonly best: boolean;
   /** Mean loss of a token by each rule that was evaluated, in nats. */
   readonly loss: { readonly [R in Rule]?: number };

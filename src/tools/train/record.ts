@@ -2,21 +2,21 @@
 import type { Message } from "../../models/tokenizer/chat.js";
 import { TrainError } from "./errors.js";
 import { ofCompletion, ofMessages, ofText, type Learned, type Writer } from "./record-text.js";
-import { product, type RecordInput, type RecordPlan } from "./record-plan.js";
+import { product, wordsOf, type RecordInput, type RecordPlan } from "./record-plan.js";
+import type { DataRow } from "./rows-node.js";
 
 /** A row of data: values by column. */
-export interface Row {
-  /** The row's place, for messages. */
-  readonly place: string;
-  readonly values: Readonly<Record<string, unknown>>;
-}
+export type Row = Pick<DataRow, "place" | "values" | "columns">;
 
-export interface RecordOptions extends Writer {
+export interface TextOptions extends Writer {
   readonly plan: RecordPlan;
   /** Tokens at which a record is cut. */
   readonly context: number;
   /** The column of a text. */
   readonly field: string;
+}
+
+export interface RecordOptions extends TextOptions {
   /** The names of classes by input. */
   readonly labels: ReadonlyMap<string, readonly string[]>;
   /** Reads the numbers of a file that a row names, such as features. Throws TrainError with the place. */
@@ -44,9 +44,7 @@ export interface EncodedRecord {
 /** Encodes a row; null if nothing of it is learned. Throws TrainError with the place. */
 export async function encodeRecord(row: Row, options: RecordOptions): Promise<EncodedRecord | null> {
   const { plan, context } = options;
-  const texts = new Map<string, Learned>();
-  for (const input of plan.inputs)
-    if (input.kind === "tokens") texts.set(input.name, await learnedOf(row, input.name, options));
+  const texts = await textsOf(row, options);
   const whole = wholeLength(row, plan, texts);
   const length = Math.min(whole, context);
   const written = new Map<string, ArrayLike<number>>();
@@ -64,18 +62,43 @@ export async function encodeRecord(row: Row, options: RecordOptions): Promise<En
     else if (input.kind === "along") written.set(input.name, alongOf(row, input, whole, firstTargets));
     else if (input.kind === "record") written.set(input.name, await numbersOf(row, input, options));
   }
-  const largestToken = Math.max(
-    0,
-    ...[...texts.values()].map(({ tokens }) => tokens.reduce((a, b) => Math.max(a, b), 0)),
+  const numbers = plan.inputs.flatMap((input) =>
+    input.kind === "tokens" || input.kind === "targets" ? [written.get(input.name)!] : [],
   );
   return {
     length,
     words: packed(plan, written, length),
     targets,
-    largestToken,
+    largestToken: numbers.reduce((most, list) => Array.from(list).reduce((a, b) => Math.max(a, b), most), 0),
     bytes: bytesOf(texts, written, plan, options),
     cut: whole - length,
   };
+}
+
+/** The text of each input of tokens. Throws TrainError with the place. */
+async function textsOf(row: Row, options: TextOptions): Promise<ReadonlyMap<string, Learned>> {
+  const texts = new Map<string, Learned>();
+  for (const input of options.plan.inputs)
+    if (input.kind === "tokens") texts.set(input.name, await learnedOf(row, input.name, options));
+  return texts;
+}
+
+/**
+ * The tokens of each text of a row, cut at the context, with the targets of each token as training has them. Throws
+ * TrainError with the place.
+ */
+export async function targetedTexts(
+  row: Row,
+  options: TextOptions,
+): Promise<ReadonlyMap<string, { readonly tokens: readonly number[]; readonly targets: Int32Array }>> {
+  const texts = await textsOf(row, options);
+  const targeted = options.plan.inputs.flatMap((input) => {
+    if (input.kind !== "targets") return [];
+    const text = texts.get(input.of)!;
+    const tokens = text.tokens.slice(0, options.context);
+    return [[input.of, { tokens, targets: Int32Array.from(targetsOf(row, input, text, tokens.length)) }] as const];
+  });
+  return new Map(targeted);
 }
 
 /** Bytes of the text of all targets; null if a text was given as token numbers. */
@@ -100,8 +123,7 @@ function packed(plan: RecordPlan, written: ReadonlyMap<string, ArrayLike<number>
   const parts = plan.inputs.flatMap((input): Uint32Array[] => {
     const values = written.get(input.name);
     if (!values) return [];
-    const size =
-      input.kind === "record" ? product(input.shape) : length * (input.kind === "along" ? product(input.inner) : 1);
+    const size = wordsOf(input, length);
     const isFloat = (input.kind === "record" || input.kind === "along") && input.type === "f32";
     const data = isFloat ? new Float32Array(size) : new Int32Array(size);
     if (input.kind === "targets") data.fill(-1);
@@ -117,12 +139,9 @@ function packed(plan: RecordPlan, written: ReadonlyMap<string, ArrayLike<number>
   return words;
 }
 
-/** The columns that a row has, for messages. */
-const columnsOf = ({ values }: Row): string => Object.keys(values).join(", ") || "none";
-
 const noColumn = (row: Row, wanted: string): TrainError =>
   new TrainError("no-column", `${row.place}: there is no column ${wanted}`, {
-    hint: `the columns are ${columnsOf(row)}`,
+    hint: `the columns are ${row.columns.join(", ") || "none"}`,
   });
 
 const badValue = (row: Row, column: string, message: string, hint: string | null = null): TrainError =>
@@ -133,7 +152,7 @@ const valueOf = ({ values }: Row, column: string): unknown =>
   Object.hasOwn(values, column) ? (values[column] ?? undefined) : undefined;
 
 /** The text of an input of tokens: the column of its name, or one of the usual forms if it is the only such input. */
-async function learnedOf(row: Row, name: string, options: RecordOptions): Promise<Learned> {
+async function learnedOf(row: Row, name: string, options: TextOptions): Promise<Learned> {
   const { plan, field } = options;
   const alone = plan.inputs.filter(({ kind }) => kind === "tokens").length === 1;
   const [own, prompt] = [valueOf(row, name), valueOf(row, "prompt")];
@@ -165,6 +184,9 @@ async function learnedOf(row: Row, name: string, options: RecordOptions): Promis
   }
   const text = valueOf(row, field);
   if (typeof text === "string") return ofText(options, text);
+  if (text !== undefined) throw badValue(row, field, "is no text");
+  if (prompt !== undefined && completion !== undefined)
+    throw badValue(row, "prompt", "and completion are neither two texts nor two lists of messages");
   throw noColumn(
     row,
     [name, field, "messages", "prompt and completion"].filter((c, i, all) => all.indexOf(c) === i).join(", or "),

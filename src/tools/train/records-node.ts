@@ -95,30 +95,43 @@ interface Opened {
   readonly show: TrainingData["show"];
 }
 
-async function writerFor({ tokenizer, chatTemplate: chosen, learn }: RecordsOptions): Promise<Opened> {
-  const all = learn === "all";
+async function writerFor({ tokenizer, ...settings }: RecordsOptions): Promise<Opened> {
   const source = typeof tokenizer === "string" ? tokenizerAt(tokenizer) : (tokenizer ?? null);
   const opened: OpenedTokenizer | null = source && (await asTraining(() => source.open()));
   if (source !== null && opened === null)
     throw new TrainError("bad-data", `${source.path} has no tokenizer`, { hint: "name one with --tokenizer" });
-  const own = opened?.tokenizer ?? bytesTokenizer;
+  const writer = await writerOf(opened, settings, source?.path ?? "the tokenizer");
+  return {
+    writer,
+    name: opened === null ? "bytes" : createHash("sha256").update(opened.texts.tokenizer).digest("hex"),
+    show: (tokens) => (opened === null ? bytesEncoder.show(tokens) : piecesOf(opened.tokenizer, tokens)),
+  };
+}
+
+/** What writes texts as tokens; null: bytes. `file` names the tokenizer in messages. Throws TrainError. */
+export async function writerOf(
+  opened: Pick<OpenedTokenizer, "tokenizer" | "chat" | "info"> | null,
+  { chatTemplate: chosen, learn }: Pick<RecordSettings, "chatTemplate" | "learn">,
+  file: string,
+): Promise<Writer> {
+  const tokenizer = opened?.tokenizer ?? bytesTokenizer;
   const info = opened?.info ?? null;
-  const chat = await asTraining(async () =>
-    chosen === undefined ? (opened?.chat ?? null) : openChatTemplate(chosen, own, info).chat,
-  );
   const specials = new Map(
     (["bos_token", "eos_token", "pad_token"] as const).flatMap((token) =>
       info?.[token] ? [[token, info[token]]] : [],
     ),
   );
-  const file = chosen ?? source?.path ?? "the tokenizer";
-  const marked = chat && (await asTraining(async () => markedTemplate(chat, specials, file)));
-  const end = opened === null ? bytesEncoder.separator : (opened.end ?? endOf(own));
-  return {
-    writer: { tokenizer: own, end, chat, marked, all },
-    name: opened === null ? "bytes" : createHash("sha256").update(opened.texts.tokenizer).digest("hex"),
-    show: opened === null ? (tokens) => bytesEncoder.show(tokens) : (tokens) => piecesOf(own, tokens),
-  };
+  const named = info?.eos_token ? tokenizer.idOf(info.eos_token) : null;
+  return asTraining(async () => {
+    const chat = chosen === undefined ? (opened?.chat ?? null) : openChatTemplate(chosen, tokenizer, info).chat;
+    return {
+      tokenizer,
+      end: opened === null ? bytesEncoder.separator : (named ?? endOf(tokenizer)),
+      chat,
+      marked: chat && markedTemplate(chat, specials, chosen ?? file),
+      all: learn === "all",
+    };
+  });
 }
 
 async function make(

@@ -96,22 +96,37 @@ describe("modc eval --log-probabilities", () => {
       "--field",
       "body",
     ]);
-    expect(ended.stdout).toMatch(/^rule +records +counted +loss +perplexity +tokens +computed\nall tokens +1 +4 /);
-    expect(written()[0]!["log_probabilities"]).toEqual(near(by(bytes("ababa"))));
+    expect(ended.stdout).toMatch(/^rule +records +counted +loss +perplexity +tokens +computed\nall tokens +1 +5 /);
+    expect(written()[0]!["log_probabilities"]).toEqual(near(by(bytes("ababab")).slice(0, 5)));
+  });
+
+  it("scores the answers of a chat, or all of it, as training learns them", async () => {
+    const file = records("chat.jsonl", {
+      messages: [
+        { role: "user", content: "ab" },
+        { role: "assistant", content: "ba" },
+      ],
+    });
+    const template = folder.file("plain.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}");
+    const score = ["--data", file, "--log-probabilities", output, "--chat-template", template];
+    await run([...words, ...score]);
+    expect(written()[0]!["log_probabilities"]).toEqual(near(by(bytes("abba"), 2)));
+    await run([...words, ...score, "--learn", "all"]);
+    expect(written()[0]!["log_probabilities"]).toEqual(near(by(bytes("abba"))));
   });
 
   it.each([
-    ['{"other": 3}', "the line has no text to score"],
-    ['{"text": 3}', "text is a number, not a text"],
-    ['{"completion": "a"}', "the line has a completion, but no prompt"],
-    ['{"prompt": 3, "completion": "a"}', "prompt is a number, not a text"],
-    ['{"chosen": "a"}', "the line has no rejected"],
-    ['{"messages": []}', "messages cannot be scored yet"],
+    ['{"other": 3}', "there is no column tokens, or text, or messages, or prompt and completion"],
+    ['{"text": 3}', "text is no text"],
+    ['{"completion": "a"}', "there is no column tokens, or text, or messages, or prompt and completion"],
+    ['{"prompt": 3, "completion": "a"}', "prompt and completion are neither two texts nor two lists of messages"],
+    ['{"chosen": "a"}', "there is no column rejected"],
+    ['{"messages": [{"role": "assistant", "content": "a"}]}', "messages need a chat template"],
     ['{"tokens": []}', "tokens has no tokens"],
-    ['{"tokens": [1, 2.5]}', "tokens is a list, but not of tokens"],
+    ['{"tokens": [1, 2.5]}', "tokens contains 2.5: it must hold whole numbers from 0"],
     ['{"tokens": [1, 256]}', "tokens has token 256: Bigrams has 256 tokens"],
-    ['{"tokens": [1, 2], "targets": [2]}', "targets has 1 numbers, tokens has 2"],
-    ['{"text": "0123456789abcdef"}', "text has 17 tokens with what precedes it: Bigrams allows 16"],
+    ['{"tokens": [1, 2], "targets": [2]}', "targets has 1 values, the text has 2 tokens"],
+    ['{"text": "0123456789abcdef"}', "tokens has 17 tokens with what precedes it: Bigrams allows 16"],
     ["[", "the line is not JSON"],
   ])("refuses %s with its file and line, and leaves the earlier output", async (line, message) => {
     const before = folder.file("out.jsonl", "before");

@@ -4,11 +4,12 @@ import type { Passes } from "../../train/scoring/passes.js";
 import { notFinite } from "../../train/scoring/task.js";
 import { sumOf } from "../../train/scoring/texts.js";
 import { TrainError } from "../../train/errors.js";
-import { bytesEncoder, endOf as usualEnd } from "../../train/tokenizer.js";
+import { writerOf } from "../../train/records-node.js";
 import type { Rule } from "../../train/types.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Session } from "../../../runtime/index.js";
 import { beyondLength } from "../source/beyond-bound.js";
+import { recordsIn } from "../source/record-flags.js";
 import { ensureWritable, writeParts } from "../source/files.js";
 import type { ExitCode } from "../terminal/exit.js";
 import { printReport } from "../terminal/terminal.js";
@@ -29,20 +30,22 @@ export async function writeLogProbabilities(
   opened: OpenedModel,
   flags: EvalFlags & { readonly data: string; readonly logProbabilities: string },
 ): Promise<ExitCode> {
-  expectNone(flags, ["validation", "windows"], "with --log-probabilities, which scores every record");
+  expectNone(flags, ["validation", "windows", "labels"], "with --log-probabilities, which scores every record");
   ensureWritable(flags.logProbabilities);
   const scoring = await openScoring(opened, flags);
   try {
     const { model, progress } = scoring;
     const { length: cut = null } = flags;
     if (cut !== null && model.bound !== null && cut > model.bound) throw beyondLength(cut, model.bound, model.name);
-    const limits: RecordLimits = { ...scoring.limits, cut, field: flags.field ?? "text", end: await endOf(opened) };
+    const { tokenizer, chat, info } = await opened.texts();
+    const writer = await writerOf(tokenizer && info && { tokenizer, chat, info }, recordsIn(flags), opened.path);
+    const limits: RecordLimits = { ...writer, ...scoring.limits, cut, field: flags.field ?? "text" };
     const lines = await scoring.source(flags.data);
     // Every line is checked before the first pass.
     let [records, longest] = [0, 1];
     for await (const line of objectsIn(lines)) {
       const { texts } = await recordOf(line, limits);
-      for (const { tokens } of Object.values(texts)) longest = Math.max(longest, tokens.length);
+      for (const { tokens } of texts.values()) longest = Math.max(longest, tokens.length);
       records++;
       progress.report("reading the records", grouped(records), "reading the records");
     }
@@ -91,14 +94,6 @@ export async function writeLogProbabilities(
   }
 }
 
-/** The token that ends a text in training. */
-async function endOf(opened: OpenedModel): Promise<number | null> {
-  const { tokenizer, info } = await opened.texts();
-  if (tokenizer === null) return bytesEncoder.separator;
-  const named = info?.eos_token ? tokenizer.idOf(info.eos_token) : null;
-  return named ?? usualEnd(tokenizer);
-}
-
 /** Adds the columns of a rule. Those of the causal rule end in _causal if both rules are computed. */
 async function score(
   records: readonly ScoredRecord[],
@@ -115,17 +110,17 @@ async function score(
   },
 ): Promise<void> {
   const suffix = rule === "causal" && sums.size > 1 ? "_causal" : "";
-  const scores = await passes.scores(records.flatMap(({ texts }) => Object.values(texts)));
+  const scores = await passes.scores(records.flatMap(({ texts }) => [...texts.values()]));
   let next = 0;
   for (const [i, { texts, place }] of records.entries())
-    for (const [name, text] of Object.entries(texts)) {
+    for (const [name, text] of texts) {
       const own = scores[next++]!;
       const sum = sumOf(text, own);
       if (!Number.isFinite(sum)) throw notFinite(place);
       const total = sums.get(rule)!;
       total.sum += sum;
       total.counted += text.targets.reduce((n, target) => n + Number(target >= 0), 0);
-      if (name === "text") {
+      if (name === "tokens") {
         added[i]![`log_probability${suffix}`] = sum;
         added[i]![`log_probabilities${suffix}`] = Array.from(own, (x) => Number(x.toPrecision(9)));
       } else added[i]![`reference_${name}${suffix}`] = sum;

@@ -32,7 +32,7 @@ export async function evaluateTask(
 ): Promise<ExitCode> {
   expectNone(
     flags,
-    ["data", "logProbabilities", "field", "length", "validation", "windows"],
+    ["data", "logProbabilities", "field", "chatTemplate", "labels", "learn", "length", "validation", "windows"],
     "with --task, whose questions are all read",
   );
   const scoring = await openScoring(opened, flags);

@@ -240,8 +240,8 @@ export const records = [
     ["answers", "all"],
     "parts of records with a prompt or messages to learn: answers alone, or all (default answers)",
   ),
-  option("--pack", "put several records into a sequence, up to its length"),
 ] as const;
+export const pack = option("--pack", "put several records into a sequence, up to its length");
 export const validation = (usual: string) =>
   valued(
     "--validation <share>",

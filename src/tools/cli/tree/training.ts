@@ -13,6 +13,7 @@ export const trainingCommands = {
       o.tokenizer,
       o.field,
       ...o.records,
+      o.pack,
       o.required("-o, --output <folder>", "folder of the run"),
       o.valued(
         "--resume [step]",

@@ -21,7 +21,7 @@ export interface GreedyQuestion {
   readonly place: string;
   readonly prompt: readonly number[];
   readonly answer: string;
-  /** Tokens of the answer behind those of the prompt; empty if some token has parts of both. */
+  /** The tokens of the answer after the prompt; empty if a token has parts of both. */
   readonly likely: readonly number[];
 }
 

@@ -23,7 +23,7 @@ export interface ScoringModel {
   readonly routed: boolean;
   /** The most tokens of a text; null: no limit. */
   readonly bound: number | null;
-  /** The number of tokens that the model can read, and that of those that it can give. */
+  /** The number of tokens that the model can read, and the number that it can predict. */
   readonly readable: number;
   readonly vocabulary: number;
   /** The rules that the model has, or the one that was asked for. */
