@@ -33,11 +33,9 @@ export interface StepOptions {
    * type. Default: none.
    */
   readonly frozen?: ReadonlySet<string>;
-  /**
-   * The type to which products of the step round what they multiply (`roundOperands`). Default: they read f32 as it is.
-   */
+  /** The type to which products of the step round their operands (`roundOperands`). Default: they do not round. */
   readonly products?: ReducedType | undefined;
-  /** Paths of frozen weights that the program stores in another type than f32, which products read as it is. */
+  /** Paths of frozen weights that the program stores in another type than f32; products do not round these. */
   readonly stored?: ReadonlySet<string>;
   /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
   readonly recompute?: ReadonlySet<string>;

@@ -6,15 +6,15 @@ import { mapGraph, type Emit } from "./rewrite.js";
 
 export interface Rounding {
   readonly to: ReducedType;
-  /** Paths of the weights that the program stores in another type than f32: products read them as they are stored. */
+  /** Paths of the weights that the program stores in another type than f32; products do not round these. */
   readonly stored: ReadonlySet<string>;
 }
 
 /**
  * The graph of a training step, after the passes, in which products read both operands rounded to a type: their values
  * are the nearest of that type, and sums are f32. In attention these are q, k, v and the cotangent of its result, while
- * the softmax and its shares stay f32. A product that makes the scores of a choice stays f32. So does one of a single
- * column, such as a router's, with its gradients: it is computed as a sum, and they have nothing to sum.
+ * the softmax and its shares stay f32. Products that make the scores of a choice stay f32, and so do products with one
+ * column, such as a router's, and their gradients.
  */
 export function roundOperands(graph: Graph, { to, stored }: Rounding): Graph {
   const nodes = nodesOf(graph);

@@ -35,7 +35,7 @@ export function checkPasses(model: Model, reportAt: ReportAt): void {
   }
 }
 
-/** Reports each `contrast` that something other than a loss reads: its value is that of one step's sequences. */
+/** Reports each `contrast` that something other than a loss reads. Its value depends on all sequences of a step. */
 export function checkContrasts(model: Model, reportAt: ReportAt): void {
   const readers: readonly (readonly [role: "result" | "update" | "observed value", values: readonly Value[]])[] = [
     ["result", model.outputs.map(({ value }) => value)],

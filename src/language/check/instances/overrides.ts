@@ -12,7 +12,7 @@ import { nearest } from "../../../ground/numerics/nearest.js";
 
 /**
  * A parameter of every model: with the value `true` every choice of tokens takes all tokens, and nothing is skipped.
- * Choices of entries, such as experts, stay. No declared parameter has this name.
+ * Tokens still choose entries, such as experts. No declared parameter has this name.
  */
 export const DENSE = "(dense)";
 

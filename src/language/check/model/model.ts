@@ -114,7 +114,7 @@ export interface Instance {
   readonly span: Span;
 }
 
-/** A model that is a block of another: its checkpoint, which is a file of its own, has the keys of its `names`. */
+/** A model that is a block of another. Its `names` say the keys of its own checkpoint. */
 export interface NestedModel {
   /** `teacher`. */
   readonly path: string;
