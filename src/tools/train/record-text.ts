@@ -99,8 +99,8 @@ export async function ofCompletion(writer: Writer, prompt: string, completion: s
 }
 
 /**
- * Messages as the chat template writes them; the answers from message `from` on are learned. A template that marks
- * answers says what they are. Otherwise an answer is what the template adds to the messages before it, behind the
+ * Messages as the chat template writes them; the answers from message `from` on are learned, or everything. A template
+ * that marks answers says what they are. Otherwise an answer is what the template adds to the messages before it, behind the
  * opening of an answer. Throws TrainError with `place` if the template has no such prefix.
  */
 export async function ofMessages(
@@ -114,6 +114,7 @@ export async function ofMessages(
     throw new TrainError("bad-data", `${place}: messages need a chat template, and the tokenizer has none`, {
       hint: "choose one with --chat-template",
     });
+  if (writer.all) return spanned(writer, await write(chat, messages, false), [], false);
   if (marked !== null) {
     if (messages.some(({ content }) => content.includes(BEGIN) || content.includes(END)))
       throw new TrainError("bad-data", `${place}: a message contains U+FDD0 or U+FDD1, which are no characters`);
@@ -138,7 +139,7 @@ export async function ofMessages(
     if (before === undefined) throw notPrefix(place, i, "changes the messages before it");
     spans.push([before.length, after.length]);
   }
-  if (spans.length === 0 && !writer.all)
+  if (spans.length === 0)
     throw new TrainError("bad-data", `${place}: the messages have no answer to learn`, {
       hint: 'an answer is a message of the role "assistant"; --learn all learns every message',
     });

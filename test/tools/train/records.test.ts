@@ -84,6 +84,15 @@ describe("what is learned", () => {
     expect(chars(batch.inputs["targets"]!)).toBe("bcd$_");
   });
 
+  it("is everything with learn: all, though a template rewrites earlier messages", async () => {
+    const messages = ["q", "r", "s"].map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content }));
+    const rewriting = template("{% for m in messages %}{{ m.content if loop.last else '…' }}{% endfor %}");
+    const data = lines([{ messages }]);
+    expect(await faultOf(data, SFT, { chatTemplate: rewriting })).toMatch(/learn everything: --learn all/);
+    const batch = await firstBatch(data, SFT, { batch: 1, chatTemplate: rewriting, learn: "all" });
+    expect([...batch.inputs["targets"]!]).toEqual([...bytes("……s").slice(1), -1]);
+  });
+
   it("is what a template without marks adds to the messages before an answer", async () => {
     const messages = [
       { role: "user", content: "q" },
@@ -250,7 +259,29 @@ describe("columns", () => {
     const ofTargets = await firstBatch(lines([{ ...row, old: [-1, -2] }]), model, { batch: 1 });
     expect([...each.inputs["old"]!]).toEqual([0, -1, -2, 0]);
     expect([...ofTargets.inputs["old"]!]).toEqual([0, -1, -2, 0]);
-    expect(await faultOf(lines([{ ...row, old: [1] }]), model)).toMatch(/old has 1 values, the record has 4 tokens/);
+    for (const old of [[1], [1, 2, 3]])
+      expect(await faultOf(lines([{ ...row, old }]), model)).toMatch(
+        `old has ${old.length} values, the record has 4 tokens, 2 of them targets`,
+      );
+    const cut = await firstBatch(lines([{ ...row, old: [-1, -2] }]), model, { batch: 1, context: 2 });
+    expect([...cut.inputs["old"]!]).toEqual([0, -1]);
+  });
+
+  it.each([
+    [["bad", "bad"], '"bad" is there twice'],
+    [["bad", "", "good"], '"" is no label'],
+    [["bad, but fine", "good"], '"bad, but fine" is no label'],
+    [[], '"" is no label'],
+  ])("fill no labels by names such as %j", async (labels, fault) => {
+    const data = lines([{ tokens: "abc", labels: "bad" }]);
+    expect(await faultOf(data, exampleSource("objectives/classify.mod"), { labels: { labels } })).toContain(fault);
+  });
+
+  it("of numbers alone have no lengths", async () => {
+    const model = "model Mean(dim: int = 2) { objective(x: f32[B, dim]) { loss own = mean(x) } }";
+    const batch = await firstBatch(lines([{ x: [1, 2] }, { x: [3, 4] }]), model);
+    expect(new Set(batch.inputs["x"]!)).toEqual(new Set([1, 2, 3, 4]));
+    expect(batch).not.toHaveProperty("lengths");
   });
 
   it("fill labels by number or by name", async () => {
