@@ -83,6 +83,11 @@ function expectFitting(plan: RecordPlan, { pack, labels = {} }: RecordSettings):
     throw new TrainError("bad-option", `records cannot be packed: ${single.name} has one value for each row`, {
       hint: "leave out --pack",
     });
+  const texts = plan.inputs.flatMap(({ kind, name }) => (kind === "tokens" ? [name] : []));
+  if (pack === true && texts.length > 1)
+    throw new TrainError("bad-option", `records cannot be packed: each has several texts, ${texts.join(" and ")}`, {
+      hint: "leave out --pack: a loss that compares texts would compare sums of several records",
+    });
   for (const [name, names] of Object.entries(labels)) {
     if (!plan.inputs.some((input) => input.name === name && input.kind === "record"))
       throw new TrainError("bad-option", `--labels names ${name}, which is no input with one value for each record`);

@@ -280,7 +280,7 @@ describe("columns", () => {
   it("of numbers alone have no lengths", async () => {
     const model = "model Mean(dim: int = 2) { objective(x: f32[B, dim]) { loss own = mean(x) } }";
     const batch = await firstBatch(lines([{ x: [1, 2] }, { x: [3, 4] }]), model);
-    expect(new Set(batch.inputs["x"]!)).toEqual(new Set([1, 2, 3, 4]));
+    expect([...batch.inputs["x"]!].toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
     expect(batch).not.toHaveProperty("lengths");
   });
 
@@ -403,6 +403,10 @@ describe("faults name the place", () => {
     const data = lines([{ tokens: "abc", labels: 1 }]);
     expect(await faultOf(data, exampleSource("objectives/classify.mod"), { pack: true })).toMatch(
       /cannot be packed: labels has one value/,
+    );
+    const preference = { prompt: "p", chosen: "a", rejected: "b" };
+    expect(await faultOf(lines([preference]), exampleSource("objectives/reward.mod"), { pack: true })).toMatch(
+      /cannot be packed: each has several texts, chosen and rejected/,
     );
     expect(await faultOf(data, exampleSource("objectives/classify.mod"), { labels: { label: ["a"] } })).toMatch(
       /--labels names label/,
