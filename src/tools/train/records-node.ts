@@ -95,7 +95,7 @@ function expectFitting(plan: RecordPlan, { pack, labels = {} }: RecordSettings):
     if (wrong < 0 && names.length > 0) continue;
     const label = JSON.stringify(names[wrong] ?? "");
     const fault = names.indexOf(names[wrong] ?? "") < wrong ? "is there twice" : "is no label";
-    throw new TrainError("bad-option", `--labels ${name}=${names.join(",")}: ${label} ${fault}`, {
+    throw new TrainError("bad-option", `labels ${name}=${names.join(",")}: ${label} ${fault}`, {
       hint: `separate different names by commas: --labels ${name}=first,second`,
     });
   }

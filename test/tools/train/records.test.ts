@@ -267,23 +267,6 @@ describe("columns", () => {
     expect([...cut.inputs["old"]!]).toEqual([0, -1]);
   });
 
-  it.each([
-    [["bad", "bad"], '"bad" is there twice'],
-    [["bad", "", "good"], '"" is no label'],
-    [["bad, but fine", "good"], '"bad, but fine" is no label'],
-    [[], '"" is no label'],
-  ])("fill no labels by names such as %j", async (labels, fault) => {
-    const data = lines([{ tokens: "abc", labels: "bad" }]);
-    expect(await faultOf(data, exampleSource("objectives/classify.mod"), { labels: { labels } })).toContain(fault);
-  });
-
-  it("of numbers alone have no lengths", async () => {
-    const model = "model Mean(dim: int = 2) { objective(x: f32[B, dim]) { loss own = mean(x) } }";
-    const batch = await firstBatch(lines([{ x: [1, 2] }, { x: [3, 4] }]), model);
-    expect([...batch.inputs["x"]!].toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
-    expect(batch).not.toHaveProperty("lengths");
-  });
-
   it("fill labels by number or by name", async () => {
     const model = exampleSource("objectives/classify.mod");
     const labels = { labels: ["bad", "fine", "good"] };
@@ -404,10 +387,8 @@ describe("faults name the place", () => {
     expect(await faultOf(data, exampleSource("objectives/classify.mod"), { pack: true })).toMatch(
       /cannot be packed: labels has one value/,
     );
-    const preference = { prompt: "p", chosen: "a", rejected: "b" };
-    expect(await faultOf(lines([preference]), exampleSource("objectives/reward.mod"), { pack: true })).toMatch(
-      /cannot be packed: each has several texts, chosen and rejected/,
-    );
+    const several = await faultOf(data, exampleSource("objectives/reward.mod"), { pack: true });
+    expect(several).toMatch(/cannot be packed: each has several texts, chosen and rejected/);
     expect(await faultOf(data, exampleSource("objectives/classify.mod"), { labels: { label: ["a"] } })).toMatch(
       /--labels names label/,
     );
