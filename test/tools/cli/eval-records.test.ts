@@ -43,20 +43,63 @@ describe("modc eval", () => {
     }
   });
 
-  it("evaluates a loss that compares records by the run's batch, and never on one record", async () => {
-    const to = join(folder.path, "run");
-    const words = ["--data", records, "-o", to, "--steps", "1", "--batch", "3", "--validation", "50%", "--json"];
-    const trained = await run(["train", pairs, ...words]);
+  it(
+    "evaluates a loss that compares records by the run's batch, and never on one record",
+    { tags: "long" },
+    async () => {
+      const to = join(folder.path, "run");
+      const words = ["--data", records, "-o", to, "--steps", "1", "--batch", "3", "--validation", "50%", "--json"];
+      const trained = await run(["train", pairs, ...words]);
+      expect(trained.status, trained.stderr).toBe(0);
+      const { validation } = JSON.parse(trained.stdout) as { validation: { loss: number } };
+      const lossBy = async (...more: readonly string[]): Promise<number> => {
+        const { stdout } = await run(["eval", to, "--json", ...more]);
+        return (JSON.parse(stdout) as { rules: { "top-k": { loss: number } } }).rules["top-k"].loss;
+      };
+      expect(await lossBy()).toBe(validation.loss);
+      expect(await lossBy("--batch", "2")).toBeLessThan(validation.loss - 0.1);
+      const alone = await run(["eval", to, "--batch", "1"]);
+      expect([alone.status, alone.stderr]).toEqual([2, expect.stringContaining("--batch is 1, but the loss has")]);
+    },
+  );
+
+  it("reads other records as the run was trained, and so do other commands", { tags: "long" }, async () => {
+    const chat = (answer: string) => ({
+      messages: ["question", answer].map((content, i) => ({ role: i === 0 ? "user" : "assistant", content })),
+    });
+    const data = folder.file("chats.jsonl", rows(chat("answer"), chat("another")));
+    const template = folder.file("chat.jinja", "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}{% endfor %}");
+    const to = join(folder.path, "chat-run");
+    const words = ["-o", to, "--steps", "1", "--batch", "1", "--validation", "0", "--chat-template", template];
+    const trained = await run(["train", text, "--data", data, ...words]);
     expect(trained.status, trained.stderr).toBe(0);
-    const { validation } = JSON.parse(trained.stdout) as { validation: { loss: number } };
-    const lossBy = async (...more: readonly string[]): Promise<number> => {
-      const { stdout } = await run(["eval", to, "--json", ...more]);
-      return (JSON.parse(stdout) as { rules: { "top-k": { loss: number } } }).rules["top-k"].loss;
+    const other = folder.file("other.jsonl", rows(chat("yet another")));
+    const lossOf = async (...more: readonly string[]): Promise<string> => {
+      const { status, stdout, stderr } = await run(["eval", to, "--data", other, ...more]);
+      expect(status, stderr).toBe(0);
+      return stdout;
     };
-    expect(await lossBy()).toBe(validation.loss);
-    expect(await lossBy("--batch", "2")).toBeLessThan(validation.loss - 0.1);
-    const alone = await run(["eval", to, "--batch", "1"]);
-    expect([alone.status, alone.stderr]).toEqual([2, expect.stringContaining("--batch is 1, but the loss has")]);
+    expect(await lossOf()).toBe(await lossOf("--chat-template", template, "--learn", "answers"));
+    expect(await lossOf()).not.toBe(await lossOf("--learn", "all"));
+    const prompts = folder.file("prompts.jsonl", rows({ messages: [{ role: "user", content: "x" }] }));
+    const sampled = await run(["sample", to, prompts, "-n", "1"]);
+    expect(sampled.status, sampled.stderr).toBe(0);
+    expect(JSON.parse(sampled.stdout)).toMatchObject({
+      tokens: [...Buffer.from("<u>x"), expect.any(Number)],
+    });
+  });
+
+  it("refuses names of classes that are empty or there twice", async () => {
+    const file = folder.file("classes.mod", model("tokens: u32[B, T <= 64], class: i32[B]", "mean(f32(class))"));
+    const data = folder.file("classes.jsonl", rows({ tokens: "a", class: "good" }));
+    for (const [names, fault] of [
+      ["good,good", '"good" is there twice'],
+      ["bad,,good", '"" is no label'],
+      ["", '"" is no label'],
+    ] as const) {
+      const { status, stderr } = await run(["eval", file, "--data", data, "--labels", `class=${names}`]);
+      expect([status, stderr]).toEqual([2, expect.stringContaining(`--labels class=${names}: ${fault}`)]);
+    }
   });
 
   it("reports a loss that is no number", async () => {

@@ -138,7 +138,7 @@ async function evaluatedOnRecords(opened: OpenedModel, flags: EvaluationFlags, o
       {
         data: flags.data,
         ...(opened.tokenizer === null ? {} : { tokenizer: opened.tokenizer }),
-        ...recordSettings(recordsIn(flags), null),
+        ...recordSettings(recordsIn(flags), opened.run?.manifest.begun ?? null),
         cache,
       },
       model,
