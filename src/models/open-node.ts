@@ -10,7 +10,7 @@ import { GgufFiles } from "./opened/gguf-files-node.js";
 import type { Parts } from "./opened/parts.js";
 import { fromDisk, importsBeside, type SourceReader } from "./opened/source-node.js";
 import { modelWeights, namedWeights, type OpenedWeights } from "./opened/weights-node.js";
-import { isTrained, openTrained, trainedTokenizer } from "./runs/trained-node.js";
+import { isTrained, openTrained, trainedTemplate, trainedTokenizer } from "./runs/trained-node.js";
 import { isFolder, isGgufPath } from "./tokenizer/folder-node.js";
 import { tokenizerAt } from "./tokenizer/source-node.js";
 
@@ -134,7 +134,7 @@ function openedModel(
     texts: once(async () => {
       source(); // a fault of the source is reported before those of other files
       const { openTexts } = await deferred();
-      return openTexts(parts.folder, tokenizer(), chatTemplate);
+      return openTexts(parts.folder, tokenizer(), chatTemplate ?? (run ? trainedTemplate(run) : undefined));
     }),
     describe,
     async close() {

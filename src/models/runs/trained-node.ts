@@ -9,6 +9,7 @@ import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { readRegular } from "../../ground/files/regular-node.js";
 import { isFolder, isGgufPath } from "../tokenizer/folder-node.js";
+import { KNOWN_TEMPLATES } from "../tokenizer/known-templates.js";
 import { SessionError } from "../../language/diagnostics/errors.js";
 import {
   MANIFEST,
@@ -101,6 +102,12 @@ export function trainedTokenizer({ path, tokenizer }: Trained): string | null {
       hint: "give its present path: --tokenizer",
     });
   return tokenizer;
+}
+
+/** The chat template that a run was begun with, a name or a file; undefined if none was named, or its file is gone. */
+export function trainedTemplate({ manifest }: Trained): string | undefined {
+  const chosen = manifest.begun?.records?.chatTemplate ?? null;
+  return chosen !== null && (KNOWN_TEMPLATES.has(chosen) || existsSync(chosen)) ? chosen : undefined;
 }
 
 /** Whether a path is a run or one of its checkpoints. Throws SessionError for a run without a checkpoint. */

@@ -23,7 +23,7 @@ export interface Opening {
   readonly tokenizer?: string;
   /**
    * A chat template in place of the tokenizer's own: a name such as `chatml` or `llama3`, or a file of Jinja text. By
-   * default the template of the tokenizer's folder or GGUF file, if it has one.
+   * default the template that a run was trained with, else that of the tokenizer's folder or GGUF file, if it has one.
    */
   readonly chatTemplate?: string;
 }

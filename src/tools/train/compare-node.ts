@@ -17,7 +17,8 @@ import { TrainError } from "./errors.js";
 import { GroupedCurve, numberOf, recordOf, shownLoss, validated } from "./log-curves.js";
 import { readLog, type LogEntry } from "./log-node.js";
 import { trainingModel, type TrainingModel } from "./model.js";
-import { TRAIN_OPTIONS, type TrainSettings } from "./options.js";
+import { TRAIN_OPTIONS, type SettingName, type TrainSettings } from "./options.js";
+import type { RunModel } from "./run-options.js";
 import { absentOf } from "./settings.js";
 import { meanShare } from "./skipping.js";
 
@@ -62,14 +63,15 @@ function opened(path: string): Opened {
   return { path, trained, model: trainingModel({ source, read }, { model: manifest.model, set }).model };
 }
 
-/** The settings with which losses measure the same thing. */
+/** The settings with which losses measure the same thing; a batch's records are the wrong answers of `contrast`. */
 const SAME = ["context", "validation", "validationWindows"] as const;
+const settingsOf = ({ compares = false }: RunModel): readonly SettingName[] => (compares ? [...SAME, "batch"] : SAME);
 
 /** Why the losses of two runs do not measure the same thing, as a clause; null if they do. */
 function whyNot(a: Opened, b: Opened): string | null {
   const [one, other] = [a.trained.manifest, b.trained.manifest];
   if (one.data.digest !== other.data.digest) return `they read other tokens (${textOf(one)}; ${textOf(other)})`;
-  for (const name of SAME) {
+  for (const name of settingsOf(a.model.run)) {
     const [was, is] = [one.settings[name] ?? null, other.settings[name] ?? null];
     const [, option] = TRAIN_OPTIONS.find(([known]) => known === name)!;
     if (was !== is) return `${option.flag.split(" ")[0]!} is ${String(was)} and ${String(is)}`;

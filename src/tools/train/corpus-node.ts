@@ -17,7 +17,7 @@ export interface CorpusOptions {
   readonly cache: string;
   /** A `tokenizer.json` or a GGUF file; without one, bytes. */
   readonly tokenizer?: string | TokenizerSource;
-  /** The field of JSONL that holds the text. Default "text". */
+  /** The field of JSONL, Parquet or Arrow that holds the text. Default "text". */
   readonly field?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
@@ -64,13 +64,13 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
   const field = options.field ?? "text";
   const encoder = options.tokenizer === undefined ? bytesEncoder : await readTokenizer(options.tokenizer);
   const files = await findSources(options.data);
-  if (options.field !== undefined && files.every(({ kind }) => kind !== "lines"))
-    throw new TrainError("bad-option", `field has no effect: ${options.data} has no JSONL`, {
-      hint: "leave it out: only JSONL has fields",
+  if (options.field !== undefined && files.every(({ kind }) => kind === "text"))
+    throw new TrainError("bad-option", `field has no effect: ${options.data} has no JSONL, Parquet or Arrow`, {
+      hint: "leave it out: only these have fields",
     });
   const digests: string[] = [];
   for (const file of files) digests.push(await digestOf(file, options.signal));
-  const described = files.map((file, i) => [file.kind, file.kind === "lines" ? field : "", digests[i]!]);
+  const described = files.map((file, i) => [file.kind, file.kind === "text" ? "" : field, digests[i]!]);
   const digest = createHash("sha256")
     .update(JSON.stringify([FORMAT, encoder.name, encoder.width, encoder.separator, described]))
     .digest("hex");

@@ -39,12 +39,17 @@ export async function openData(
     const { openRecords } = await import("./records-node.js");
     return openRecords({ ...options, files }, { ...model.declared, vocabulary: model.vocabulary }, settings);
   }
+  expectText(options.data, options);
+  return openText(options, { inputs: model.inputs!, vocabulary: model.vocabulary }, settings);
+}
+
+/** Throws TrainError for settings of records, which have no effect on a text; `data` names it. */
+export function expectText(data: string, given: RecordSettings): void {
   for (const name of ["chatTemplate", "labels", "learn", "pack"] as const)
-    if (options[name] !== undefined)
-      throw new TrainError("bad-option", `${name} has no effect: ${options.data} is a text`, {
+    if (given[name] !== undefined)
+      throw new TrainError("bad-option", `${name} has no effect: ${data} is a text`, {
         hint: "leave it out: only records have it",
       });
-  return openText(options, { inputs: model.inputs!, vocabulary: model.vocabulary }, settings);
 }
 
 /** Columns that records of a chat or a completion have, and texts have not. */

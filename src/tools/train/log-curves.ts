@@ -43,7 +43,9 @@ export function shownLoss(entry: LogEntry): { readonly value: number; readonly u
 }
 
 export function validated(entry: LogEntry): ReportedValidation {
-  const perNat = shownLoss(entry).value / numberOf(entry["loss"]);
+  const { value, unit } = shownLoss(entry);
+  const loss = numberOf(entry["loss"]);
+  const perNat = unit === "nats" || loss === 0 ? 1 : value / loss;
   const rules = Object.entries(recordOf(entry["rules"])).filter(
     (r): r is [Rule, unknown] => r[0] === "top-k" || r[0] === "causal",
   );

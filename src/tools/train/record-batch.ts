@@ -46,7 +46,8 @@ export function batchOf(plan: RecordPlan, rows: readonly (readonly StoredRecord[
       return [input.name, typed];
     }),
   );
-  const isRagged = lengths.some((n) => n !== length);
+  // Records of numbers alone have no sequence.
+  const isRagged = plan.inputs.some(({ kind }) => kind !== "record") && lengths.some((n) => n !== length);
   return {
     inputs,
     rows: rows.length,

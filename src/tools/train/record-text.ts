@@ -99,9 +99,9 @@ export async function ofCompletion(writer: Writer, prompt: string, completion: s
 }
 
 /**
- * Messages as the chat template writes them; the answers from message `from` on are learned. A template that marks
- * answers says what they are. Otherwise an answer is what the template adds to the messages before it, behind the
- * opening of an answer. Throws TrainError with `place` if the template has no such prefix.
+ * Messages as the chat template writes them; the answers from message `from` on are learned, or everything. A template
+ * that marks answers says what they are. Otherwise an answer is what the template adds to the messages before it,
+ * behind the opening of an answer. Throws TrainError with `place` if the template has no such prefix.
  */
 export async function ofMessages(
   writer: Writer,
@@ -114,18 +114,8 @@ export async function ofMessages(
     throw new TrainError("bad-data", `${place}: messages need a chat template, and the tokenizer has none`, {
       hint: "choose one with --chat-template",
     });
-  if (marked !== null) {
-    if (messages.some(({ content }) => content.includes(BEGIN) || content.includes(END)))
-      throw new TrainError("bad-data", `${place}: a message contains U+FDD0 or U+FDD1, which are no characters`);
-    const beginning = from === 0 ? 0 : unmarked(await write(marked, messages.slice(0, from), true)).text.length;
-    const { text, spans } = unmarked(await write(marked, messages, false));
-    return spanned(
-      writer,
-      text,
-      spans.filter(([start]) => start >= beginning),
-      false,
-    );
-  }
+  if (writer.all) return spanned(writer, await write(chat, messages, false), [], false);
+  if (marked !== null) return ofMarked(writer, marked, messages, { from, place });
   const text = await write(chat, messages, false);
   const spans: [number, number][] = [];
   for (const [i, { role }] of messages.entries()) {
@@ -138,11 +128,26 @@ export async function ofMessages(
     if (before === undefined) throw notPrefix(place, i, "changes the messages before it");
     spans.push([before.length, after.length]);
   }
-  if (spans.length === 0 && !writer.all)
+  if (spans.length === 0)
     throw new TrainError("bad-data", `${place}: the messages have no answer to learn`, {
       hint: 'an answer is a message of the role "assistant"; --learn all learns every message',
     });
   return spanned(writer, text, spans, false);
+}
+
+/** Messages of which the answers that a template marks are learned, from message `from` on. */
+async function ofMarked(
+  writer: Writer,
+  marked: ChatTemplate,
+  messages: readonly Message[],
+  { from, place }: { readonly from: number; readonly place: string },
+): Promise<Learned> {
+  if (messages.some(({ content }) => content.includes(BEGIN) || content.includes(END)))
+    throw new TrainError("bad-data", `${place}: a message contains U+FDD0 or U+FDD1, which are no characters`);
+  const beginning = from === 0 ? 0 : unmarked(await write(marked, messages.slice(0, from), true)).text.length;
+  const { text, spans } = unmarked(await write(marked, messages, false));
+  const answers = spans.filter(([start]) => start >= beginning);
+  return spanned(writer, text, answers, false);
 }
 
 const write = (chat: ChatTemplate, messages: readonly Message[], answer: boolean): Promise<string> =>

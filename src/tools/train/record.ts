@@ -49,14 +49,16 @@ export async function encodeRecord(row: Row, options: RecordOptions): Promise<En
   const length = Math.min(whole, context);
   const written = new Map<string, ArrayLike<number>>();
   let targets = 0;
+  let firstTargets: readonly number[] | null = null;
   for (const input of plan.inputs) {
     if (input.kind !== "targets") continue;
-    const values = targetsOf(row, input, texts.get(input.of)!, length);
-    targets += values.reduce((n, target) => n + (target >= 0 ? 1 : 0), 0);
+    const uncut = targetsOf(row, input, texts.get(input.of)!, whole);
+    firstTargets ??= uncut;
+    const values = uncut.slice(0, length);
+    targets += values.filter(isTarget).length;
     written.set(input.name, values);
   }
   if (targets === 0 && written.size > 0) return null;
-  const firstTargets = [...written.values()][0] ?? null;
   for (const input of plan.inputs) {
     if (input.kind === "tokens") written.set(input.name, texts.get(input.name)!.tokens.slice(0, length));
     else if (input.kind === "along") written.set(input.name, alongOf(row, input, whole, firstTargets));
@@ -74,6 +76,8 @@ export async function encodeRecord(row: Row, options: RecordOptions): Promise<En
     cut: whole - length,
   };
 }
+
+const isTarget = (target: number): boolean => target >= 0;
 
 /** The text of each input of tokens. Throws TrainError with the place. */
 async function textsOf(row: Row, options: TextOptions): Promise<ReadonlyMap<string, Learned>> {
@@ -246,7 +250,7 @@ function alongOf(
   row: Row,
   { name, type, inner }: Extract<RecordInput, { kind: "along" }>,
   whole: number,
-  targets: ArrayLike<number> | null,
+  targets: readonly number[] | null,
 ): ArrayLike<number> {
   const own = valueOf(row, name);
   if (own === undefined) throw noColumn(row, name);
@@ -254,9 +258,11 @@ function alongOf(
   const size = product(inner);
   const values = numbersIn(row, name, own, type, [null, ...inner]);
   if (own.length === whole) return values;
-  const places = targets === null ? [] : Array.from(targets).flatMap((target, i) => (target >= 0 ? [i] : []));
-  if (targets === null || size !== 1 || own.length < places.length)
-    throw badValue(row, name, `has ${own.length} values, the record has ${whole} tokens`);
+  const places = targets === null ? [] : targets.flatMap((target, i) => (isTarget(target) ? [i] : []));
+  if (targets === null || size !== 1 || own.length !== places.length) {
+    const either = targets === null || size !== 1 ? "" : `, ${places.length} of them targets`;
+    throw badValue(row, name, `has ${own.length} values, the record has ${whole} tokens${either}`);
+  }
   const placed = new Float64Array(targets.length);
   for (const [i, place] of places.entries()) placed[place] = values[i]!;
   return placed;

@@ -83,9 +83,22 @@ function expectFitting(plan: RecordPlan, { pack, labels = {} }: RecordSettings):
     throw new TrainError("bad-option", `records cannot be packed: ${single.name} has one value for each row`, {
       hint: "leave out --pack",
     });
-  for (const name of Object.keys(labels))
+  const texts = plan.inputs.flatMap(({ kind, name }) => (kind === "tokens" ? [name] : []));
+  if (pack === true && texts.length > 1)
+    throw new TrainError("bad-option", `records cannot be packed: each has several texts, ${texts.join(" and ")}`, {
+      hint: "leave out --pack: a loss that compares texts would compare sums of several records",
+    });
+  for (const [name, names] of Object.entries(labels)) {
     if (!plan.inputs.some((input) => input.name === name && input.kind === "record"))
       throw new TrainError("bad-option", `--labels names ${name}, which is no input with one value for each record`);
+    const wrong = names.findIndex((label, i) => label === "" || label.includes(",") || names.indexOf(label) < i);
+    if (wrong < 0 && names.length > 0) continue;
+    const label = JSON.stringify(names[wrong] ?? "");
+    const fault = names.indexOf(names[wrong] ?? "") < wrong ? "is there twice" : "is no label";
+    throw new TrainError("bad-option", `labels ${name}=${names.join(",")}: ${label} ${fault}`, {
+      hint: `separate different names by commas: --labels ${name}=first,second`,
+    });
+  }
 }
 
 interface Opened {

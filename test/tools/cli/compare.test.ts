@@ -185,6 +185,16 @@ describe("modc compare", () => {
     expect(stderr).toMatch(message);
   });
 
+  it("refuses other batches if losses compare the sequences of a batch", async () => {
+    const source = SOURCE.replace(
+      "cross_entropy(forward(tokens), targets)",
+      "contrast(embed(tokens)[:, 0], embed(targets)[:, 0], scale: 1.0)",
+    );
+    for (const batch of [2, 4]) await made(`batch-${batch}`, "4", { batch }, { source });
+    expect((await compare("batch-2", "batch-2")).status).toBe(0);
+    expect((await compare("batch-2", "batch-4")).stderr).toMatch(/cannot be compared: --batch is 2 and 4/);
+  });
+
   it("refuses a single run, a checkpoint, a folder that is no run, and a run without its log", async () => {
     expect((await compare("a")).stderr).toContain("a comparison needs at least two runs");
     expect((await compare("a", join(at("b"), "checkpoints", "last"))).stderr).toContain("is a checkpoint\n");

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { parquetWriteFile } from "hyparquet-writer";
 import { afterAll, describe, expect, it } from "vitest";
 import { removeUnfinished } from "../../../src/tools/train/cache-file-node.js";
 import { openCorpus, type Corpus, type CorpusOptions } from "../../../src/tools/train/corpus-node.js";
@@ -87,6 +88,18 @@ describe("a text", () => {
     const file = folder.file("lines.jsonl", '\ufeff{"text":"caf\\u00e9","body":"x"}\r\n{"body":"y","text":"né"}\n');
     expect(await all(await opening(file))).toEqual(ascii("café\0né"));
     expect(await all(await opening(file, { field: "body" }))).toEqual(ascii("x\0y"));
+  });
+
+  it("of Parquet is a column, and the tokens of each column are kept apart", async () => {
+    const filename = join(folder.path, "columns.parquet");
+    const columnData = [
+      { name: "text", data: ["a", "b"], type: "STRING" as const },
+      { name: "body", data: ["x", "y"], type: "STRING" as const },
+    ];
+    parquetWriteFile({ filename, columnData });
+    const cache = join(folder.path, "columns-cache");
+    expect(await all(await opening(filename, { cache }))).toEqual(ascii("a\0b"));
+    expect(await all(await opening(filename, { cache, field: "body" }))).toEqual(ascii("x\0y"));
   });
 
   it("of an installed package is the text it comes with", async () => {

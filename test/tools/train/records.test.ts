@@ -84,6 +84,15 @@ describe("what is learned", () => {
     expect(chars(batch.inputs["targets"]!)).toBe("bcd$_");
   });
 
+  it("is everything with learn: all, though a template rewrites earlier messages", async () => {
+    const messages = ["q", "r", "s"].map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content }));
+    const rewriting = template("{% for m in messages %}{{ m.content if loop.last else '…' }}{% endfor %}");
+    const data = lines([{ messages }]);
+    expect(await faultOf(data, SFT, { chatTemplate: rewriting })).toMatch(/learn everything: --learn all/);
+    const batch = await firstBatch(data, SFT, { batch: 1, chatTemplate: rewriting, learn: "all" });
+    expect([...batch.inputs["targets"]!]).toEqual([...bytes("……s").slice(1), -1]);
+  });
+
   it("is what a template without marks adds to the messages before an answer", async () => {
     const messages = [
       { role: "user", content: "q" },
@@ -250,7 +259,12 @@ describe("columns", () => {
     const ofTargets = await firstBatch(lines([{ ...row, old: [-1, -2] }]), model, { batch: 1 });
     expect([...each.inputs["old"]!]).toEqual([0, -1, -2, 0]);
     expect([...ofTargets.inputs["old"]!]).toEqual([0, -1, -2, 0]);
-    expect(await faultOf(lines([{ ...row, old: [1] }]), model)).toMatch(/old has 1 values, the record has 4 tokens/);
+    for (const old of [[1], [1, 2, 3]])
+      expect(await faultOf(lines([{ ...row, old }]), model)).toMatch(
+        `old has ${old.length} values, the record has 4 tokens, 2 of them targets`,
+      );
+    const cut = await firstBatch(lines([{ ...row, old: [-1, -2] }]), model, { batch: 1, context: 2 });
+    expect([...cut.inputs["old"]!]).toEqual([0, -1]);
   });
 
   it("fill labels by number or by name", async () => {
@@ -373,6 +387,8 @@ describe("faults name the place", () => {
     expect(await faultOf(data, exampleSource("objectives/classify.mod"), { pack: true })).toMatch(
       /cannot be packed: labels has one value/,
     );
+    const several = await faultOf(data, exampleSource("objectives/reward.mod"), { pack: true });
+    expect(several).toMatch(/cannot be packed: each has several texts, chosen and rejected/);
     expect(await faultOf(data, exampleSource("objectives/classify.mod"), { labels: { label: ["a"] } })).toMatch(
       /--labels names label/,
     );

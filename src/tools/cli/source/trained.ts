@@ -30,6 +30,8 @@ export interface RunFlags extends RecordFlags {
   readonly validation?: number;
   /** The run's context: default length of evaluation windows. */
   readonly ownContext?: number;
+  /** The run's batch, on which a loss depends that compares its records. */
+  readonly ownBatch?: number;
 }
 
 /** Whether a command has an option, by the name of its attribute. */
@@ -59,7 +61,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
   expectSameWeights(trained, flags.set ?? {});
   const hasText = [flags.data, flags.text, flags.task, flags.logProbabilities].some((given) => given !== undefined);
   const text = ["eval", "routes"].includes(command.name()) && !hasText ? heldOut(trained, flags) : {};
-  const { context } = manifest.settings;
+  const { context, batch } = manifest.settings;
   tell(path, trained);
   tellLive(command, trained, trained.live, flags);
   if (Object.hasOwn(set, DENSE)) tellDense(command);
@@ -68,6 +70,7 @@ function withTrained<F extends RunFlags>(command: CommandUnknownOpts, path: stri
   return {
     ...flags,
     ...(typeof context === "number" ? { ownContext: context } : {}),
+    ...(typeof batch === "number" ? { ownBatch: batch } : {}),
     set,
     ...(hasOption(command, "model") ? { model: manifest.model } : {}),
     ...text,

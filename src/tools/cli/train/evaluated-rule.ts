@@ -24,6 +24,8 @@ export type EvaluationFlags = Flags<typeof trainingCommands.eval> & {
   readonly text?: string;
   /** The default length of windows for a run: its training context, if the model allows it. */
   readonly ownContext?: number;
+  /** The run's batch: the default if the loss compares the records of a batch. */
+  readonly ownBatch?: number;
   /** Whether `weightsAs` is the file's own type of blocks, from which nothing deviates. */
   readonly ownBlocks?: boolean;
 };

@@ -4,8 +4,9 @@ import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expectComparable } from "../../train/contrast.js";
 import { openCorpus, type Corpus } from "../../train/corpus-node.js";
-import { areRecords, recordSettings } from "../../train/data-node.js";
+import { areRecords, expectText, recordSettings } from "../../train/data-node.js";
 import { findSources } from "../../train/sources-node.js";
 import type { Deviation } from "../../train/deviation.js";
 import { evaluateText, type Evaluated } from "../../train/evaluate.js";
@@ -71,17 +72,23 @@ export async function evaluateRules(
   weights: ModelWeights | null = opened.weights,
 ): Promise<Found> {
   expectWeights(opened);
-  const rows = flags.batch ?? 8;
   const most = flags.windows ?? 0;
   const show = showingOnce();
   const model = await checkedModel(opened, flags, show);
+  const compares = model.run.compares === true;
+  // A loss that compares the records of a batch is a run's own only with the run's batch.
+  const rows = flags.batch ?? (compares ? flags.ownBatch : undefined) ?? 8;
+  if (compares) expectComparable({ accumulate: 1, batch: rows });
   const context = flags.length ?? Math.min(flags.ownContext ?? usualContext(model.bound), model.bound ?? Infinity);
   if (model.bound !== null && context > model.bound) throw beyondLength(context, model.bound, model.run.name);
   if (weights === null) say(`note: no --weights: the model starts from seed ${flags.seed ?? 0} and is untrained`);
   await weights?.fitted(model.run);
   const progress = new Progress();
   const records = await holdRecords(flags, model);
+  if (records && (observe || logits))
+    throw new UserError(`${flags.data} holds records, and the command reads texts`, "give a text: --data");
   if (records) return evaluatedOnRecords(opened, flags, { model, weights, context, rows, most, progress, show });
+  expectText(flags.text !== undefined || flags.data === STDIN ? "standard input" : flags.data, recordsIn(flags));
   const corpus = await openedOnce(opened, flags);
   let device: Device | null = null;
   try {
@@ -131,7 +138,7 @@ async function evaluatedOnRecords(opened: OpenedModel, flags: EvaluationFlags, o
       {
         data: flags.data,
         ...(opened.tokenizer === null ? {} : { tokenizer: opened.tokenizer }),
-        ...recordSettings(recordsIn(flags), null),
+        ...recordSettings(recordsIn(flags), opened.run?.manifest.begun ?? null),
         cache,
       },
       model,
@@ -144,8 +151,11 @@ async function evaluatedOnRecords(opened: OpenedModel, flags: EvaluationFlags, o
     progress.report("opening the device");
     device = await openDevice(wantedDevice(flags));
     const found = new Map<Rule, RuleFound>();
-    for (const rule of flags.rule !== undefined ? [flags.rule] : model.run.rules)
-      found.set(rule, { ...(await evaluateRecords({ ...on, opened, flags, device }, data, rule)), deviation: null });
+    for (const rule of flags.rule !== undefined ? [flags.rule] : model.run.rules) {
+      const evaluated = await evaluateRecords({ ...on, opened, flags, device }, data, rule);
+      expectFinite(evaluated, rule);
+      found.set(rule, { ...evaluated, deviation: null });
+    }
     return { model, corpus: null, bytesPerToken: data.bytesPerToken, rules: found };
   } finally {
     progress.clear();
@@ -205,14 +215,18 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
       onBatch: reading(evaluated, `evaluating by ${nameOf(rule)}`, windows),
     });
   });
-  if (!Number.isFinite(found.loss))
-    throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
-      hint: "check that the weights belong to the model",
-    });
+  expectFinite(found, rule);
   if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
     return { ...found, deviation: null };
   const { evaluateDeviation } = await import("./logits.js");
   return { ...found, deviation: await evaluateDeviation(evaluated, `comparing with f32 by ${nameOf(rule)}`) };
+}
+
+function expectFinite({ loss }: Evaluated, rule: Rule): void {
+  if (Number.isFinite(loss)) return;
+  throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
+    hint: "check that the weights belong to the model",
+  });
 }
 
 export const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");
