@@ -117,7 +117,7 @@ export const trainOptions = {
     "--accumulate <n>",
     whole(1),
     1,
-    "batches in a step: their gradients are summed, and updates of states see all",
+    "batches in a step: losses are means over all batches, and updates of states see all",
   ),
   context: option("--length <n>", whole(1), null, "tokens in a sequence", {
     usually: "as many as the model allows, at most 2048",
