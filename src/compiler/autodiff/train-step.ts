@@ -14,7 +14,7 @@ import { lossScale, type LossScale } from "./loss-scale.js";
 import { seedLoss, SHARES } from "./shares.js";
 import { correctionsOf, isOrthogonalized, momentState, updated, type Optimizer, type Update } from "./optimisers.js";
 import type { WeightRole } from "./roles.js";
-import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
+import { accumulateReductions, isAccumulatedReduction, wholeUpdates, type Updates } from "./updates.js";
 import { replaceNodes } from "../ir/replace.js";
 
 export { correctionsOf, momentState, SHARES, type Optimizer };
@@ -100,6 +100,10 @@ export const weightState = (path: string): string => path;
 /** The state that holds a trained weight if the state named like it holds its average. */
 export const rawState = (path: string): string => `raw.${path}`;
 export const gradientState = (path: string): string => `gradient.${path}`;
+
+/** The states that the first micro-batch of a step overwrites: no step reads what they hold before. */
+export const accumulatorsOf = (names: readonly string[], trained: readonly string[]): ReadonlySet<string> =>
+  new Set([...trained.map(gradientState), ...names.filter(isAccumulatedReduction)]);
 
 export interface TrainStep {
   readonly graph: Graph;

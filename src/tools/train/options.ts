@@ -242,9 +242,9 @@ export const trainOptions = {
   ),
   products: option(
     "--precision <type>",
-    oneOf("f32", "bf16"),
+    oneOf("f32", "bf16", "f16"),
     "f32",
-    "round operands of products in training to this type; sums and everything else stay f32",
+    "round operands of products in training to this type; sums and everything else stay f32. f16 scales the loss",
     { absent: "f32" },
   ),
   save: option(

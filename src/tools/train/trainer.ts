@@ -2,6 +2,7 @@
 import type { Program } from "../../runtime/program/program.js";
 import { bug } from "../../ground/base/invariant.js";
 import {
+  accumulatorsOf,
   correctionsOf,
   FOLLOWS,
   GRADIENT_NORM,
@@ -339,10 +340,13 @@ class DeviceTrainer implements Trainer {
 
   /**
    * Names of the states to save. The flag that blocks a step after a failed step is not saved, since no step is under
-   * way here.
+   * way here, and neither are sums over micro-batches, which begin in each step.
    */
   #savedStates(): readonly string[] {
-    return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
+    const { step, accumulate, trained } = this.#options.programs;
+    const names = step.states.map(({ name }) => name);
+    const sums = accumulate ? accumulatorsOf(names, trained) : new Set<string>();
+    return names.filter((name) => name !== HELD && !sums.has(name));
   }
 
   async whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string> {

@@ -137,7 +137,7 @@ function start(seed: number): Map<string, Tensor> {
 
 const scalar = (value: number) => ({ shape: [], data: Float64Array.of(value) });
 const RATE = { shape: [4], data: Float64Array.of(0.1, 0.01, 1, 1) };
-/** The shares of one of so many parts. */
+/** The shares of a part if all parts weigh the same. */
 const alike = (parts: number) => ({ shape: [2], data: Float64Array.of(1 / parts, 1 / parts) });
 
 function run(graph: Graph, { inputs, lengths }: Part, more: Part["inputs"], states: Tensors) {
