@@ -1,5 +1,7 @@
 // A step of one batch, and the same sequences in any number of micro-batches, are one step.
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { train } from "../../../src/tools/train/index.js";
 import { compileTraining, type TrainingPrograms } from "../../../src/tools/train/programs.js";
 import { createTrainer } from "../../../src/tools/train/trainer.js";
 import type { Batch, StepMetrics, TrainingState } from "../../../src/tools/train/types.js";
@@ -7,6 +9,7 @@ import { exampleSource } from "../../compiler/autodiff/models.js";
 import { testDevice } from "../../device.js";
 import { expectClose } from "../../close.js";
 import { random } from "../../random.js";
+import { scratch } from "./folder.js";
 
 const [SEQUENCES, LENGTH, STEPS] = [8, 16, 3];
 const set = { dim: "16", heads: "2", depth: "2", vocab: "13", context: "16", capacity: "50%" };
@@ -144,6 +147,53 @@ model Small(dim: int = 16) {
       trainer.dispose();
     }
   }
+
+  // f32 sums in another order, over four steps of which each begins with the weights of the last.
+  it("take the same steps from a file, as batches of 8 or 8 batches of one", async () => {
+    const folder = scratch();
+    const rows = Array.from({ length: 48 }, (_, n) => ({
+      prompt: "q".repeat(1 + records.below(6)),
+      completion: "the whale".slice(0, 1 + (n % 9)),
+    }));
+    const data = folder.file("rows.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const model = folder.file("small.mod", source.replaceAll("13", "256"));
+    try {
+      const found: StepMetrics[][] = [];
+      for (const [batch, accumulate] of [
+        [8, 1],
+        [1, 8],
+        [2, 4],
+      ] as const) {
+        const steps: StepMetrics[] = [];
+        await train(model, {
+          device: await testDevice(),
+          data,
+          output: join(folder.path, `${batch}`),
+          batch,
+          accumulate,
+          steps: 4,
+          context: LENGTH,
+          optimizer: "sgd",
+          lr: 0.1,
+          validation: 0,
+          onEvent: (event) => void (event.kind === "step" && steps.push(event.metrics)),
+        });
+        found.push(steps);
+      }
+      const [whole, ...parts] = found;
+      expect(whole).toHaveLength(4);
+      for (const steps of parts)
+        for (const [n, { loss, losses, gradientNorm, tokens }] of steps.entries()) {
+          const wanted = whole![n]!;
+          expect(tokens).toBe(wanted.tokens);
+          expect(loss).toBeCloseTo(wanted.loss, 4);
+          expect(losses["next"]).toBeCloseTo(wanted.losses["next"]!, 4);
+          expect(gradientNorm / wanted.gradientNorm).toBeCloseTo(1, 4);
+        }
+    } finally {
+      folder.remove();
+    }
+  });
 
   // f32 sums in another order.
   it("take the same steps in 1, 2, 4 and 8 micro-batches", async () => {
