@@ -57,7 +57,7 @@ export function computeSteps(step: Graph, data: TrainData): Expected {
   let moments: Expected["moments"] = [];
   for (let i = 0; i < CHECKED_STEPS; i++) {
     const { tokens, targets } = data.batches[i % data.batches.length]!;
-    const rates = Float64Array.of(settings.learningRate, settings.decay, ...corrections(data, i + 1), 1);
+    const rates = Float64Array.of(settings.learningRate, settings.decay, ...corrections(data, i + 1));
     const inputs = new Map([
       ["tokens", { shape: [B, T], data: tokens }],
       ["targets", { shape: [B, T], data: targets }],

@@ -212,6 +212,8 @@ def from_modc(run: Path, output: Path) -> Path:
     for name, (usual, knows) in UNKNOWN.items():
         if settings.get(name, usual) != usual:
             raise CheckpointError(f"{source} was trained with --{name} {settings[name]}: train.py {knows}")
+    if settings.get("products") == "f16":
+        raise CheckpointError(f"{source} was trained with --precision f16: train.py scales no loss")
     if found := checkpoints(output):
         before = progress_of(found[-1])
         if before.begun is None or before.begun["data"] != manifest["data"]["digest"]:

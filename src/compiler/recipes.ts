@@ -57,7 +57,8 @@ export const USUAL_STEP: StepOptions = {
 };
 
 export function graphsOf(model: Model, options: GraphOptions = {}): ModelGraphs {
-  const training = options.training ?? USUAL_STEP;
+  const ownLosses = new Set(model.losses.flatMap(({ own, path }) => (own ? [path] : [])));
+  const training: StepOptions = { ownLosses, ...(options.training ?? USUAL_STEP) };
   const lowered = once(() => options.lowered ?? lower(model));
   const generation = once(() => generationGraphs(lowered(), options.generation));
   const paged = (): GenerationGraphs =>

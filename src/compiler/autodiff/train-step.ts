@@ -10,12 +10,14 @@ import { LARGEST, type ReducedType } from "../../ground/base/dtype.js";
 import { normOf } from "./gradient-norm.js";
 import { gradients, type DeclaredWeight } from "./gradients.js";
 import { recomputing } from "./layers.js";
+import { lossScale, type LossScale } from "./loss-scale.js";
+import { seedLoss, SHARES } from "./shares.js";
 import { correctionsOf, isOrthogonalized, momentState, updated, type Optimizer, type Update } from "./optimisers.js";
 import type { WeightRole } from "./roles.js";
-import { accumulateReductions, wholeUpdates, type Updates } from "./updates.js";
+import { accumulateReductions, isAccumulatedReduction, wholeUpdates, type Updates } from "./updates.js";
 import { replaceNodes } from "../ir/replace.js";
 
-export { correctionsOf, momentState, type Optimizer };
+export { correctionsOf, momentState, SHARES, type Optimizer };
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
@@ -33,13 +35,24 @@ export interface StepOptions {
    * type. Default: none.
    */
   readonly frozen?: ReadonlySet<string>;
-  /** The type to which products of the step round their operands (`roundOperands`). Default: they do not round. */
+  /**
+   * The type to which products of the step round their operands (`roundOperands`). Default: they do not round. With f16
+   * the loss is scaled (`lossScale`), and a step whose gradients are not finite changes nothing but the scale.
+   */
   readonly products?: ReducedType | undefined;
+  /**
+   * Paths of the losses that the objective itself declares; a micro-batch has another share in their means than in the
+   * means of all other losses (`SHARES`). Default: all losses.
+   */
+  readonly ownLosses?: ReadonlySet<string>;
   /** Paths of frozen weights that the program stores in another type than f32; products do not round these. */
   readonly stored?: ReadonlySet<string>;
   /** Layers (`layersOf`) whose results are recomputed in the backward pass rather than stored; default: none. */
   readonly recompute?: ReadonlySet<string>;
-  /** Whether a step may be submitted before the result of the previous step is known (`FOLLOWS`). Default: no. */
+  /**
+   * Whether a step may be submitted before the result of the previous step is known (`FOLLOWS`). Default: no. A step
+   * whose loss is scaled may not: its corrections are of the updates so far.
+   */
   readonly inFlight?: boolean;
   /**
    * Selects the trained weights with weight decay. Default: weights with at least two dimensions that are not embedding
@@ -58,10 +71,7 @@ export interface StepOptions {
   readonly ema?: number;
 }
 
-/**
- * The input f32[5] of a step: learning rate, weight decay, both numbers of `correctionsOf`, and the weight of each
- * micro-batch in the gradient, 1 over their number.
- */
+/** The input f32[4] of a step: learning rate, weight decay, and both numbers of `correctionsOf`. */
 export const RATES = "step.rates";
 /** The groups of weights with a learning rate of their own, in the order of `OWN_RATES`. */
 export const RATE_GROUPS = ["router", "predictor", "muon"] as const;
@@ -91,6 +101,10 @@ export const weightState = (path: string): string => path;
 export const rawState = (path: string): string => `raw.${path}`;
 export const gradientState = (path: string): string => `gradient.${path}`;
 
+/** The states that the first micro-batch of a step overwrites: no step reads what they hold before. */
+export const accumulatorsOf = (names: readonly string[], trained: readonly string[]): ReadonlySet<string> =>
+  new Set([...trained.map(gradientState), ...names.filter(isAccumulatedReduction)]);
+
 export interface TrainStep {
   readonly graph: Graph;
   /** Paths of the trained weights, in order of declaration. */
@@ -104,6 +118,10 @@ interface Prepared {
   readonly graph: Graph;
   readonly updates: Updates;
   readonly emit: Emit;
+  /** Null: the loss is not scaled. */
+  readonly scale: LossScale | null;
+  /** The input `SHARES` of a step in parts. */
+  readonly inputs: readonly Node<"input">[];
   readonly weights: readonly {
     readonly declared: DeclaredWeight;
     readonly node: Node<"state">;
@@ -113,9 +131,9 @@ interface Prepared {
 
 /** Builds gradients, clipping and optimiser as one graph whose states are weights and moments. */
 export function trainStep(objective: Graph, declared: readonly DeclaredWeight[], options: StepOptions): TrainStep {
-  const { graph, emit, weights, updates } = prepare(objective, declared, options);
+  const { graph, emit, weights, updates, scale, inputs } = prepare(objective, declared, options);
   const whole = options.accumulated ? wholeUpdates(emit, updates, graph.axes) : { updates, states: [] };
-  const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [5] });
+  const rates = emit.node("input", [], { name: RATES, dtype: "f32", shape: [4] });
   const m = algebra(emit.node, rates);
   const states: State[] = [...whole.states];
   const learning = weights.flatMap(({ declared: weight, node, gradient }) => {
@@ -129,27 +147,19 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
     states.push({ name: gradientState(weight.path), type: typeOf(node), init: { kind: "zeros" }, next: before });
     return [{ weight, node, gradient: m.add(before, gradient) }];
   });
-  const share = emit.node("reshape", [emit.node("slice", [rates], { axis: 0, start: 4, stop: 5 })], { shape: [] });
-  const gradientNorm = normOf(
-    emit,
-    m,
-    learning.map((l) => l.gradient),
-  );
-  const norm = m.mul(share, gradientNorm);
-  const skip = options.inFlight ? skipState(emit) : null;
+  const unscaled = (x: Node): Node => (scale ? m.mul(scale.inverse, x) : x);
+  const gradientsOf = learning.map((l) => l.gradient);
+  const norm = unscaled(normOf(emit, m, gradientsOf));
+  const skip = options.inFlight && !scale ? skipState(emit) : null;
   const fine = mayUpdate(m, [norm, m.abs(lossOf(graph))], skip);
-  if (skip)
-    states.push({
-      name: HELD,
-      type: typeOf(skip.state),
-      init: { kind: "zeros" },
-      next: m.where(fine, 0, 1),
-    });
+  if (skip) states.push({ name: HELD, type: typeOf(skip.state), init: { kind: "zeros" }, next: m.where(fine, 0, 1) });
   for (const { declared: weight, node } of weights) {
     const next = whole.updates.get(weight.path);
     if (next) states.push({ ...keeps(weight, node), next: m.where(fine, next, node) });
   }
-  const factor = m.mul(share, m.where(fine, clipping(m, norm, options.clip), NaN));
+  const scaled = scale?.after(fine) ?? null;
+  states.push(...(scaled?.states ?? []));
+  const factor = unscaled(m.where(fine, clipping(m, norm, options.clip), NaN));
   const lookedUp = new Set(nodesOf(graph).flatMap((n) => (isOp(n, "gather") ? [n.inputs[0]] : [])));
   const slice = (of: Node, start: number, stop: number): Node => emit.node("slice", [of], { axis: 0, start, stop });
   const one = (node: Node): Node => emit.node("reshape", [node], { shape: [1] });
@@ -178,26 +188,28 @@ export function trainStep(objective: Graph, declared: readonly DeclaredWeight[],
   }
   const inOrder = (some: readonly DeclaredWeight[]): readonly string[] =>
     declared.filter((weight) => some.includes(weight)).map((weight) => weight.path);
-  const given = [rates, ...(own ? [own] : []), ...(skip ? [skip.follows] : [])];
-  const inputs: GraphInput[] = [...graph.inputs, ...given.map(plainInput)];
+  const given = [...inputs, rates, ...(own ? [own] : []), ...(skip ? [skip.follows] : [])];
   const outputs = [
     ...graph.outputs,
     { name: GRADIENT_NORM, role: "result" as const, node: norm, shape: [], packing: null },
+    ...(scaled ? [scaled.output] : []),
   ];
   return {
-    graph: withStarts(graph, { ...graph, inputs, outputs, states }),
+    graph: withStarts(graph, { ...graph, inputs: [...graph.inputs, ...given.map(plainInput)], outputs, states }),
     trained: inOrder(learning.map((l) => l.weight)),
     idle: inOrder(weights.filter((w) => w.gradient === null && learns(w.declared, options)).map((w) => w.declared)),
   };
 }
 
+/** The options of micro-batches. */
+type PartOptions = Pick<StepOptions, "trained" | "frozen" | "recompute" | "ema" | "products" | "ownLosses">;
+
 /** Builds the graph that accumulates the gradients of a micro-batch and leaves the weights unchanged. */
-export function accumulateStep(
-  objective: Graph,
-  declared: readonly DeclaredWeight[],
-  options: Pick<StepOptions, "trained" | "frozen" | "recompute" | "ema">,
-): Graph {
-  const { graph, emit, weights, updates } = prepare(objective, declared, options);
+export function accumulateStep(objective: Graph, declared: readonly DeclaredWeight[], options: PartOptions): Graph {
+  const { graph, emit, weights, updates, scale, inputs } = prepare(objective, declared, {
+    ...options,
+    accumulated: true,
+  });
   const keep = emit.node("input", [], { name: KEEP, dtype: "f32", shape: [] });
   const m = algebra(emit.node, keep);
   const continues = m.gt(keep, 0);
@@ -213,8 +225,8 @@ export function accumulateStep(
   const reductions = accumulateReductions(emit, updates, graph.axes, continues);
   return withStarts(graph, {
     ...graph,
-    inputs: [...graph.inputs, plainInput(keep)],
-    states: [...states, ...reductions],
+    inputs: [...graph.inputs, ...[...inputs, keep].map(plainInput)],
+    states: [...states, ...reductions, ...(scale ? scale.kept : [])],
   });
 }
 
@@ -224,7 +236,7 @@ const learns = (weight: DeclaredWeight, { trained }: Pick<StepOptions, "trained"
 function prepare(
   objective: Graph,
   declared: readonly DeclaredWeight[],
-  options: Pick<StepOptions, "trained" | "frozen" | "recompute" | "ema">,
+  options: PartOptions & Pick<StepOptions, "accumulated">,
 ): Prepared {
   const isFrozen = (path: string): boolean => options.frozen?.has(path) ?? false;
   const withEma = new Set(
@@ -244,9 +256,14 @@ function prepare(
   const leaves = nodes
     .filter(({ weight }) => learns(weight, options) && read.has(nameOf(weight.path)))
     .map(({ node }) => node);
+  const scale = options.products === "f16" ? lossScale(emit) : null;
+  const { loss, inputs } = seedLoss(emit, graph, lossOf(graph), {
+    own: options.accumulated ? (options.ownLosses ?? null) : "whole",
+    scale: scale?.factor ?? null,
+  });
   const gradientOf = gradients(
     emit,
-    lossOf(graph),
+    loss,
     leaves,
     options.recompute ? { recompute: recomputing(options.recompute) } : {},
   );
@@ -259,6 +276,8 @@ function prepare(
     graph,
     emit,
     updates,
+    scale,
+    inputs,
     weights: weights.sort((a, b) => (indexOf.get(a.node) ?? -1) - (indexOf.get(b.node) ?? -1)),
   };
 }

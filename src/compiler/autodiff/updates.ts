@@ -107,6 +107,8 @@ const merged = (emit: Emit, reduction: Node<Merging>, before: Node): Node =>
   emit.node(MERGES[reduction.op], [before, stored(emit, reduction)], {});
 
 const stateName = (i: number): string => `update.${i}`;
+/** Whether a state accumulates a reduction over the micro-batches of a step. */
+export const isAccumulatedReduction = (name: string): boolean => /^update\.\d+$/.test(name);
 
 function accumulator(emit: Emit, reduction: Node, i: number): Node<"state"> {
   const { dtype, shape } = typeOf(stored(emit, reduction));

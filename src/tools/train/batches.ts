@@ -58,12 +58,17 @@ async function batchOf(
 ): Promise<Batch> {
   const tokens = new Uint32Array(offsets.length * length); // [B, T]
   const targets = new (inputs.signed ? Int32Array : Uint32Array)(offsets.length * length);
+  let ignored = 0;
   for (const [row, offset] of offsets.entries()) {
     const window = await corpus.read(offset, length + 1);
     tokens.set(window.subarray(0, length), row * length);
     targets.set(window.subarray(1), row * length);
     if (!inputs.signed || corpus.separator === null) continue;
-    for (let i = 0; i < length; i++) if (window[i] === corpus.separator) targets[row * length + i] = -1;
+    for (let i = 0; i < length; i++) {
+      if (window[i] !== corpus.separator) continue;
+      targets[row * length + i] = -1;
+      ignored++;
+    }
   }
   return {
     inputs: Object.fromEntries([
@@ -72,6 +77,7 @@ async function batchOf(
     ]),
     rows: offsets.length,
     length,
+    ...(ignored > 0 && inputs.targets !== null && { weight: targets.length - ignored }),
   };
 }
 

@@ -1,7 +1,7 @@
 // Evaluates a program over batches of text: its mean loss, and the shares of tokens that its routes choose.
 import type { Results, Session } from "../../runtime/index.js";
 import { lengthsIn, shaped } from "./step-values.js";
-import { tokensOf, type Batch } from "./types.js";
+import { tokensOf, weightOf, type Batch } from "./types.js";
 
 export interface Evaluated {
   /** Mean over the batches, by their weights, of the sum of `losses`, in nats. */
@@ -33,7 +33,7 @@ export async function evaluateText(
       Object.entries(shaped(batch, session.program)).filter(([name]) => options.inputs?.has(name) ?? true),
     );
     const results = await session.run(given, { observe: routes, ...lengthsIn(batch) });
-    const own = batch.weight ?? tokensOf(batch);
+    const own = weightOf(batch);
     if (own > 0) for (const name of losses) sum += Number(results[name]!.data[0]) * own;
     weight += own;
     for (const path of routes) for (const n of results[`${path}.count`]!.data) chosen.set(path, chosen.get(path)! + n);

@@ -74,8 +74,9 @@ type Of<K extends TrainEvent["kind"]> = Extract<TrainEvent, { kind: K }>;
  * checkpoint is written. Validates every `validation.every` steps and after the last. Writes a checkpoint every
  * `checkpoints.every` steps, after the last, and whenever a validation has the lowest loss so far. A validation does
  * not count if predictors compute tokens that they should skip. Stops early, with a checkpoint, if the last
- * `validation.patience` validations that count were not better than the best. Throws TrainError if a loss or a gradient
- * is not finite; then nothing is written, so that the last checkpoint stays good.
+ * `validation.patience` validations that count were not better than the best. A step with a scaled loss whose gradients
+ * are not finite counts as done, as its data is read. Throws TrainError if a loss or a gradient is not finite without a
+ * scale, or with one below `LEAST_SCALE`; then nothing is written, so that the last checkpoint stays good.
  */
 export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, void, undefined> {
   const { trainer, steps, validation, checkpoints, signal } = options;
@@ -113,7 +114,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
           : markHandled(submit(options, done, next));
       const metrics = await given.result;
       const wrong = notFinite(metrics);
-      if (wrong !== null) {
+      if (wrong !== null && !mayGoOn(metrics)) {
         await ended(ahead);
         const why = await trainer
           .whyNotFinite(done, micro, settings)
@@ -121,7 +122,7 @@ export async function* loop(options: LoopOptions): AsyncGenerator<TrainEvent, vo
             (fault: unknown) =>
               `the first error cannot be found: ${fault instanceof Error ? fault.message : String(fault)}`,
           );
-        throw diverged(`step ${done}: ${wrong}: ${why}`, last);
+        throw diverged(`step ${done}: ${wrong}${fallen(metrics)}: ${why}`, last, metrics.scaling !== undefined);
       }
       place = { ...place, step: done, position: next };
       yield stepEvent(metrics, given, options);
@@ -232,11 +233,25 @@ function notFinite({ loss, losses, gradientNorm }: StepMetrics): string | null {
   return wrong ? `${wrong[0]} is ${wrong[1]}` : null;
 }
 
-/** The error of a diverged run. `last`: the last good checkpoint; null: there is none. */
-export function diverged(message: string, last: string | null): TrainError {
+/** A scale below it does not help: what is not finite is so without a scale. */
+const LEAST_SCALE = 1;
+
+/** Whether a step with values that are not finite was skipped, and the next may do better by its smaller scale. */
+const mayGoOn = ({ scaling }: StepMetrics): boolean =>
+  scaling !== undefined && scaling.skipped && scaling.scale >= LEAST_SCALE;
+
+const fallen = ({ scaling }: StepMetrics): string =>
+  scaling !== undefined && scaling.scale < LEAST_SCALE ? `, and the scale of the loss fell below ${LEAST_SCALE}` : "";
+
+/**
+ * The error of a diverged run. `last`: the last good checkpoint; null: there is none. `inF16`: products round their
+ * operands to f16.
+ */
+export function diverged(message: string, last: string | null, inF16 = false): TrainError {
   const good = last === null ? "no checkpoint was written yet" : `the last good checkpoint is ${last}`;
+  const wider = inF16 ? ", and so may --precision bf16, which holds larger numbers" : "";
   return new TrainError("diverged", message, {
-    hint: `${good}; a lower --lr, a longer --warmup or a smaller --clip may help`,
+    hint: `${good}; a lower --lr, a longer --warmup or a smaller --clip may help${wider}`,
   });
 }
 

@@ -117,7 +117,7 @@ export const trainOptions = {
     "--accumulate <n>",
     whole(1),
     1,
-    "batches in a step: their gradients are summed, and updates of states see all",
+    "batches in a step: losses are means over all batches, and updates of states see all",
   ),
   context: option("--length <n>", whole(1), null, "tokens in a sequence", {
     usually: "as many as the model allows, at most 2048",
@@ -242,9 +242,9 @@ export const trainOptions = {
   ),
   products: option(
     "--precision <type>",
-    oneOf("f32", "bf16"),
+    oneOf("f32", "bf16", "f16"),
     "f32",
-    "round operands of products in training to this type; sums and everything else stay f32",
+    "round operands of products in training to this type; sums and everything else stay f32. f16 scales the loss",
     { absent: "f32" },
   ),
   save: option(

@@ -344,7 +344,7 @@ function entryOf(event: Logged): LogEntry {
     return { kind, step, live, counts, loss, bitsPerByte, best, rules, passage };
   }
   const { metrics, epoch, bitsPerByte, learningRate, live } = event;
-  const { loss, losses, gradientNorm, tokens, seconds, first, flops, agreement, computedShare } = metrics;
+  const { loss, losses, gradientNorm, scaling, tokens, seconds, first, flops, agreement, computedShare } = metrics;
   return {
     kind,
     step,
@@ -355,6 +355,7 @@ function entryOf(event: Logged): LogEntry {
     learningRate,
     live,
     gradientNorm,
+    ...scaling,
     tokens,
     seconds,
     first,

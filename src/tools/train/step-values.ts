@@ -1,12 +1,12 @@
-// What a step is given and what it gives: inputs in the program's shapes, counts of routes, loads of experts, and the
-// description of a value that is not finite.
+// What a step is given and what it gives: inputs in the program's shapes, shares of micro-batches, means of losses,
+// counts of routes, loads of experts, and the description of a value that is not finite.
 import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
 import type { Program } from "../../runtime/program/program.js";
 import { LineTable } from "../../compiler/codegen/works.js";
 import type { Watched } from "../../compiler/autodiff/non-finite.js";
 import type { Results, RunOptions, Session } from "../../runtime/index.js";
 import type { TrainingPrograms } from "./programs.js";
-import type { Batch, Loads } from "./types.js";
+import { tokensOf, weightOf, type Batch, type Loads, type StepMetrics } from "./types.js";
 
 export interface InputTensor {
   readonly data: Float32Array | Uint32Array | Int32Array;
@@ -21,6 +21,69 @@ export const shaped = ({ inputs, rows, length }: Batch, program: Program): Recor
       return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
     }),
   );
+
+export const vector = (values: readonly number[]): InputTensor => ({
+  data: Float32Array.from(values),
+  shape: [values.length],
+});
+export const scalar = (value: number): InputTensor => ({ data: Float32Array.of(value), shape: [] });
+
+/** The given inputs that the program has. */
+export const inputsAmong = (
+  { inputs }: Pick<Program, "inputs">,
+  given: Readonly<Record<string, InputTensor>>,
+): Record<string, InputTensor> =>
+  Object.fromEntries(inputs.flatMap(({ name }) => (Object.hasOwn(given, name) ? [[name, given[name]!]] : [])));
+
+/** The share of a micro-batch in the means of a step: of the objective's own losses, and of all other values. */
+export interface Share {
+  readonly own: number;
+  readonly other: number;
+}
+
+/** The shares of micro-batches: by `weight`, such as the number of targets, and by tokens. Each adds up to 1. */
+export function sharesOf(micro: readonly Batch[]): readonly Share[] {
+  if (micro.length === 1) return [{ own: 1, other: 1 }];
+  const own = shared(micro.map(weightOf));
+  const other = shared(micro.map(tokensOf));
+  return micro.map((_, i) => ({ own: own[i]!, other: other[i]! }));
+}
+
+/** Each number divided by their sum; zeros if the sum is 0, as the mean of none is 0. */
+function shared(numbers: readonly number[]): readonly number[] {
+  const all = sumOf(numbers);
+  return numbers.map((n) => (all === 0 ? 0 : n / all));
+}
+
+/** The losses of a step and the agreement of its predictors: means over its micro-batches by their shares. */
+export function meansOf(
+  results: readonly Results[],
+  {
+    shares,
+    outputs,
+    model,
+  }: Pick<Program, "outputs"> & Pick<TrainingPrograms, "model"> & { readonly shares: readonly Share[] },
+): Pick<StepMetrics, "loss" | "losses" | "agreement"> {
+  const own = new Set(model.losses.flatMap((l) => (l.own ? [`loss.${l.path}`] : [])));
+  const mean = (name: string): number =>
+    results.reduce((sum, r, i) => sum + shares[i]![own.has(name) ? "own" : "other"] * Number(r[name]!.data[0]), 0);
+  const named = (starts: string, ends: string): Record<string, number> =>
+    Object.fromEntries(
+      outputs.flatMap(({ name }) =>
+        name.startsWith(starts) && name.endsWith(ends)
+          ? [[name.slice(starts.length, name.length - ends.length), mean(name)]]
+          : [],
+      ),
+    );
+  const losses = named("loss.", "");
+  const loss = results.length === 1 ? mean("loss") : sumOf(Object.values(losses));
+  return { loss, losses, agreement: named("", ".agreement") };
+}
+
+/** The scale of a step's loss, from the result `SCALING` of its program. */
+export const scalingOf = ([scale, updated]: ArrayLike<number> & Iterable<number>): NonNullable<
+  StepMetrics["scaling"]
+> => ({ scale: scale!, skipped: updated === 0 });
 
 /** The lengths of a ragged batch, as an option of a run. */
 export const lengthsIn = ({ lengths }: Batch): Pick<RunOptions, "lengths"> =>

@@ -42,7 +42,8 @@ export interface TrainOptions extends Partial<Omit<TrainSettings, "live" | "prec
   readonly live?: Readonly<Record<string, number | string>>;
   /**
    * `weights`: the storage type of frozen weights (see `only`), such as `"q8"`; trainable weights are f32. `products`:
-   * the type to which products in training round what they multiply, `"bf16"`; sums and all else are f32.
+   * the type to which products in training round what they multiply, `"bf16"` or `"f16"`, which scales the loss; sums
+   * and all else are f32.
    */
   readonly precision?: Pick<Precision, "weights"> & { readonly products?: TrainSettings["products"] };
   /** An open device, or options for opening one. Default: the best available. */

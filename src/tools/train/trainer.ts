@@ -2,6 +2,7 @@
 import type { Program } from "../../runtime/program/program.js";
 import { bug } from "../../ground/base/invariant.js";
 import {
+  accumulatorsOf,
   correctionsOf,
   FOLLOWS,
   GRADIENT_NORM,
@@ -10,8 +11,10 @@ import {
   OWN_RATES,
   RATE_GROUPS,
   RATES,
+  SHARES,
   type StepOptions,
 } from "../../compiler/autodiff/train-step.js";
+import { SCALING } from "../../compiler/autodiff/loss-scale.js";
 import {
   InputError,
   load,
@@ -27,18 +30,26 @@ import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
 import {
   countsOf,
   describe,
+  inputsAmong,
   lengthsIn,
   loadsOf,
   maskOf,
+  meansOf,
   observedOf,
+  scalar,
+  scalingOf,
   shaped,
   shareOf,
+  sharesOf,
   sumOf,
+  vector,
   type InputTensor,
+  type Share,
 } from "./step-values.js";
 import {
   IN_FLIGHT,
   tokensOf,
+  weightOf,
   type Batch,
   type EvaluateOptions,
   type Evaluation,
@@ -52,6 +63,8 @@ import {
 
 /** The name of the step counter in the training state; the counter is kept on the host. */
 export const STEP_STATE = "step.count";
+/** The name of the number of steps that updated nothing, of a run whose loss is scaled; it is kept on the host. */
+const SKIPPED_STATE = "step.skipped";
 
 /** The programs of a trainer: the step, the accumulation of micro-batch gradients, and evaluation by each rule. */
 export type TrainerProgram = "step" | "accumulate" | Rule;
@@ -138,12 +151,17 @@ class DeviceTrainer implements Trainer {
   /** Number of steps whose outcome is still unknown. */
   #underWay = 0;
   #lastEnd = 0;
-  /** The last step with several micro-batches. */
+  /** Whether the loss is scaled. */
+  readonly #scaled: boolean;
+  /** Number of ended steps that updated nothing because a gradient of the scaled loss was not finite. */
+  #skipped = 0;
+  /** The last step with several micro-batches, or with a scaled loss. */
   #before: Promise<unknown> = Promise.resolve();
 
   constructor(options: TrainerOptions, sessions: Sessions) {
     this.#options = options;
     this.#sessions = sessions;
+    this.#scaled = options.programs.step.outputs.some(({ name }) => name === SCALING);
   }
 
   async step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics> {
@@ -160,28 +178,19 @@ class DeviceTrainer implements Trainer {
     this.#lastEnd = ended;
     const first = !this.#warm;
     this.#warm = true;
-    const mean = (name: string): number =>
-      results.reduce((sum, r) => sum + Number(r[name]!.data[0]), 0) / results.length;
-    const { outputs } = this.#options.programs.step;
-    const named = (starts: string, ends: string): Record<string, number> =>
-      Object.fromEntries(
-        outputs.flatMap(({ name }) =>
-          name.startsWith(starts) && name.endsWith(ends)
-            ? [[name.slice(starts.length, name.length - ends.length), mean(name)]]
-            : [],
-        ),
-      );
+    const { step: program, model } = this.#options.programs;
+    const { outputs } = program;
     const tokens = micro.reduce((n, batch) => n + tokensOf(batch), 0);
+    const last = results.at(-1)!;
     return {
       step,
-      loss: mean("loss"),
-      losses: named("loss.", ""),
-      gradientNorm: Number(results.at(-1)![GRADIENT_NORM]!.data[0]),
+      ...meansOf(results, { shares: sharesOf(micro), outputs, model }),
+      gradientNorm: Number(last[GRADIENT_NORM]!.data[0]),
+      ...(this.#scaled && { scaling: scalingOf(last[SCALING]!.data) }),
       tokens,
       seconds,
       first,
       flops: this.#flopsWith(micro, settings.live),
-      agreement: named("", ".agreement"),
       computedShare: shareOf(results, countsOf(outputs), tokens),
       loads: loadsOf(results, outputs),
     };
@@ -203,32 +212,35 @@ class DeviceTrainer implements Trainer {
   /**
    * Runs all micro-batches of a step. Sessions do not wait for each other, so two orders are enforced here: the step is
    * submitted after its micro-batches' gradients are accumulated, and a step with several micro-batches after the
-   * previous step is done.
+   * previous step is done. A step whose loss is scaled is too: the optimiser's corrections are of the updates so far.
    */
   async #run(micro: readonly Batch[], begun: PendingStep): Promise<readonly Results[]> {
-    const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i);
-    if (micro.length === 1) return [await one(0)];
+    const shares = sharesOf(micro);
+    const one = (i: number): Promise<Results> => this.#submit(micro[i]!, begun, i, shares[i]!);
+    if (micro.length === 1 && !this.#scaled) return [await one(0)];
     const turn = this.#before.then(async () => {
       const before = await Promise.all(micro.slice(1).map((_, i) => one(i)));
-      return [...before, await one(micro.length - 1)];
+      const last = await one(micro.length - 1);
+      if (this.#scaled && scalingOf(last[SCALING]!.data).skipped) this.#skipped++;
+      return [...before, last];
     });
     this.#before = Promise.allSettled([turn]);
     return turn;
   }
 
   /** Submits micro-batch i of a step to the device. */
-  #submit(batch: Batch, { settings, step, follows }: PendingStep, i: number): Promise<Results> {
+  #submit(batch: Batch, { settings, step, follows }: PendingStep, i: number, share: Share): Promise<Results> {
     const { step: session, accumulate } = this.#sessions;
     const { microBatches, seed } = this.#options;
     const last = i === microBatches - 1;
-    const extra: Record<string, InputTensor> = last
-      ? {
-          ...this.#rates(session.program, settings, step),
-          [FOLLOWS]: { data: Float32Array.of(follows ? 1 : 0), shape: [] },
-        }
-      : { [KEEP]: { data: Float32Array.of(i === 0 ? 0 : 1), shape: [] } };
     const on = last ? session : accumulate;
     if (!on) bug("micro-batches without a program that adds them up");
+    const extra = inputsAmong(on.program, {
+      ...this.#rates(settings, step),
+      [SHARES]: vector([share.own, share.other]),
+      [FOLLOWS]: scalar(follows ? 1 : 0),
+      [KEEP]: scalar(i === 0 ? 0 : 1),
+    });
     const runSeed = (seed + (step - 1) * microBatches + i) >>> 0;
     return on.run(
       { ...shaped(batch, on.program), ...extra },
@@ -241,20 +253,13 @@ class DeviceTrainer implements Trainer {
     );
   }
 
-  /** The inputs of a program with the rates of a step. */
-  #rates({ inputs }: Program, settings: StepSettings, step: number): Record<string, InputTensor> {
-    const { optimizer, weightDecay, microBatches } = this.#options;
-    const { learningRate, ownRates } = settings;
-    const values: Record<string, readonly number[]> = {
-      [RATES]: [learningRate, weightDecay, ...correctionsOf(optimizer, step), 1 / microBatches],
-      [OWN_RATES]: RATE_GROUPS.map((group) => ownRates?.[group] ?? learningRate),
+  /** The inputs with the rates of a step; the optimiser's corrections are of the steps that updated the weights. */
+  #rates({ learningRate, ownRates }: StepSettings, step: number): Record<string, InputTensor> {
+    const { optimizer, weightDecay } = this.#options;
+    return {
+      [RATES]: vector([learningRate, weightDecay, ...correctionsOf(optimizer, step - this.#skipped)]),
+      [OWN_RATES]: vector(RATE_GROUPS.map((group) => ownRates?.[group] ?? learningRate)),
     };
-    return Object.fromEntries(
-      inputs.flatMap(({ name }): [string, InputTensor][] => {
-        const data = values[name];
-        return data ? [[name, { data: Float32Array.from(data), shape: [data.length] }]] : [];
-      }),
-    );
   }
 
   async evaluate(
@@ -276,7 +281,7 @@ class DeviceTrainer implements Trainer {
         ...lengthsIn(batch),
         ...(live ? { live } : {}),
       });
-      const own = batch.weight ?? tokensOf(batch);
+      const own = weightOf(batch);
       if (own > 0) loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
       weight += own;
       tokens += tokensOf(batch);
@@ -298,13 +303,21 @@ class DeviceTrainer implements Trainer {
       const words = data instanceof Int32Array ? new Uint32Array(data.buffer, data.byteOffset, data.length) : data;
       return [name, { dtype: words instanceof Float32Array ? "f32" : "u32", shape, data: words }];
     });
-    return new Map([...tensors, [STEP_STATE, { dtype: "u32", shape: [], data: Uint32Array.of(this.#steps) }]]);
+    const counts = { [STEP_STATE]: this.#steps, ...(this.#scaled && { [SKIPPED_STATE]: this.#skipped }) };
+    const counted = Object.entries(counts).map(
+      ([name, n]) => [name, { dtype: "u32", shape: [], data: Uint32Array.of(n) }] as const,
+    );
+    return new Map<string, StateTensor>([...tensors, ...counted]);
   }
 
   async restore(state: TrainingState): Promise<void> {
-    const count = state.get(STEP_STATE);
-    if (!count || count.data.length !== 1)
-      throw new InputError(STEP_STATE, `the state of a training run has one number called ${STEP_STATE}`);
+    const counted = (name: string): number => {
+      const count = state.get(name);
+      if (count?.data.length !== 1)
+        throw new InputError(name, `the state of a training run has one number called ${name}`);
+      return count.data[0]!;
+    };
+    const [steps, skipped] = [counted(STEP_STATE), this.#scaled ? counted(SKIPPED_STATE) : 0];
     const missing = this.#savedStates().filter((name) => !state.has(name));
     if (missing.length > 0)
       throw new InputError(
@@ -313,7 +326,7 @@ class DeviceTrainer implements Trainer {
           `${missing.slice(0, 4).join(", ")}${missing.length > 4 ? ` and ${missing.length - 4} more` : ""}`,
       );
     const signed = new Set(this.#options.programs.step.states.flatMap((s) => (s.dtype === "i32" ? [s.name] : [])));
-    const given = [...state].filter(([name]) => name !== STEP_STATE);
+    const given = [...state].filter(([name]) => name !== STEP_STATE && name !== SKIPPED_STATE);
     await this.#sessions.step.writeStates(
       new Map(
         given.map(([name, { data }]) => [
@@ -322,15 +335,18 @@ class DeviceTrainer implements Trainer {
         ]),
       ),
     );
-    this.#steps = count.data[0]!;
+    [this.#steps, this.#skipped] = [steps, skipped];
   }
 
   /**
    * Names of the states to save. The flag that blocks a step after a failed step is not saved, since no step is under
-   * way here.
+   * way here, and neither are sums over micro-batches, which begin in each step.
    */
   #savedStates(): readonly string[] {
-    return this.#options.programs.step.states.flatMap(({ name }) => (name === HELD ? [] : [name]));
+    const { step, accumulate, trained } = this.#options.programs;
+    const names = step.states.map(({ name }) => name);
+    const sums = accumulate ? accumulatorsOf(names, trained) : new Set<string>();
+    return names.filter((name) => name !== HELD && !sums.has(name));
   }
 
   async whyNotFinite(step: number, micro: readonly Batch[], settings: StepSettings): Promise<string> {
@@ -341,7 +357,7 @@ class DeviceTrainer implements Trainer {
       for (const [i, batch] of micro.entries()) {
         const runSeed = (seed + (step - 1) * micro.length + i) >>> 0;
         const { finite } = await session.run(
-          { ...shaped(batch, program), ...this.#rates(program, settings, step) },
+          { ...shaped(batch, program), ...inputsAmong(program, this.#rates(settings, step)) },
           { seed: runSeed, ...lengthsIn(batch), ...(settings.live ? { live: settings.live } : {}) },
         );
         const at = finite!.data.findIndex((flag) => flag !== 0);

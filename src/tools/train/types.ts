@@ -19,13 +19,16 @@ export interface Batch {
   readonly length: number;
   /** Tokens of each row, u32[B]; absent: all rows have `length`. */
   readonly lengths?: Uint32Array;
-  /** The batch's weight in means over batches. Default: its tokens. */
+  /** The batch's weight in means over batches, such as the number of its targets. Default: its tokens. */
   readonly weight?: number;
 }
 
 /** Tokens of a batch, without padding. */
 export const tokensOf = ({ rows, length, lengths }: Pick<Batch, "rows" | "length" | "lengths">): number =>
   lengths === undefined ? rows * length : lengths.reduce((a, b) => a + b, 0);
+
+/** The batch's weight in means over batches. */
+export const weightOf = (batch: Batch): number => batch.weight ?? tokensOf(batch);
 
 /** Settings that change from step to step without compilation. */
 export interface StepSettings {
@@ -38,6 +41,14 @@ export interface StepSettings {
   readonly live?: Readonly<Record<string, number>>;
 }
 
+/** The scale of the loss of a step whose products round their operands to f16. */
+export interface Scaling {
+  /** What the loss is multiplied by in the next step. */
+  readonly scale: number;
+  /** Whether the step changed nothing, because its loss or a gradient was not finite. */
+  readonly skipped: boolean;
+}
+
 export interface StepMetrics {
   /** Number of steps done, including this one. */
   readonly step: number;
@@ -47,6 +58,8 @@ export interface StepMetrics {
   readonly losses: Readonly<Record<string, number>>;
   /** Norm of all gradients together, before clipping. */
   readonly gradientNorm: number;
+  /** The scale of the loss after this step; absent: the loss is not scaled. */
+  readonly scaling?: Scaling;
   readonly tokens: number;
   /**
    * Seconds since the step began or the previous step ended, whichever is later. If two steps end together, the second
@@ -118,8 +131,9 @@ export interface Trainer {
   /** The tunings of its programs, as a tunings file's text, which checkpoints store. */
   readonly tunings?: string;
   /**
-   * One optimizer step on the gradients of all micro-batches. A step without a finite loss changes nothing, and neither
-   * does a step that began before the outcome of such a step was known.
+   * One optimizer step on the gradients of all micro-batches, each weighted by its `weight`. A step without a finite
+   * loss changes nothing, and neither does a step that began before the outcome of such a step was known. If the loss
+   * is scaled, a step without finite gradients halves the scale, and the next step begins when it has ended.
    */
   step(micro: readonly Batch[], settings: StepSettings, signal?: AbortSignal): Promise<StepMetrics>;
   /** Evaluates the current model. Unset live parameters have their defaults. */

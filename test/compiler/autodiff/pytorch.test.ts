@@ -130,7 +130,7 @@ function expectSteps(
     const rate = full * slower;
     const given = new Map([
       ...inputs,
-      [RATES, { shape: [5], data: [rate, DECAY, ...correctionsOf(optimizer, n + 1), 1] }],
+      [RATES, { shape: [4], data: [rate, DECAY, ...correctionsOf(optimizer, n + 1)] }],
     ]);
     if (optimizer.kind === "muon") given.set(OWN_RATES, { shape: [3], data: [rate, rate, rate * MUON_FACTOR] });
     const run = evaluate(step.graph, { inputs: given, weights: started, states });

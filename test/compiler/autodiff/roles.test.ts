@@ -154,7 +154,7 @@ describe("rates of their own", () => {
       inputs: new Map<string, { shape: number[]; data: Float64Array }>([
         ["tokens", given],
         ["targets", targets],
-        [RATES, { shape: [5], data: Float64Array.of(0.01, 0.1, 0.1, 0.05, 1) }],
+        [RATES, { shape: [4], data: Float64Array.of(0.01, 0.1, 0.1, 0.05) }],
         ...(own
           ? ([[OWN_RATES, { shape: [3], data: Float64Array.from([...own, 0]) }]] as [
               string,

@@ -8,6 +8,7 @@ import {
   KEEP,
   momentState,
   RATES,
+  SHARES,
   type StepOptions,
   trainStep,
 } from "../../../src/compiler/autodiff/train-step.js";
@@ -59,10 +60,11 @@ function batch(B: number, T: number, seed: number): Map<string, { shape: number[
   ]);
 }
 
-const rates = (rate: number, decay: number, step: number, micro = 1): { shape: number[]; data: Float64Array } => ({
-  shape: [5],
-  data: Float64Array.of(rate, decay, 1 - 0.9 ** step, 1 - 0.95 ** step, 1 / micro),
+const rates = (rate: number, decay: number, step: number): { shape: number[]; data: Float64Array } => ({
+  shape: [4],
+  data: Float64Array.of(rate, decay, 1 - 0.9 ** step, 1 - 0.95 ** step),
 });
+const THIRDS = { shape: [2], data: Float64Array.of(1 / 3, 1 / 3) };
 
 function run(graph: Graph, inputs: ReturnType<typeof batch>, states: Tensors): ReturnType<typeof evaluate> {
   const weights = new Map([...states].filter(([name]) => model.weights.some((w) => w.path === name)));
@@ -228,13 +230,17 @@ describe("the training step", () => {
     parts.slice(0, 2).forEach((inputs, i) => {
       const { states: next } = run(
         add,
-        new Map([...inputs, [KEEP, { shape: [], data: Float64Array.of(i === 0 ? 0 : 1) }]]),
+        new Map([...inputs, [SHARES, THIRDS], [KEEP, { shape: [], data: Float64Array.of(i === 0 ? 0 : 1) }]]),
         states,
       );
       for (const { path } of model.weights) expect(next.get(path)!.data).toEqual(weights.get(path)!.data);
       states = new Map([...states, ...next]);
     });
-    const { states: after, outputs } = run(apply, new Map([...parts[2]!, [RATES, rates(0.5, 0, 1, 3)]]), states);
+    const { states: after, outputs } = run(
+      apply,
+      new Map([...parts[2]!, [SHARES, THIRDS], [RATES, rates(0.5, 0, 1)]]),
+      states,
+    );
     const all = parts.map((inputs) => gradientsOf(inputs, weights).of);
     const mean: Tensors = new Map(
       [...all[0]!].map(([path, g]) => [

@@ -6,6 +6,7 @@ import {
   GRADIENT_NORM,
   KEEP,
   RATES,
+  SHARES,
   trainStep,
   type StepOptions,
 } from "../../../src/compiler/autodiff/train-step.js";
@@ -135,12 +136,23 @@ function start(seed: number): Map<string, Tensor> {
 }
 
 const scalar = (value: number) => ({ shape: [], data: Float64Array.of(value) });
-const rates = (share: number, rate = 0.1) => ({ shape: [5], data: Float64Array.of(rate, 0.01, 1, 1, share) });
+const RATE = { shape: [4], data: Float64Array.of(0.1, 0.01, 1, 1) };
+/** The shares of a part if all parts weigh the same. */
+const alike = (parts: number) => ({ shape: [2], data: Float64Array.of(1 / parts, 1 / parts) });
 
 function run(graph: Graph, { inputs, lengths }: Part, more: Part["inputs"], states: Tensors) {
   const weights = new Map([...states].filter(([name]) => model.weights.some((w) => w.path === name)));
   return evaluate(graph, { inputs: new Map([...inputs, ...more]), lengths, weights, states });
 }
+
+/** The inputs of a part other than the last, and of the last. */
+const partOf = (parts: readonly Part[], i: number): Part["inputs"] =>
+  new Map([
+    [KEEP, scalar(i === 0 ? 0 : 1)],
+    [SHARES, alike(parts.length)],
+  ]);
+const lastOf = (parts: readonly Part[]): Part["inputs"] =>
+  new Map([[RATES, RATE], ...(parts.length > 1 ? [[SHARES, alike(parts.length)] as const] : [])]);
 
 /** The states after a step over the parts, and what it gave. */
 function stepOver(parts: readonly Part[], begun: Tensors) {
@@ -149,11 +161,11 @@ function stepOver(parts: readonly Part[], begun: Tensors) {
   const add = optimize(accumulateStep(objective, model.weights, sgd), { verify: true });
   let states: Tensors = begun;
   for (const [i, part] of parts.slice(0, -1).entries()) {
-    const { states: next } = run(add, part, new Map([[KEEP, scalar(i === 0 ? 0 : 1)]]), states);
+    const { states: next } = run(add, part, partOf(parts, i), states);
     for (const { path } of model.weights) expect(next.get(path)!.data, path).toEqual(begun.get(path)!.data);
     states = new Map([...states, ...next]);
   }
-  return run(step, parts.at(-1)!, new Map([[RATES, rates(1 / parts.length)]]), states);
+  return run(step, parts.at(-1)!, lastOf(parts), states);
 }
 
 /** The states of another model after a step over the parts. */
@@ -172,9 +184,8 @@ function stepWith(
       ...states,
       ...evaluate(of, { inputs: new Map([...inputs, ...more]), lengths, weights: begun, states }).states,
     ]);
-  for (const [i, part] of parts.slice(0, -1).entries())
-    states = next(add, part, new Map([[KEEP, scalar(i === 0 ? 0 : 1)]]));
-  return next(last, parts.at(-1)!, new Map([[RATES, rates(1 / parts.length)]]));
+  for (const [i, part] of parts.slice(0, -1).entries()) states = next(add, part, partOf(parts, i));
+  return next(last, parts.at(-1)!, lastOf(parts));
 }
 
 const PARTS = [sequences(1, [7, 3]), sequences(2, [1, 6, 5]), sequences(3, [0, 2]), sequences(4, [4, 4])];
@@ -330,7 +341,7 @@ model Deep() {
     expect(made.trained).toEqual(["w"]);
     expect(made.idle).toEqual([]);
     const none = trainStep(objective, model.weights, { ...sgd, trained: () => false });
-    const { states } = run(optimize(none.graph), PARTS[0]!, new Map([[RATES, rates(1)]]), start(9));
+    const { states } = run(optimize(none.graph), PARTS[0]!, new Map([[RATES, RATE]]), start(9));
     expect(states.get("w")!.data).toEqual(start(9).get("w")!.data);
     expect(states.get("middle")!.data).not.toEqual(start(9).get("middle")!.data);
   });

@@ -215,6 +215,7 @@ describe.skipIf(!hasTorch)(`a run of an exported folder in PyTorch${torchNote}`,
       from: [
         `modc/checkpoints/step-00000002 ${heads}`,
         "modc/checkpoints/step-00000002 was trained with --save trained: train.py keeps all weights",
+        "modc/checkpoints/step-00000002 was trained with --precision f16: train.py scales no loss",
         "alone holds another run: give a new folder",
         null,
         null,

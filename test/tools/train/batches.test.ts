@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { batchAt, batchesOf, windowBatch } from "../../../src/tools/train/batches.js";
 import { openCorpus, type Corpus } from "../../../src/tools/train/corpus-node.js";
+import { weightOf } from "../../../src/tools/train/types.js";
 import { split, START, wholeWindows } from "../../../src/tools/train/windows.js";
 import { hasTorch, python, torchNote } from "../../pytorch.js";
 import { scratch, text } from "./folder.js";
@@ -22,14 +23,14 @@ describe("batches", () => {
   it("have separators as targets, and none after a separator where targets may be negative", async () => {
     const read = async (at: number, count: number): Promise<Uint32Array> =>
       Uint32Array.from([5, 6, 0, 7, 8, 0, 9, 4, 3]).slice(at, at + count);
-    const targetsOf = async (signed: boolean, separator: number | null): Promise<readonly number[]> => {
-      const options = { corpus: { read, separator }, inputs: { ...inputs, signed } };
-      const { inputs: fed } = await windowBatch({ offset: 0, length: 8 }, options);
-      return Array.from(fed["targets"]!);
-    };
+    const batchWith = (signed: boolean, separator: number | null) =>
+      windowBatch({ offset: 0, length: 8 }, { corpus: { read, separator }, inputs: { ...inputs, signed } });
+    const targetsOf = async (signed: boolean, separator: number | null): Promise<readonly number[]> =>
+      Array.from((await batchWith(signed, separator)).inputs["targets"]!);
     expect(await targetsOf(true, 0)).toEqual([6, 0, -1, 8, 0, -1, 4, 3]);
     expect(await targetsOf(false, 0)).toEqual([6, 0, 7, 8, 0, 9, 4, 3]);
     expect(await targetsOf(true, null)).toEqual([6, 0, 7, 8, 0, 9, 4, 3]);
+    expect([weightOf(await batchWith(true, 0)), weightOf(await batchWith(false, 0))]).toEqual([6, 8]);
   });
 
   it.skipIf(!hasTorch)(`have them so in an exported train.py too${torchNote}`, { tags: "long" }, () => {

@@ -78,10 +78,10 @@ function reference(optimizer: Optimizer, batches: readonly Batch[]): ReadonlyMap
     const given = Object.entries(inputs).map(
       ([name, data]) => [name, { shape: [ROWS, LENGTH] as readonly number[], data: Float64Array.from(data) }] as const,
     );
-    const rates = Float64Array.of(RATE, 0.1, ...correctionsOf(optimizer, i + 1), 1);
+    const rates = Float64Array.of(RATE, 0.1, ...correctionsOf(optimizer, i + 1));
     const own = Float64Array.of(OWN.router, OWN.predictor, OWN.muon);
     ({ states } = evaluate(step, {
-      inputs: new Map([...given, [RATES, { shape: [5], data: rates }], [OWN_RATES, { shape: [3], data: own }]]),
+      inputs: new Map([...given, [RATES, { shape: [4], data: rates }], [OWN_RATES, { shape: [3], data: own }]]),
       weights,
       states,
     }));

@@ -6,6 +6,7 @@ import type {
   Evaluation,
   Loads,
   Rule,
+  Scaling,
   StateTensor,
   StepMetrics,
   StepSettings,
@@ -18,6 +19,8 @@ import { WEIGHTS } from "./contents.js";
 export interface Pretence {
   /** Steps at which the loss is no number. */
   readonly diverges?: number;
+  /** The scale of the loss after a step; a step that is skipped changes no weight. By default there is no scale. */
+  readonly scaling?: (step: number) => Scaling;
   /** Called before each step. */
   readonly before?: (step: number) => void | Promise<void>;
   readonly onEvaluate?: (rule: Rule, live: EvaluateOptions["live"]) => void;
@@ -57,6 +60,9 @@ export class PretendTrainer implements Trainer {
     await this.#pretence.before?.(step);
     if (this.#pretence.diverges === step) return this.#metrics(step, Number.NaN, micro);
     this.#steps = step;
+    const scaling = this.#pretence.scaling?.(step);
+    if (scaling?.skipped)
+      return { ...this.#metrics(step, this.#loss(step), micro), gradientNorm: Number.POSITIVE_INFINITY };
     let h = Math.fround(learningRate + (live?.["capacity"] ?? 0));
     for (const { inputs } of micro)
       for (const values of Object.values(inputs))
@@ -84,6 +90,7 @@ export class PretendTrainer implements Trainer {
       loss: loss + 0.02,
       losses: { next_token: loss, "layers.1.predictor": 0.01, "layers.3.predictor": 0.01 },
       gradientNorm: 0.4 + 3 * Math.exp(-step / 30) + 0.2 * Math.abs(Math.sin(step * 3.3)),
+      ...(this.#pretence.scaling && { scaling: this.#pretence.scaling(step) }),
       tokens,
       first: step === 1,
       seconds: 0.2 + 0.02 * Math.sin(step * 1.7),

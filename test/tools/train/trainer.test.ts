@@ -104,10 +104,10 @@ function referenceSteps(
         { shape: [batch.rows, batch.length], data: Float64Array.from(data) },
       ],
     );
-    const rates = Float64Array.of(rate, 0.1, 1 - 0.9 ** (i + 1), 1 - 0.95 ** (i + 1), 1);
+    const rates = Float64Array.of(rate, 0.1, 1 - 0.9 ** (i + 1), 1 - 0.95 ** (i + 1));
     const weights = new Map([...states].filter(([name]) => model.weights.some((w) => w.path === name)));
     const result = evaluate(step, {
-      inputs: new Map([...given, [RATES, { shape: [5], data: rates }]]),
+      inputs: new Map([...given, [RATES, { shape: [4], data: rates }]]),
       weights,
       states,
     });

@@ -67,7 +67,8 @@ export class TrainProgress {
     if (!first) this.#recent.push({ tokens, seconds, flops });
     if (this.#recent.length > RECENT) this.#recent.shift();
     const now = performance.now();
-    const last = event.step === this.#steps;
+    // A skipped step keeps its line.
+    const last = event.step === this.#steps || event.metrics.scaling?.skipped === true;
     if (!last && now - this.#last < (this.#terminal ? APART.terminal : APART.plain)) return;
     this.#last = now;
     const text = stepText(event, this.#steps, this.#recent);
@@ -105,8 +106,8 @@ function beginLines({
 }
 
 /**
- * Without speed where `recent` has no step. `step 120/1000 epoch 2.3 loss 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52
- * 12.34 k tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min 20 s left`
+ * Without speed where `recent` has no step. A skipped step has the scale of the next. `step 120/1000 epoch 2.3 loss
+ * 2.3145 3.291 bits/byte lr 9.8e-4 |g| 0.52 12.34 k tokens/s 4.1 GFLOP/s computed 12.5% predictor 94.1% 3 min left`
  */
 export function stepText(
   event: Step,
@@ -125,6 +126,7 @@ export function stepText(
     ...(bitsPerByte === null ? [] : [`${bitsPerByte.toFixed(3)} bits/byte`]),
     `lr ${brief(learningRate)}`,
     `|g| ${brief(metrics.gradientNorm)}`,
+    ...(metrics.scaling?.skipped ? [`skipped; next loss scale ${metrics.scaling.scale}`] : []),
     ...(timed
       ? [`${withPrefix(sum("tokens") / seconds)} tokens/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`]
       : []),

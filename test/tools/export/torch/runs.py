@@ -222,6 +222,7 @@ def crossing(job, model, train, checkpoint, modc_files, **_):
     came = [
         said(lambda: checkpoint.from_modc(run, there), **heads),
         said(lambda: checkpoint.from_modc(run, there), settings=settings | {"save": "trained"}),
+        said(lambda: checkpoint.from_modc(run, there), settings=settings | {"products": "f16"}),
         said(lambda: checkpoint.from_modc(run, alone)),
         said(lambda: checkpoint.from_modc(run, there)),
         said(lambda: checkpoint.from_modc(run, there)),
