@@ -149,8 +149,8 @@ function generationOf(
       path: names[i]!,
       expected: toNumber(expectedOf(axes, axis)),
     })),
-    layers: made.layers.map(({ axis, keys, values, weights }, i) => {
-      const uncounted = [keys, values, ...(weights === null ? [] : [weights])].filter((state) => !counted.has(state));
+    layers: made.layers.map(({ axis, keys, values, operands }, i) => {
+      const uncounted = [keys, values, ...operands].filter((state) => !counted.has(state));
       for (const state of uncounted) counted.add(state);
       return { path: layers[i]!, axis, bytes: uncounted.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
     }),

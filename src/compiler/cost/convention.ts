@@ -1,7 +1,9 @@
 // Counts operations by the convention of the Mixture-of-Recursions paper: which graph nodes count, and with which
 // factor.
+import { exactly } from "../../ground/base/collections.js";
 import { isFloat } from "../../ground/base/dtype.js";
 import { isPointwise, isView, nodesOf, isOp, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { isAttention } from "../ops/pairs.js";
 import { costOf } from "../ops/traits.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -26,8 +28,8 @@ export function morConvention(graph: Graph): (node: Node) => Counted | null {
   const heads = languageModelHeads(graph, computed);
   const keyValue = keyValueProducts(nodes, computed);
   return (node) => {
-    if (isOp(node, "attention")) {
-      const [q3, k3, v3] = node.inputs;
+    if (isAttention(node)) {
+      const [q3, k3, v3] = exactly(3, node.inputs.slice(0, 3));
       const [query, key, value] = [typeOf(q3).shape, typeOf(k3).shape, typeOf(v3).shape];
       // 2 (d + e) for each pair and head; the causal mask leaves half of the pairs.
       const width = (key[2] as number) + (value[2] as number);
@@ -101,8 +103,8 @@ function keyValueProducts(nodes: readonly Node[], computed: Computed): ReadonlyM
   const found = new Map<Node, Rational>();
   const seen = new Set<Node>();
   for (const node of nodes) {
-    if (!isOp(node, "attention")) continue;
-    const [query, key, value] = node.inputs;
+    if (!isAttention(node)) continue;
+    const [query, key, value] = exactly(3, node.inputs.slice(0, 3));
     const [heads, groups] = [typeOf(query).shape[0] as number, typeOf(key).shape[0] as number];
     if (heads === groups) continue;
     for (const root of [key, value]) {
@@ -133,7 +135,7 @@ function columnsBehind(root: Node, width: number, computed: Computed): Node | nu
       if (typeOf(node).shape.at(-1) === width) return node;
       continue;
     }
-    if (node.op === "put" || node.op === "attention") continue;
+    if (node.op === "put" || isAttention(node)) continue;
     for (const input of computed(node))
       if (!seen.has(input)) {
         seen.add(input);

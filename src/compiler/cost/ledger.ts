@@ -6,6 +6,7 @@ import type { Span } from "../../language/diagnostics/span.js";
 import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
+import { isAttention, keyOperands } from "../ops/pairs.js";
 import { costOf } from "../ops/traits.js";
 import { callerReads } from "../passes/readers.js";
 import { packedAtLoad } from "../schedule/analysis/side-by-side.js";
@@ -219,15 +220,14 @@ interface Cached {
 }
 
 /**
- * Keys, values and key weights that causal attention reads: the contents of a generation cache. Each value counts once
- * even if several nodes read it.
+ * Keys, values, key weights and operands of pairs that causal attention reads: the contents of a generation cache. Each
+ * value counts once even if several nodes read it.
  */
 function* cached(nodes: readonly Node[]): Generator<Cached> {
   const seen = new Set<Node | string>();
   for (const node of nodes) {
-    if (!isOp(node, "attention") || !node.attrs.causal) continue;
-    const weights = node.inputs.slice(7);
-    for (const operand of [node.inputs[1], node.inputs[2], ...weights]) {
+    if (!isAttention(node) || !node.attrs.causal) continue;
+    for (const operand of [...node.inputs.slice(1, 3), ...keyOperands(node)]) {
       const memory = stateUnder(operand) ?? operand;
       if (seen.has(memory)) continue;
       seen.add(memory);

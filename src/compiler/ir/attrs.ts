@@ -2,6 +2,7 @@
 import { isDType, REDUCED_TYPES } from "../../ground/base/dtype.js";
 import { parseSize } from "../../ground/size/parse-size.js";
 import { printSize, type Size } from "../../ground/size/size.js";
+import { isPair, mapNumbers, type Pair } from "./pair.js";
 import type { AttrKind } from "./schema.js";
 import { schemas, type OpAttrs, type OpName } from "./vocabulary.js";
 
@@ -35,6 +36,8 @@ function encode(kind: AttrKind, value: unknown): unknown {
     case "numbers":
     case "numbersOrNull":
       return Array.isArray(value) ? value.map(encodeNumber) : value;
+    case "pair":
+      return mapNumbers(value as Pair, encodeNumber); // by its kind
     default:
       return value;
   }
@@ -81,12 +84,21 @@ function decode(kind: AttrKind, value: unknown): unknown {
     case "numbers":
     case "numbersOrNull":
       return Array.isArray(value) ? value.map(decodeNumber) : value;
+    case "pair":
+      return decodePair(value);
     default:
       return value;
   }
 }
 
 const decodeSize = (value: unknown): unknown => (typeof value === "string" ? parseSize(value) : value);
+/** Numbers are decoded where the value has the form of a pair but for them; `holds` checks the rest. */
+const decodePair = (value: unknown): unknown =>
+  typeof value === "object" && value !== null && "steps" in value && Array.isArray(value.steps)
+    ? { ...value, steps: value.steps.map((step: unknown) => decodeStep(step)) }
+    : value;
+const decodeStep = (step: unknown): unknown =>
+  typeof step === "object" && step !== null && "value" in step ? { ...step, value: decodeNumber(step.value) } : step;
 const SPECIAL: ReadonlyMap<unknown, number> = new Map([
   ["Infinity", Infinity],
   ["-Infinity", -Infinity],
@@ -112,6 +124,7 @@ const DESCRIPTIONS: Readonly<Record<AttrKind, string>> = {
   part: "a part of a weight: axis, start and of",
   reduced: "bf16 or f16",
   reducedIfAny: "bf16 or f16, or absent",
+  pair: "the expression of a pair: operands, steps, mask, bias, weight and cap",
 };
 
 const isSize = (value: unknown): boolean =>
@@ -160,6 +173,8 @@ function holds(kind: AttrKind, value: unknown): boolean {
       return isReduced(value);
     case "reducedIfAny":
       return value === undefined || isReduced(value);
+    case "pair":
+      return isPair(value);
     default:
       return kind satisfies never;
   }

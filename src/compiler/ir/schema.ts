@@ -1,6 +1,7 @@
 // The schema of an operator: its number of inputs and its attributes' kinds. The types of nodes derive from the schema.
 import type { DType, ReducedType } from "../../ground/base/dtype.js";
 import type { Size } from "../../ground/size/size.js";
+import type { Pair } from "./pair.js";
 
 /**
  * A slice of a weight along one axis, which has `of` elements in the whole weight. The slice begins at `start`; the
@@ -32,6 +33,7 @@ export interface AttrTypes {
   flagIfAny: boolean;
   reduced: ReducedType;
   reducedIfAny: ReducedType;
+  pair: Pair;
 }
 
 export type AttrKind = keyof AttrTypes;

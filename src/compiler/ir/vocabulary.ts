@@ -248,6 +248,19 @@ const vocabulary = {
    */
   attention: kernel([7, 8], { causal: "flag", window: "number", scale: "number" }),
   /**
+   * The first seven inputs of `attention`, then the operands of `pair` (`ir/pair.ts`) → y[H, N, e], f32[H, N].
+   * Attention whose scores are capped, raised by the bias of the pair of tokens, and seen only if the mask is true; and
+   * log Σ w·exp(score), or the largest f32 for a query that sees no key.
+   */
+  pair_attention: kernel("some", { causal: "flag", window: "number", scale: "number", pair: "pair" }),
+  /**
+   * The inputs of `pair_attention`, then its second result, f32[H, N] the row sums of dy · y less the second result's
+   * cotangent, dy[H, N, e] → dq, dk, dv, then the gradients of the operands on which scores or weights depend
+   * smoothly: f32[n, H, N] of the n of queries, f32[n, G, M] of keys (sums over the heads of a group), for each table
+   * f32[H, R], for each `pair` f32[H, N, S]. Those of queries and of keys are absent if n is 0.
+   */
+  pair_attention_grad: kernel("some", { causal: "flag", window: "number", scale: "number", pair: "pair" }),
+  /**
    * q[H, N, d], k[G, M, d], starts of q, starts of k, positions of q u32[N], of k u32[M] → f32[H, M]: for each key, the
    * sum of its attention shares over the queries that attend to it.
    */

@@ -1,15 +1,16 @@
 // Lowers attention, and the attention that each key receives.
 import { exactly } from "../../ground/base/collections.js";
-import { invariant } from "../../ground/base/invariant.js";
 import type { Value } from "../../language/check/model/model.js";
-import { typeOf, type Node } from "../ir/graph.js";
+import { typeOf } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";
 import type { OpAttrs } from "../ir/vocabulary.js";
-import { multiplySizes, type Size } from "../../ground/size/size.js";
 import type { Lowering, Placed } from "./context.js";
+import { attentionScale, headsOf, rowsOf, rowsOfBoth } from "./attention-rows.js";
 import { fromPackedAlong, packedAlong } from "./convert.js";
+import { lowerPairAttention } from "./pairs.js";
 
 function lowerAttention(cx: Lowering, value: Value<"attention">): Placed {
+  if ([...cx.attentionsOfMasses.values()].includes(value)) return lowerPairAttention(cx, value);
   const [q, k, v] = exactly(
     3,
     value.inputs.slice(0, 3).map((x) => rowsOf(cx, cx.get(x))),
@@ -37,29 +38,9 @@ function lowerReceived(cx: Lowering, value: Value<"received">): Placed {
   return fromPackedAlong(cx, cx.reshape(out, stored), value.type, value.type.shape.length - 1);
 }
 
-type Rows = ReturnType<typeof packedAlong>;
-
-const rowsOf = (cx: Lowering, x: Placed): Rows => packedAlong(cx, x, x.type.shape.length - 2);
-
-/** [H, N, d]: leading dimensions are merged to the heads; without leading dimensions there is one head. */
-function headsOf(cx: Lowering, node: Node): Node {
-  const { shape } = typeOf(node);
-  const lead = shape.slice(0, -2).reduce((n: Size, s) => multiplySizes(n, s), 1);
-  return cx.reshape(node, [lead, ...shape.slice(-2)]);
-}
-
-const rowsOfBoth = (cx: Lowering, q: Rows, k: Rows): readonly Node[] => [
-  cx.starts(q.axis),
-  cx.starts(k.axis),
-  cx.positions(q.axis),
-  cx.positions(k.axis),
-];
-
-function attrsOf({ attrs, inputs }: Value<"attention"> | Value<"received">): OpAttrs["attention"] {
-  const { causal, window, scale } = attrs;
-  const width = inputs[0]?.type.shape.at(-1);
-  invariant(typeof width === "number", "attention needs a static last dimension");
-  return { causal, window, scale: scale ?? 1 / Math.sqrt(width) };
+function attrsOf(value: Value<"attention"> | Value<"received">): OpAttrs["attention"] {
+  const { causal, window } = value.attrs;
+  return { causal, window, scale: attentionScale(value) };
 }
 
 export const attentionLowerings = {

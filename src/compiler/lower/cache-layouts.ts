@@ -1,9 +1,9 @@
 // Memory layouts for caches: contiguous rows for the sequences of a run, or rows of many sequences in pools of pages.
 import type { Emit } from "../ir/build.js";
-import type { GraphInput, Node, Origin } from "../ir/graph.js";
+import { isOp, typeOf, type GraphInput, type Node, type Origin } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";
-import type { OpAttrs } from "../ir/vocabulary.js";
 import { capacityOf, PAGE, pagesOf, poolOf } from "../../runtime/program/axes-of-generation.js";
+import type { AttentionNode } from "../ops/pairs.js";
 import type { Axis } from "../../ground/size/axes.js";
 import { axisSize, rowsSize, type Size } from "../../ground/size/size.js";
 
@@ -23,10 +23,12 @@ export interface CachedAttention {
   readonly q: Node;
   readonly keys: Node;
   readonly values: Node;
-  readonly weights: Node | null;
+  /** The inputs from the eighth on; those of keys have a row for each row of the cache: [rows of the cache(, heads)]. */
+  readonly operands: readonly Node[];
   readonly startsQ: Node;
   readonly positionsQ: Node;
-  readonly attrs: OpAttrs["attention"];
+  /** The attention before caches. */
+  readonly of: AttentionNode;
   readonly origin: Origin | null;
 }
 
@@ -47,6 +49,21 @@ export interface CacheLayout {
 const heads = (emit: Emit, x: Node, origin: Origin | null): Node =>
   emit.node("permute", [x], { order: [1, 0, 2] }, origin);
 
+/** The attention over these inputs, of the same form and attributes as before. */
+function attentionOver(emit: Emit, { of, origin }: CachedAttention, inputs: readonly Node[]): Node {
+  return isOp(of, "pair_attention")
+    ? emit.node("pair_attention", inputsFor("pair_attention", inputs), of.attrs, origin)
+    : emit.node("attention", inputsFor("attention", inputs), of.attrs, origin);
+}
+
+/** Whether operand i of an attention has a row for each key. */
+const isOfKeys = (of: AttentionNode, i: number): boolean =>
+  !isOp(of, "pair_attention") || of.attrs.pair.operands[i] === "key";
+
+/** An operand of keys with its rows last, as attention reads it. */
+const rowsLast = (emit: Emit, x: Node, origin: Origin | null): Node =>
+  typeOf(x).shape.length === 1 ? x : emit.node("permute", [x], { order: [1, 0] }, origin);
+
 /** Contiguous layout: every sequence has as many rows as the axis `capacityOf(axis)`, with unused rows at the end. */
 export const sideBySide: CacheLayout = {
   axes: (axis, bound) => [{ role: "sequence", name: capacityOf(axis), bound, count: { kind: "input" } }],
@@ -54,13 +71,14 @@ export const sideBySide: CacheLayout = {
   rows: (axis) => rowsSize(capacityOf(axis)),
   places: (emit, { axis, starts, capacityStarts, before }, origin) =>
     emit.node("append", [before, starts, capacityStarts], { axis }, origin),
-  attention(emit, { axis, capacityStarts }, positions, { q, keys, values, weights, attrs, origin, ...rows }) {
+  attention(emit, { axis, capacityStarts }, positions, attention) {
+    const { q, keys, values, operands, of, origin, ...rows } = attention;
     const capacity = capacityOf(axis);
     // The index of a row is its position, so unused rows come after every query.
     const rowPositions = positions ?? emit.node("positions", [capacityStarts], { axis: capacity }, origin);
     const common = [q, heads(emit, keys, origin), heads(emit, values, origin), rows.startsQ, capacityStarts];
-    const all = [...common, rows.positionsQ, rowPositions, ...(weights ? [weights] : [])];
-    return emit.node("attention", inputsFor("attention", all), attrs, origin);
+    const rest = operands.map((x, i) => (isOfKeys(of, i) ? rowsLast(emit, x, origin) : x));
+    return attentionOver(emit, attention, [...common, rows.positionsQ, rowPositions, ...rest]);
   },
 };
 
@@ -104,8 +122,9 @@ export class PagedLayout implements CacheLayout {
     emit: Emit,
     { axis, capacityStarts, after }: RunRows,
     positions: Node | null,
-    { q, keys, values, weights, attrs, origin, ...rows }: CachedAttention,
+    attention: CachedAttention,
   ): Node {
+    const { q, keys, values, operands, of, origin, ...rows } = attention;
     const capacity = capacityOf(axis);
     const table = emit.node(
       "paged_keys",
@@ -113,21 +132,22 @@ export class PagedLayout implements CacheLayout {
       { axis: capacity, page: PAGE },
     );
     const [k, v] = [heads(emit, keys, origin), heads(emit, values, origin)];
-    if (!weights)
+    if (isOp(of, "attention") && operands.length === 0)
       return emit.node(
         "paged_attention",
         inputsFor("paged_attention", [q, k, v, rows.startsQ, capacityStarts, rows.positionsQ, table]),
-        attrs,
+        of.attrs,
         origin,
       );
     const column = (start: number): Node =>
       emit.node("reshape", [emit.node("slice", [table], { axis: 1, start, stop: start + 1 })], {
         shape: [rowsSize(capacity)],
       });
-    // No kernel reads weighted keys through a page table, so their rows are gathered first.
+    // No kernel reads weighted keys or pairs through a page table, so their rows are gathered first.
     const gathered = (x: Node, dim: number): Node => emit.node("take", [x, column(1)], { dim }, origin);
     const common = [q, gathered(k, 1), gathered(v, 1), rows.startsQ, capacityStarts, rows.positionsQ, column(0)];
-    return emit.node("attention", inputsFor("attention", [...common, gathered(weights, 0)]), attrs, origin);
+    const rest = operands.map((x, i) => (isOfKeys(of, i) ? rowsLast(emit, gathered(x, 0), origin) : x));
+    return attentionOver(emit, attention, [...common, ...rest]);
   }
 
   #pages(axis: string): Node<"input"> {

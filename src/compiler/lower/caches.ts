@@ -8,62 +8,23 @@
 // may read only its own token; an operator that reads other tokens, according to its record (`tokens`), is refused.
 import { exactly } from "../../ground/base/collections.js";
 import { createEmit, type Emit } from "../ir/build.js";
-import { isOp, mapInputs, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
+import { isOp, nodesOf, typeOf, type Graph, type Node, type Origin, type State } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import type { Along } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { UNUSED_POSITION } from "../ops/paged.js";
+import { FIRST_OPERAND, isAttention, keyOperands, type AttentionNode } from "../ops/pairs.js";
 import { capacityOf } from "../../runtime/program/axes-of-generation.js";
 import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../../ground/size/axes.js";
 import { axisSize, substitute, type Size } from "../../ground/size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
+import type { Cached, CachedAxis, CachedLayer } from "./cached.js";
 import { GenerationError } from "./generation-error.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
 import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
-
-/** A sequence axis of one run's tokens, and the states that hold the tokens of earlier runs on it. */
-export interface CachedAxis {
-  readonly axis: string;
-  /** The axis of the caches, with `capacity` rows for each sequence; null if no attention has keys on this axis. */
-  readonly capacity: string | null;
-  /** Name of the state u32[B] with the number of rows of each sequence. */
-  readonly counts: string;
-  /**
-   * Name of the state u32[rows(capacity)] with the position of each row in the model's input; null if the position is
-   * the row's index in its sequence.
-   */
-  readonly positions: string | null;
-  /** The call path of the route that defines the axis; "" for the axis of the input. */
-  readonly path: string;
-}
-
-/** The states of an attention's cache: `keys` and `values` are [rows(capacity), heads, width]. */
-export interface CachedLayer {
-  readonly path: string;
-  readonly axis: string;
-  readonly keys: string;
-  readonly values: string;
-  /** f32[rows(capacity)]; null if all keys weigh the same. */
-  readonly weights: string | null;
-}
-
-export interface Cached {
-  readonly graph: Graph;
-  /** The first axis is the axis of the input. */
-  readonly axes: readonly CachedAxis[];
-  readonly layers: readonly CachedLayer[];
-  /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
-  readonly counts: readonly Node[];
-  /**
-   * For each of `axes`, u32[rows(axis)]: the positions of the run's rows in their sequence. Null for the axis of all
-   * tokens, and if no `take` determines the positions.
-   */
-  readonly positions: readonly (Node | null)[];
-  readonly values: SequenceValues;
-}
 
 /**
  * The memory layout for caches. rows: contiguous rows for the sequences of a run. pages: pools of pages that the host
@@ -106,7 +67,7 @@ class CacheRewriter {
   readonly #nodes: readonly Node[];
   readonly #root: SequenceAxis;
   /** For attentions that share a cache of the root axis with other calls of their block: the cache's name. */
-  readonly #looped: ReadonlyMap<Node<"attention">, string>;
+  readonly #looped: ReadonlyMap<AttentionNode, string>;
   /** Axes on which some attention has its cache. */
   readonly #keyAxes: ReadonlySet<string>;
   readonly #axes: readonly Axis[];
@@ -133,7 +94,7 @@ class CacheRewriter {
     this.#root = rootOf(graph);
     this.#along = alongSequences(graph.axes);
     this.#looped = loopCaches === "last" ? loopedAttentions(this.#nodes, this.#root.name, axisOf) : new Map();
-    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isOp(n, "attention") ? [this.#cacheAxis(n)] : [])));
+    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isAttention(n) ? [this.#cacheAxis(n)] : [])));
     const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
     const emit = createEmit(ops, graph.axes);
     const paged = caches === "pages";
@@ -192,45 +153,56 @@ class CacheRewriter {
         { ...node.attrs, positions: this.#overCapacity(node.attrs.positions) },
         origin,
       );
-    if (isOp(node, "attention") && node.attrs.causal) {
-      const [q, k, v, startsQ, , positionsQ, positionsK] = mapInputs(node, (n) => this.#rewrittenNodes.get(n)!);
-      const axis = this.#cacheAxis(node);
-      const positions = axis === this.#root.name ? null : this.#keyPositions(axis, positionsK, origin);
-      const cached = this.#appendKeysAndValues(node, { axis, index: this.#places(node) }, k, v, inputs[7] ?? null);
-      const operands = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
-      return this.#layout.attention(this.#emit, this.#runRows(axis), positions, operands);
-    }
+    if (isAttention(node) && node.attrs.causal) return this.#attention(node);
     const tokens = tokensOf(node, this.#along);
     if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
     return this.#emit.node(node.op, inputs, node.attrs, origin);
   }
 
+  #attention(node: AttentionNode): Node {
+    const { origin } = node;
+    const [q, k, v, startsQ, , positionsQ, ownPositions] = node.inputs.map((n) => this.#rewrittenNodes.get(n)!);
+    const axis = this.#cacheAxis(node);
+    const positions = axis === this.#root.name ? null : this.#keyPositions(axis, ownPositions!, origin);
+    const cached = this.#appendRowsOfKeys(node, { axis, index: this.#places(node) }, k!, v!);
+    // Operands of pairs that do not lie on the keys are of this run's queries, or tables.
+    const operands = node.inputs
+      .slice(FIRST_OPERAND)
+      .map((n) => cached.operands.get(n) ?? this.#rewrittenNodes.get(n)!);
+    const { keys, values } = cached;
+    const rows = { q: q!, keys, values, startsQ: startsQ!, positionsQ: positionsQ!, operands, origin };
+    return this.#layout.attention(this.#emit, this.#runRows(axis), positions, { ...rows, of: node });
+  }
+
   /**
-   * Writes the new keys and values, and the key weights if present, into the cache. Returns keys, values and weights
-   * for all tokens so far: [rows of the cache, heads, width], and [rows of the cache].
+   * Writes the new keys and values, and what else is read of keys, into the cache. Returns these for all tokens so far:
+   * [rows of the cache, heads, width], and by their operand [rows of the cache] or [rows of the cache, heads].
    */
-  #appendKeysAndValues(
-    node: Node<"attention">,
+  #appendRowsOfKeys(
+    node: AttentionNode,
     place: Place,
     k: Node,
     v: Node,
-    weights: Node | null,
-  ): { readonly keys: Node; readonly values: Node; readonly weights: Node | null } {
+  ): { readonly keys: Node; readonly values: Node; readonly operands: ReadonlyMap<Node, Node> } {
     const path = node.origin?.path ?? "";
     const taken = this.#layers.filter((l) => l.path === path).length;
     const looped = this.#looped.get(node);
     const layerName = looped ?? [path, ...(taken === 0 ? [] : [taken])].filter((part) => part !== "").join(".");
     const name = `cache.${layerName === "" ? "" : `${layerName}.`}`;
-    const type = { dtype: "f32", shape: [this.#layout.rows(place.axis)] } as const;
-    const [keys, values, weighing] = [
-      this.#appendToState(`${name}keys`, place, k, node.origin),
-      this.#appendToState(`${name}values`, place, v, node.origin),
-      weights && this.#appendRows(`${name}weights`, place, type, weights, node.origin),
-    ];
+    const keys = this.#appendToState(`${name}keys`, place, k, node.origin);
+    const values = this.#appendToState(`${name}values`, place, v, node.origin);
+    const operands = keyOperands(node).map((operand, i) => {
+      const rows = this.#rewrittenNodes.get(operand)!;
+      const { dtype, shape } = typeOf(rows);
+      const rowsFirst = shape.length === 1 ? rows : this.#emit.node("permute", [rows], { order: [1, 0] }, node.origin);
+      const type = { dtype, shape: [this.#layout.rows(place.axis), ...shape.slice(0, -1)] };
+      const state = isOp(node, "attention") ? "weights" : `operand${i}`;
+      return { operand, ...this.#appendRows(`${name}${state}`, place, type, rowsFirst, node.origin) };
+    });
     if (looped !== undefined) this.#begun.add(name);
-    const states = { keys: keys.state, values: values.state, weights: weighing?.state ?? null };
+    const states = { keys: keys.state, values: values.state, operands: operands.map(({ state }) => state) };
     this.#layers.push({ path, axis: axisOf(node.inputs[1]), ...states });
-    return { keys: keys.node, values: values.node, weights: weighing?.node ?? null };
+    return { keys: keys.node, values: values.node, operands: new Map(operands.map((o) => [o.operand, o.node])) };
   }
 
   /** Writes x[heads, rows(axis), width] after the rows in the state. Two attentions with the same x share one state. */
@@ -281,12 +253,12 @@ class CacheRewriter {
   }
 
   /** The axis of an attention's cache. */
-  #cacheAxis(node: Node<"attention">): string {
+  #cacheAxis(node: AttentionNode): string {
     return this.#looped.has(node) ? this.#root.name : axisOf(node.inputs[1]);
   }
   /** u32[rows of the keys]: the cache row for each key of an attention. */
-  #places(node: Node<"attention">): Node {
-    const [, , , , , , positionsK] = node.inputs;
+  #places(node: AttentionNode): Node {
+    const positionsK = node.inputs[6];
     return this.#looped.has(node)
       ? this.#placesAt(positionsK, node)
       : this.#layout.places(this.#emit, this.#runRows(axisOf(node.inputs[1])), node.origin);
@@ -295,7 +267,7 @@ class CacheRewriter {
    * The cache rows of tokens with these positions, in the cache of all tokens. Follows the `take` operators of the
    * positions.
    */
-  #placesAt(positions: Node, node: Node<"attention">): Node {
+  #placesAt(positions: Node, node: AttentionNode): Node {
     if (isOp(positions, "positions") && positions.attrs.axis === this.#root.name)
       return this.#layout.places(this.#emit, this.#runRows(this.#root.name), node.origin);
     if (!isOp(positions, "take"))

@@ -1,6 +1,7 @@
 // The state of a lowering: creates nodes, and caches the nodes of each axis (starts, positions, segments).
 import { invariant } from "../../ground/base/invariant.js";
 import type { LogicalType, Value } from "../../language/check/model/model.js";
+import type { Attending } from "../../language/check/model/pairs.js";
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Node, type Origin, type InputsOf } from "../ir/graph.js";
 import { equalShapes } from "../ir/typing.js";
@@ -47,6 +48,8 @@ export class Lowering {
   readonly #emit: Emit;
   /** The number of experts computed in the call of each axis of sorted entries. */
   readonly computing: ReadonlyMap<string, number>;
+  /** For each `mass` the attention with which it shares a node. */
+  readonly attentionsOfMasses: ReadonlyMap<Value, Attending>;
   #origin: Origin | null = null;
 
   /**
@@ -56,7 +59,9 @@ export class Lowering {
     axes: readonly Axis[],
     sorted: ReadonlyMap<string, Size> = new Map(),
     computing: ReadonlyMap<string, number> = new Map(),
+    ofMasses: ReadonlyMap<Value, Attending> = new Map(),
   ) {
+    this.attentionsOfMasses = ofMasses;
     this.computing = computing;
     this.axes = new ModelAxes(axes, sorted);
     this.#emit = createEmit(ops, this.axes.all);

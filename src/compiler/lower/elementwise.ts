@@ -6,7 +6,7 @@ import { typeOf, type Node } from "../ir/graph.js";
 import { inputsFor } from "../ir/typing.js";
 import type { Size } from "../../ground/size/size.js";
 import type { Lowering, Placed } from "./context.js";
-import { alignedOperand, fromPadded, padded, broadcastToType } from "./convert.js";
+import { alignedOperand, broadcastToType, fromPadded, masked, padded } from "./convert.js";
 import { storedShape } from "./layout.js";
 import { expertVectors, isOfExperts } from "./sorted.js";
 
@@ -37,8 +37,29 @@ function lowerPointwise(cx: Lowering, value: Value<"pointwise">): Placed {
       ? expertVectors(cx, v, { node: cx.get(v).node, type: value.type, packing }, rank)
       : alignedOperand(cx, cx.get(v), rank, packing),
   );
-  const node = cx.emit(value.attrs.fn, inputsFor(value.attrs.fn, operands), {});
+  const safe = operands.map((node, i) =>
+    packing === null && SINGULAR[value.attrs.fn] === i ? withoutZeros(cx, node, value.inputs[i]!) : node,
+  );
+  const node = cx.emit(value.attrs.fn, inputsFor(value.attrs.fn, safe), {});
   return { node: cx.broadcast(node, storedShape(value.type, packing)), type: value.type, packing };
+}
+
+/** The operand at whose zeros a function or its derivative is infinite. */
+const SINGULAR: Readonly<Partial<Record<Value<"pointwise">["attrs"]["fn"], number>>> = {
+  div: 1,
+  log: 0,
+  sqrt: 0,
+  rsqrt: 0,
+  pow: 0,
+};
+
+/**
+ * Ones in the padding of a tensor with several sequence axes: it is read in gradients too, where an infinite derivative
+ * times a cotangent of 0 would be NaN.
+ */
+function withoutZeros(cx: Lowering, node: Node, value: Value): Node {
+  const { shape } = value.type;
+  return cx.axes.hasBatch(shape) ? masked(cx, node, shape, cx.axes.sequenceDims(shape), 1) : node;
 }
 
 /** Lowers an elementwise operation that preserves the shape. */

@@ -2,6 +2,7 @@
 // values for the token, and every call overwrites the row of the call before. A later token therefore sees the last
 // call's row.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { isAttention, keyOperands, type AttentionNode } from "../ops/pairs.js";
 import { GenerationError } from "./generation-error.js";
 
 /**
@@ -28,10 +29,10 @@ export function loopedAttentions(
   nodes: readonly Node[],
   root: string,
   axisOf: (keys: Node) => string,
-): ReadonlyMap<Node<"attention">, string> {
-  const byPath = new Map<string, Node<"attention">[]>();
+): ReadonlyMap<AttentionNode, string> {
+  const byPath = new Map<string, AttentionNode[]>();
   for (const node of nodes)
-    if (isOp(node, "attention") && node.attrs.causal && pathOf(node).includes("#"))
+    if (isAttention(node) && node.attrs.causal && pathOf(node).includes("#"))
       add(byPath, withoutCalls(pathOf(node)), node);
   // Nodes computed from weights alone. All calls share these nodes, and they carry the path of the first call.
   const ofWeights = new Set<Node>();
@@ -63,10 +64,10 @@ function add<T>(groups: Map<string, T[]>, key: string, item: T): void {
  * Groups the attentions of a block: each group holds the same attention in different calls, in order of computation.
  */
 function sameAttentions(
-  attentions: readonly Node<"attention">[],
+  attentions: readonly AttentionNode[],
   ofWeights: ReadonlySet<Node>,
-): readonly (readonly Node<"attention">[])[] {
-  const groups = new Map<string, Node<"attention">[]>();
+): readonly (readonly AttentionNode[])[] {
+  const groups = new Map<string, AttentionNode[]>();
   const within = new Map<string, number>();
   for (const node of attentions) {
     const weights = rowsFrom(node, ofWeights);
@@ -83,8 +84,8 @@ function sameAttentions(
 /**
  * The weight paths of keys and of values: weights inside the call, else the nearest weights outside; null if unknown.
  */
-const rowsFrom = (node: Node<"attention">, ofWeights: ReadonlySet<Node>): readonly (readonly string[] | null)[] =>
-  [node.inputs[1], node.inputs[2]].map((x) => {
+const rowsFrom = (node: AttentionNode, ofWeights: ReadonlySet<Node>): readonly (readonly string[] | null)[] =>
+  node.inputs.slice(1, 3).map((x) => {
     const weights = weightsBehind(node, x, ofWeights);
     return weights.length > 0 ? weights : nearestWeights(x, ofWeights);
   });
@@ -137,15 +138,17 @@ interface Computation {
 
 function expectLoop(
   name: string,
-  calls: readonly Node<"attention">[],
+  calls: readonly AttentionNode[],
   root: string,
   { axisOf, order, ofWeights }: Computation,
 ): void {
-  const [first] = calls as readonly [Node<"attention">];
+  const [first] = calls as readonly [AttentionNode];
   if (axisOf(first.inputs[1]) !== root)
     throw new GenerationError(`${HINT}: the first call of ${name} has no keys of tokens that a route leaves out`);
-  if (calls.some((node) => node.inputs[7]))
-    throw new GenerationError(`${HINT}: the keys of ${name} have weights, which later calls would change`);
+  if (calls.some((node) => keyOperands(node).length > 0))
+    throw new GenerationError(
+      `${HINT}: the keys of ${name} have weights, or values that a mask or bias reads, which later calls would change`,
+    );
   if (rowsFrom(first, ofWeights).includes(null))
     throw new GenerationError(`${HINT}: the keys or values of ${name} come from outside its calls, of no one layer`);
   if (calls.some((node) => rowsOf(node) !== rowsOf(first)))
@@ -155,8 +158,8 @@ function expectLoop(
 }
 
 /** The dtype, heads and width of the key and value rows, as text. */
-function rowsOf({ inputs }: Node<"attention">): string {
-  const types = [inputs[1], inputs[2]].map((x) => typeOf(x));
+function rowsOf({ inputs }: AttentionNode): string {
+  const types = inputs.slice(1, 3).map((x) => typeOf(x));
   return JSON.stringify(types.map(({ dtype, shape: [heads, , width] }) => [dtype, heads, width]));
 }
 

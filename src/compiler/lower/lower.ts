@@ -15,6 +15,8 @@ import { loadsOf } from "./loads.js";
 import { withoutLoops } from "./loops.js";
 import { lossLowerings, lowerAgreement } from "./loss.js";
 import { ModelAxes } from "./layout.js";
+import { attentionsOfMasses } from "./masses.js";
+import { pairLowerings } from "./pairs.js";
 import { productLowerings } from "./product.js";
 import { randomLowerings } from "./random.js";
 import { reductionLowerings } from "./reduce.js";
@@ -28,6 +30,7 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...entryLowerings,
   ...lengthLowerings,
   ...lossLowerings,
+  ...pairLowerings,
   ...productLowerings,
   ...randomLowerings,
   ...reductionLowerings,
@@ -40,7 +43,8 @@ export function lower(written: Model): Graph {
   const model = withoutLoops(written);
   const values = reachedValues(model);
   const sorted = sortedAxes(values, new ModelAxes(model.axes));
-  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)], sorted, computingIn(values));
+  const axes = [...model.axes, ...tokenAxes(model.axes, values)];
+  const cx = new Lowering(axes, sorted, computingIn(values), attentionsOfMasses(values));
   for (const value of values) {
     cx.enter(value);
     cx.define(value, lowerValue(cx, value));

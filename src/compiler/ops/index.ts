@@ -7,6 +7,7 @@ import { gradients } from "./gradients.js";
 import { groups } from "./groups.js";
 import { losses } from "./losses.js";
 import { optimisers } from "./optimisers.js";
+import { pairAttentions } from "./pairs.js";
 import { paging } from "./paged.js";
 import { pointwise } from "./pointwise.js";
 import { products } from "./products.js";
@@ -35,6 +36,7 @@ export const ops: OpTable = {
   ...entries,
   ...groups,
   ...attentions,
+  ...pairAttentions,
   ...paging,
   ...receiving,
   ...losses,

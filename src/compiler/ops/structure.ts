@@ -261,8 +261,9 @@ function checkReshape(from: readonly Size[], to: readonly Size[]): void {
  */
 function samePacked(to: readonly Size[], dim: number, from: readonly Size[]): number | null {
   const packed = (shape: readonly Size[]): number[] => shape.flatMap((s, d) => (rowsOf(s) === null ? [] : [d]));
-  const sourceDim = packed(from)[packed(to).indexOf(dim)]!;
-  return packedAxis(from[sourceDim]!) === null ? null : sourceDim;
+  const sourceDim = packed(from)[packed(to).indexOf(dim)];
+  // Rows of a pool are no packed rows.
+  return sourceDim === undefined || packedAxis(from[sourceDim]!) === null ? null : sourceDim;
 }
 
 function groups(shape: readonly Size[]): { readonly axes: readonly string[]; readonly between: readonly Size[] } {

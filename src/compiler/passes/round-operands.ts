@@ -2,6 +2,7 @@
 import type { ReducedType } from "../../ground/base/dtype.js";
 import { isOp, isPointwise, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { ops } from "../ops/index.js";
+import { isAttention } from "../ops/pairs.js";
 import { mapGraph, type Emit } from "./rewrite.js";
 
 export interface Rounding {
@@ -19,7 +20,12 @@ export interface Rounding {
 export function roundOperands(graph: Graph, { to, stored }: Rounding): Graph {
   const nodes = nodesOf(graph);
   const exact = scoring(nodes);
-  const cotangents = new Set(nodes.flatMap((n) => (isOp(n, "attention_grad") ? [behindViews(n.inputs[9])] : [])));
+  const cotangents = new Set(
+    nodes.flatMap((n) => {
+      if (isOp(n, "attention_grad")) return [behindViews(n.inputs[9])];
+      return isOp(n, "pair_attention_grad") ? [behindViews(n.inputs.at(-1)!)] : [];
+    }),
+  );
   const shared = new Map<Node, Node>();
   return mapGraph(graph, (node, emitFrom, before) => {
     const emit = emitFrom(node);
@@ -65,7 +71,12 @@ export function roundOperands(graph: Graph, { to, stored }: Rounding): Graph {
       const [a, b, starts] = node.inputs;
       return emit("grouped_contract", [kept(a), b, starts], roundsB(b));
     }
-    if (isOp(node, "attention") || isOp(node, "attention_kept") || isOp(node, "attention_grad")) {
+    if (
+      isOp(node, "attention_kept") ||
+      isOp(node, "attention_grad") ||
+      isAttention(node) ||
+      isOp(node, "pair_attention_grad")
+    ) {
       const inputs = node.inputs.map((x, i) => (i < 3 ? kept(x) : x));
       return { ...node, inputs };
     }

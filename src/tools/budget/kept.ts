@@ -1,4 +1,5 @@
 // The tensors that PyTorch's autograd keeps for the gradient of each operation until the backward pass has used them.
+import { pairInputs } from "../../language/check/model/pairs.js";
 import type { LogicalOp, Model, PointwiseName, Value } from "../../language/check/model/model.js";
 import { operations } from "../../language/check/model/operations.js";
 import type { Sizes } from "../../ground/size/axes.js";
@@ -62,6 +63,8 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   // The cosines and sines of each token: half a row each, for all heads together.
   rope: ({ inputs: [x] }, of) => [unnamed((of.count(x!) * of.width(x!)) / of.heads(x!))],
   attention: (value, of) => attention(value, of),
+  pair_attention: (value, of) => pairs(value, of),
+  mass: (value, of) => pairs(value, of),
   received: nothing,
   position: nothing,
   top: nothing,
@@ -169,6 +172,20 @@ function attention(value: Value<"attention">, of: Tensors): readonly Kept[] {
   if (isGrouped && (isMasked || of.narrow !== 2)) return [unnamed(4 * pairs), unnamed(4 * repeated(q, [q, k, v], of))];
   const mask = isMasked ? [unnamed((pairs / of.heads(q)) * of.narrow)] : [];
   return [...operands, of.kept(value), unnamed(4 * queries), ...mask];
+}
+
+/** Without a fused kernel: matrices of all pairs, as with weights of keys. */
+function pairs(value: Value<"pair_attention"> | Value<"mass">, of: Tensors): readonly Kept[] {
+  const { rows, weight, mask, bias } = pairInputs(value);
+  const [q, k] = [rows[0]!, rows[1]!];
+  const all = (of.count(q) / of.number(q.type.shape.at(-1)!)) * of.number(k.type.shape.at(-2)!);
+  const read = [weight, mask, bias].flatMap((x) => (x ? [of.kept(x)] : []));
+  return [
+    ...rows.map((x) => of.kept(x, of.narrow)),
+    ...read,
+    unnamed(18 * all),
+    unnamed(4 * repeated(q, rows.slice(1), of)),
+  ];
 }
 
 /** The number of elements of tensors that have as many heads as the queries. */

@@ -1,6 +1,18 @@
 // Cases of operations on sequences: spans, joins, rotation, attention, routes and lengths.
 import type { Value } from "../../../src/language/check/model/model.js";
+import type { ModelBuilder } from "./model-builder.js";
 import { add, D, mul, pairs, pointwise, score, x, type Case } from "./case-forms.js";
+
+const PAIRS = { causal: true, window: 0, scale: null, cap: null, weight: false, mask: false, bias: false };
+
+/** Numbers of queries [B, T, 1] and of keys [B, 1, T], which broadcasting pairs. */
+const columns = (m: ModelBuilder): readonly Value[] =>
+  (
+    [
+      ["T", 1],
+      [1, "T"],
+    ] as const
+  ).map((tokens, i) => m.value("reshape", [x(m, `side${i}`, ["B", "T"])], {}, "f32", ["B", ...tokens]));
 
 export const tokenCases: readonly Case[] = [
   ...(
@@ -130,6 +142,23 @@ export const tokenCases: readonly Case[] = [
       "f32",
       ["B", 4, "K"],
     );
+  }),
+  ...[true, false].map((causal) =>
+    add("pair_attention", `a mask, a bias and a cap, causal: ${causal}`, (m) => {
+      const sides = columns(m);
+      const mask = m.value("pointwise", sides, { fn: "lt" }, "bool", ["B", "T", "T"]);
+      const bias = m.value("pointwise", sides, { fn: "mul" }, "f32", ["B", "T", "T"]);
+      const attrs = { ...PAIRS, causal, cap: 0.7, mask: true, bias: true };
+      const rows = [x(m), x(m, "k"), x(m, "v", ["B", "T", 3])];
+      return m.value("pair_attention", [...rows, mask, bias], attrs, "f32", ["B", "T", 3]);
+    }),
+  ),
+  add("mass", "of weighted keys, through a bias in memory", (m) => {
+    const turned = m.value("permute", [x(m, "z")], { order: [0, 2, 1] }, "f32", ["B", D, "T"]);
+    const q = x(m);
+    const bias = m.value("matmul", [q, turned], {}, "f32", ["B", "T", "T"]);
+    const attrs = { ...PAIRS, window: 3, weight: true, bias: true };
+    return m.value("mass", [q, x(m, "k"), x(m, "w", ["B", "T"]), bias], attrs, "f32", ["B", "T"]);
   }),
   add("attention", "chosen queries over all keys", (m) => {
     const a = x(m);

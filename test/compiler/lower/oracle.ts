@@ -2,10 +2,11 @@
 // nested loops. With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no
 // random values. Of functions of one element it asks the records, whose samples are worked by hand.
 import type { LogicalAttrs, Model, Value } from "../../../src/language/check/model/model.js";
+import { pairInputs } from "../../../src/language/check/model/pairs.js";
 import { spanOf } from "../../../src/ground/size/counting.js";
 import { evaluateSize, type Size } from "../../../src/ground/size/size.js";
 import { toNumber, type Rational } from "../../../src/ground/numerics/rational.js";
-import { attended, receivedBy, type Sides } from "./oracle-attention.js";
+import { attended, massOf, receivedBy, type Sides } from "./oracle-attention.js";
 import { applied, type Arr, arr } from "./oracle-elements.js";
 import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
@@ -222,6 +223,15 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       }
       case "attention":
         return attended(sidesOf(v, x, x[3]), x[2]!, attrs("attention"));
+      case "pair_attention":
+      case "mass": {
+        const options = op === "mass" ? attrs("mass") : attrs("pair_attention");
+        const { rows, weight, mask, bias } = pairInputs(v as Value<"mass">);
+        const of = (x: Value | null): Arr | undefined => (x ? values.get(x)! : undefined);
+        const given = { mask: of(mask), bias: of(bias), cap: options.cap };
+        const sides = { ...sidesOf(v, x, of(weight)), ...given };
+        return op === "mass" ? massOf(sides, options) : attended(sides, of(rows[2]!)!, options);
+      }
       case "received":
         return receivedBy(sidesOf(v, x), attrs("received"));
       case "position":

@@ -45,13 +45,15 @@ const FLAT: readonly OpName[] = [
   // Rounds operands of products that are differentiated already.
   "reduce_precision",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
-  ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
+  ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "pair_attention_grad"] as const),
+  ...(["adamw", "sgd"] as const),
 ];
 
 /** Operators whose samples take long: the short run has a third of them. */
 const LARGE: ReadonlySet<string> = new Set<OpName>([
   "attention",
   "attention_kept",
+  "pair_attention",
   "grouped_matmul",
   "grouped_contract",
   "contract",

@@ -10,6 +10,7 @@ import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
 import { reductionSamples } from "./samples-reductions.js";
 import { entrySamples } from "./samples-entries.js";
+import { pairSamples } from "./samples-pairs.js";
 import { pagedSamples } from "./samples-paged.js";
 import { routingSamples } from "./samples-routing.js";
 import { samplingSamples } from "./samples-sampling.js";
@@ -46,6 +47,7 @@ export const samples: Samples<OpName> = {
   ...sequenceSamples,
   ...attentionSamples,
   ...pagedSamples,
+  ...pairSamples,
   ...routingSamples,
   ...entrySamples,
   ...groupSamples,

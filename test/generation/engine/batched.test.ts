@@ -17,7 +17,14 @@ afterAll(() => device.destroy());
 
 const [CONTEXT, VOCABULARY] = [24, 13];
 /** Kinds of routing that the short run has. */
-const SHORT = ["dense", "mixture of depths", "nested routes", "routed work without attention", "weights of keys"];
+const SHORT = [
+  "dense",
+  "mixture of depths",
+  "nested routes",
+  "routed work without attention",
+  "weights of keys",
+  "pairs of tokens",
+];
 
 describe("requests at once", () => {
   for (const [name, source] of Object.entries(MODELS).filter(([n]) => soaking || SHORT.includes(n)))

@@ -87,6 +87,29 @@ block Weighted(dim: int) {
   }
 }`;
 
+/** Attention with a mask and a bias: kinds of tokens, a cap, forget gates of heads, a table of distances, a sink. */
+const PAIRED = `
+block Paired(dim: int) {
+  q: Linear(dim, dim)
+  k: Linear(dim, dim / 2)
+  gate: Linear(dim, 2)
+  weight near: f32[6, 2]
+  weight sink: f32[2]
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    queries = rearrange(q(x), "b t (h d) -> b h t d", h: 2)
+    keys = rearrange(k(x), "b t d -> b 1 t d")
+    kind = x[..., 0] > x[..., 1]
+    c = rearrange(gate(x), "b t h -> b h t")
+    at = position(x)
+    gap = min(at[:, :, None] - min(at[:, None, :], at[:, :, None]), 5)
+    mask = kind[:, :, None] == kind[:, None, :] or at[:, None, :] < 2
+    bias = c[..., :, None] - c[..., None, :] + rearrange(near[gap], "b t s h -> b h t s")
+    seen = attention(queries, keys, keys, causal: true, cap: 2.0, mask: mask, bias: bias)
+    share = sigmoid(mass(queries, keys, causal: true, cap: 2.0, mask: mask, bias: bias) - sink[:, None])
+    rearrange(seen * share[..., None], "b h t d -> b t (h d)")
+  }
+}`;
+
 export const MODELS: Readonly<Record<string, string>> = {
   dense: LM(
     "",
@@ -144,5 +167,6 @@ export const MODELS: Readonly<Record<string, string>> = {
     "x = two(one(x))",
   ),
   "products from the left": LM(LEFT, "one: Residual(Left(dim))\n  two: MoD(Left(dim), dim, 50%)", "x = two(one(x))"),
+  "pairs of tokens": LM(PAIRED, "one: Residual(Paired(dim))\n  two: MoD(Paired(dim), dim, 50%)", "x = two(one(x))"),
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };

@@ -142,7 +142,7 @@ function sideStep(context: Context, side: Side): Step<Operand> {
     writer(kernel, `write${letter}`, `d${letter}`, to, `place${letter}`, declare);
   }
   if (ofQueries) kernel.function("fn writeB(head: u32, row: u32, c: u32, x: vec4f) {}");
-  for (const f of namesOf(ofQueries, weighted)) kernel.function(f);
+  for (const f of sideNames(ofQueries, statisticsText(weighted))) kernel.function(f);
   if (weighted) declareWeighing(kernel, ofQueries);
   if (ofQueries) declareSight(kernel, attrs);
   else declareSeeing(kernel, attrs);
@@ -166,9 +166,8 @@ function declareWeighing(kernel: KernelBuilder, ofQueries: boolean): void {
       .function("fn writeWeight(head: u32, row: u32, x: f32) { dw[head * startK(batch()) + row] = x; }");
 }
 
-/** The kernel file's names for the two sides. */
-function namesOf(ofQueries: boolean, weighted: boolean): readonly string[] {
-  const [owned, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
+/** lse and delta of a head and query, as WGSL. */
+function statisticsText(weighted: boolean): string {
   const inTable = `{
   let queries = startQ(batch());
   let at = 2u * batch() + 2u + queries + 2u * startK(batch()) + head * queries + row;
@@ -179,7 +178,12 @@ function namesOf(ofQueries: boolean, weighted: boolean): readonly string[] {
   let n = head * queries + row;
   return vec2f(stats[n], stats[sharedHeads() * groupSize() * queries + n]);
 }`;
-  const stats = weighted ? inTable : inBuffer;
+  return weighted ? inTable : inBuffer;
+}
+
+/** The kernel file's names for the two sides; `stats`: the body of the function of a query's statistics. */
+export function sideNames(ofQueries: boolean, stats: string): readonly string[] {
+  const [owned, other] = ofQueries ? ["Q", "K"] : ["K", "Q"];
   const none = "{ return vec2f(); }";
   return [
     `fn ownGroup() -> u32 { return ${ofQueries ? "groupSize()" : "1u"}; }`,

@@ -42,7 +42,7 @@ export function operandsOf({
   resultViews,
   stored,
   places,
-}: KernelContext<"attention" | "attention_kept" | "paged_attention">): AttentionOperands {
+}: KernelContext<"attention" | "attention_kept" | "paged_attention" | "pair_attention">): AttentionOperands {
   const rows = (i: number): HeadRows => rowsOf(typeAt(inputs, i), views[i] ?? null, stored.reads[places[i]!]!, extents);
   const [q, k, v] = [rows(0), rows(1), rows(2)];
   const y = rowsOf(typeAt(results, 0), resultViews[0] ?? null, stored.writes[0]!, extents);

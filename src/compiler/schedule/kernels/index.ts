@@ -13,6 +13,8 @@ import { productSpecs } from "./products.js";
 import { randomSpecs } from "./random.js";
 import { receivedSpecs } from "./received.js";
 import { routingSpecs } from "./routing.js";
+import { pairSpecs } from "./pairs.js";
+import { pairGradSpecs } from "./pairs-grad.js";
 import { samplingSpecs } from "./sampling.js";
 import type { Spec } from "./spec.js";
 
@@ -27,6 +29,8 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...movementSpecs,
   ...optimiserSpecs,
   ...pagedSpecs,
+  ...pairSpecs,
+  ...pairGradSpecs,
   ...productSpecs,
   ...randomSpecs,
   ...receivedSpecs,

@@ -8,13 +8,13 @@ import { ERROR, type ConstValue, type Emitter, type Builtin } from "../model/con
 import { plainEverywhere } from "../tensors/entries.js";
 import type { LogicalType, Value } from "../model/model.js";
 import { toOperands } from "../tensors/operators.js";
-import { equalShapes, isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../model/types.js";
+import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../model/types.js";
 import { printType } from "../model/values.js";
+import { PAIR_DOC, PAIR_PARAMS, pairArgs, readsPairs, weightArg } from "./pairs.js";
 import {
   boolArg,
   floatArg,
   requiredArg,
-  requireDtype,
   integerArg,
   listArg,
   numberArg,
@@ -31,17 +31,18 @@ export const attention: Builtin = {
     { name: "causal", optional: true, named: true },
     { name: "window", optional: true, named: true },
     { name: "scale", optional: true, named: true },
-    { name: "weight", optional: true, named: true },
+    ...PAIR_PARAMS,
   ],
   doc:
     "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, " +
-    "scale: 1/√d, weight: f32[B, S]) -> float[B, H, T, e]\n" +
+    "scale: 1/√d, weight: f32[B, S], mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap:) -> float[B, H, T, e]\n" +
     "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and " +
     "each head of k and v serves a group of q's. " +
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
     "q may be on another axis of the same sequence than k and v. A query that sees no key yields zeros. " +
     "With weights of keys, Σ weight·exp(score)·v / Σ weight·exp(score): a weight of 0 or less hides its key; " +
-    "at 0 its gradient is the limit from above.",
+    "at 0 its gradient is the limit from above. " +
+    PAIR_DOC,
   apply(emitter, args, span) {
     const values = [
       floatArg(emitter, args, "attention", "q"),
@@ -75,53 +76,36 @@ export const attention: Builtin = {
       causal || window > 0 ? (causal ? "`causal: true`" : "`window`") : null,
       span,
     );
-    const weight = args.has("weight") ? weightArg(emitter, args, k) : [];
-    if (!shape || !weight) return ERROR;
-    return {
-      kind: "tensor",
-      value: emitAttention(emitter, [q, k, v, ...weight], { causal, window, scale: scale ?? null }, shape, span),
-    };
+    if (!shape) return ERROR;
+    const options = { causal, window, scale: scale ?? null };
+    if (readsPairs(args)) {
+      const pairs = pairArgs(emitter, "attention", args, q, k);
+      if (!pairs) return ERROR;
+      const make = (rows: readonly Value[], type: LogicalType): Value =>
+        emitter.emit("pair_attention", [...rows, ...pairs.inputs], { ...options, ...pairs.attrs }, type, span);
+      return { kind: "tensor", value: emitAttention(emitter, [q, k, v], make, shape, span) };
+    }
+    const weight = args.has("weight") ? weightArg(emitter, "attention", args, k) : [];
+    if (!weight) return ERROR;
+    const make = (rows: readonly Value[], type: LogicalType): Value =>
+      emitter.emit("attention", [...rows, ...weight], options, type, span);
+    return { kind: "tensor", value: emitAttention(emitter, [q, k, v], make, shape, span) };
   },
 };
 
-/** The key weights, one for each token of k; null after a report. */
-function weightArg(emitter: Emitter, args: Args, k: Value): readonly Value[] | null {
-  const weight = tensorArg(emitter, args, "attention", "weight");
-  const at = requiredArg(args, "weight").span;
-  if (!weight || !requireDtype(emitter, weight, ["f32"], "attention", at)) return null;
-  const expected = typeOf("f32", [k.type.shape[0] ?? 1, k.type.shape.at(-2) ?? 1]);
-  if (equalShapes(weight.type.shape, expected.shape)) return [weight];
-  const dim = weight.type.shape.findIndex((size, i) => !equalSizes(size, expected.shape[i] ?? -1));
-  const [x, y] = [weight.type.shape[dim] ?? 1, expected.shape[dim] ?? 1];
-  if (weight.type.shape.length === 2) reportSizes(emitter, "`weight` of `attention`", weight.type, x, expected, y, at);
-  else
-    emitter.report(
-      "wrong-rank",
-      { what: "`weight` of `attention`", needs: "one number a key, f32[B, S]", found: printType(weight.type) },
-      at,
-    );
-  return null;
-}
-
+/** The attention that `make` emits for q, k and v, of any number of leading dimensions. */
 function emitAttention(
   emitter: Emitter,
-  [q, k, v, ...weight]: readonly [Value, Value, Value, ...Value[]],
-  attrs: Value<"attention">["attrs"],
+  rows: readonly [Value, Value, Value],
+  make: (rows: readonly Value[], type: LogicalType) => Value,
   shape: readonly Size[],
   span: Span,
 ): Value {
-  if (shape.length <= 4)
-    return emitter.emit("attention", [q, k, v, ...weight], attrs, typeOf(q.type.dtype, shape), span);
+  const { dtype } = rows[0].type;
+  if (shape.length <= 4) return make(rows, typeOf(dtype, shape));
   // Merges the leading dimensions into a single dimension of heads; they are equal in q, k and v.
-  const flat = (value: Value): Value => mergedHeads(emitter, value, span);
-  const result = emitter.emit(
-    "attention",
-    [flat(q), flat(k), flat(v), ...weight],
-    attrs,
-    typeOf(q.type.dtype, flatten(shape)),
-    span,
-  );
-  return emitter.emit("reshape", [result], {}, typeOf(q.type.dtype, shape), span);
+  const flat = rows.map((value) => mergedHeads(emitter, value, span));
+  return emitter.emit("reshape", [make(flat, typeOf(dtype, flatten(shape)))], {}, typeOf(dtype, shape), span);
 }
 
 /** [B, …, T, d] with all dimensions between batch and tokens merged into heads. */

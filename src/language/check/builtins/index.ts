@@ -2,6 +2,7 @@
 import type { Builtin } from "../model/context.js";
 import { attention, position, rope } from "./attention.js";
 import { elementwise } from "./elementwise.js";
+import { mass } from "./mass.js";
 import { losses } from "./losses.js";
 import { concat, split } from "./parts.js";
 import { rearrange, transpose, zeros } from "./rearrange.js";
@@ -30,6 +31,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
     "Sequences",
     new Map([
       ["attention", attention],
+      ["mass", mass],
       ["received", received],
       ["rope", rope],
       ["position", position],

@@ -3,8 +3,9 @@
 import { atomsOf } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
 import type { LogicalOp, Model, Value } from "../model/model.js";
+import { leavesOf, pairInputs, pairPart } from "../model/pairs.js";
 import { operations, type Lengths } from "../model/operations.js";
-import { isOp, isSequence, type AxisLookup } from "../model/types.js";
+import { axisName, isOp, isSequence, type AxisLookup } from "../model/types.js";
 
 /**
  * Reports each value that breaks the causal rule. Losses, and values that only losses read, are exempt. In an objective
@@ -14,7 +15,7 @@ import { isOp, isSequence, type AxisLookup } from "../model/types.js";
 export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (value: Value) => boolean): void {
   if (model.phase !== "generate") return;
   const lengths = lengthsOf(axesOfModel(model));
-  for (const value of reachable(readByOthers(model, madeInCall))) {
+  for (const value of reachable(readByOthers(model, madeInCall), readFrom)) {
     if (operations[value.op].tokens === "choice") {
       reportAt(value, "non-causal-choice", isOp(value, "top_tokens") ? { entries: true } : {});
       continue;
@@ -22,6 +23,17 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
     const what = readsAhead(value, lengths);
     if (what !== null) reportAt(value, "non-causal-op", { what });
   }
+}
+
+/** The inputs of a value; for an attention's mask and bias, the values from which its pairs are made. */
+function readFrom(value: Value): readonly Value[] {
+  if (!isOp(value, "pair_attention") && !isOp(value, "mass")) return value.inputs;
+  const { rows, weight, mask, bias } = pairInputs(value);
+  const [query, key] = rows.map((x) => axisName(x.type.shape.at(-2) ?? 1) ?? "");
+  const pairs = [mask, bias].flatMap((x) =>
+    x ? [...leavesOf(pairPart(x, { query: query ?? "", key: key ?? "" }))] : [],
+  );
+  return [...rows, ...(weight ? [weight] : []), ...pairs];
 }
 
 /** The values that must be causal: results and observed values; in an objective, values from called functions. */
@@ -36,6 +48,8 @@ function readByOthers(model: Model, madeInCall: (value: Value) => boolean): read
 function readsAhead<K extends LogicalOp>(value: Value<K>, lengths: Lengths): string | null {
   const { tokens } = operations[value.op];
   const clause = typeof tokens === "function" ? tokens(value, lengths) : null;
+  if (isOp(value, "input") && value.type.shape.filter(lengths.along).length > 1)
+    return "this input has a value for each pair of tokens";
   return clause ?? (pairsTokens(value, lengths) ? "this pairs each token with all others" : null);
 }
 

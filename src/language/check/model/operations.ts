@@ -120,6 +120,21 @@ interface Sorting {
   readonly call: string;
 }
 
+/** The options of an attention that reads values of pairs of tokens; the flags say which further inputs there are. */
+interface PairOptions {
+  readonly causal: boolean;
+  readonly window: number;
+  readonly scale: number | null;
+  /** Scores are cap · tanh(score / cap); null: as they are. */
+  readonly cap: number | null;
+  readonly weight: boolean;
+  readonly mask: boolean;
+  readonly bias: boolean;
+}
+
+const unlessCausal = ({ attrs }: Applied<PairOptions>): string | null =>
+  attrs.causal ? null : "attention without `causal: true` sees later tokens";
+
 /** The same clause for every value. */
 const always = (clause: string) => (): string => clause;
 
@@ -217,6 +232,13 @@ const rows = {
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
     ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
   ),
+  /**
+   * `attention` with further inputs, in this order: weight f32[B, Tk], mask bool[B, (H,) Tq, Tk], bias f32[B, (H,) Tq,
+   * Tk]. Heads of mask and bias may be 1.
+   */
+  pair_attention: compute<PairOptions>(unlessCausal),
+  /** inputs q, k and the further inputs of `pair_attention`: f32[B, …, Tq], log Σ weight · exp(score); −1e30 for none. */
+  mass: compute<PairOptions>(unlessCausal),
   /** q[B, …, Tq, d], k[B, …, Tk, d]: f32[B, …, Tk], with the heads of q. */
   received: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
     always("the attention that a token receives is known only after all queries"),

@@ -173,4 +173,6 @@ function received(cx: Scope, value: Value<"received">): Name {
   return heads.together(at.reduce("Sum", existingShares, [rank - 2], false), value.type.shape, 1);
 }
 
-export const attentionEmitters = { attention, received };
+const refusedPairs = (_cx: Scope, { path }: Value): never => refuse("attention with a mask, a bias or a cap", path);
+
+export const attentionEmitters = { attention, received, pair_attention: refusedPairs, mass: refusedPairs };

@@ -1,0 +1,47 @@
+// Attention that reads pairs of tokens on the device: values, masses and gradients are those of the reference.
+// @module-tag long
+import { beforeAll, describe, expect, it } from "vitest";
+import { nodesOf } from "../../src/compiler/ir/graph.js";
+import type { Device } from "../../src/runtime/index.js";
+import { testDevice } from "../device.js";
+import { expectAgreement } from "../end-to-end/agree.js";
+import { compiled, onDevice, randomWeights, sessionOf, type Case, type GivenInput } from "../end-to-end/model.js";
+import { random } from "../random.js";
+import { PAIR_CASES, programOf } from "../compiler/lower/pair-cases.js";
+
+/** Exponentials of sums of products of 32-bit values, and their gradients. */
+const TOLERANCE = { atol: 3e-5, rtol: 3e-4 };
+const [BATCH, TOKENS] = [3, 75];
+
+let device: Device;
+beforeAll(async () => {
+  device = await testDevice();
+});
+
+describe("attention that reads pairs of tokens, on the device", () => {
+  for (const kase of PAIR_CASES)
+    it(`equals the reference, with gradients: ${kase.name}`, { timeout: 120_000 }, async () => {
+      const source = programOf(kase, false).replace("T <= 16", "T <= 96").replace("T <= 16", "T <= 96");
+      const { program, graph } = compiled(source, { phase: "train", gradients: true, target: device.target });
+      expect(nodesOf(graph).some((n) => n.op === "pair_attention_grad")).toBe(true);
+      const weights = randomWeights(program, 11, 0.7);
+      const rng = random(12);
+      const inputs = graph.inputs.map(({ name, node }): [string, GivenInput] => {
+        const width = name === "x" ? 8 : 1;
+        const count = BATCH * TOKENS * width;
+        // Documents are longer than blocks of keys, so kernels skip some blocks.
+        const data =
+          node.attrs.dtype === "u32"
+            ? Uint32Array.from({ length: count }, (_, i) => Math.floor((i % TOKENS) / 20) % 3)
+            : Float32Array.from({ length: count }, () => rng.normal());
+        return [name, { shape: width === 1 ? [BATCH, TOKENS] : [BATCH, TOKENS, width], data }];
+      });
+      const given: Case = { inputs: Object.fromEntries(inputs), lengths: Uint32Array.of(TOKENS, 0, 50), seed: 3 };
+      const session = await sessionOf(program, device, weights, { B: BATCH, T: TOKENS });
+      try {
+        expectAgreement(graph, weights, given, await onDevice(session, given), TOLERANCE, { choices: 0, forced: 0 });
+      } finally {
+        session.dispose();
+      }
+    });
+});
