@@ -279,3 +279,14 @@ def zeros(axis: Axis, shape: tuple[int, ...], along: bool = True, dtype: torch.d
     """[B, T, ...] of zeros; [B, ...], if it is not along the tokens of the axis."""
     lead = axis.positions.shape if along else axis.positions.shape[:1]
     return torch.zeros(lead + shape, dtype=dtype, device=axis.positions.device)
+
+
+def seen_by(axis: Axis, keys: Axis, causal: bool, window: int) -> Tensor:
+    """Which keys each query sees: bool[B, T, S]."""
+    distance = axis.positions[:, :, None] - keys.positions[:, None, :]
+    seen = distance >= 0 if causal else torch.ones_like(distance, dtype=torch.bool)
+    if window:
+        seen = seen & (distance.abs() < window)
+    if keys.valid is not None:
+        seen = seen & keys.valid[:, None, :]
+    return seen

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modc_axes import *  # noqa: F403
-from modc_axes import Axis, Route, larger, lengths_of, ranked, ratio, smaller, spread
+from modc_axes import Axis, Route, larger, lengths_of, ranked, ratio, seen_by, smaller, spread
 from modc_caches import Caches  # noqa: F401
 from modc_entries import *  # noqa: F403
 from modc_losses import *  # noqa: F403
+from modc_pairs import *  # noqa: F403
 
 
 @dataclass
@@ -150,7 +151,7 @@ def attention(
     if keys is None and window == 0 and axis.valid is None and weights is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=grouped)
     keys = axis if keys is None else keys
-    seen = _seen(axis, keys, causal, window)
+    seen = seen_by(axis, keys, causal, window)
     if weights is not None:
         return _weighted(q, k, v, seen, weights, scale)
     some = seen.any(-1, keepdim=True)
@@ -167,24 +168,13 @@ def received(
     if q.dim() == 3:
         return received(q[:, None], k[:, None], axis, keys, causal, window, scale)[:, 0]
     keys = axis if keys is None else keys
-    seen = _seen(axis, keys, causal, window)
+    seen = seen_by(axis, keys, causal, window)
     if axis.valid is not None:
         seen = seen & axis.valid[:, :, None]
     k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
     score = (q @ k.transpose(2, 3)) * (q.shape[-1] ** -0.5 if scale is None else scale)
     share = score.masked_fill(~seen[:, None], torch.finfo(score.dtype).min).softmax(-1)
     return share.masked_fill(~seen[:, None], 0.0).sum(2)
-
-
-def _seen(axis: Axis, keys: Axis, causal: bool, window: int) -> Tensor:
-    """Which keys each query sees: bool[B, T, S]."""
-    distance = axis.positions[:, :, None] - keys.positions[:, None, :]
-    seen = distance >= 0 if causal else torch.ones_like(distance, dtype=torch.bool)
-    if window:
-        seen = seen & (distance.abs() < window)
-    if keys.valid is not None:
-        seen = seen & keys.valid[:, None, :]
-    return seen
 
 
 def _weighted(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, weights: Tensor, scale: float | None) -> Tensor:

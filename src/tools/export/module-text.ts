@@ -1,4 +1,5 @@
 // Writes `model.py`: one class for each kind of block, the model's arguments, and the functions that load weights.
+import { hasCaches, hasCausal } from "./caches.js";
 import { filled, marksIn } from "./text.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
@@ -14,8 +15,6 @@ import {
   boundName,
   derivedOf,
   forwardDoc,
-  hasCaches,
-  hasCausal,
   INIT_WEIGHTS,
   inputsOf,
   liveText,

@@ -1,6 +1,7 @@
 // Writes the parts that only the model's class has: arguments, call inputs, generation, and weight loading.
 import type { Model, ModelWeight } from "../../language/check/model/model.js";
 import { textInputsOf } from "../../language/check/model/text-inputs.js";
+import { alone, hasCaches, hasCausal } from "./caches.js";
 import type { Part, Parts, Signature } from "./classes.js";
 import type { Stacks } from "./experts.js";
 import { numberTexts } from "./text.js";
@@ -209,19 +210,13 @@ function checksText(all: readonly Argument[]): readonly string[] {
     : ["", "    def __post_init__(self) -> None:", ...lines.map((line) => `        ${line}`)];
 }
 
-export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
-
-/** Whether calls can continue from caches: this requires a single input sequence in `forward`. */
-export const hasCaches = (variants: readonly Variant[], sequences: readonly InputSequence[]): boolean =>
-  hasCausal(variants) && sequences.filter(({ isOptional }) => !isOptional).length < 2;
-
 /** Statements that define the axes for input sequences. `mostOf`: a sequence's greatest length, as an expression. */
 export function axesText(
   sequences: readonly InputSequence[],
   caches: boolean,
   mostOf: (sequence: InputSequence) => string | null,
 ): readonly string[] {
-  const hasLengths = sequences.filter(({ isOptional }) => !isOptional).length < 2;
+  const hasLengths = alone(sequences);
   const made = sequences.map((sequence, i) => {
     const most = mostOf(sequence);
     const options = [i === 0 && hasLengths ? "lengths" : "None", ...(i === 0 && caches ? ["caches"] : [])];

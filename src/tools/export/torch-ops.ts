@@ -1,6 +1,7 @@
 // Translates modc operations to PyTorch expressions; unsupported operations are refused by name.
 import type { Model, Value, PointwiseName } from "../../language/check/model/model.js";
 import type { Size } from "../../ground/size/size.js";
+import { attention, pairs, received } from "./torch-attention.js";
 import { entryExpression } from "./entry-ops.js";
 import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
 import { pythonFloat, call, infix, is, tuple, type Scope, type Text } from "./text.js";
@@ -35,9 +36,12 @@ export function expression(value: Value, scope: Scope): Text {
     return call(`${tight(x!)}.narrow(${dimOf(x!, dim)}, ${from}, ${count})`);
   }
   if (is(value, "concat")) return call(`torch.cat((${value.inputs.map(loose).join(", ")}), ${value.attrs.axis})`);
-  if (is(value, "gather")) return call(`F.embedding(${loose(y!)}, ${loose(x!)})`);
+  // PyTorch's embedding takes matrices alone.
+  if (is(value, "gather"))
+    return call(x!.type.shape.length === 1 ? `${tight(x!)}[${loose(y!)}]` : `F.embedding(${loose(y!)}, ${loose(x!)})`);
   if (is(value, "rope")) return rope(value, scope);
   if (is(value, "attention")) return attention(value, scope);
+  if (is(value, "pair_attention") || is(value, "mass")) return pairs(value, scope);
   if (is(value, "received")) return received(value, scope);
   if (is(value, "position")) return call(`${axis(value.attrs.axis)}.positions`);
   if (is(value, "top")) return topText(value, scope);
@@ -163,6 +167,12 @@ function reduce(value: Value<"reduce">, scope: Scope): Text {
 const existing = ({ inputs: [, ...others] }: Value, { loose, tight }: Scope): string =>
   others.length === 1 ? loose(others[0]!) : others.map(tight).join(" & ");
 
+/** Drops or adds the dimensions of extent 1 among `sizes`, which begin at dimension `first`. */
+function withOnes(sizes: readonly Size[], first: number, method: "squeeze" | "unsqueeze"): string {
+  const ones = sizes.flatMap((size, d) => (size === 1 ? [first + d] : []));
+  return (method === "squeeze" ? ones.toReversed() : ones).map((d) => `.${method}(${d})`).join("");
+}
+
 /** Only dimensions with fixed sizes are split, merged, added or dropped. */
 function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   const [from, to] = [value.inputs[0]!.type.shape, value.type.shape];
@@ -173,6 +183,13 @@ function reshape(value: Value<"reshape">, { tight, holes }: Scope): Text {
   let last = 0;
   while (last < Math.min(from.length, to.length) - first && same(from.at(-1 - last), to.at(-1 - last))) last++;
   const [old, now] = [from.slice(first, from.length - last), to.slice(first, to.length - last)];
+  const [kept, wanted] = [old, now].map((sizes) => sizes.filter((size) => size !== 1));
+  if (
+    wanted!.some((size) => typeof size !== "number") &&
+    kept!.length === wanted!.length &&
+    kept!.every((size, i) => same(size, wanted![i]))
+  )
+    return call(tight(value.inputs[0]!) + withOnes(old, first, "squeeze") + withOnes(now, first, "unsqueeze"));
   if ([...old, ...now].some((size) => typeof size !== "number")) refuse("this change of shape", value);
   const dim = first + old.length === from.length && old.length === 1 ? -1 : first;
   const text = tight(value.inputs[0]!);
@@ -210,36 +227,6 @@ function rope(value: Value<"rope">, { model, loose, axis, holes }: Scope): Text 
   return call(
     `mt.rope(${loose(x)}, ${axis(along)}.positions, ${holes.add(pythonFloat(theta), "theta")}${more}${scaled})`,
   );
-}
-
-function attention(value: Value<"attention">, { model, loose, axis, holes }: Scope): Text {
-  const { causal, window, scale } = value.attrs;
-  const [q, k, v, weights] = value.inputs;
-  const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
-  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value);
-  const options = [
-    ...(weights ? [`weights=${loose(weights)}`] : []),
-    ...(from === to ? [] : [`keys=${axis(to)}`]),
-    ...(causal ? ["causal=True"] : []),
-    ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
-    ...(q!.type.shape.length === 4 && q!.type.shape[1] !== k!.type.shape[1] ? ["grouped=True"] : []),
-    ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
-  ];
-  return call(`mt.attention(${[loose(q!), loose(k!), loose(v!), axis(from), ...options].join(", ")})`);
-}
-
-function received(value: Value<"received">, { model, loose, axis, holes }: Scope): Text {
-  const { causal, window, scale } = value.attrs;
-  const [q, k] = value.inputs;
-  const [from, to] = [q!, k!].map((x) => sequenceAt(model, x.type.shape.at(-2)));
-  if (!from || !to || (q!.type.shape.length !== 4 && q!.type.shape.length !== 3)) refuse("this attention", value);
-  const options = [
-    ...(from === to ? [] : [`keys=${axis(to)}`]),
-    ...(causal ? ["causal=True"] : []),
-    ...(window === 0 ? [] : [`window=${holes.add(String(window), "window")}`]),
-    ...(scale === null ? [] : [`scale=${holes.add(pythonFloat(scale), "scale")}`]),
-  ];
-  return call(`mt.received(${[loose(q!), loose(k!), axis(from), ...options].join(", ")})`);
 }
 
 const fromAxis = (value: Value<"top"> | Value<"above"> | Value<"those">, { model, axis }: Scope): string => {

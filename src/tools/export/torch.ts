@@ -7,7 +7,8 @@ import { Stacks } from "./experts.js";
 import { moduleText, stagePieces } from "./module-text.js";
 import { readmeText } from "./readme-text.js";
 import { inSource } from "./refused.js";
-import { hasCaches, keysOf, pathsOf } from "./root-text.js";
+import { hasCaches } from "./caches.js";
+import { keysOf, pathsOf } from "./root-text.js";
 import { inputSequences } from "./sequences.js";
 import { SourceNotes } from "./source-notes.js";
 import { trainingFiles } from "./training-files.js";
@@ -35,6 +36,7 @@ export const SHARED_FILES: readonly string[] = [
   "modc_axes.py",
   "modc_entries.py",
   "modc_losses.py",
+  "modc_pairs.py",
   "modc_caches.py",
   "modc_files.py",
 ];

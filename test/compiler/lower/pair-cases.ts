@@ -124,18 +124,18 @@ model Pairs(dim: int = 8) {
   weight table: f32[9, 2]
   weight single: f32[20]
   weight u: f32[dim, 2]
-  forward(x: f32[B, T <= 16, dim], doc: u32[B, T]) -> (y: f32[B, 2, T, 3], m: f32[B, 2, T]) {
+  forward(x: f32[B, T <= 24, dim], doc: u32[B, T]) -> (y: f32[B, T, 2, 3], m: f32[B, T, 2]) {
     q = rearrange(x @ wq, "b t (h d) -> b h t d", h: 2)
     k = rearrange(x @ wk, "b t (h d) -> b h t d", h: ${groups})
     v = rearrange(x @ wv, "b t (h d) -> b h t d", h: ${groups})
     ${AT}
     ${before}
     ${written ? products : fused}
-    [y, m]
+    [rearrange(y, "b h t d -> b t h d"), rearrange(m, "b h t -> b t h")]
   }
-  objective(x: f32[B, T <= 16, dim], doc: u32[B, T]) {
+  objective(x: f32[B, T <= 24, dim], doc: u32[B, T], goal: f32[B, T]) {
     (y, m) = forward(x, doc)
-    loss values = mean(y * y + sin(y))
+    loss values = mean(y * y + goal[..., None, None] * sin(y))
     loss masses = mean(where(m > -1e29, m * m, 0.0))
   }
 }`;

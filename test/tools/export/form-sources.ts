@@ -1,11 +1,15 @@
 // Programs for different forms of exported code: numbers of tokens, whole numbers, and blocks that are called in
 // several ways.
 
+import { PAIR_CASES, programOf } from "../../compiler/lower/pair-cases.js";
+
 export interface FormSource {
   readonly source: string;
   readonly live?: Readonly<Record<string, string>>;
   /** Whether its calls take no lengths, as of models with two sequences. */
   readonly whole?: boolean;
+  /** Whether it has steps with caches; absent: it has them. */
+  readonly steps?: false;
 }
 
 const used = (text: string): string => {
@@ -66,6 +70,9 @@ const layersOf = (depth: number): FormSource => ({
 
 /** The name of each program, and its source. */
 export const FORMS: Readonly<Record<string, FormSource>> = {
+  ...Object.fromEntries(
+    PAIR_CASES.map((kase) => [`pairs: ${kase.name}`, { source: programOf(kase, false), steps: false }]),
+  ),
   "expert choice of a live number of tokens": {
     source: expertChoice("ceil(c * T)", "live c: ratio = 25%"),
     live: { c: "60%" },

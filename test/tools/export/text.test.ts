@@ -36,6 +36,7 @@ describe("the text of a folder", () => {
       "modc_axes.py",
       "modc_entries.py",
       "modc_losses.py",
+      "modc_pairs.py",
       "modc_caches.py",
       "modc_files.py",
       "train.py",

@@ -45,6 +45,7 @@ describe.skipIf(!hasTorch)(`forms of programs in PyTorch${torchNote}`, { timeout
           inputs: inputsOf,
           lengths: form.whole ? [null] : [null, [TOKENS, 11, 4, 0]],
           live: form.live ?? {},
+          ...(form.steps === false && { steps: false }),
         },
         held,
       );

@@ -1,5 +1,5 @@
 // Writes `modeling_*.py`: the classes of `--to torch`, and the model as a transformers class.
-import type { LiveParameter } from "../../../language/check/model/model.js";
+import type { LiveParameter, Model } from "../../../language/check/model/model.js";
 import type { Parts } from "../classes.js";
 import { laidOut } from "../layout.js";
 import type { Argument } from "../root-text.js";
@@ -7,6 +7,7 @@ import { docstring, indented, modulePieces, type ModulePieces } from "../module-
 import { ExportError } from "../refused.js";
 import { axesText, inputsOf, runOf } from "../root-text.js";
 import { fileName, type SourceNotes } from "../source-notes.js";
+import { hasPairs } from "../torch-attention.js";
 import type { Variant } from "../variants.js";
 import { argumentText } from "./configuration-text.js";
 import { configNames, isOfModel, type ConfigNames, type Fact, type FolderNames } from "./names.js";
@@ -38,7 +39,7 @@ export function modelingText(options: ModelingOptions): Modeling {
   const { names, parts, variants, notes } = options;
   const pieces = modulePieces({ parts, variants, notes, reserved: [...OF_FILE, names.config, names.model] });
   const { model } = variants[0]!;
-  expectFree(parts);
+  expectFree(parts, variants[0]!.model);
   const known = pieces.arguments.map(({ name }) => name);
   const facts = options.facts(new Set(known));
   const live = model.live.map(({ name }) => name);
@@ -70,6 +71,7 @@ export function modelingText(options: ModelingOptions): Modeling {
     "from .modc_entries import Entries  # noqa: F401",
     "from .modc_hf import CausalLM",
     "from .modc_losses import keep  # noqa: F401",
+    "from .modc_pairs import mass  # noqa: F401",
     "from .modc_torch import Run  # noqa: F401",
   ];
   const foot = ["", "", `${names.model}.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it`];
@@ -77,7 +79,12 @@ export function modelingText(options: ModelingOptions): Modeling {
 }
 
 /** Blocks and weights of the model become attributes of a transformers class, so their names must not collide. */
-function expectFree({ root }: Parts): void {
+function expectFree({ root }: Parts, model: Model): void {
+  if (hasPairs(model))
+    throw new ExportError(
+      "attention with a mask, a bias, a cap or a mass has no form as a model of Hugging Face yet",
+      "write the model for PyTorch: `modc export --to torch`",
+    );
   const weights = root.kind.weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
   const taken = [...root.children.map(({ attr }) => attr), ...weights].find(isOfModel);
   if (taken !== undefined)

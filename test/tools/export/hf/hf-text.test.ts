@@ -35,6 +35,7 @@ describe("the text of a folder of Hugging Face", () => {
         "modc_axes.py",
         "modc_entries.py",
         "modc_losses.py",
+        "modc_pairs.py",
         "modc_caches.py",
         "README.md",
       ]);
