@@ -24,6 +24,14 @@ block Attention(
   out_bias: bool = bias,
   /// Whether each head of q and k is normalised before rotation.
   qk_norm: bool = false,
+  /// Scores are cap · tanh(score / cap) (Gemma 2, arXiv 2408.00118); 0.0 for no cap.
+  cap: float = 0.0,
+  /// Whether each head has a sink: a score that a token may give to nothing (gpt-oss, arXiv 2508.10925).
+  sinks: bool = false,
+  /// How many columns of each head are rotated, from the first; even.
+  rotate: int = head_dim,
+  /// Whether a gate of each column, sigmoid(gate(x)), multiplies what is attended to (Qwen3-Next).
+  out_gate: bool = false,
 ) {
   q: Linear(dim, heads * head_dim, bias: bias)
   k: Linear(dim, kv_heads * head_dim, bias: bias)
@@ -32,6 +40,12 @@ block Attention(
   if qk_norm {
     q_norm: RMSNorm(head_dim)
     k_norm: RMSNorm(head_dim)
+  }
+  if sinks {
+    weight sink: f32[heads]
+  }
+  if out_gate {
+    gate: Linear(dim, heads * head_dim, bias: bias)
   }
   /// Queries of the tokens of x, keys and values of all: where only some tokens attend.
   attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {
@@ -43,11 +57,30 @@ block Attention(
       keys    = k_norm(keys)
     }
     if theta > 0.0 {
-      queries = rope(queries, theta)
-      keys    = rope(keys, theta)
+      if rotate == head_dim {
+        queries = rope(queries, theta)
+        keys    = rope(keys, theta)
+      } else {
+        queries = concat([rope(queries[..., 0:rotate], theta), queries[..., rotate:]], axis: -1)
+        keys    = concat([rope(keys[..., 0:rotate], theta), keys[..., rotate:]], axis: -1)
+      }
     }
-    seen = attention(queries, keys, values, causal: causal, window: window)
-    o(rearrange(seen, "b h t d -> b t (h d)"))
+    if cap > 0.0 {
+      seen = attention(queries, keys, values, causal: causal, window: window, cap: cap)
+    } else {
+      seen = attention(queries, keys, values, causal: causal, window: window)
+    }
+    if sinks {
+      if cap > 0.0 {
+        total = mass(queries, keys, causal: causal, window: window, cap: cap)
+      } else {
+        total = mass(queries, keys, causal: causal, window: window)
+      }
+      seen = seen * sigmoid(total - sink[:, None])[..., None]
+    }
+    rows = rearrange(seen, "b h t d -> b t (h d)")
+    if out_gate { rows = rows * sigmoid(gate(x)) }
+    o(rows)
   }
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }

@@ -2,8 +2,8 @@ import { Attention } from "./attention.mod"
 import { GeluMLP, SwiGLU } from "./mlp.mod"
 import { RMSNorm } from "./norm.mod"
 
-/// A pre-norm transformer layer. It returns its update only: a + mlp(mlp_norm(x + a)) with a = attn(attn_norm(x)).
-/// `Residual` adds the stream; `MoD` adds the update to the chosen tokens.
+/// A transformer layer. It returns its update only: a + mlp(mlp_norm(x + a)) with a = attn(attn_norm(x)), or as `norms`,
+/// `parallel` and `factor` say. `Residual` adds the stream; `MoD` adds the update to the chosen tokens.
 block Layer(
   /// Width of the stream.
   dim: int,
@@ -21,10 +21,20 @@ block Layer(
   causal: bool = true,
   /// How far a token sees, itself included; 0 for no limit.
   window: int = 0,
+  /// Where norms stand: "before" attention and network, "behind" them (OLMo 2, arXiv 2501.00656), or "both" (Gemma 2).
+  norms: string = "before",
+  /// Whether the network reads x as attention does, not x + a (GPT-J, GPT-NeoX).
+  parallel: bool = false,
+  /// What multiplies the updates of attention and network (Granite).
+  factor: float = 1.0,
 ) {
   attn_norm: RMSNorm(dim)
   attn:      Attention(dim, heads, kv_heads, theta: theta, causal: causal, window: window)
   mlp_norm:  RMSNorm(dim)
+  if norms == "both" {
+    attn_out_norm: RMSNorm(dim)
+    mlp_out_norm:  RMSNorm(dim)
+  }
   if mlp == "swiglu" {
     mlp: SwiGLU(dim, hidden)
   } else if mlp == "gelu" {
@@ -32,8 +42,24 @@ block Layer(
   }
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
-    a = attn(attn_norm(x))
-    a + mlp(mlp_norm(x + a))
+    if norms == "before" {
+      a = attn(attn_norm(x))
+    } else if norms == "behind" {
+      a = attn_norm(attn(x))
+    } else if norms == "both" {
+      a = attn_out_norm(attn(attn_norm(x)))
+    }
+    if factor != 1.0 { a = factor * a }
+    if parallel { y = x } else { y = x + a }
+    if norms == "before" {
+      m = mlp(mlp_norm(y))
+    } else if norms == "behind" {
+      m = mlp_norm(mlp(y))
+    } else if norms == "both" {
+      m = mlp_out_norm(mlp(mlp_norm(y)))
+    }
+    if factor != 1.0 { m = factor * m }
+    a + m
   }
 }
 

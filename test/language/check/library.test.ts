@@ -37,13 +37,14 @@ describe("the standard library", () => {
         "LayerNorm(dim: int, eps: float = 1e-5, bias: bool = true)",
         "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = " +
           "10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool " +
-          "= false)",
+          "= false, cap: float = 0.0, sinks: bool = false, rotate: int = head_dim, out_gate: bool = false)",
         "LoRA(d_in: int, d_out: int, rank: int = 8, alpha: float = 16.0, bias: bool = false)",
         "LowRank(d_in: int, d_out: int, rank: int)",
         "SwiGLU(dim: int, hidden: int, bias: bool = false)",
         "GeluMLP(dim: int, hidden: int, bias: bool = true)",
         'Layer(dim: int, heads: int, kv_heads: int = heads, hidden: int = 4 * dim, mlp: string = "swiglu", ' +
-          "theta: float = 10000.0, causal: bool = true, window: int = 0)",
+          'theta: float = 10000.0, causal: bool = true, window: int = 0, norms: string = "before", parallel: bool = ' +
+          "false, factor: float = 1.0)",
         "Residual(inner: block)",
         "Predictor(dim: int, hidden: int = max(ceil(dim / 16), 8))",
         'MoD(inner: block, dim: int, capacity: ratio = 12.5%, gate: string = "raw")',

@@ -145,8 +145,9 @@ class SwiGLU(nn.Module):
 
 
 class Layer(nn.Module):
-    """A pre-norm transformer layer. It returns its update only: a + mlp(mlp_norm(x + a)) with a =
-    attn(attn_norm(x)). `Residual` adds the stream; `MoD` adds the update to the chosen tokens.
+    """A transformer layer. It returns its update only: a + mlp(mlp_norm(x + a)) with a =
+    attn(attn_norm(x)), or as `norms`, `parallel` and `factor` say. `Residual` adds the stream;
+    `MoD` adds the update to the chosen tokens.
 
     Source: std/layer.mod:7.
     """
@@ -160,14 +161,14 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, axis: mt.Axis) -> Tensor:
         a = self.attn(self.attn_norm(x), axis)
-        # a + mlp(mlp_norm(x + a))
+        # a + m
         return a + self.mlp(self.mlp_norm(x + a))
 
 
 class Residual(nn.Module):
     """Adds what a block computes to what it was given: x + inner(x).
 
-    Source: std/layer.mod:41.
+    Source: std/layer.mod:67.
     """
 
     def __init__(self, dim: int, head_dim: int, hidden: int) -> None:
