@@ -65,8 +65,6 @@ fn ownStats(head: u32, row: u32) -> vec2f {
   let at = 2u * batch() + 2u + sizes.queries + otherStart(batch()) + head * sizes.queries + row;
   return vec2f(bitcast<f32>(rows[at]), bitcast<f32>(rows[at + n]));
 }
-/** lse and delta of a row of the other side if it is a query, else zeros. */
-fn otherStats(head: u32, row: u32) -> vec2f { return vec2f(); }
 /** The weight of a row of the other side if it is a key, else 1. */
 fn otherWeight(row: u32) -> f32 { return 1.0; }
 /** The first row of sequence b in k. */

@@ -153,9 +153,9 @@ model M(dim: int = ${D}) {
     return generationGraphs(lower(model!)).layers;
   };
   it("hold the weights beside the keys", () =>
-    expect(layersOf("relu(s)")).toMatchObject([{ axis: "T", weights: "cache.weights" }]));
+    expect(layersOf("relu(s)")).toMatchObject([{ axis: "T", operands: ["cache.weights"] }]));
   it("hold the keys of a route alone where its mask weighs them", () =>
-    expect(layersOf("straight(r.mask, sigmoid(s))")).toMatchObject([{ axis: "K", weights: null }]));
+    expect(layersOf("straight(r.mask, sigmoid(s))")).toMatchObject([{ axis: "K", operands: [] }]));
 });
 
 describe("weights that are the mask of a route", () => {

@@ -252,7 +252,10 @@ describe("caches of the last loop alone", () => {
     refused(MODELS["dense"]!, /no block with attention is called more than once/);
     refused(MODELS["one block called twice"]!, /first call of shared.inner.attn has no keys of tokens that a route/);
     const weighted = MODELS["weights of keys"]!.replace("two(one(x))", "two(one(one(x)))");
-    refused(weighted, /the keys of one.inner have weights, which later calls would change/);
+    refused(
+      weighted,
+      /the keys of one.inner have weights, or values that a mask or bias reads, which later calls would change/,
+    );
     refused(BORROWED("other"), /no block has the same attention in several calls/);
     refused(BORROWED("layer"), /the keys of layer#\d are those of another layer in an earlier call/);
     for (const other of ["other", "wide"])

@@ -171,7 +171,7 @@ describe("completion offers", () => {
       "attn_norm",
       "attn",
       "mlp_norm",
-      "mlp",
+      "attn_out_norm",
     ]);
   });
   it("names in scope, nearest first, and not what is bound later", async () => {
@@ -202,7 +202,7 @@ describe("signature help", () => {
     client.at("textDocument/signatureHelp", "main.mod", around);
   it("marks the parameter being written", async () => {
     expect(await signature("Layer(dim, |2)")).toMatchObject({
-      signatures: [{ parameters: expect.objectContaining({ length: 8 }) }],
+      signatures: [{ parameters: expect.objectContaining({ length: 11 }) }],
       activeParameter: 1,
     });
     expect(await signature("top(score, |ceil")).toMatchObject({ activeParameter: 1 });
