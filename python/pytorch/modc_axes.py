@@ -234,6 +234,29 @@ def span(x: Tensor, axis: Axis, start: int, stop: int | None) -> tuple[Tensor, A
     return x.gather(1, spread(at, x)), own
 
 
+def stride(x: Tensor, axis: Axis, step: int) -> tuple[Tensor, Axis]:
+    """Every so many tokens of each sequence one, from the first on, and the axis that they are."""
+    x = x[:, ::step]
+    return x, rows(x, None if axis.valid is None else (lengths_of(axis) + step - 1) // step)
+
+
+def sequence(x: Tensor) -> tuple[Tensor, Axis]:
+    """x[B, n, ...] as n tokens of each sequence, and the axis that they are."""
+    return x, rows(x, None)
+
+
+def rows_at(x: Tensor, axis: Axis, index: Tensor) -> Tensor:
+    """Rows of the same sequence, the nearest of places outside; from the end where negative, zeros of no rows."""
+    if x.shape[1] == 0:
+        return x.new_zeros(index.shape + x.shape[2:])
+    count = lengths_of(axis).reshape((-1,) + (1,) * (index.dim() - 1))
+    at = torch.where(index < 0, (index + count).clamp(min=0), index).minimum(count - 1).clamp(min=0)
+    flat = at.reshape(at.shape[0], -1)
+    y = x.gather(1, spread(flat, x)).reshape(index.shape + x.shape[2:])
+    exists = (count > 0).reshape(count.shape + (1,) * (x.dim() - 2))
+    return torch.where(exists, y, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
 def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axis]:
     """The tokens of each part behind those of the one before, and the axis that they are."""
     whole = torch.cat(parts, 1)

@@ -8,6 +8,7 @@ import { attentionLowerings } from "./attention.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
+import { axesOfRows, fixedRowLowerings } from "./fixed-rows.js";
 import { inputRanges } from "../../language/check/model/input-ranges.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
@@ -26,6 +27,7 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...attentionLowerings,
   ...elementwiseLowerings,
   ...entryLowerings,
+  ...fixedRowLowerings,
   ...lengthLowerings,
   ...lossLowerings,
   ...productLowerings,
@@ -40,7 +42,11 @@ export function lower(written: Model): Graph {
   const model = withoutLoops(written);
   const values = reachedValues(model);
   const sorted = sortedAxes(values, new ModelAxes(model.axes));
-  const cx = new Lowering([...model.axes, ...tokenAxes(model.axes, values)], sorted, computingIn(values));
+  const cx = new Lowering(
+    [...model.axes, ...tokenAxes(model.axes, values), ...axesOfRows(values)],
+    sorted,
+    computingIn(values),
+  );
   for (const value of values) {
     cx.enter(value);
     cx.define(value, lowerValue(cx, value));

@@ -6,7 +6,7 @@ import { spanOf } from "../../../src/ground/size/counting.js";
 import { evaluateSize, type Size } from "../../../src/ground/size/size.js";
 import { toNumber, type Rational } from "../../../src/ground/numerics/rational.js";
 import { attended, receivedBy, type Sides } from "./oracle-attention.js";
-import { applied, type Arr, arr } from "./oracle-elements.js";
+import { applied, type Arr, arr, logProbabilities, sum } from "./oracle-elements.js";
 import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
 
@@ -32,7 +32,6 @@ const at = (a: Arr, index: readonly number[]): number =>
 const without = <T>(list: readonly T[], gone: readonly number[]): T[] => list.filter((_, i) => !gone.includes(i));
 const replaced = (index: readonly number[], d: number, value: number): number[] =>
   index.map((v, i) => (i === d ? value : v));
-const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
 
 /** Every reachable value of the model on one sequence, by value. */
 export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
@@ -58,6 +57,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           const [from, to] = spanOf(rule, countOf(rule.parent));
           return to - from;
         }
+        case "stride":
+          return Math.ceil(countOf(rule.parent) / Number(rule.step));
+        case "fixed":
+          return Number(rule.tokens);
         case "join":
           return sum(rule.parts.map(countOf));
         case "top":
@@ -116,6 +119,8 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return arr([], () => toNumber(run.live!.get(attrs("live").name)!));
       case "number":
         return arr([], () => attrs("number").value);
+      case "literal":
+        return { shape: shape(), data: attrs("literal").values };
       case "length":
         return arr(shape(), () => sizeOf(attrs("length").size));
       case "pointwise":
@@ -180,7 +185,12 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       }
       case "span": {
         const { dim, axis } = attrs("span");
-        const rule = axes.get(axis) as { count: Parameters<typeof spanOf>[0] };
+        const made = axes.get(axis);
+        if (made?.role === "sequence" && made.count.kind === "stride") {
+          const step = Number(made.count.step);
+          return arr(shape(), (i) => get(x[0]!, replaced(i, dim, i[dim]! * step)));
+        }
+        const rule = made as { count: Parameters<typeof spanOf>[0] };
         const [start] = spanOf(rule.count, x[0]!.shape[dim]!);
         return arr(shape(), (i) => get(x[0]!, replaced(i, dim, i[dim]! + start)));
       }
@@ -196,6 +206,18 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return concat(x, attrs("concat").axis);
       case "join":
         return concat(x, attrs("join").dim);
+      case "sequence":
+        return { shape: shape(), data: x[0]!.data };
+      case "rows": {
+        const [all, index] = x as [Arr, Arr];
+        const rank = index.shape.length;
+        const n = all.shape[1]!;
+        return arr(shape(), (i) => {
+          const at = get(index, i.slice(0, rank));
+          const row = Math.min(Math.max(at < 0 ? at + n : at, 0), n - 1);
+          return n === 0 ? 0 : get(all, [i[0]!, row, ...i.slice(rank)]);
+        });
+      }
       case "gather": {
         const [table, indices] = x as [Arr, Arr];
         const rank = indices.shape.length;
@@ -375,15 +397,4 @@ function concat(parts: readonly Arr[], axis: number): Arr {
       throw new Error("out of range");
     },
   );
-}
-
-/** For each target, log softmax(row of logits)[target]; null if the target is −1. */
-function logProbabilities(logits: Arr, targets: Arr): readonly (number | null)[] {
-  const classes = logits.shape.at(-1)!;
-  return targets.data.map((target, row) => {
-    if (target < 0) return null;
-    const line = logits.data.slice(row * classes, (row + 1) * classes);
-    const most = Math.max(...line);
-    return line[target]! - most - Math.log(sum(line.map((n) => Math.exp(n - most))));
-  });
 }

@@ -37,6 +37,7 @@ const accepted: readonly string[] = [
   "x[..., 0]",
   "concat([x, x], axis: 2)",
   "rope(x, 10000.0)",
+  "rope(x, angles: x[..., 0:4])",
   'rearrange(x, "b t (h d) -> b h t d", h: 2)',
   "transpose(x)",
   "put(x, above(s, 0), take(x, above(s, 0)) * 0.5)",

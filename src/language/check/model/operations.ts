@@ -63,7 +63,7 @@ export interface Operation<A> {
   readonly kind: OperationKind;
   readonly tokens: Tokens<A>;
   /** Whether it blocks gradients, even between floats. */
-  readonly stops?: true;
+  readonly stops?: true | ((attrs: A) => boolean);
   /** Whether the operation only reads the shape and axes of its inputs, not their elements. */
   readonly measures?: true;
   /** Whether the rows of its first input are summands of the result, up to shape and type. */
@@ -137,6 +137,8 @@ const rows = {
   live: source<{ readonly name: string }>(),
   /** A compile-time number as a scalar of the value's dtype. */
   number: source<{ readonly value: number }>(),
+  /** Compile-time numbers as a tensor f32[…], row by row. */
+  literal: source<{ readonly values: readonly number[] }>(),
   /**
    * A size as a value. Shape [] if the size is the same for all sequences; [B, 1, … 1] if it mentions a sequence axis.
    * dtype f32, u32 or i32. The inputs are the values that defined these axes (top, above, span, join), so that they are
@@ -146,7 +148,7 @@ const rows = {
     ({ attrs }, { mentions }) => (mentions(attrs.size) ? "the length of the sequence is known only at its end" : null),
     { measures: true },
   ),
-  pointwise: elementwise<{ readonly fn: PointwiseName }>(),
+  pointwise: elementwise<{ readonly fn: PointwiseName }>({ stops: ({ fn }) => fn === "floor" }),
   /** x to an integer power, by multiplication. */
   powi: elementwise<{ readonly exponent: number }>(),
   cast: elementwise<Nothing>({ carries: true }),
@@ -193,6 +195,15 @@ const rows = {
    */
   token: structure<{ readonly dim: number; readonly index: number }>(
     always("indexing along the sequence reads other tokens"),
+  ),
+  /** x[B, n, …] → [B, N, …]: a fixed dimension as the tokens of `axis` (count rule `fixed`). */
+  sequence: structure<{ readonly axis: string }>("own"),
+  /**
+   * inputs [x[B, S, …], index[B, …], u32 or i32] → the index's shape, then the rest of x's: rows of the same sequence.
+   * A negative index counts from the end, and one outside reads the nearest row; zeros if the sequence has none.
+   */
+  rows: compute<Nothing>(({ inputs: [x] }, { along }) =>
+    along(x?.type.shape[1]) ? "`rows` along the sequence reads other tokens" : null,
   ),
   concat: structure<{ readonly axis: number }>("own"),
   /** Concatenation along sequence axes, onto a new axis (count rule `join`). */
