@@ -79,6 +79,22 @@ def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: 
     return Axis(positions, valid, caches)
 
 
+def lengths_by(lengths: Tensor | dict[str, Tensor] | None, axes: tuple[str, ...]) -> dict[str, Tensor]:
+    """Lengths by axis. A tensor alone is of the only axis of a call."""
+    if lengths is None:
+        return {}
+    along = " and ".join(axes)
+    if not isinstance(lengths, dict):
+        if len(axes) > 1:
+            example = f"lengths={{{axes[0]!r}: ...}}"
+            raise ValueError(f"lengths name no axis, but the inputs have sequences along {along}: give {example}")
+        return {axes[0]: lengths}
+    for name in lengths:
+        if name not in axes:
+            raise ValueError(f"the inputs have no sequences along {name}: they have {along}")
+    return lengths
+
+
 def u32(x: int | Tensor) -> int | Tensor:
     """Whole numbers as ones from 0 to 2 ** 32 - 1, as they wrap."""
     return x % 2**32

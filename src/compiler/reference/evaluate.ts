@@ -9,6 +9,7 @@ import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { shapeOf, tensor } from "../ops/tensors.js";
 import { resolveSizes, type RunSizes, type Sizes } from "../../ground/size/axes.js";
+import type { Lengths } from "../../ground/size/lengths.js";
 import { chosenFrom, isCut } from "../../ground/size/count-rules.js";
 import type { DType } from "../../ground/base/dtype.js";
 import type { Rational } from "../../ground/numerics/rational.js";
@@ -25,7 +26,7 @@ export interface EvaluateOptions {
   /** Extents of axes that no input has. */
   readonly extents?: ReadonlyMap<string, number>;
   /** Number of tokens of each sequence, 0 to T. Default: T for all sequences. */
-  readonly lengths?: ArrayLike<number>;
+  readonly lengths?: Lengths;
   /** Live parameters. Default: their declared defaults. */
   readonly live?: ReadonlyMap<string, Rational>;
   /** Seed of random values; default 0. */

@@ -1,6 +1,7 @@
 // Checks two laws of a program on a device: later tokens do not change earlier results, and sequences do not affect
 // each other.
 import { countOf } from "../../ground/base/collections.js";
+import { lengthOn } from "../../ground/size/lengths.js";
 import type { ProgramPacking } from "../../runtime/program/program.js";
 import { largestDifference, type RunInputs, type Value } from "./compare.js";
 import type { Loaded } from "./machine.js";
@@ -60,6 +61,7 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
 export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
   const { lengths } = given;
+  const lengthIn = ({ axis }: ProgramPacking, b: number): number => lengthOn(lengths, axis, b) ?? Infinity;
   const together = await loaded.run(given);
   const batch = Math.max(
     ...loaded.program.inputs.map(({ name, packing }) =>
@@ -70,11 +72,11 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
   const failing: number[] = [];
   let difference = 0;
   for (const b of cases) {
-    const length = lengths?.[b];
     const inputs = new Map(
       loaded.program.inputs.map(({ name, packing }) => {
         const value = given.inputs.get(name)!;
         if (!packing) return [name, value] as const;
+        const length = lengthOn(lengths, packing.axis, b);
         const shape = value.shape.map((n, d) =>
           d === packing.batchDim ? 1 : d === packing.tokenDim ? (length ?? n) : n,
         );
@@ -87,7 +89,7 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
     const alone = await loaded.run({ inputs, lengths: null });
     const worstToken = worst(loaded, axes, (name, packing) => [
       alone.get(name)!.data,
-      within(together.get(name)!, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)),
+      within(together.get(name)!, packing, (token, sequence) => sequence === b && token < lengthIn(packing, b)),
     ]);
     difference = largerOf(difference, worstToken);
     if (!(worstToken <= LAW_TOLERANCE)) failing.push(b);

@@ -4,8 +4,10 @@
 export interface FormSource {
   readonly source: string;
   readonly live?: Readonly<Record<string, string>>;
-  /** Whether its calls take no lengths, as of models with two sequences. */
+  /** Whether its calls take no plain lengths, as of models with two sequences. */
   readonly whole?: boolean;
+  /** Lengths by axis of further calls of such a model; of 4 sequences with 19 tokens along the first axis and 13. */
+  readonly byAxis?: readonly Readonly<Record<string, readonly number[]>>[];
 }
 
 const used = (text: string): string => {
@@ -162,6 +164,7 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
   },
   "two sequences, of which one attends to the other": {
     whole: true,
+    byAxis: [{ T: [19, 3, 0, 7], S: [2, 13, 5, 1] }, { S: [13, 1, 3, 4] }],
     source: used(`model M(most: int = 64) {
   q: Linear(4, 4)
   k: Linear(4, 4)

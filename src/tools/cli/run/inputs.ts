@@ -2,8 +2,8 @@
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { isFloat, type Words } from "../../../ground/base/dtype.js";
 import type { Program, ProgramInput } from "../../../runtime/program/program.js";
-import { quotedName, escapedName } from "../../../ground/base/shown.js";
-import { inspect } from "../../../runtime/run/inputs.js";
+import type { Lengths } from "../../../ground/size/lengths.js";
+import { quotedName, escapedName, inspect } from "../../../ground/base/shown.js";
 import { converts, fromBytes } from "../../../runtime/weights/formats/convert.js";
 import { openWeights } from "../../../runtime/weights/weights-node.js";
 import { UserError } from "../terminal/exit.js";
@@ -31,7 +31,7 @@ export interface GivenTexts {
 
 export interface GivenInputs {
   readonly inputs: ReadonlyMap<string, GivenTensor>;
-  readonly lengths: readonly number[] | null;
+  readonly lengths: Lengths | null;
   /** Null where the tokens do not come from texts. */
   readonly texts: GivenTexts | null;
   /** Extents of the axes in the inputs' shapes. */

@@ -14,10 +14,10 @@ import {
   bytesOf,
   extentsOf,
   shareOf,
+  withLengths,
   withPair,
   withWeights,
   wholeNumber,
-  wholeNumbers,
   type Pairs,
 } from "./arguments.js";
 import { misuse } from "../terminal/exit.js";
@@ -262,7 +262,11 @@ export const inputs = [
     "text to run: a text, @file, or - for standard input; several are a batch; needs a tokenizer or a model of bytes",
   ),
   tokenizer,
-  valued("--lengths <n,n,…>", "number of tokens of each sequence in --input", wholeNumbers),
+  valued(
+    "--lengths <n,n,…>",
+    `number of tokens of each sequence in --input; axis=n,n,…: along one axis ${REPEATABLE}`,
+    withLengths,
+  ),
 ] as const;
 
 // --- how a run trains
