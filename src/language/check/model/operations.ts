@@ -43,11 +43,11 @@ interface Applied<A> {
   readonly inputs: readonly { readonly type: LogicalType }[];
 }
 
-/** Predicates on sizes with regard to sequences. */
+/** Predicates on sizes with regard to the sequences that grow when generating. */
 export interface Lengths {
-  /** Whether a dimension is along a sequence. */
+  /** Whether a dimension is along such a sequence. */
   readonly along: (size: Size | undefined) => boolean;
-  /** Whether a size mentions the length of a sequence. */
+  /** Whether a size mentions the length of such a sequence. */
   readonly mentions: (size: Size) => boolean;
 }
 
@@ -120,12 +120,17 @@ interface Sorting {
   readonly call: string;
 }
 
-/** The same clause for every value. */
-const always = (clause: string) => (): string => clause;
+/** A clause for every value with an input that lies along the sequence. */
+const ofInputs =
+  <A>(clause: string) =>
+  ({ inputs }: Applied<A>, { along }: Lengths): string | null =>
+    inputs.some(({ type }) => type.shape.some(along)) ? clause : null;
 
 /** A mean over all elements. */
 const meanLoss = ({ inputs: [x] }: Applied<Nothing>, { along }: Lengths): string | null =>
   x?.type.shape.some(along) ? "this loss is a mean over all tokens" : null;
+
+const OTHER_TOKENS = "indexing along the sequence reads other tokens";
 
 const rows = {
   /** An input of the entered function. */
@@ -186,15 +191,15 @@ const rows = {
   /** A slice along a dimension that is not a sequence; start and stop are clamped. */
   slice: structure<{ readonly axis: number; readonly start: number; readonly stop: number }>("own"),
   /** A slice of tokens along a sequence axis. The dimension gets a new axis (count rule `span`). */
-  span: structure<{ readonly dim: number; readonly axis: string }>(
-    always("indexing along the sequence reads other tokens"),
+  span: structure<{ readonly dim: number; readonly axis: string }>(({ attrs: { dim }, inputs: [x] }, { along }) =>
+    along(x?.type.shape[dim]) ? OTHER_TOKENS : null,
   ),
   /**
    * One token of each sequence along its sequence axis at `dim` (drops that dimension); negative indices count from the
    * end; zeros if there is no such token.
    */
-  token: structure<{ readonly dim: number; readonly index: number }>(
-    always("indexing along the sequence reads other tokens"),
+  token: structure<{ readonly dim: number; readonly index: number }>(({ attrs: { dim }, inputs: [x] }, { along }) =>
+    along(x?.type.shape[dim]) ? OTHER_TOKENS : null,
   ),
   /** x[B, n, …] → [B, N, …]: a fixed dimension as the tokens of `axis` (count rule `fixed`). */
   sequence: structure<{ readonly axis: string }>("own"),
@@ -207,8 +212,8 @@ const rows = {
   ),
   concat: structure<{ readonly axis: number }>("own"),
   /** Concatenation along sequence axes, onto a new axis (count rule `join`). */
-  join: structure<{ readonly dim: number; readonly axis: string }>(
-    always("concatenation along the sequence moves tokens"),
+  join: structure<{ readonly dim: number; readonly axis: string }>(({ attrs: { dim }, inputs }, { along }) =>
+    inputs.some(({ type }) => along(type.shape[dim])) ? "concatenation along the sequence moves tokens" : null,
   ),
   /** table[V, …] by indices[…]; shape: the indices' shape, then the rest of the table's shape. */
   gather: compute<Nothing>("own"),
@@ -226,11 +231,12 @@ const rows = {
    * q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e] (, key weights f32[B, Tk]); window 0: no window; scale null: 1/√d.
    */
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
-    ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
+    ({ attrs, inputs: [, k] }, { along }) =>
+      attrs.causal || !along(k?.type.shape.at(-2)) ? null : "attention without `causal: true` sees later tokens",
   ),
   /** q[B, …, Tq, d], k[B, …, Tk, d]: f32[B, …, Tk], with the heads of q. */
   received: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
-    always("the attention that a token receives is known only after all queries"),
+    ofInputs("the attention that a token receives is known only after all queries"),
     { stops: true },
   ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
@@ -305,7 +311,7 @@ const rows = {
   /** inputs [route]: mask bool[B, T]; index u32[B, K], relative to the axis the route was chosen on; count u32[B]. */
   mask: route<Nothing>("own"),
   index: route<Nothing>("own"),
-  count: route<Nothing>(always("the number of tokens that a route chose is known only at the end of the sequence")),
+  count: route<Nothing>(ofInputs("the number of tokens that a route chose is known only at the end of the sequence")),
   /** inputs [logits[…, V], targets[…]]: scalar mean. */
   cross_entropy: compute<Nothing>(meanLoss),
   /** inputs [logits[…, V], targets[…]] → f32[…]; 0 where the target is −1. */
