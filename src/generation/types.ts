@@ -155,7 +155,7 @@ export interface GenerateOptions extends SequenceOptions, InputOptions {
 }
 
 /** One prompt, which an engine continues next to others. */
-export interface EngineRequest extends SequenceOptions {
+export interface EngineRequest extends SequenceOptions, InputOptions {
   /** At least one token. */
   readonly prompt: ArrayLike<number>;
   /** The most tokens to generate, from 0. At 0 the prompt is read, and nothing chosen. */

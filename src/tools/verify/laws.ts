@@ -22,15 +22,19 @@ export const LAW_TOLERANCE = 1e-6;
 export const PREFIXES: readonly number[] = [1, 3, 7, 15, 31, 32, 63];
 
 /**
- * For each prefix: whether the results of its tokens stay the same if all later inputs change. `given` and `others`
- * have the same shapes and full sequences.
+ * For each prefix: whether the results of its tokens stay the same if all later inputs change, along the sequences of
+ * the results. `given` and `others` have the same shapes and full sequences.
  */
 export async function checkCausality(loaded: Loaded, given: RunInputs, others: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
+  const ofResults = loaded.program.outputs.flatMap(({ role, packing }) =>
+    role === "result" && packing && axes.has(packing.axis) ? [packing.axis] : [],
+  );
+  const grown = new Set(ofResults.length > 0 ? ofResults : axes);
   const whole = await loaded.run(given);
   const tokens = Math.max(
     ...loaded.program.inputs.map(({ name, packing }) =>
-      packing ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0,
+      packing && grown.has(packing.axis) ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0,
     ),
   );
   const failing: number[] = [];
@@ -42,7 +46,9 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
         const [input, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
         return [
           name,
-          packing ? { shape: input.shape, data: spliced(input.data, other.data, input.shape, packing, prefix) } : input,
+          packing && grown.has(packing.axis)
+            ? { shape: input.shape, data: spliced(input.data, other.data, input.shape, packing, prefix) }
+            : input,
         ] as const;
       }),
     );

@@ -4,7 +4,7 @@ import type { Value, Values } from "../../verify/compare.js";
 import type { GivenInputs, GivenTexts } from "./inputs.js";
 import { drawRoutes, observedRoutes, type ShownRoute, type Strip } from "./routes.js";
 import { pathsOfRoutes, observedEntries } from "../../../runtime/program/observed.js";
-import { markOf } from "../generate/depth.js";
+import { markOf } from "../terminal/depth.js";
 
 /** Prints a run: results, losses, and a picture of the routes. */
 export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {

@@ -209,6 +209,8 @@ async function verifySteps(
   }
   const { generation } = compiled;
   if (!generation) return;
+  if (generation.given || generation.beside)
+    return tell.onFinding(finding("steps", "causal", "skipped", "steps are compared for models of tokens alone"));
   const plain = await loadGraph(subject.machine, optimize(causal.graph), weights);
   try {
     const longest = Math.min(extents.get(generation.tokenAxis) ?? USUAL.tokens, generation.context ?? Infinity);
