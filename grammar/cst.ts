@@ -119,7 +119,17 @@ export interface IndexCstNode extends CstNode {
 
 export type IndexCstChildren = {
   Ellipsis?: IToken[];
-  Colon?: (IToken)[];
+  sliceEnd?: (SliceEndCstNode)[];
+  expression?: ExpressionCstNode[];
+};
+
+export interface SliceEndCstNode extends CstNode {
+  name: "sliceEnd";
+  children: SliceEndCstChildren;
+}
+
+export type SliceEndCstChildren = {
+  Colon: (IToken)[];
   expression?: (ExpressionCstNode)[];
 };
 

@@ -137,22 +137,24 @@ export abstract class ExpressionParser extends RecoveringParser {
   protected index = this.RULE("index", () => {
     this.OR([
       { ALT: () => this.CONSUME(t.Ellipsis) },
-      {
-        ALT: () => {
-          this.CONSUME(t.Colon);
-          this.OPTION(() => this.SUBRULE(this.expression));
-        },
-      },
+      { ALT: () => this.SUBRULE(this.sliceEnd) },
       {
         ALT: () => {
           this.SUBRULE2(this.expression);
-          this.OPTION2(() => {
-            this.CONSUME2(t.Colon);
-            this.OPTION3(() => this.SUBRULE3(this.expression));
-          });
+          this.OPTION2(() => this.SUBRULE2(this.sliceEnd));
         },
       },
     ]);
+  });
+
+  /** What follows the start of a slice: its end, and its step. */
+  protected sliceEnd = this.RULE("sliceEnd", () => {
+    this.CONSUME(t.Colon);
+    this.OPTION(() => this.SUBRULE(this.expression));
+    this.OPTION2(() => {
+      this.CONSUME2(t.Colon);
+      this.OPTION3(() => this.SUBRULE2(this.expression));
+    });
   });
 
   // ── types of tensors

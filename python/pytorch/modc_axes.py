@@ -79,6 +79,22 @@ def rows(x: Tensor, lengths: Tensor | None, caches: Caches | None = None, most: 
     return Axis(positions, valid, caches)
 
 
+def lengths_by(lengths: Tensor | dict[str, Tensor] | None, axes: tuple[str, ...]) -> dict[str, Tensor]:
+    """Lengths by axis. A tensor alone is of the only axis of a call."""
+    if lengths is None:
+        return {}
+    along = " and ".join(axes)
+    if not isinstance(lengths, dict):
+        if len(axes) > 1:
+            example = f"lengths={{{axes[0]!r}: ...}}"
+            raise ValueError(f"lengths name no axis, but the inputs have sequences along {along}: give {example}")
+        return {axes[0]: lengths}
+    for name in lengths:
+        if name not in axes:
+            raise ValueError(f"the inputs have no sequences along {name}: they have {along}")
+    return lengths
+
+
 def u32(x: int | Tensor) -> int | Tensor:
     """Whole numbers as ones from 0 to 2 ** 32 - 1, as they wrap."""
     return x % 2**32
@@ -232,6 +248,29 @@ def span(x: Tensor, axis: Axis, start: int, stop: int | None) -> tuple[Tensor, A
     own = rows(x, (end - first).clamp(min=0))
     at = (first[:, None] + own.positions).clamp(max=tokens - 1)
     return x.gather(1, spread(at, x)), own
+
+
+def stride(x: Tensor, axis: Axis, step: int) -> tuple[Tensor, Axis]:
+    """Every so many tokens of each sequence one, from the first on, and the axis that they are."""
+    x = x[:, ::step]
+    return x, rows(x, None if axis.valid is None else (lengths_of(axis) + step - 1) // step)
+
+
+def sequence(x: Tensor) -> tuple[Tensor, Axis]:
+    """x[B, n, ...] as n tokens of each sequence, and the axis that they are."""
+    return x, rows(x, None)
+
+
+def rows_at(x: Tensor, axis: Axis, index: Tensor) -> Tensor:
+    """Rows of the same sequence, the nearest of places outside; from the end where negative, zeros of no rows."""
+    if x.shape[1] == 0:
+        return x.new_zeros(index.shape + x.shape[2:])
+    count = lengths_of(axis).reshape((-1,) + (1,) * (index.dim() - 1))
+    at = torch.where(index < 0, (index + count).clamp(min=0), index).minimum(count - 1).clamp(min=0)
+    flat = at.reshape(at.shape[0], -1)
+    y = x.gather(1, spread(flat, x)).reshape(index.shape + x.shape[2:])
+    exists = (count > 0).reshape(count.shape + (1,) * (x.dim() - 2))
+    return torch.where(exists, y, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
 def join(parts: tuple[Tensor, ...], axes: tuple[Axis, ...]) -> tuple[Tensor, Axis]:

@@ -98,6 +98,7 @@ export function generationModel(source: string, options: CompileGenerationOption
       programFor({ graph, model, sources }, target, tunings, options.precision);
     const draftOf = (name: DraftName) => (): Program => program(optimized(name, verify));
     return generationOf(made, model, program(graphs.prompt), {
+      given: () => program(optimized("given", verify)),
       step: () => program(graphs.step),
       withoutSlots: () => program(withoutSlots()),
       draftOf,
@@ -110,6 +111,7 @@ type DraftName = "draft" | "verify-draft";
 
 /** Each is called when the program is first read: the first token does not wait for it. */
 interface LaterPrograms {
+  readonly given: () => Program;
   readonly step: () => Program;
   readonly withoutSlots: () => Program;
   readonly draftOf: (name: DraftName) => () => Program;
@@ -134,7 +136,9 @@ function generationOf(
     get step() {
       return step();
     },
+    ...(made.given && { given: later.given() }),
     input: made.input,
+    ...(made.beside.length > 0 && { beside: made.beside }),
     vocabulary: made.vocabulary,
     context: axisNamed(axes, root!.axis).bound,
     batchAxis: axes.find((a) => a.role === "batch")!.name, // else there were no graphs

@@ -85,6 +85,10 @@ export function graphsOf(model: Model, options: GraphOptions = {}): ModelGraphs 
 export const roundedAs = (graph: Graph, { products, stored }: Pick<StepOptions, "products" | "stored">): Graph =>
   products === undefined ? graph : roundOperands(graph, { to: products, stored: stored ?? new Set() });
 
+function noneGiven(): never {
+  throw new GenerationError("the model has no inputs but its tokens, so nothing is computed before a prompt");
+}
+
 function noDraft(): never {
   throw new GenerationError("a draft is made by the model without its routed blocks: this one has none to leave out");
 }
@@ -115,6 +119,12 @@ export const recipes: { readonly [N in ProgramName]: Recipe } = {
   ),
   objective: recipe("train", "objective", "the loss of the objective", (g) => g.lowered()),
   gradients: recipe("train", "objective", "the loss, and its gradient for every weight", (g) => g.gradients()),
+  given: recipe(
+    "generate",
+    "forward",
+    "computes what given inputs alone determine, once a text",
+    (g) => g.generation().given ?? noneGiven(),
+  ),
   prompt: recipe("generate", "forward", "reads a chunk of a prompt into the caches", (g) => g.generation().prompt),
   step: recipe(
     "generate",

@@ -2,10 +2,12 @@
 import type { TokenConstraint } from "./sampling/constrained.js";
 import type { SamplingOptions } from "./sampling/options.js";
 import type { Scored } from "./sampling/scores.js";
+import type { LengthList } from "../ground/size/lengths.js";
 import type { Generation } from "../runtime/program/generation.js";
 import type {
   Device,
   DeviceLostError,
+  InputValue,
   LiveValue,
   Results,
   Session,
@@ -99,8 +101,41 @@ export interface SequenceOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The values of inputs with a value for each token, by name: of one token. */
+export type BesideToken = Readonly<Record<string, number | readonly number[]>>;
+
+/** Inputs beside the tokens, of prompts that are continued together. */
+export interface InputOptions {
+  /** Inputs beside the tokens by name, the prompts in front: `{ image: [[…]] }` for one prompt. */
+  readonly inputs?: Readonly<Record<string, InputValue>>;
+  /** Lengths of the sequences of given inputs, by axis: `{ S: [4, 2] }`. Default: all tokens. */
+  readonly lengths?: Readonly<Record<string, LengthList>>;
+  /**
+   * The values of inputs with a value for each token, for a token to come; `position` counts from 0 with the prompt.
+   * Each step then waits for the token before it.
+   */
+  readonly next?: (token: number, position: number, sequence: number) => BesideToken;
+}
+
+/** Given inputs of a group of sequences, which their first run reads. */
+export interface GivenInputs {
+  readonly inputs: ReadonlyMap<string, InputValue>;
+  readonly lengths: Readonly<Record<string, LengthList>>;
+  /** Extents of the axes of given inputs. */
+  readonly extents: Readonly<Record<string, number>>;
+}
+
+/** Values of one sequence's tokens for the inputs that have a value for each. */
+export interface BesideRows {
+  readonly names: readonly string[];
+  /** The values of the input for the token at a position; `token`: the token there. */
+  row(name: string, position: number, token: number): ArrayLike<number | bigint | boolean>;
+  /** The shape of a token's value. */
+  shape(name: string): readonly number[];
+}
+
 /** Options of prompts that are continued together. */
-export interface GenerateOptions extends SequenceOptions {
+export interface GenerateOptions extends SequenceOptions, InputOptions {
   /** Sampling options, shared or for each sequence. Default: the most likely token. */
   readonly sampling?: SamplingOptions | readonly SamplingOptions[];
   /**
@@ -120,7 +155,7 @@ export interface GenerateOptions extends SequenceOptions {
 }
 
 /** One prompt, which an engine continues next to others. */
-export interface EngineRequest extends SequenceOptions {
+export interface EngineRequest extends SequenceOptions, InputOptions {
   /** At least one token. */
   readonly prompt: ArrayLike<number>;
   /** The most tokens to generate, from 0. At 0 the prompt is read, and nothing chosen. */

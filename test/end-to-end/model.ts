@@ -8,6 +8,7 @@ import { evaluate, type Choice, type Evaluation } from "../../src/compiler/refer
 import { observedEntries, observedRoute } from "../../src/runtime/program/observed.js";
 import { existingEntries, packRoute, packRows } from "../../src/compiler/reference/pack.js";
 import { type Device, load, type Results, type Session } from "../../src/runtime/index.js";
+import type { Lengths } from "../../src/ground/size/lengths.js";
 import { startsOf } from "../../src/ground/size/counts.js";
 import { divide, parseDecimal, parseRational, rational, type Rational } from "../../src/ground/numerics/rational.js";
 import { printSize } from "../../src/ground/size/size.js";
@@ -69,6 +70,8 @@ export interface GivenInput {
 export interface Case {
   readonly inputs: Readonly<Record<string, GivenInput>>;
   readonly lengths?: Uint32Array;
+  /** Lengths of inputs along several sequences. */
+  readonly byAxis?: Readonly<Record<string, readonly number[]>>;
   readonly seed?: number;
   readonly live?: Readonly<Record<string, string>>;
 }
@@ -91,6 +94,9 @@ export const randomLengths = (batch: number, T: number, seed: number): Uint32Arr
   return Uint32Array.from({ length: batch }, (_, b) => (b === 0 ? T : rng.below(T + 1)));
 };
 
+const lengthsOf = ({ lengths, byAxis }: Case): { readonly lengths?: Lengths } =>
+  lengths || byAxis ? { lengths: byAxis ?? lengths! } : {};
+
 /** The reference on the same case, its choices its own unless forced. */
 export function reference(
   graph: Graph,
@@ -102,7 +108,7 @@ export function reference(
   return evaluate(graph, {
     inputs: new Map(Object.entries(given.inputs)),
     weights,
-    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...lengthsOf(given),
     ...(given.seed === undefined ? {} : { seed: given.seed }),
     ...(given.live ? { live: new Map(Object.entries(given.live).map(([k, v]) => [k, exact(v)])) } : {}),
     ...(forced ? { forced } : {}),
@@ -120,7 +126,7 @@ export function exact(text: string): Rational {
 export const onDevice = (session: Session, given: Case): Promise<Results> =>
   session.run(given.inputs, {
     observe: true,
-    ...(given.lengths ? { lengths: given.lengths } : {}),
+    ...lengthsOf(given),
     ...(given.seed === undefined ? {} : { seed: given.seed }),
     ...(given.live ? { live: given.live } : {}),
   });

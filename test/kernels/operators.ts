@@ -84,10 +84,7 @@ export async function runOnDevice(
   });
   try {
     const inputs = new Map([...options.inputs].map(([name, value]) => [name, shaped(value)]));
-    return await session.run(
-      inputs,
-      options.lengths === undefined ? {} : { lengths: Uint32Array.from(options.lengths) },
-    );
+    return await session.run(inputs, options.lengths === undefined ? {} : { lengths: options.lengths });
   } finally {
     session.dispose();
   }

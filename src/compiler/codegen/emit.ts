@@ -249,6 +249,8 @@ function emitTable(table: PlanTable): ProgramTable {
       return { kind: table.kind, axis: table.axis, slot: table.slot };
     case "live":
       return { kind: "live", name: table.name, slot: table.slot };
+    case "literal":
+      return { kind: "literal", values: table.values, slot: table.slot };
     case "seed":
       return { kind: "seed", slot: table.slot };
     default:

@@ -58,6 +58,8 @@ export function resolveShares(axes: readonly Axis[], run: RunShares, dense: bool
       };
       return clamp(q.subtract(stop === null ? parentCount : at(stop), at(start)), parentCount);
     },
+    stride: ({ parent, step }) => q.divide(count(parent), evaluate(step)),
+    fixed: ({ tokens }) => evaluate(tokens),
     join: ({ parts }) => parts.map(count).reduce(q.add, q.ZERO),
   };
   const countOf = <K extends RuleKind>(axis: string, rule: Rule<K>): Rational => shares[rule.kind](rule, axis);

@@ -70,12 +70,18 @@ function ruleProblems(
     case "above":
     case "entry":
       return shareProblems(rule);
+    case "stride":
+      return isCount(rule.step) ? [] : [`takes every token in ${printSize(rule.step)}, which is no whole number`];
+    case "fixed":
+      return isCount(rule.tokens) ? [] : [`has ${printSize(rule.tokens)} tokens, which is no whole number`];
     case "join":
       return rule.parts.length === 0 ? ["joins nothing"] : [];
     default:
       return [];
   }
 }
+
+const isCount = (size: Size): boolean => typeof size === "number" && Number.isInteger(size) && size >= 1;
 
 function shareProblems(rule: CountRule): string[] {
   const share = declaredShare(rule);

@@ -28,6 +28,8 @@ const vocabulary = {
   seed: source(0),
   /** A tensor of one value (for f16: rounded; for bool: 0 or 1). */
   constant: constant(0, { value: "number", dtype: "dtype", shape: "sizes" }),
+  /** f32 of `shape`: the values, row by row. */
+  literal: source(0, { values: "numbers", shape: "numbers" }),
   /** The value of a size, as a scalar; the size must be the same for all sequences. */
   size: source(0, { size: "size", dtype: "numeric" }),
   /**
@@ -89,6 +91,7 @@ const vocabulary = {
   gelu: pointwise(1),
   gelu_tanh: pointwise(1),
   softplus: pointwise(1),
+  floor: pointwise(1),
   /** x to an integer power by multiplication. */
   powi: pointwise(1, { exponent: "number" }),
   eq: pointwise(2),

@@ -21,6 +21,7 @@ import { axisSize, substitute, type Size } from "../../ground/size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
 import type { Cached, CachedAxis, CachedLayer } from "./cached.js";
 import { GenerationError } from "./generation-error.js";
+import { grownAxes, steadyNodes } from "./given.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
 import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
@@ -33,6 +34,8 @@ import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 export type CacheKind = "rows" | "pages";
 
 export interface CacheOptions {
+  /** The axis of the tokens, which grows. */
+  readonly tokens: string;
   readonly caches: CacheKind;
   readonly loopCaches?: LoopCaches;
   /** With caches in pages, whether the sequences of a run are found by slots. Without them there is one sequence. */
@@ -43,8 +46,8 @@ export interface CacheOptions {
  * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
  * the tokens of a sequence do not come from one input, or if the model does not support `loopCaches`.
  */
-export function withCaches(graph: Graph, { caches, loopCaches = "each", slots = true }: CacheOptions): Cached {
-  return new CacheRewriter(withKeysOfMasks(graph), { caches, loopCaches, slots }).result();
+export function withCaches(graph: Graph, { tokens, caches, loopCaches = "each", slots = true }: CacheOptions): Cached {
+  return new CacheRewriter(withKeysOfMasks(graph), { tokens, caches, loopCaches, slots }).result();
 }
 
 /** The error message for an operator that reads other tokens and has no cache rule. */
@@ -73,6 +76,10 @@ class CacheRewriter {
   readonly #axes: readonly Axis[];
   readonly #layout: CacheLayout;
   readonly #values: SequenceValues;
+  /** The sequence axes that grow. Others are of given inputs, whose values are in states. */
+  readonly #grown: ReadonlySet<string>;
+  /** Nodes that depend on no sequence that grows. */
+  readonly #steady: ReadonlySet<Node>;
   readonly #along: Along;
   readonly #emit: Emit;
   readonly #rewrittenNodes = new Map<Node, Node>();
@@ -88,13 +95,17 @@ class CacheRewriter {
   /** The next value of the state of key positions, by axis. */
   readonly #positionStates = new Map<string, Node>();
 
-  constructor(graph: Graph, { caches, loopCaches, slots }: Required<CacheOptions>) {
+  constructor(graph: Graph, { tokens, caches, loopCaches, slots }: Required<CacheOptions>) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
-    this.#root = rootOf(graph);
-    this.#along = alongSequences(graph.axes);
+    this.#root = rootOf(graph, tokens);
+    this.#grown = grownAxes(graph.axes, tokens);
+    this.#steady = steadyNodes(this.#nodes, this.#grown);
+    this.#along = alongSequences(graph.axes.filter(({ name }) => this.#grown.has(name)));
     this.#looped = loopCaches === "last" ? loopedAttentions(this.#nodes, this.#root.name, axisOf) : new Map();
-    this.#keyAxes = new Set(this.#nodes.flatMap((n) => (isAttention(n) ? [this.#cacheAxis(n)] : [])));
+    this.#keyAxes = new Set(
+      this.#nodes.flatMap((n) => (isAttention(n) && this.#growsAlong(n) ? [this.#cacheAxis(n)] : [])),
+    );
     const batch = graph.axes.find((a) => a.role === "batch")!.name; // `rootOf` has checked that there is one
     const emit = createEmit(ops, graph.axes);
     const paged = caches === "pages";
@@ -112,7 +123,7 @@ class CacheRewriter {
     // Counts the rows of every route, even of one without attention: the summary reports the number of tokens that each
     // layer computed.
     for (const axis of this.#graph.axes)
-      if (axis.role === "sequence" && (axis === this.#root || this.#graph.starts.has(axis.name)))
+      if (this.#grown.has(axis.name) && (axis === this.#root || this.#graph.starts.has(axis.name)))
         this.#countsOf(axis.name);
     const of = (node: Node): Node => this.#rewrittenNodes.get(node)!;
     const graph: Graph = {
@@ -128,7 +139,7 @@ class CacheRewriter {
         ...this.#layout.inputs,
       ],
       outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
-      states: [...this.#states.values()],
+      states: [...this.#graph.states.map((s) => ({ ...s, next: of(s.next) })), ...this.#states.values()],
       starts: new Map([
         ...[...this.#graph.starts].map(([axis, node]) => [axis, of(node)] as const),
         ...this.#capacities().map((name) => [name, this.#startsOf(name)] as const),
@@ -144,6 +155,7 @@ class CacheRewriter {
   #rewritten(node: Node): Node {
     const { origin } = node;
     const inputs = node.inputs.map((n) => this.#rewrittenNodes.get(n)!);
+    if (this.#steady.has(node)) return this.#emit.node(node.op, inputs, node.attrs, origin);
     if (isOp(node, "positions"))
       return this.#emit.node("append", [this.#countsOf(node.attrs.axis), inputs[0]!], node.attrs, origin);
     if (isOp(node, "rope_table"))
@@ -154,7 +166,8 @@ class CacheRewriter {
         origin,
       );
     if (isAttention(node) && node.attrs.causal) return this.#attention(node);
-    const tokens = tokensOf(node, this.#along);
+    const isOfGiven = isAttention(node) && !this.#growsAlong(node);
+    const tokens = isOfGiven ? "own" : tokensOf(node, this.#along);
     if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
     return this.#emit.node(node.op, inputs, node.attrs, origin);
   }
@@ -250,6 +263,11 @@ class CacheRewriter {
     const next = this.#emit.node("set", [before, index, rows], { dim: 0 }, origin);
     this.#states.set(name, { name, type, init, next });
     return next;
+  }
+
+  /** Whether the keys of an attention are on an axis that grows. */
+  #growsAlong(node: AttentionNode): boolean {
+    return this.#grown.has(axisOf(node.inputs[1]));
   }
 
   /** The axis of an attention's cache. */

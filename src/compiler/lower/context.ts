@@ -136,7 +136,8 @@ export class Lowering {
   starts(name: string): Node {
     const axisNodes = this.#nodes.get(name);
     if (axisNodes) return axisNodes.starts;
-    invariant(this.sequence(name).count.kind === "input", `axis ${name} is used before it is made`);
+    const { kind } = this.sequence(name).count;
+    invariant(kind === "input" || kind === "fixed", `axis ${name} is used before it is made`);
     return this.emit("starts", [], { axis: name });
   }
   /** The counts of an axis, u32[B]. */

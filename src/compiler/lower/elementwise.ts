@@ -168,6 +168,8 @@ export const elementwiseLowerings = {
   live: (cx: Lowering, value: Value<"live">): Placed => cx.placed(cx.emit("live", [], value.attrs), value.type),
   number: (cx: Lowering, value: Value<"number">): Placed =>
     cx.placed(cx.constant(value.attrs.value, value.type.dtype), value.type),
+  literal: (cx: Lowering, value: Value<"literal">): Placed =>
+    cx.placed(cx.emit("literal", [], { ...value.attrs, shape: value.type.shape.map(Number) }), value.type),
   input: lowerInput,
   weight: lowerWeight,
   state: lowerWeight,

@@ -13,7 +13,8 @@ import type { Cached, CachedAxis, CachedLayer } from "./cached.js";
 import { withCaches, type CacheKind } from "./caches.js";
 import { withoutRoutes } from "./drafting.js";
 import { GenerationError } from "./generation-error.js";
-import { languageModel, LOGITS } from "./language-model.js";
+import { grownAxes, splitGiven } from "./given.js";
+import { decoderOf, LOGITS } from "./language-model.js";
 import { LOOP_CACHES, type LoopCaches } from "./loop-caches.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 import type { SequenceValues } from "./sequence-values.js";
@@ -55,8 +56,11 @@ export interface GenerationGraphs {
   readonly prompt: Graph;
   /** Reads the last chosen token of each sequence; skips sequences without rows. */
   readonly step: Graph;
-  /** Name of the model's input. */
+  /** Computes the values of given inputs alone, and keeps them in states of the others; null without such inputs. */
+  readonly given: Graph | null;
+  /** Name of the model's input of tokens, and of further inputs with a value for each token. */
   readonly input: string;
+  readonly beside: readonly string[];
   readonly vocabulary: number;
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
@@ -117,18 +121,29 @@ export function generationGraphs(
     throw new GenerationError(
       "caches of the last loop alone cannot use pages: a text would depend on the caches of other texts",
     );
-  const { input, result, vocabulary } = languageModel(graph, "a model that generates");
+  const { input, result, vocabulary } = decoderOf(graph, "a model that generates");
+  const tokens = input.packing!.axis; // as a decoder's input has
+  const others = graph.inputs.filter((other) => other !== input);
+  if (caches === "pages" && others.length > 0)
+    throw new GenerationError(
+      "caches in pages are of models whose only input is their tokens, but this one has " +
+        `${others.map((i) => i.name).join(", ")} too`,
+    );
   const drafted = caches === "pages" ? withoutRoutes({ ...graph, outputs: [result] }) : null;
-  const observed = observedChoices(graph);
+  const grown = grownAxes(graph.axes, tokens);
+  const observed = observedChoices(graph, grown);
   const outputs = [result, ...observed.outputs];
   const starts = reachedStarts({ outputs, states: [] }, (axis) => graph.starts.get(axis) ?? null);
-  const cached = withCaches({ ...graph, outputs, starts }, { caches, loopCaches, slots });
+  const { rest, given } = splitGiven({ ...graph, inputs: [input, ...others], outputs, starts }, tokens);
+  const cached = withCaches(rest, { tokens, caches, loopCaches, slots });
   const root = cached.axes[0]!.axis;
   const prompt = new SamplingGraph(cached, cached.graph, { logits, all: caches === "pages" }).withOutputs();
   const one = oneTokenPerSequence(cached.graph, root);
   const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
   return {
     prompt,
+    given,
+    beside: rest.inputs.flatMap(({ name }) => (name === input.name ? [] : [name])),
     draft: drafted && {
       step: draftStep(drafted, input, slots),
       verify: new SamplingGraph(cached, cached.graph, { logits: "all", all: true }).verifying(),
@@ -146,7 +161,7 @@ export function generationGraphs(
 
 /** The step graph of a model without its routed blocks. */
 function draftStep(graph: Graph, input: GraphInput, slots: boolean): Graph {
-  const cached = withCaches(graph, { caches: "pages", slots });
+  const cached = withCaches(graph, { tokens: input.packing!.axis, caches: "pages", slots });
   const root = cached.axes[0]!.axis;
   const one = oneTokenPerSequence(cached.graph, root);
   const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();

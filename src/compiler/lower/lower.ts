@@ -8,6 +8,7 @@ import { attentionLowerings } from "./attention.js";
 import { Lowering, type Placed } from "./context.js";
 import { masked, padded } from "./convert.js";
 import { elementwiseLowerings, lowerInput } from "./elementwise.js";
+import { axesOfRows, fixedRowLowerings } from "./fixed-rows.js";
 import { inputRanges } from "../../language/check/model/input-ranges.js";
 import { entryCount, entryIndex, entryLowerings } from "./entries.js";
 import { lengthLowerings } from "./length.js";
@@ -28,6 +29,7 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...attentionLowerings,
   ...elementwiseLowerings,
   ...entryLowerings,
+  ...fixedRowLowerings,
   ...lengthLowerings,
   ...lossLowerings,
   ...pairLowerings,
@@ -43,7 +45,7 @@ export function lower(written: Model): Graph {
   const model = withoutLoops(written);
   const values = reachedValues(model);
   const sorted = sortedAxes(values, new ModelAxes(model.axes));
-  const axes = [...model.axes, ...tokenAxes(model.axes, values)];
+  const axes = [...model.axes, ...tokenAxes(model.axes, values), ...axesOfRows(values)];
   const cx = new Lowering(axes, sorted, computingIn(values), attentionsOfMasses(values));
   for (const value of values) {
     cx.enter(value);

@@ -21,7 +21,8 @@ export interface ObservedChoices {
   readonly outputs: readonly GraphOutput[];
 }
 
-export function observedChoices(graph: Graph): ObservedChoices {
+/** `grown`: the axes of tokens; choices of given inputs are not of tokens. */
+export function observedChoices(graph: Graph, grown: ReadonlySet<string>): ObservedChoices {
   const emit = createEmit(ops, graph.axes);
   const byAxis = new Map<string, { readonly columns: Node[]; width: number; readonly like: GraphOutput }>();
   const choices: ObservedChoice[] = [];
@@ -32,6 +33,7 @@ export function observedChoices(graph: Graph): ObservedChoices {
     if (path === null || !count || rows === undefined || typeof slots !== "number") continue;
     if (output.packing?.tokenDim !== 1 || output.shape.length !== 3) continue;
     const { axis } = output.packing;
+    if (!grown.has(axis)) continue;
     const columnsOfAxis = byAxis.get(axis) ?? { columns: [], width: 0, like: output };
     if (!byAxis.has(axis)) byAxis.set(axis, columnsOfAxis);
     choices.push({

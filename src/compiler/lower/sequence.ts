@@ -4,8 +4,8 @@ import { isChoice, isOp as isOperation } from "../../language/check/model/types.
 import { invariant } from "../../ground/base/invariant.js";
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { Axis } from "../../ground/size/axes.js";
-import { chosenFrom } from "../../ground/size/count-rules.js";
-import { axisSize } from "../../ground/size/size.js";
+import { chosenFrom, isCut } from "../../ground/size/count-rules.js";
+import { axisSize, type Size } from "../../ground/size/size.js";
 import type { Lowering, Placed } from "./context.js";
 import { fromPackedAlong, fromPadded, packedAlong, broadcastToType } from "./convert.js";
 import { ModelAxes, packedShape } from "./layout.js";
@@ -62,7 +62,7 @@ export const routeRows = (cx: Lowering, route: Value): Node => cx.index(routeAxi
 
 const parentOf = (cx: Lowering, axis: string): string => {
   const rule = cx.sequence(axis).count;
-  const parent = rule.kind === "span" ? rule.parent : chosenFrom(rule);
+  const parent = isCut(rule) ? rule.parent : chosenFrom(rule);
   invariant(parent !== null, `axis ${axis} has no parent`);
   return parent;
 };
@@ -112,11 +112,23 @@ function lowerPut(cx: Lowering, value: Value<"put">): Placed {
 
 function defineSpan(cx: Lowering, axis: string): void {
   if (cx.isDefined(axis)) return;
-  const node = cx.emit("span", [cx.starts(parentOf(cx, axis))], { axis });
+  const parent = parentOf(cx, axis);
+  const rule = cx.sequence(axis).count;
+  const node =
+    rule.kind === "stride" ? everyToken(cx, axis, parent, rule.step) : cx.emit("span", [cx.starts(parent)], { axis });
   cx.defineAxis(axis, {
     index: cx.emit("pick", [node], { result: 0 }),
     starts: cx.emit("pick", [node], { result: 1 }),
   });
+}
+
+/** Every token of the parent whose place in its sequence is a multiple of the step. */
+function everyToken(cx: Lowering, axis: string, parent: string, step: Size): Node {
+  const m = cx.algebra(cx.within(parent));
+  const place = cx.within(parent);
+  const times = cx.constant(Number(step), "u32");
+  const isKept = m.eq(place, m.mul(m.div(place, times), times));
+  return cx.emit("above", [cx.cast(isKept, "f32"), cx.constant(0.5, "f32"), cx.starts(parent)], { axis });
 }
 
 function lowerSpan(cx: Lowering, value: Value<"span">): Placed {

@@ -3,6 +3,7 @@ import { typeOf, type Graph, type Node } from "../ir/graph.js";
 import { packedAxis } from "../ir/typing.js";
 import type { SequenceAxis } from "../../ground/size/axes.js";
 import { declaredShare } from "../../ground/size/count-rules.js";
+import { grownAxes } from "./given.js";
 import { GenerationError } from "./generation-error.js";
 
 /** The axis of the rows of a tensor [heads, rows, …]. */
@@ -12,18 +13,20 @@ export function axisOf(heads: Node): string {
   return axis;
 }
 
-/** The sequence axis of the input; all other sequence axes must be routes. */
-export function rootOf(graph: Graph): SequenceAxis {
+/** The sequence axis of the tokens; axes that derive from it must be routes. */
+export function rootOf(graph: Graph, tokens: string): SequenceAxis {
   if (!graph.axes.some((a) => a.role === "batch")) throw new GenerationError("the model has no batch of sequences");
-  const roots = graph.axes.filter((a): a is SequenceAxis => a.role === "sequence" && a.count.kind === "input");
-  const [root, second] = roots;
-  if (!root) throw new GenerationError("the model's inputs have no axis of tokens");
-  if (second)
-    throw new GenerationError(
-      `the model reads sequences along ${root.name} and ${second.name}: only tokens of one axis can be generated`,
-    );
+  const root = graph.axes.find((a): a is SequenceAxis => a.role === "sequence" && a.name === tokens);
+  if (root?.count.kind !== "input") throw new GenerationError("the model's inputs have no axis of tokens");
+  const grown = grownAxes(graph.axes, tokens);
   for (const axis of graph.axes)
-    if (axis.role === "sequence" && axis !== root && declaredShare(axis.count) === null && graph.starts.has(axis.name))
+    if (
+      axis.role === "sequence" &&
+      axis !== root &&
+      grown.has(axis.name) &&
+      declaredShare(axis.count) === null &&
+      graph.starts.has(axis.name)
+    )
       throw new GenerationError(
         `the axis ${axis.name} is made by ${axis.count.kind}, which looks at the whole sequence`,
       );

@@ -186,6 +186,17 @@ export const pointwise: Pick<OpTable, PointwiseOp> = {
     (x) => `modc_softplus(${x})`,
     slopes.softplus,
   ),
+  floor: cheap(
+    exact(
+      unary({
+        doc: "the greatest whole number ≤ x",
+        dtypes: FLOATS,
+        f: Math.floor,
+        wgsl: (x) => `floor(${x})`,
+        grad: null,
+      }),
+    ),
+  ),
   powi: {
     doc: "x to a whole power, by squaring and multiplying",
     infer(inputs, { exponent }) {

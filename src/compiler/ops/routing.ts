@@ -47,6 +47,9 @@ export const ruleIn = <K extends RuleKind>(axes: readonly Axis[], name: string, 
     kind,
   );
 
+/** The kinds of rules of axes whose rows `above` finds. */
+const BY_THRESHOLD = ["above", "those", "entry", "rest", "top", "stride"] as const;
+
 /** The count rule of the axis that an operator defines. The rule must be of the operator's kind. */
 export const ruleOf = <K extends RuleKind>(context: InferContext, name: string, ...kinds: readonly K[]): RuleOf<K> =>
   kinds.map((kind) => ruleOfAxis(context.axis(name), kind)).find((rule) => rule !== null) ??
@@ -148,7 +151,7 @@ export const routing: Pick<OpTable, Routing> = {
   above: {
     doc: "the rows whose score exceeds the threshold; NaN exceeds nothing and is exceeded by nothing",
     infer(inputs, { axis }, context) {
-      const score = expectScore(inputs, ruleOf(context, axis, "above", "those", "entry", "rest", "top").parent);
+      const score = expectScore(inputs, ruleOf(context, axis, ...BY_THRESHOLD).parent);
       const threshold = expectDtype(inputs, 1, ...FLOATS);
       sameDtype(score, threshold);
       if (threshold.shape.length > 0 && !equalShapes(threshold.shape, score.shape))

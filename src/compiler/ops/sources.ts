@@ -1,4 +1,5 @@
 // Operators without inputs: values from the caller, weights, states and sizes.
+import { countOf } from "../../ground/base/collections.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { wholeShape } from "../ir/typing.js";
 import { toNumber } from "../../ground/numerics/rational.js";
@@ -9,7 +10,17 @@ import { bytesOf, mismatch, noCost, startsType } from "./shapes.js";
 import { partAlong, shapeOf, roundStored, tensor } from "./tensors.js";
 import { wgslLiteral } from "./wgsl.js";
 
-type Source = "input" | "weight" | "state" | "live" | "seed" | "constant" | "size" | "starts" | "rope_table";
+type Source =
+  | "input"
+  | "weight"
+  | "state"
+  | "live"
+  | "seed"
+  | "constant"
+  | "literal"
+  | "size"
+  | "starts"
+  | "rope_table";
 
 export const sources: Pick<OpTable, Source> = {
   input: {
@@ -109,6 +120,20 @@ export const sources: Pick<OpTable, Source> = {
     columns: null,
     grad: null,
     lower: { kind: "constant", wgsl: ({ value, dtype }) => wgslLiteral(value, dtype) },
+  },
+  literal: {
+    doc: "a tensor of numbers that the model's text has",
+    infer(_inputs, { values, shape }) {
+      if (countOf(shape) !== values.length) mismatch(`${values.length} values do not fill [${shape.join(", ")}]`);
+      return [{ dtype: "f32", shape }];
+    },
+    cost: noCost,
+    evaluate: (_inputs, { values, shape }) => [roundStored(tensor("f32", shape, Float64Array.from(values)))],
+    rows: null,
+    tokens: "own",
+    columns: null,
+    grad: null,
+    lower: { kind: "source" },
   },
   size: {
     doc: "the value of a size",

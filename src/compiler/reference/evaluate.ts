@@ -9,7 +9,8 @@ import type { EvaluateContext, Tensor } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { shapeOf, tensor } from "../ops/tensors.js";
 import { resolveSizes, type RunSizes, type Sizes } from "../../ground/size/axes.js";
-import { chosenFrom } from "../../ground/size/count-rules.js";
+import type { Lengths } from "../../ground/size/lengths.js";
+import { chosenFrom, isCut } from "../../ground/size/count-rules.js";
 import type { DType } from "../../ground/base/dtype.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 import { checkRange, InputError, runSizes, toTensor, type GivenInput } from "./inputs.js";
@@ -25,7 +26,7 @@ export interface EvaluateOptions {
   /** Extents of axes that no input has. */
   readonly extents?: ReadonlyMap<string, number>;
   /** Number of tokens of each sequence, 0 to T. Default: T for all sequences. */
-  readonly lengths?: ArrayLike<number>;
+  readonly lengths?: Lengths;
   /** Live parameters. Default: their declared defaults. */
   readonly live?: ReadonlyMap<string, Rational>;
   /** Seed of random values; default 0. */
@@ -214,10 +215,11 @@ class Run {
     });
   }
 
-  /** Records the counts of the axis that a `top` or `above` defines. */
+  /** Records the counts of the axis that a `top` or `above` defines; by the places of tokens nothing is chosen. */
   #recordCounts(node: Node<"top"> | Node<"above">, inputs: readonly Tensor[], results: readonly Tensor[]): void {
     const { axis: name } = node.attrs;
     const axis = this.#graph.axes.find((a) => a.name === name);
+    if (axis?.role === "sequence" && isCut(axis.count)) return;
     const parent = axis?.role === "sequence" ? chosenFrom(axis.count) : null;
     invariant(parent !== null, `${name} is made by a choice`);
     const used: Choice = { index: results[0]!, starts: results[1]! };

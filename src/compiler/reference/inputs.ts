@@ -5,7 +5,8 @@ import type { Graph, GraphInput } from "../ir/graph.js";
 import { plainAxis, printShape } from "../ir/typing.js";
 import type { Tensor } from "../ops/define.js";
 import { roundStored, tensor } from "../ops/tensors.js";
-import { sequenceAxes, type RunSizes } from "../../ground/size/axes.js";
+import type { RunSizes } from "../../ground/size/axes.js";
+import { lengthsByAxis, type Lengths } from "../../ground/size/lengths.js";
 import type { DType } from "../../ground/base/dtype.js";
 import type { Rational } from "../../ground/numerics/rational.js";
 
@@ -16,11 +17,11 @@ export type Nested = number | boolean | readonly Nested[];
 export type GivenInput = { readonly shape: readonly number[]; readonly data: ArrayLike<number> } | Nested;
 
 /** A faulty argument: a missing input, a wrong shape, or a value out of range. */
-export class InputError extends ModcError<"bad-input"> {
+export class InputError extends ModcError<"bad-input" | "ambiguous-lengths"> {
   override readonly name = "InputError";
 
-  constructor(message: string) {
-    super("bad-input", message);
+  constructor(message: string, hint: string | null = null, code: "bad-input" | "ambiguous-lengths" = "bad-input") {
+    super(code, message, { hint });
   }
 }
 
@@ -65,7 +66,7 @@ export function toTensor(name: string, given: GivenInput, dtype: DType): Tensor 
 
 /** Parameters of a run that the input shapes do not determine: lengths, and extents of axes that no input has. */
 export interface RunParameters {
-  readonly lengths: ArrayLike<number> | null;
+  readonly lengths: Lengths | null;
   readonly live: ReadonlyMap<string, Rational>;
   readonly extents: ReadonlyMap<string, number>;
 }
@@ -78,24 +79,8 @@ export function runSizes(
 ): RunSizes {
   const extents = new Map(given);
   for (const input of graph.inputs) readExtents(input, inputs.get(input.name)!, graph, extents);
-  const [first, ...others] = sequenceAxes(graph.axes);
-  const batch = graph.axes.find((a) => a.role === "batch");
-  const all = new Map<string, Uint32Array>();
-  if (lengths) {
-    if (first === undefined || !batch) throw new InputError("lengths are given, but no input has sequences");
-    if (others.length > 0)
-      throw new InputError(
-        `lengths are given, but the inputs have sequences along ${[first, ...others].join(" and ")}: ` +
-          "lengths name no axis",
-      );
-    const [b, t] = [extents.get(batch.name)!, extents.get(first)!];
-    if (lengths.length !== b)
-      throw new InputError(`lengths: ${b} sequences take ${b} lengths, found ${lengths.length}`);
-    for (let i = 0; i < b; i++)
-      if (!Number.isInteger(lengths[i]) || lengths[i]! < 0 || lengths[i]! > t)
-        throw new InputError(`lengths: a sequence has 0 to ${t} tokens, found ${lengths[i]}`);
-    all.set(first, Uint32Array.from(lengths));
-  }
+  const all = lengthsByAxis(lengths, graph.axes, extents);
+  if ("code" in all) throw new InputError(all.message, all.hint, all.code);
   return { extents, lengths: all, live };
 }
 

@@ -34,6 +34,9 @@ const OPTIONS: readonly string[] = [
   ...LISTED_OPTIONS,
   "until",
   "constraints",
+  "inputs",
+  "lengths",
+  "next",
 ] satisfies readonly (keyof GenerateOptions)[];
 
 /** Throws InputError unless the prompts are a list of texts or lists of tokens; callers may have no types. */

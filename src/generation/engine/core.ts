@@ -1,10 +1,10 @@
 // The core of every engine: it admits sequences, schedules runs, submits them ahead of their answers, and receives the
 // answers in order. Its owner says when: a server in a loop, a generator whenever its caller wants a token. Further
 // abilities are parts: a package carries the parts that it uses.
-import { DeviceLostError, type Device } from "../../runtime/index.js";
+import { DeviceLostError, type Device, type Session } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Caches, Given } from "./caches/caches.js";
-import { disposePlace, sessionsOf, type Place } from "./place.js";
+import { disposePlace, knownTo, sessionsOf, type Place } from "./place.js";
 import { editStates, landed, receive, submitRun, type Receiver, type Run } from "./runs.js";
 import { biasWrites, samplingWrites } from "./sampling-states.js";
 import { nextPlan, type DraftRules, type Paced, type Rules, type Wish } from "./sequences/scheduler.js";
@@ -176,7 +176,7 @@ export class Core<C extends Caches = Caches> {
         sequence.join(now);
       }
       for (const { sequence, reset, writes = [], edit } of admitted) {
-        if (reset) await place.prompt.resetStates(reset);
+        if (reset) await place.prompt.resetStates(knownTo(generation.prompt, reset));
         let own: ReturnType<typeof samplingWrites> = [];
         try {
           own = samplingWrites(generation, sequence);
@@ -185,7 +185,25 @@ export class Core<C extends Caches = Caches> {
         }
         await editStates(place.prompt, [...own, ...writes], edit);
       }
+      if (place.given)
+        await this.#readGiven(
+          place.given,
+          admitted.map(({ sequence }) => sequence),
+        );
     }
+  }
+
+  /** Reads the given inputs of sequences that have got their places. A fault ends these. */
+  async #readGiven(session: Session, sequences: readonly Sequence[]): Promise<void> {
+    const { generation } = this.#opened;
+    const { given } = sequences[0]!.settled;
+    if (!given) return;
+    const { live } = sequences[0]!.settled;
+    const rows = sequences[0]!.group?.length ?? 1;
+    const extents = { ...given.extents, [generation.batchAxis]: rows };
+    const ragged = Object.keys(given.lengths).length > 0;
+    const options = { outputs: [], extents, ...(ragged && { lengths: given.lengths }), ...(live && { live }) };
+    await session.run(given.inputs, options).catch((error: unknown) => this.#failOwn(sequences, error));
   }
 
   get #receiver(): Receiver & Opened<C> {

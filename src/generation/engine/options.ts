@@ -59,7 +59,9 @@ export function limitsOf(generation: Generation, options: LimitOptions): EngineL
         `${name} needs caches in pages, but this generation has them in rows`,
         generation.loopCaches
           ? "leave it out: caches of the last loop alone are in rows, where requests take turns"
-          : 'use the option `caches: "pages"` to compile it, or to open the session',
+          : generation.given || generation.beside
+            ? "leave it out: a model with further inputs has caches in rows, where requests take turns"
+            : 'use the option `caches: "pages"` to compile it, or to open the session',
       );
   const { chunk } = checkOptions(generation, options);
   return { maxBatch: 1, cacheMemory: Infinity, queue: whole("queue", queue, 0, 1e6), chunk };

@@ -9,6 +9,7 @@ import {
 } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
+import { inputAxes, parseAxes } from "../../runtime/steps/sizes.js";
 import { locateWeights } from "../../runtime/weights/weights.js";
 import type { Caches } from "./caches/caches.js";
 import { LazyWeights } from "./lazy-weights.js";
@@ -22,6 +23,8 @@ export interface Place {
   readonly others: readonly Session[];
   /** The session of `others` that replaces `step` for a single sequence in slot 0. */
   readonly first?: Session | undefined;
+  /** The session that reads given inputs. */
+  readonly given?: Session | undefined;
 }
 
 export interface PlaceOptions {
@@ -50,7 +53,7 @@ export async function placeOn(
   { chunk, ahead, others = [], weightsOf, ...given }: PlaceOptions,
 ): Promise<Place> {
   const { batchAxis, tokenAxis, sequenceAxis } = generation;
-  const max = { [batchAxis]: 1, [sequenceAxis]: 1, [tokenAxis]: 1, ...caches.loading };
+  const max = { [batchAxis]: 1, [sequenceAxis]: 1, [tokenAxis]: 1, ...ofGiven(generation), ...caches.loading };
   const shared = { ...given, compile: "run" } as const;
   const sessions: Session[] = [];
   const loaded = async (...given: Parameters<typeof load>): Promise<Session> => {
@@ -59,23 +62,22 @@ export async function placeOn(
     return session;
   };
   try {
+    const read = knownTo(generation.prompt, max);
     const prompt = await loaded(generation.prompt, device, weights, {
       ...shared,
       ...(weightsOf && { weightsOf }),
-      max: { ...max, [tokenAxis]: chunk },
-      likely: { ...max, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT_LENGTH) },
+      max: { ...read, [tokenAxis]: chunk },
+      likely: { ...read, [tokenAxis]: Math.min(chunk, LIKELY_PROMPT_LENGTH) },
     });
     const other = async (program: Program, inFlight: number): Promise<Session> => {
       const lazy =
         typeof weights === "function"
           ? null
           : new LazyWeights(() => locateWeights(program, weights, given.seed ?? 0, given.signal));
-      const known = new Set(program.axes.map(({ name }) => name));
-      const own = Object.fromEntries(Object.entries(max).filter(([name]) => known.has(name)));
       try {
         return await loaded(program, device, lazy ? (weight) => lazy.values(weight) : weights, {
           ...shared,
-          max: own,
+          max: knownTo(program, max),
           statesOf: prompt,
           weightsOf: prompt,
           inFlight,
@@ -87,7 +89,8 @@ export async function placeOn(
     const step = await other(generation.step, ahead);
     const more: Session[] = [];
     for (const [program, inFlight] of others) more.push(await other(program, inFlight));
-    return { device, prompt, step, others: more };
+    const givenSession = generation.given && (await other(generation.given, 1));
+    return { device, prompt, step, others: more, given: givenSession };
   } catch (error) {
     for (const session of sessions.reverse()) session.dispose();
     throw error;
@@ -95,7 +98,27 @@ export async function placeOn(
 }
 
 /** All sessions of a place. */
-export const sessionsOf = ({ prompt, step, others }: Place): readonly Session[] => [prompt, step, ...others];
+export const sessionsOf = ({ prompt, step, others, given }: Place): readonly Session[] => [
+  prompt,
+  step,
+  ...others,
+  ...(given ? [given] : []),
+];
+
+/** Selects the extents of axes that a program has. */
+export function knownTo(
+  { axes }: Pick<Program, "axes">,
+  extents: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const known = new Set(axes.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(extents).filter(([name]) => known.has(name)));
+}
+
+/** The axes of given inputs, of one element until there are some. */
+const ofGiven = ({ given, batchAxis }: Generation): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    (given ? inputAxes(parseAxes(given)) : []).flatMap(({ name }) => (name === batchAxis ? [] : [[name, 1]])),
+  );
 
 export function disposePlace(place: Place): void {
   for (const session of [...sessionsOf(place)].reverse()) session.dispose();

@@ -1,9 +1,12 @@
 // The two ends of a run: submitting the programs for some sequences, and giving each sequence its answers. Between
 // runs, edits of states.
+import { countOf } from "../../ground/base/collections.js";
+import type { LengthList, Lengths } from "../../ground/size/lengths.js";
 import type { Generation } from "../../runtime/program/generation.js";
+import type { Program } from "../../runtime/program/program.js";
 import type { Results, RunOptions, Session } from "../../runtime/index.js";
 import type { Caches, Edit, Write } from "./caches/caches.js";
-import type { Place } from "./place.js";
+import { knownTo, type Place } from "./place.js";
 import type { Wish } from "./sequences/scheduler.js";
 import type { Sequence, ChosenToken } from "./sequences/sequence.js";
 
@@ -39,8 +42,10 @@ export function submitRun(
   const step = kind === "step";
   const { rows, lengths, inputs, extents, first } = caches.inputs(wishes, step);
   const chooses = wishes.map(({ sequence: s, tokens }) => step || s.tokens.length === s.submitted + tokens);
-  const { live } = sequences[0]!.settled;
+  const { live, given } = sequences[0]!.settled;
   const { counts, pages, batchAxis, tokenAxis } = generation;
+  const program = step ? generation.step : generation.prompt;
+  const all = step ? { ...extents, [batchAxis]: lengths.length, [tokenAxis]: 1 } : extents;
   const options: RunOptions = {
     outputs: [
       "token",
@@ -51,12 +56,16 @@ export function submitRun(
       ...(sequences.some((s, i) => chooses[i] && s.reader.scores) ? ["logits"] : []),
       ...new Set(sequences.flatMap(({ reader }) => reader.observer?.outputs ?? [])),
     ],
-    extents: step ? { ...extents, [batchAxis]: lengths.length, [tokenAxis]: 1 } : extents,
-    lengths,
+    extents: given ? knownTo(program, all) : all,
+    lengths: given ? lengthsOf(program, { ...given.lengths, [tokenAxis]: lengths }) : lengths,
     promises: sequences.every(({ greedy }) => greedy) ? ["greedy"] : [],
     ...(live && { live }),
   };
-  const own = step ? inputs : { ...inputs, [generation.input]: tokensOf(wishes, rows, lengths) };
+  const own = {
+    ...inputs,
+    ...(!step && { [generation.input]: tokensOf(wishes, rows, lengths) }),
+    ...besideInputs(wishes, rows, lengths, step),
+  };
   const results = place[first ? "first" : kind]!.run(own, options);
   results.catch(() => {}); // reported by who waits for it
   for (const [i, { sequence, tokens }] of wishes.entries()) {
@@ -81,6 +90,37 @@ function tokensOf(
   for (const [i, { sequence, tokens }] of wishes.entries())
     data.set(sequence.tokens.slice(sequence.submitted, sequence.submitted + tokens), rows[i]! * width);
   return { data, shape: [lengths.length, width] };
+}
+
+/** Selects the lengths along axes that a program has. */
+const lengthsOf = ({ axes }: Pick<Program, "axes">, lengths: Readonly<Record<string, LengthList>>): Lengths =>
+  Object.fromEntries(Object.entries(lengths).filter(([name]) => axes.some((axis) => axis.name === name)));
+
+/** [batch, tokens, …]: the values of inputs that have one for each token that the run reads. */
+function besideInputs(
+  wishes: readonly Wish<Sequence>[],
+  rows: readonly number[],
+  lengths: readonly number[],
+  step: boolean,
+): Readonly<Record<string, { readonly data: readonly number[]; readonly shape: readonly number[] }>> {
+  const first = wishes[0]!.sequence.settled.beside;
+  if (!first) return {};
+  const width = step ? 1 : lengths.reduce((a, b) => Math.max(a, b), 0);
+  return Object.fromEntries(
+    first.names.map((name) => {
+      const shape = first.shape(name);
+      const each = countOf(shape);
+      const data = new Array<number>(lengths.length * width * each).fill(0);
+      for (const [i, { sequence, tokens }] of wishes.entries()) {
+        const from = step ? sequence.tokens.length - 1 : sequence.submitted;
+        for (let t = 0; t < tokens; t++) {
+          const row = sequence.settled.beside!.row(name, from + t, sequence.tokens[from + t]!);
+          for (let j = 0; j < each; j++) data[(rows[i]! * width + t) * each + j] = Number(row[j]);
+        }
+      }
+      return [name, { data, shape: [lengths.length, width, ...shape] }];
+    }),
+  );
 }
 
 /** Once a run was answered, or will not be: it is no longer in flight. */

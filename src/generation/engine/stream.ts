@@ -7,6 +7,7 @@ import { checkPrompts } from "./check.js";
 import type { Core } from "./core.js";
 import { checkDetails, Details, kindOf, Observed } from "./details.js";
 import { CacheFullError } from "./errors.js";
+import { besideOf } from "./given.js";
 import type { Report } from "./report.js";
 import { type AddedToken, Sequence, type SequenceReader } from "./sequences/sequence.js";
 import { type Settled, settled } from "./sequences/settled.js";
@@ -28,6 +29,9 @@ const FIELDS: Readonly<Record<keyof EngineRequest, true>> = {
   experts: true,
   observe: true,
   signal: true,
+  inputs: true,
+  lengths: true,
+  next: true,
 };
 
 /**
@@ -53,7 +57,18 @@ function settle(generation: Generation, request: EngineRequest, limit: number, w
   const kind = kindOf(generation, live, {});
   signal?.throwIfAborted();
   const most = maxTokens === 0 ? 0 : room!;
-  const own = { prompt, maxTokens, most, until, live: live && { ...live }, kind, signal };
+  const { given, rows } = besideOf(generation, [prompt], request);
+  const own = {
+    prompt,
+    maxTokens,
+    most,
+    until,
+    live: live && { ...live },
+    kind,
+    signal,
+    given,
+    beside: rows[0] ?? null,
+  };
   return settled(own, generation.vocabulary, ends, sampling, constraint);
 }
 

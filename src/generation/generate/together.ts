@@ -4,6 +4,7 @@ import { SAMPLING_COLUMNS } from "../../ground/numerics/sampling.js";
 import { InputError } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import { checkPrompts } from "../engine/check.js";
+import { besideOf } from "../engine/given.js";
 import type { Core } from "../engine/core.js";
 import { type AddedToken, Sequence, type SequenceReader } from "../engine/sequences/sequence.js";
 import { type Settled, settled } from "../engine/sequences/settled.js";
@@ -26,6 +27,7 @@ export function settleAll(
 ): readonly Settled[] {
   const most = checkPrompts(generation, prompts, options, more);
   const { sampling = {}, constraints, ends = [], maxTokens, until, live, signal } = options;
+  const beside = besideOf(generation, prompts, options);
   return perSequence(sampling, prompts.length).map((own, i) =>
     settled(
       {
@@ -37,6 +39,8 @@ export function settleAll(
         live,
         kind,
         signal,
+        given: beside.given,
+        beside: beside.rows[i] ?? null,
       },
       generation.vocabulary,
       ends,

@@ -53,3 +53,21 @@ export function withPrefix(value: number, digits = 4): string {
 /** The hint for a ratio above 1 that is probably meant in percent; null for any other number. */
 export const percentHint = (ratio: number): string | null =>
   ratio > 1 && ratio <= 100 ? `${ratio} percent is ${ratio}%` : null;
+
+/** A value that is not what it should be, for a message. */
+export function inspect(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return quotedName(value);
+    case "number":
+      return Object.is(value, -0) ? "-0" : String(value);
+    case "bigint":
+    case "boolean":
+    case "undefined":
+      return String(value);
+    case "object":
+      return value === null ? "null" : Array.isArray(value) ? "a list" : "an object";
+    default:
+      return `a ${typeof value}`;
+  }
+}

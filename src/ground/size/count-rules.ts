@@ -45,6 +45,10 @@ const FIELDS = {
   rest: { parent: "axis", taken: "axis" },
   /** The tokens start … stop − 1 of `parent`, clamped like Python slices. */
   span: { parent: "axis", start: "place", stop: "end" },
+  /** Every `step`-th token of `parent`, from the first on. */
+  stride: { parent: "axis", step: "size" },
+  /** So many tokens in each sequence: a fixed axis of a tensor. */
+  fixed: { tokens: "size" },
   /** The concatenated tokens of the parts. */
   join: { parts: "axes" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Form>>>>;
@@ -121,7 +125,11 @@ export const ruleKey = <S, R>(rule: CountRule<S, R>, axis: (name: string) => str
 
 /** The axis from which a route chose its tokens, which keep their positions; null for an axis that is not a route. */
 export const chosenFrom = (rule: CountRule<unknown, unknown>): string | null =>
-  rule.kind !== "span" && "parent" in rule ? rule.parent : null;
+  !isCut(rule) && "parent" in rule ? rule.parent : null;
+
+/** Whether the axis is cut from its parent by the places of tokens: its positions begin at 0. */
+export const isCut = <S, R>(rule: CountRule<S, R>): rule is Rule<"span" | "stride", S, R> =>
+  rule.kind === "span" || rule.kind === "stride";
 
 /** The share of the parent's tokens that a choice by a mask or threshold declares; null for other rules. */
 export const declaredShare = <R>(rule: CountRule<unknown, R>): R | null => ("expected" in rule ? rule.expected : null);

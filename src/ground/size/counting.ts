@@ -1,8 +1,8 @@
 // Evaluates count rules: computes the tokens of each sequence on an axis, by the kind of the axis's rule.
 import { Counts, MAX_EXTENT } from "./counts.js";
 import type { Rule, RuleKind } from "./count-rules.js";
-import { ONE, type Rational } from "../numerics/rational.js";
-import type { Size } from "./size.js";
+import { ONE, toNumber, type Rational } from "../numerics/rational.js";
+import { evaluateSize, type Size } from "./size.js";
 import { maxOverRange, sizeFunction, type OpenAtom } from "./size-function.js";
 
 /**
@@ -54,12 +54,20 @@ const COUNTS: { readonly [K in RuleKind]: (rule: Rule<K>, run: Counting, axis: s
       return b - a;
     });
   },
+  stride({ parent, step }, { batch, sequence }) {
+    const counts = sequence(parent);
+    return Counts.derived(batch, [counts], counts.exact, (n) => Math.ceil(n / numberOf(step)));
+  },
+  fixed: ({ tokens }, { batch }) => Counts.equal(batch, numberOf(tokens), true),
   join(rule, { batch, sequence }) {
     const parts = rule.parts.map(sequence);
     const exact = parts.every((p) => p.exact);
     return Counts.derived(batch, parts, exact, (...counts) => counts.reduce((sum, n) => sum + n, 0));
   },
 };
+
+/** A size that is a number in every rule of its kind. */
+const numberOf = (size: Size): number => (typeof size === "number" ? size : toNumber(evaluateSize(size, () => ONE)));
 
 /** The tokens that a threshold or a mask chooses: their declared share, at most the tokens of each axis of `within`. */
 function shareOf(
@@ -95,6 +103,11 @@ const MOST: { readonly [K in RuleKind]: (rule: Rule<K>, of: Most) => number | nu
   those: ofParents,
   rest: ofParents,
   span: ofParents,
+  stride({ parent, step }, of) {
+    const most = of(parent);
+    return most === null ? null : Math.ceil(most / numberOf(step));
+  },
+  fixed: ({ tokens }) => numberOf(tokens),
   join: ({ parts }, of) => parts.map(of).reduce((sum, n) => (sum === null || n === null ? null : sum + n), 0),
 };
 

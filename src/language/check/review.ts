@@ -1,5 +1,9 @@
 // The complete check of a source, as shown by `modc check` and editors: every model in every phase that concerns it.
-import type { Entry, Phase } from "./model/model.js";
+import { growingAxes } from "./checks/causality.js";
+import type { Entry, Model, Phase } from "./model/model.js";
+import { axesOfModel } from "./model/model-values.js";
+import { tokensAmong } from "./model/text-inputs.js";
+import { sequenceOf } from "./model/types.js";
 import { diagnose, Diagnostics, withSources, type Diagnostic } from "../diagnostics/diagnostic.js";
 import type { SourceFile, Span } from "../diagnostics/span.js";
 import type { Block, Member } from "../syntax/ast.js";
@@ -112,18 +116,44 @@ export function generationNotes(
   found: Checked,
 ): readonly Diagnostic[] {
   const { witness: _, ...untold } = options;
-  const [input] = found.model?.inputs ?? [];
-  if (found.model?.entry !== "forward" || input?.type.dtype !== "u32") return [];
-  const { diagnostics, sources } = check(root, {
+  if (found.model?.entry !== "forward" || !found.model.inputs.some(({ type }) => type.dtype === "u32")) return [];
+  const { model, diagnostics, sources } = check(root, {
     ...untold,
     phase: "generate" satisfies Phase,
     entry: "forward" satisfies Entry,
   });
   const errors = diagnostics.filter((d) => d.severity === "error").slice(0, MAX_NOTES);
+  const obstacles = errors.map(({ message, span, notes }) =>
+    diagnose("cannot-generate", { why: message }, span, notes),
+  );
+  const beside = model === null || errors.length > 0 ? [] : inputsBesideTokens(model);
   return withSources(
-    errors.map(({ message, span, notes }) => diagnose("cannot-generate", { why: message }, span, notes)),
+    [
+      ...obstacles,
+      ...beside.map(({ name, span }) => diagnose("cannot-generate", { why: besideTokens(name), next: true }, span)),
+    ],
     sources,
   );
+}
+
+const besideTokens = (name: string): string =>
+  `the input \`${name}\` has a value for each token, and nothing gives it for tokens to come`;
+
+/** The inputs along the sequence that grows, but for the tokens; of a model without tokens none. */
+function inputsBesideTokens(model: Model): Model["inputs"] {
+  const axes = axesOfModel(model);
+  const grown = growingAxes(
+    model,
+    axes,
+    model.outputs.map(({ value }) => value),
+  );
+  const along = model.inputs.filter(({ type }) =>
+    type.shape.some((size) => grown.has(sequenceOf(axes, size)?.name ?? "")),
+  );
+  const tokens = tokensAmong(
+    along.map((input) => ({ name: input.name, dtype: input.type.dtype, rank: input.type.shape.length })),
+  );
+  return tokens === null ? [] : along.filter(({ name }) => name !== tokens);
 }
 
 /** Every `@allow` that suppressed no warning in any pass over the models and phases of a file. */

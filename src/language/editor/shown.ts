@@ -126,6 +126,10 @@ function rowsOf({ count }: Extract<LogicalAxis, { role: "sequence" }>): string {
       const stop = count.stop === null ? "the last" : showSize(count.stop);
       return `tokens ${showSize(count.start)} to ${stop} of ${count.parent}`;
     }
+    case "stride":
+      return `every token of ${count.parent} in ${showSize(count.step)}`;
+    case "fixed":
+      return `${showSize(count.tokens)} tokens of each sequence`;
     case "join":
       return `tokens of ${count.parts.join(" and ")}`;
     default:

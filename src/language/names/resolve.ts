@@ -307,7 +307,7 @@ export class Resolver {
         case "index":
           for (const i of expr.indices.toReversed())
             if (i.kind === "at") push([i.value]);
-            else if (i.kind === "slice") push([i.start, i.stop]);
+            else if (i.kind === "slice") push([i.start, i.stop, i.step]);
           push([expr.object]);
           break;
         default:

@@ -216,6 +216,12 @@ export interface Arg {
 
 export type Index =
   | { readonly kind: "at"; readonly value: Expr; readonly span: Span }
-  | { readonly kind: "slice"; readonly start: Expr | null; readonly stop: Expr | null; readonly span: Span }
+  | {
+      readonly kind: "slice";
+      readonly start: Expr | null;
+      readonly stop: Expr | null;
+      readonly step: Expr | null;
+      readonly span: Span;
+    }
   | { readonly kind: "new-axis"; readonly span: Span }
   | { readonly kind: "rest"; readonly span: Span };

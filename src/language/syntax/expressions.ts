@@ -176,7 +176,7 @@ function term(b: Builder, node: cst.TermCstNode): Expr {
 }
 
 const partsOf = (i: Index): readonly Expr[] =>
-  i.kind === "at" ? [i.value] : i.kind === "slice" ? [i.start, i.stop].filter((e) => e !== null) : [];
+  i.kind === "at" ? [i.value] : i.kind === "slice" ? [i.start, i.stop, i.step].filter((e) => e !== null) : [];
 
 function argument(b: Builder, node: cst.ArgumentCstNode): Arg {
   const { Identifier, expression: values } = node.children;
@@ -186,17 +186,20 @@ function argument(b: Builder, node: cst.ArgumentCstNode): Arg {
 }
 
 function index(b: Builder, node: cst.IndexCstNode): Index {
-  const { Ellipsis, Colon, expression: values } = node.children;
+  const { Ellipsis, sliceEnd, expression: values } = node.children;
   const span = b.nodeSpan(node);
   if (Ellipsis) return { kind: "rest", span };
-  const parts = (values ?? []).map((v) => expression(b, v));
-  if (!Colon) {
-    const value = b.need(parts[0]);
+  const first = values?.[0] ? expression(b, values[0]) : null;
+  if (!sliceEnd) {
+    const value = b.need(first ?? undefined);
     return value.kind === "none" ? { kind: "new-axis", span } : { kind: "at", value, span };
   }
-  const before = parts.find((p) => p.span.end <= Colon[0]!.startOffset) ?? null;
-  const after = parts.find((p) => p.span.start > Colon[0]!.startOffset) ?? null;
-  return { kind: "slice", start: before, stop: after, span };
+  const { Colon, expression: ends = [] } = sliceEnd[0]!.children;
+  const parts = ends.map((v) => expression(b, v));
+  const second = Colon[1]?.startOffset ?? Infinity;
+  const stop = parts.find((p) => p.span.end <= second) ?? null;
+  const step = parts.find((p) => p.span.start > second) ?? null;
+  return { kind: "slice", start: first, stop, step, span };
 }
 
 function atom(b: Builder, node: cst.TermCstNode): Expr {

@@ -130,9 +130,6 @@ function hintOfRule(error: ParserError, offender: t.IToken): string | null {
     case "namesEntry":
     case "namesMember":
       return 'write an entry as `"path" = "key"`, with `or "key"` for another key, or as `ignore "key"`';
-    case "index":
-    case "suffix":
-      return type === t.Colon ? "write `x[a:b]`: slices have no step" : null;
     default:
       return null;
   }

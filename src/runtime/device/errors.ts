@@ -9,6 +9,7 @@ export type RuntimeErrorCode =
   | "kernel-refused"
   | "unsupported"
   | "bad-input"
+  | "ambiguous-lengths"
   | "bad-weights"
   | "disposed";
 
@@ -24,6 +25,7 @@ const KINDS: { readonly [C in RuntimeErrorCode]: readonly [name: string, exit: E
   "kernel-refused": ["KernelError", EXIT.bug],
   unsupported: ["UnsupportedError", EXIT.user],
   "bad-input": ["InputError", EXIT.user],
+  "ambiguous-lengths": ["InputError", EXIT.user],
   "bad-weights": ["WeightsError", EXIT.user],
   disposed: ["DisposedError", EXIT.bug],
 };
@@ -128,12 +130,21 @@ export class KernelError extends RuntimeError {
   }
 }
 
-/** An input of a run has the wrong shape, type or value; the message names the input and the element. */
+/**
+ * An input of a run has the wrong shape, type or value; the message names the input and the element. The code is
+ * `ambiguous-lengths` for plain lengths of inputs along several sequences.
+ */
 export class InputError extends RuntimeError {
   /** The faulty input; null if no single input is at fault. */
   readonly input: string | null;
-  constructor(input: string | null, message: string, hint: string | null = null, exit: ExitCode = EXIT.user) {
-    super("bad-input", message, { hint, exit });
+  constructor(
+    input: string | null,
+    message: string,
+    hint: string | null = null,
+    exit: ExitCode = EXIT.user,
+    code: "bad-input" | "ambiguous-lengths" = "bad-input",
+  ) {
+    super(code, message, { hint, exit });
     this.input = input;
   }
 }

@@ -51,7 +51,11 @@ export function generationExtents(
     axes.flatMap((axis): [string, number][] => {
       const known = added.get(axis.name) ?? (axis.role === "batch" ? sequences : undefined);
       if (known !== undefined) return [[axis.name, known]];
-      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, tokens]] : [];
+      if (axis.role !== "sequence") return axis.bound === null ? [] : [[axis.name, axis.bound]];
+      if (axis.count.kind !== "input") return [];
+      // A sequence without caches is given: as long as it may be.
+      const grows = axes.some(({ name }) => name === capacityOf(axis.name));
+      return [[axis.name, grows ? tokens : Math.min(axis.bound ?? length, length)]];
     }),
   );
 }

@@ -4,6 +4,7 @@ import type { Program } from "./program.js";
 import {
   format,
   itself,
+  list,
   object,
   objectWith,
   oneOf,
@@ -27,8 +28,15 @@ export interface Generation {
   readonly prompt: Program;
   /** Reads the last chosen token of each sequence of length 1 (by default all). */
   readonly step: Program;
+  /**
+   * Computes from given inputs what the other programs read of them, and keeps it in states that it shares with them:
+   * once a text, before its prompt. Its sequence axes but the token axis need their lengths in runs of all programs.
+   */
+  readonly given?: Program;
   /** The input of `prompt`, [batch, tokens]. */
   readonly input: string;
+  /** Further inputs of `prompt` and `step` with a value for each token, [batch, tokens, …]. */
+  readonly beside?: readonly string[];
   readonly vocabulary: number;
   /** The most tokens of a sequence, including the prompt; null: no limit. */
   readonly context: number | null;
@@ -175,7 +183,7 @@ export function parseGeneration(text: string): Generation {
       axes: itself,
       layers: itself,
     },
-    { loopCaches: oneOf(["last"]) },
+    { loopCaches: oneOf(["last"]), given: readProgram, beside: list(string) },
   )(root);
   const known =
     (what: string, names: (program: Program) => readonly string[]): Read<string> =>
@@ -210,8 +218,12 @@ export function parseGeneration(text: string): Generation {
 
 /** Serializes a generation. Equal generations give equal text. */
 export function printGeneration(generation: Generation): string {
-  const { prompt, step, choices: _, pages: __, ...rest } = generation;
+  const { given, prompt, step, choices: _, pages: __, ...rest } = generation;
   const fields = Object.entries(rest).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`);
-  const programs = [`"prompt": ${printProgram(prompt).trim()}`, `"step": ${printProgram(step).trim()}`];
+  const programs = [
+    ...(given ? [`"given": ${printProgram(given).trim()}`] : []),
+    `"prompt": ${printProgram(prompt).trim()}`,
+    `"step": ${printProgram(step).trim()}`,
+  ];
   return `{\n${[...fields, ...programs].join(",\n")}\n}\n`;
 }

@@ -4,6 +4,7 @@ export const PROGRAM_NAMES = [
   "infer",
   "objective",
   "gradients",
+  "given",
   "prompt",
   "step",
   "draft",

@@ -227,6 +227,8 @@ export type ProgramTable =
   | { readonly kind: "size"; readonly size: SizeText; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
   /** One f32: a live parameter. */
   | { readonly kind: "live"; readonly name: string; readonly slot: number }
+  /** f32[values]: numbers of the model's text. */
+  | { readonly kind: "literal"; readonly values: readonly number[]; readonly slot: number }
   /** One u32. */
   | { readonly kind: "seed"; readonly slot: number }
   /** f32[positions, width] (`rope_table` of the IR); computed in f64, extended when `positions` grows. */

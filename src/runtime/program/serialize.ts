@@ -295,6 +295,7 @@ function readTable(r: Reader, { symbols, size, slot }: Context): ProgramTable {
         symbols.isLive(at.string()) ? at.string() : at.fail(`${JSON.stringify(at.string())} is not a live parameter`),
       slot,
     },
+    literal: { values: list(real), slot },
     seed: { slot },
     rope: { positions: size, width: whole(2), theta: real, frequencies: orNull(list(real)), scale: real, slot },
   })(r);

@@ -1,10 +1,11 @@
 // Infers the extents of a run's axes from the shapes of its inputs, and checks live parameters, lengths and other
 // options.
-import { percentHint } from "../../ground/base/shown.js";
+import { inspect, percentHint } from "../../ground/base/shown.js";
+import { lengthsByAxis } from "../../ground/size/lengths.js";
 import { bug } from "../../ground/base/invariant.js";
 import { PROMISES, type Program, type RunPromise, type SizeText } from "../program/program.js";
 import { MAX_EXTENT } from "../../ground/size/counts.js";
-import { sequenceAxes, type Axis } from "../../ground/size/axes.js";
+import type { Axis } from "../../ground/size/axes.js";
 import { evaluateSize } from "../../ground/size/size.js";
 import {
   compare,
@@ -19,7 +20,7 @@ import {
   type Rational,
 } from "../../ground/numerics/rational.js";
 import { InputError } from "../device/errors.js";
-import { inspect, type FlatInput } from "./inputs.js";
+import type { FlatInput } from "./inputs.js";
 import { inputAxes } from "../steps/sizes.js";
 import { rationalOf, sizeOfText } from "../../ground/size/parse-size.js";
 
@@ -103,35 +104,15 @@ function checkFixed(
 const shapeError = (input: string, shape: readonly number[], expected: readonly SizeText[]): InputError =>
   new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${expected.join(", ")}]`);
 
-/** Checks the lengths of the sequences, if any: u32[B], 0 to T. */
+/** The lengths of the sequences by axis; empty if none are given. Throws InputError for lengths that do not fit. */
 export function checkLengths(
   value: unknown,
   axes: readonly Axis[],
   extents: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, Uint32Array> {
-  if (value === undefined || value === null) return new Map();
-  const [axis, ...others] = sequenceAxes(axes);
-  if (axis === undefined) throw new InputError("lengths", "lengths are given, but the model has no sequence axis");
-  if (others.length > 0)
-    throw new InputError(
-      "lengths",
-      `lengths are given, but the inputs have sequences along ${[axis, ...others].join(" and ")}: lengths name no axis`,
-      "leave them out, and give all sequences of a call the same length",
-    );
-  const batch = axes.find((a) => a.role === "batch");
-  const sequences = batch ? extents.get(batch.name)! : 1;
-  const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint32Array) : value;
-  if (!Array.isArray(list) && !ArrayBuffer.isView(list))
-    throw new InputError("lengths", "lengths is not a list of whole numbers");
-  const numbers: readonly unknown[] = Array.from(list as ArrayLike<unknown>); // one of the two, by the check above
-  if (numbers.length !== sequences)
-    throw new InputError("lengths", `lengths has ${numbers.length} entries, there are ${sequences} sequences`);
-  const longest = extents.get(axis)!;
-  numbers.forEach((n, b) => {
-    if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)
-      throw new InputError("lengths", `lengths[${b}] is ${inspect(n)}: it must be a whole number from 0 to ${longest}`);
-  });
-  return new Map([[axis, Uint32Array.from(numbers as readonly number[])]]); // checked just above
+  const lengths = lengthsByAxis(value, axes, extents);
+  if ("code" in lengths) throw new InputError("lengths", lengths.message, lengths.hint, undefined, lengths.code);
+  return lengths;
 }
 
 /** Values of all live parameters: the call's, else the session's, which start as the defaults. */

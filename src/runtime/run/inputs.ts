@@ -6,7 +6,7 @@ import { wordsFor, type DType, type Words } from "../../ground/base/dtype.js";
 import { roundToF16 } from "../../ground/base/f16.js";
 import { InputError } from "../device/errors.js";
 import { forEachRun, packedLength, type PackedLayout } from "./packing.js";
-import { quotedName } from "../../ground/base/shown.js";
+import { inspect } from "../../ground/base/shown.js";
 
 export type NumberArray =
   | Float32Array
@@ -218,21 +218,4 @@ export function flattenAll(program: Pick<Program, "inputs">, inputs: Inputs): Re
       return [name, flatten(name, entries.get(name))];
     }),
   );
-}
-
-export function inspect(value: unknown): string {
-  switch (typeof value) {
-    case "string":
-      return quotedName(value);
-    case "number":
-      return Object.is(value, -0) ? "-0" : String(value);
-    case "bigint":
-    case "boolean":
-    case "undefined":
-      return String(value);
-    case "object":
-      return value === null ? "null" : Array.isArray(value) ? "a list" : "an object";
-    default:
-      return `a ${typeof value}`;
-  }
 }

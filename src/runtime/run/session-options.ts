@@ -1,4 +1,5 @@
 // Options of loading and of runs, and the events a session reports.
+import type { Lengths } from "../../ground/size/lengths.js";
 import type { LiveValue } from "./extents.js";
 import type { OutputSelection } from "./outputs.js";
 import type { RunPromise } from "../program/program.js";
@@ -53,10 +54,10 @@ export interface RunOptions extends OutputSelection {
   /** Extents of axes that no input's shape determines: `{ B: 4 }`. */
   readonly extents?: Readonly<Record<string, number>>;
   /**
-   * Tokens of each sequence, u32[B], 0 to T. Default: every sequence has T. Refused for inputs along several sequence
-   * axes.
+   * Tokens of each sequence, u32[B], 0 to T, or lists by the names of axes: `{ S: [4, 2], T: [3, 5] }`. Default: every
+   * sequence has all tokens. A list alone is of the only sequence axis of the inputs.
    */
-  readonly lengths?: readonly number[] | Uint32Array | Int32Array;
+  readonly lengths?: Lengths;
   readonly live?: Readonly<Record<string, LiveValue>>;
   readonly seed?: number;
   /**

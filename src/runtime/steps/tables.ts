@@ -136,6 +136,8 @@ export function tableData(table: SizedTable, axes: readonly Axis[], run: RunSize
       return sizeValue(table, sizes);
     case "live":
       return Float32Array.of(toNumber(run.live.get(table.name)!));
+    case "literal":
+      return Float32Array.from(table.values);
     default:
       return table satisfies never;
   }

@@ -2,6 +2,7 @@
 import { pairInputs } from "../../language/check/model/pairs.js";
 import type { LogicalOp, Model, PointwiseName, Value } from "../../language/check/model/model.js";
 import { operations } from "../../language/check/model/operations.js";
+import { stopsGradient } from "../../language/check/model/types.js";
 import type { Sizes } from "../../ground/size/axes.js";
 import { instanceOf, isOfExperts, sequenceAt } from "../export/outline.js";
 import { nativeOf } from "../export/native.js";
@@ -43,6 +44,7 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   state: nothing,
   live: nothing,
   number: nothing,
+  literal: nothing,
   length: nothing,
   pointwise: (value, of) => READS[value.attrs.fn](value.inputs, value, of),
   // `nn.RMSNorm`, which computes such powers, converts its operand to f32.
@@ -58,6 +60,8 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   reshape: nothing,
   permute: nothing,
   slice: nothing,
+  sequence: nothing,
+  rows: index,
   concat: nothing,
   gather: index,
   // The cosines and sines of each token: half a row each, for all heads together.
@@ -138,6 +142,7 @@ const READS: { readonly [F in PointwiseName]: Reads } = {
   gelu: ofOperand,
   gelu_tanh: ofOperand,
   softplus: ofOperand,
+  floor: nothing,
   eq: nothing,
   ne: nothing,
   lt: nothing,
@@ -276,17 +281,18 @@ export class Tensors {
     if (axis?.role !== "sequence" || axis.count.kind === "input") return true;
     const { count } = axis;
     if (count.kind === "join") return count.parts.every((part) => this.#isWhole(part));
-    return (count.kind === "top" || count.kind === "span") && this.#isWhole(count.parent);
+    if (count.kind === "fixed") return true;
+    return (count.kind === "top" || count.kind === "stride" || count.kind === "span") && this.#isWhole(count.parent);
   }
 
   /** Whether a gradient passes through a value. */
   learns(value: Value): boolean {
     const known = this.#learns.get(value);
     if (known !== undefined) return known;
-    const { stops, measures } = operations[value.op];
+    const { measures } = operations[value.op];
     const count =
       value.op === "weight" ||
-      (!stops && !measures && value.type.dtype === "f32" && value.inputs.some((x) => this.learns(x)));
+      (!stopsGradient(value) && !measures && value.type.dtype === "f32" && value.inputs.some((x) => this.learns(x)));
     this.#learns.set(value, count);
     return count;
   }

@@ -69,6 +69,8 @@ export type InputValue =
   | Nested
   | NumberArray
   | { readonly data: NumberArray | readonly number[] | readonly boolean[]; readonly shape: readonly number[] };
+/** For each sequence its number of tokens. */
+export type Lengths = readonly number[] | Uint32Array | Int32Array;
 /** A number, or a ratio such as "12.5%" or "1/8". */
 export type LiveValue = number | string;
 
@@ -84,8 +86,10 @@ export interface Result<A> {
 
 const tail = (generates: boolean, maxBatch: number | undefined): string => `
 export interface RunOptions {
-  /** Tokens of each sequence, u32[B], 0 to T; by default every sequence has T. */
-  readonly lengths?: readonly number[] | Uint32Array | Int32Array;
+  /**
+   * Tokens of each sequence, u32[B], 0 to T, or lists by the names of axes; by default every sequence has all tokens.
+   */
+  readonly lengths?: Lengths | Readonly<Record<string, Lengths>>;
   readonly live?: Live;
   /** The seed of random values, a u32. */
   readonly seed?: number;

@@ -11,7 +11,7 @@ import { openSession } from "../session/open-node.js";
 import type { TextSession } from "../session/session.js";
 import type { Verdict } from "../verify/compare.js";
 import { wantedDevice } from "./source/device.js";
-import { DepthText } from "./generate/depth.js";
+import { DepthText } from "./terminal/depth.js";
 import { end, handleStreams } from "./terminal/ending.js";
 import { EXIT, describeError, type ExitCode } from "./terminal/exit.js";
 import { runOnDevice, type Job } from "./run/execute.js";

@@ -2,6 +2,7 @@
 // and out.
 import type { LogicalType, Model, ModelCall, Value } from "../../language/check/model/model.js";
 import { countingAxis } from "../../ground/size/axes.js";
+import { isCut } from "../../ground/size/count-rules.js";
 import { axisSize, type Size } from "../../ground/size/size.js";
 import { placeOf, refuse, type Place } from "./refused.js";
 
@@ -229,7 +230,7 @@ export const axisSorted = (value: Value): string | null =>
 
 /** The axis that a token slice or token join defines; null for other operations. */
 export const axisOfTokens = (value: Value): string | null =>
-  is(value, "span") || is(value, "join") ? value.attrs.axis : null;
+  is(value, "span") || is(value, "join") || is(value, "sequence") ? value.attrs.axis : null;
 
 /** The sequence axes whose lengths appear in a size. */
 export const axesOfSize = (size: Size): readonly string[] =>
@@ -264,7 +265,7 @@ export function inputAxis(model: Model, reader: Place = placeOf(model.inputs[0])
 export function axisChosenFrom(model: Model, axis: string, reader: Place): string {
   const declared = model.axes.find((a) => a.name === axis);
   const count = declared?.role === "sequence" ? declared.count : null;
-  if (count && count.kind !== "span" && "parent" in count) return count.parent;
+  if (count && !isCut(count) && "parent" in count) return count.parent;
   return refuse(`a choice on ${axis}, whose tokens no route chose,`, reader);
 }
 
@@ -288,8 +289,10 @@ export function axesRead(model: Model, value: Value): readonly string[] {
   if (is(value, "sort_rows") || is(value, "sort_entries")) return along(value.inputs[1], 1);
   if (is(value, "matmul")) return along(value.inputs[0], -1);
   if (is(value, "span")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "rows")) return along(value.inputs[0], 1);
   if (is(value, "join")) return value.inputs.flatMap((input) => along(input, value.attrs.dim));
   if (is(value, "token")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "literal")) return [inputAxis(model, value)];
   if (is(value, "zeros")) return along(value, 1).length > 0 ? along(value, 1) : [inputAxis(model, value)];
   if (is(value, "length")) return axesOfSize(value.attrs.size);
   if (is(value, "top") || is(value, "top_tokens"))

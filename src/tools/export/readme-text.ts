@@ -10,13 +10,13 @@ export interface ReadmeFacts {
   readonly stages: boolean;
   /** Whether the module has the method `step`. */
   readonly steps: boolean;
-  /** Whether calls take no `lengths`, because the model has several input sequences. */
-  readonly isWhole: boolean;
+  /** The axes of the input sequences. */
+  readonly along: readonly string[];
 }
 
 export function readmeText(
   models: readonly [Model, ...Model[]],
-  { trains, stages, steps, isWhole }: ReadmeFacts,
+  { trains, stages, steps, along }: ReadmeFacts,
 ): string {
   const [model] = models;
   const objective = models.find(({ entry }) => entry === "objective");
@@ -79,7 +79,9 @@ ${examples(model.inputs, model)}with torch.no_grad():
 \`\`\`
 ${training}${causal}${cached}
 Sequences stand side by side, padded: [batch, tokens, ...]; ${
-    isWhole ? "the inputs are along several, and calls take no `lengths`." : "`lengths` says how many tokens each has."
+    along.length > 1
+      ? `\`lengths={"${along[0]!}": ...}\` says how many tokens each has along an axis, of ${along.join(" and ")}.`
+      : "`lengths` says how many tokens each has."
   }
 ${trains ? TRAINING : ""}${trains && stages ? STAGES : ""}`;
 }

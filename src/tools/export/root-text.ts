@@ -219,18 +219,18 @@ export function axesText(
   const hasLengths = alone(sequences);
   const made = sequences.map((sequence, i) => {
     const most = mostOf(sequence);
-    const options = [i === 0 && hasLengths ? "lengths" : "None", ...(i === 0 && caches ? ["caches"] : [])];
+    const own = sequences.length < 2 ? "lengths" : `by_axis.get("${sequence.name}")`;
+    const options = [own, ...(i === 0 && caches ? ["caches"] : [])];
     const input = variable(sequence.input);
     const rows = `mt.rows(${[input, ...options, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
     return `${sequence.axis} = ${sequence.isOptional ? `None if ${input} is None else ${rows}` : rows}`;
   });
   if (sequences.length < 2) return made;
-  const names = sequences.map(({ input }) => input).join(" and ");
-  return [
-    `if lengths is not None${hasLengths ? " and run.objective" : ""}:`,
-    `    raise ValueError("lengths are of one sequence: the inputs are along several, those of ${names}")`,
-    ...made,
-  ];
+  const names = (all: readonly InputSequence[]): string =>
+    `(${all.map(({ name }) => `"${name}"`).join(", ")}${all.length === 1 ? "," : ""})`;
+  const forward = sequences.filter(({ isOptional }) => !isOptional);
+  const along = hasLengths ? `${names(sequences)} if run.objective else ${names(forward)}` : names(sequences);
+  return [`by_axis = mt.lengths_by(lengths, ${along})`, ...made];
 }
 
 /** Writes the method for one generation step. */
@@ -267,14 +267,13 @@ const objectiveTest = (inputs: readonly string[]): string =>
 export function forwardDoc(variants: readonly Variant[], sequences: readonly InputSequence[]): string {
   const objective = variants.find(({ entry }) => entry === "objective");
   const causal = hasCausal(variants);
-  const isWhole = sequences.filter(({ isOptional }) => !isOptional).length > 1;
   return [
     "The result" +
       (objective ? ", or with what only the objective takes the losses by name, whose sum training minimises" : "") +
       ".",
     "",
-    isWhole
-      ? "- lengths: refused, since the inputs are along several sequences."
+    sequences.length > 1
+      ? `- lengths: how many tokens each sequence has, i64[B], by axis: {"${sequences[0]!.name}": ...}; else all.`
       : "- lengths: how many tokens each sequence has, i64[B]; all, if not given. Tokens beyond are padding.",
     causal
       ? "- causal: whether each choice of tokens is made from the token alone, as when generating."
@@ -321,7 +320,7 @@ export function inputsOf(
   const signature = [
     ...forward.map((name) => `${variable(name)}: Tensor`),
     ...rest.map((name) => `${variable(name)}: Tensor | None = None`),
-    "lengths: Tensor | None = None",
+    sequences.length > 1 ? "lengths: Tensor | dict[str, Tensor] | None = None" : "lengths: Tensor | None = None",
     "causal: bool = False",
     ...(hasCaches(variants, sequences) ? ["caches: mt.Caches | None = None"] : []),
     "observed: dict | None = None",

@@ -8,6 +8,8 @@ import type { Variant } from "./variants.js";
 /** A sequence axis, identified by the first input whose second dimension is this axis. */
 export interface InputSequence {
   readonly input: string;
+  /** The name of the axis in the source. */
+  readonly name: string;
   /** The axis variable: `axis` for the first sequence, `y_axis` and so on for the rest. */
   readonly axis: string;
   /** The greatest number of tokens, if bounded. */
@@ -30,7 +32,7 @@ export function inputSequences(variants: Versions): readonly InputSequence[] {
       const input = model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) === name);
       const axis = found.length === 0 ? "axis" : names.fresh(`${input?.name ?? name}_axis`);
       if (!input) return notSecond(model, name);
-      found.push({ input: input.name, axis, bound, isOptional: !forward.has(input.name) });
+      found.push({ input: input.name, name, axis, bound, isOptional: !forward.has(input.name) });
     }
   return found;
 }

@@ -3,10 +3,11 @@ import type { Model, Value, PointwiseName } from "../../language/check/model/mod
 import type { Size } from "../../ground/size/size.js";
 import { attention, pairs, received } from "./torch-attention.js";
 import { entryExpression } from "./entry-ops.js";
-import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
+import { tokenExpression } from "./token-ops.js";
+import { axesOfSize, axisChosenFrom, countedBy, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
 import { pythonFloat, call, infix, is, tuple, type Scope, type Text } from "./text.js";
 import { refuse } from "./refused.js";
-import { countOfTop, mayFall, realText, sizeText } from "./sizes.js";
+import { countOfTop, mayFall } from "./sizes.js";
 
 /** Throws ExportError for an operation that has no PyTorch form. */
 export function expression(value: Value, scope: Scope): Text {
@@ -48,20 +49,7 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);
   if (is(value, "those")) return call(`mt.those(${loose(x!)}, ${fromAxis(value, scope)})`);
   if (is(value, "count")) return call(`mt.count(${loose(x!)})`);
-  if (is(value, "token")) {
-    const along = sequenceAt(model, x!.type.shape[1]);
-    if (value.attrs.dim !== 1 || along === null) refuse("a token of this tensor", value);
-    return call(`mt.token(${loose(x!)}, ${axis(along)}, ${value.attrs.index})`);
-  }
-  if (is(value, "span")) return span(value, scope);
-  if (is(value, "join")) {
-    if (value.attrs.dim !== 1) refuse("a join of these tokens", value);
-    const axes = value.inputs.map(({ type }) => axis(sequenceAt(model, type.shape[1])!)); // joined values have tokens
-    return call(`mt.join((${value.inputs.map(loose).join(", ")}), (${axes.join(", ")}))`);
-  }
-  if (is(value, "zeros")) return zeros(value, scope);
   if (is(value, "straight")) return call(`mt.straight(${loose(x!)}, ${loose(y!)})`);
-  if (is(value, "length")) return lengthText(value, scope);
   if (is(value, "take")) return atDim(value, 1, `mt.take(${loose(x!)}, ${loose(y!)})`);
   if (is(value, "put")) return atDim(value, 1, `mt.put(${loose(x!)}, ${loose(y!)}, ${loose(z!)})`);
   if (is(value, "mask")) return call(`mt.mask(${loose(x!)}, ${axis(parentOf(value, model))})`);
@@ -75,23 +63,7 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);
   if (is(value, "random_normal")) return call(`torch.randn_like(${loose(x!)})`);
   if (is(value, "random_uniform")) return call(`torch.rand_like(${loose(x!)})`);
-  return entryExpression(value, scope) ?? refuse("this operation", value);
-}
-
-const DTYPES = { f32: "torch.float32", u32: "torch.int64", i32: "torch.int64", bool: "torch.bool" } as const;
-
-function zeros(value: Value<"zeros">, { model, axis, holes }: Scope): Text {
-  const { dtype, shape } = value.type;
-  const along = sequenceAt(model, shape[1]);
-  const trailing = shape.slice(along === null ? 1 : 2);
-  if (shape.length === 0 || typeof shape[0] === "number" || trailing.some((size) => typeof size !== "number"))
-    refuse("these zeros", value);
-  if (!(dtype in DTYPES)) refuse(`zeros of ${dtype}`, value);
-  const sizes = `(${trailing.map((size) => `${holes.add(String(size), "size")},`).join(" ")})`;
-  const as = dtype === "f32" ? "" : `, dtype=${DTYPES[dtype as keyof typeof DTYPES]}`;
-  return call(
-    `mt.zeros(${axis(along ?? inputAxis(model, value))}, ${sizes}${along === null ? ", along=False" : ""}${as})`,
-  );
+  return entryExpression(value, scope) ?? tokenExpression(value, scope) ?? refuse("this operation", value);
 }
 
 function topText(value: Value<"top">, scope: Scope): Text {
@@ -101,30 +73,6 @@ function topText(value: Value<"top">, scope: Scope): Text {
   const k = countOfTop(model, value, holes);
   const falls = mayFall(sizeOfTop(model, value) ?? 0) ? ", falls=True" : "";
   return call(`mt.top(${loose(value.inputs[0]!)}, ${fromAxis(value, scope)}, ${k}${of}${falls})`);
-}
-
-function span(value: Value<"span">, { model, loose, axis }: Scope): Text {
-  const [x] = value.inputs;
-  const made = model.axes.find(({ name }) => name === value.attrs.axis);
-  const along = sequenceAt(model, x!.type.shape[1]);
-  if (value.attrs.dim !== 1 || along === null || made?.role !== "sequence" || made.count.kind !== "span")
-    return refuse("a slice of these tokens", value);
-  const { start, stop } = made.count;
-  if (typeof start !== "number" || (typeof stop !== "number" && stop !== null))
-    return refuse("a slice of tokens whose ends follow the length", value);
-  return call(`mt.span(${loose(x!)}, ${axis(along)}, ${start}, ${stop ?? "None"})`);
-}
-
-/** A size that depends on one sequence's length, as a value for each sequence. */
-function lengthText(value: Value<"length">, { axis, holes }: Scope): Text {
-  const { size } = value.attrs;
-  const { dtype, shape } = value.type;
-  const [along, ...more] = axesOfSize(size);
-  if (along === undefined && dtype === "f32") return infix(realText(size, "", value, holes)); // of live parameters
-  if (along === undefined || more.length > 0 || shape.length === 0) refuse("this size as a value", value);
-  const as = dtype === "f32" ? "torch.float32" : "torch.int64";
-  const text = (dtype === "f32" ? realText : sizeText)(size, along, value, holes);
-  return call(`mt.length(${axis(along)}, lambda n: ${text}, ${shape.length}, ${as})`);
 }
 
 /** Returns -1 for the last dimension, otherwise the dimension itself. */
@@ -280,6 +228,7 @@ const CALLS: Partial<Record<PointwiseName, string>> = {
   silu: "F.silu",
   gelu: "F.gelu",
   softplus: "F.softplus",
+  floor: "torch.floor",
   not: "torch.logical_not",
   where: "torch.where",
 };

@@ -98,7 +98,7 @@ export function torchFolder(
         trains: training.size > 0,
         stages: training.has("pipeline.py"),
         steps: sequences.length > 0 && hasCaches(options.variants, sequences),
-        isWhole: sequences.filter(({ isOptional }) => !isOptional).length > 1,
+        along: sequences.filter(({ isOptional }) => !isOptional).map(({ name }) => name),
       }),
     ],
   ]);

@@ -62,7 +62,15 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
   try {
     // Caches of the last loop alone are in rows: requests take turns.
     const inPages = { caches: "pages", slots: rest.maxBatch !== 1 } as const;
-    prepared = await prepare(from, given, loopCaches === "last" ? { caches: "rows" } : inPages);
+    const inRows = { caches: "rows" } as const;
+    // So are those of models with inputs beside their tokens, which pages refuse.
+    prepared = await prepare(from, given, loopCaches === "last" ? inRows : inPages).catch(async (fault: unknown) => {
+      const other =
+        fault instanceof GenerationError && loopCaches !== "last" ? await prepare(from, given, inRows) : null;
+      if (other && (other.generation.given || other.generation.beside)) return other;
+      other?.close();
+      throw fault;
+    });
   } catch (fault) {
     // A value pooled over a text depends on later tokens, so such a model does not generate.
     const pooled = fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(from, given) : null;

@@ -5,9 +5,12 @@ import { observedEntries, observedRoute } from "../../runtime/program/observed.j
 import type { Choice, Evaluation, Forced } from "../../compiler/reference/evaluate.js";
 import { existingEntries, packRoute, packRows } from "../../compiler/reference/pack.js";
 import type { Tensor } from "../../compiler/ops/define.js";
-import { startsOf } from "../../ground/size/counts.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import type { DType } from "../../ground/base/dtype.js";
+import { invariant } from "../../ground/base/invariant.js";
+import { resolveSizes } from "../../ground/size/axes.js";
+import { parseAxes } from "../../runtime/steps/sizes.js";
+import { lengthsByAxis, type Lengths } from "../../ground/size/lengths.js";
 
 /** A result of a run: row-major, with sequences padded to a common length. */
 export interface Value {
@@ -19,10 +22,10 @@ export interface Value {
 /** Results, losses and observed values by name. */
 export type Values = ReadonlyMap<string, Value>;
 
-/** The inputs of a run by name, and the number of tokens in each sequence; null: all sequences are full. */
+/** The inputs of a run by name, and the lengths of sequences; null: all sequences are full. */
 export interface RunInputs {
   readonly inputs: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
-  readonly lengths: readonly number[] | null;
+  readonly lengths: Lengths | null;
 }
 
 /** Tolerances for comparing a run with the reference. */
@@ -79,7 +82,7 @@ export interface Verdict {
  * passes any.
  */
 export async function compareRun(
-  program: Pick<Program, "axes" | "outputs" | "precision">,
+  program: Pick<Program, "axes" | "inputs" | "outputs" | "precision">,
   given: RunInputs,
   values: Values,
   evaluate: (forced?: Forced) => Evaluation | Promise<Evaluation>,
@@ -129,7 +132,7 @@ export async function compareRun(
 
 /** The choices of entries that a run observed, by their names, in packed rows. */
 function entriesOf(
-  program: Pick<Program, "outputs">,
+  program: Pick<Program, "axes" | "inputs" | "outputs">,
   given: RunInputs,
   values: Values,
   free: Evaluation,
@@ -142,7 +145,7 @@ function entriesOf(
     if (path === null || !value || !count || !free.entries.has(path)) continue;
     const { packing } = output;
     const whole = existingEntries(value, count.data);
-    const starts = packing && startsOfAxis(packing.axis, given, free, routes, value.shape[packing.batchDim] ?? 0);
+    const starts = packing && startsOfAxis(packing.axis, program, given, free, routes);
     entries.set(path, packing && starts ? packRows(whole, packing, starts) : whole);
   }
   return entries;
@@ -151,12 +154,27 @@ function entriesOf(
 /** Row offsets of an axis in the run: from the observed route, the reference's route, or the inputs. */
 const startsOfAxis = (
   axis: string,
+  program: Pick<Program, "axes" | "inputs">,
   given: RunInputs,
   free: Evaluation,
   routes: ReadonlyMap<string, Choice>,
-  batch: number,
 ): ArrayLike<number> =>
-  routes.get(axis)?.starts.data ?? free.routes.get(axis)?.used.starts.data ?? startsOf(inputCounts(given, batch));
+  routes.get(axis)?.starts.data ?? free.routes.get(axis)?.used.starts.data ?? startsOfInputs(program, given, axis);
+
+/** Row offsets of an axis whose counts follow from the shapes of the inputs and the lengths. */
+function startsOfInputs(program: Pick<Program, "axes" | "inputs">, given: RunInputs, axis: string): Uint32Array {
+  const axes = parseAxes(program);
+  const extents = new Map(
+    program.inputs.flatMap(({ name, shape }) =>
+      shape.flatMap((size, dim) =>
+        typeof size === "string" ? [[size, given.inputs.get(name)!.shape[dim]!] as const] : [],
+      ),
+    ),
+  );
+  const lengths = lengthsByAxis(given.lengths, axes, extents);
+  invariant(!("code" in lengths), "the run has checked its lengths");
+  return resolveSizes(axes, { extents, lengths, live: new Map() }).sequence(axis).starts();
+}
 
 /** The rows in which two choices have different entries; all rows of the first if there is no second. */
 function rowsApart(a: Tensor, b: Tensor | undefined): readonly number[] {
@@ -171,7 +189,7 @@ function rowsApart(a: Tensor, b: Tensor | undefined): readonly number[] {
  * from it.
  */
 function choicesOf(
-  program: Pick<Program, "axes" | "outputs">,
+  program: Pick<Program, "axes" | "inputs" | "outputs">,
   given: RunInputs,
   values: Values,
   free: Evaluation,
@@ -185,15 +203,10 @@ function choicesOf(
       ? [values.get(output.name), values.get(`${output.name.slice(0, -".index".length)}.count`)]
       : [];
     if (!index || !count) continue;
-    const starts = startsOfAxis(parent, given, free, choices, count.data.length);
+    const starts = startsOfAxis(parent, program, given, free, choices);
     choices.set(axis.name, packRoute(index.data, index.shape[1] ?? 0, count.data, starts));
   }
   return choices;
-}
-
-function inputCounts(given: RunInputs, batch: number): Uint32Array {
-  const [first] = [...given.inputs.values()];
-  return given.lengths ? Uint32Array.from(given.lengths) : new Uint32Array(batch).fill(first?.shape[1] ?? 0);
 }
 
 /** The sequences in which two choices select different rows. */

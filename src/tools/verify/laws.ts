@@ -1,6 +1,7 @@
 // Checks two laws of a program on a device: later tokens do not change earlier results, and sequences do not affect
 // each other.
 import { countOf } from "../../ground/base/collections.js";
+import { lengthOn } from "../../ground/size/lengths.js";
 import type { ProgramPacking } from "../../runtime/program/program.js";
 import { largestDifference, type RunInputs, type Value } from "./compare.js";
 import type { Loaded } from "./machine.js";
@@ -21,15 +22,19 @@ export const LAW_TOLERANCE = 1e-6;
 export const PREFIXES: readonly number[] = [1, 3, 7, 15, 31, 32, 63];
 
 /**
- * For each prefix: whether the results of its tokens stay the same if all later inputs change. `given` and `others`
- * have the same shapes and full sequences.
+ * For each prefix: whether the results of its tokens stay the same if all later inputs change, along the sequences of
+ * the results. `given` and `others` have the same shapes and full sequences.
  */
 export async function checkCausality(loaded: Loaded, given: RunInputs, others: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
+  const ofResults = loaded.program.outputs.flatMap(({ role, packing }) =>
+    role === "result" && packing && axes.has(packing.axis) ? [packing.axis] : [],
+  );
+  const grown = new Set(ofResults.length > 0 ? ofResults : axes);
   const whole = await loaded.run(given);
   const tokens = Math.max(
     ...loaded.program.inputs.map(({ name, packing }) =>
-      packing ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0,
+      packing && grown.has(packing.axis) ? given.inputs.get(name)!.shape[packing.tokenDim]! : 0,
     ),
   );
   const failing: number[] = [];
@@ -41,7 +46,9 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
         const [input, other] = [given.inputs.get(name)!, others.inputs.get(name)!];
         return [
           name,
-          packing ? { shape: input.shape, data: spliced(input.data, other.data, input.shape, packing, prefix) } : input,
+          packing && grown.has(packing.axis)
+            ? { shape: input.shape, data: spliced(input.data, other.data, input.shape, packing, prefix) }
+            : input,
         ] as const;
       }),
     );
@@ -60,6 +67,7 @@ export async function checkCausality(loaded: Loaded, given: RunInputs, others: R
 export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawChecked> {
   const axes = inputAxes(loaded);
   const { lengths } = given;
+  const lengthIn = ({ axis }: ProgramPacking, b: number): number => lengthOn(lengths, axis, b) ?? Infinity;
   const together = await loaded.run(given);
   const batch = Math.max(
     ...loaded.program.inputs.map(({ name, packing }) =>
@@ -70,11 +78,11 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
   const failing: number[] = [];
   let difference = 0;
   for (const b of cases) {
-    const length = lengths?.[b];
     const inputs = new Map(
       loaded.program.inputs.map(({ name, packing }) => {
         const value = given.inputs.get(name)!;
         if (!packing) return [name, value] as const;
+        const length = lengthOn(lengths, packing.axis, b);
         const shape = value.shape.map((n, d) =>
           d === packing.batchDim ? 1 : d === packing.tokenDim ? (length ?? n) : n,
         );
@@ -87,7 +95,7 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
     const alone = await loaded.run({ inputs, lengths: null });
     const worstToken = worst(loaded, axes, (name, packing) => [
       alone.get(name)!.data,
-      within(together.get(name)!, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)),
+      within(together.get(name)!, packing, (token, sequence) => sequence === b && token < lengthIn(packing, b)),
     ]);
     difference = largerOf(difference, worstToken);
     if (!(worstToken <= LAW_TOLERANCE)) failing.push(b);

@@ -7,6 +7,7 @@ import { parseGraph } from "../../compiler/ir/parse.js";
 import { printGraph } from "../../compiler/ir/print.js";
 import { ops } from "../../compiler/ops/index.js";
 import { isDType, isFloat, type DType } from "../../ground/base/dtype.js";
+import type { Lengths } from "../../ground/size/lengths.js";
 import { type RunInputs, largestDifference } from "./compare.js";
 import { type Weights, evaluateGraph, type Machine } from "./machine.js";
 import type { Part } from "./extract.js";
@@ -77,6 +78,13 @@ function stored(
   return { dtype, shape, base64: btoa(text) };
 }
 
+/** Whether a value is a list of lengths, or such lists by the names of axes. */
+const areLengths = (value: unknown): value is Lengths =>
+  isListOfLengths(value) ||
+  (typeof value === "object" && value !== null && Object.values(value).every(isListOfLengths));
+const isListOfLengths = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+
 /** Reads the text of a file. Throws ReproductionError for any other text. */
 export function parseReproduction(text: string): Reproduction {
   try {
@@ -88,12 +96,11 @@ export function parseReproduction(text: string): Reproduction {
       throw new SyntaxError("its fault is neither in a pass nor in a kernel");
     if (!Array.isArray(graph) || !graph.every((line) => typeof line === "string"))
       throw new SyntaxError("its graph is not a list of lines");
-    if (lengths !== null && !(Array.isArray(lengths) && lengths.every((n) => Number.isSafeInteger(n) && n >= 0)))
-      throw new SyntaxError("its lengths are not numbers");
+    if (lengths !== null && !areLengths(lengths)) throw new SyntaxError("its lengths are not numbers");
     return {
       fault: { kind, name },
       graph: parseGraph(`${graph.join("\n")}\n`, ops),
-      given: { inputs: tensors(inputs), lengths: lengths as readonly number[] | null }, // just checked
+      given: { inputs: tensors(inputs), lengths },
       weights: tensors(weights),
     };
   } catch (cause) {

@@ -37,6 +37,9 @@ export const tensorCases: readonly Case[] = [
   add("weight", "a weight", (m) => (x(m), m.weight("w", [3, 2]))),
   add("state", "a state", (m) => (x(m), m.state("s", [3]))),
   add("number", "a number", (m) => (x(m), m.number(2.5))),
+  add("literal", "rows times numbers", (m) =>
+    mul(m, x(m), m.value("literal", [], { values: [0.5, -1, 2, 3] }, "f32", [D]), ["B", "T", D]),
+  ),
   add("length", "the length of each sequence", (m) =>
     m.value("length", [], { size: m.input("x", "f32", ["B", "T"]).type.shape[1]! }, "f32", ["B", 1]),
   ),

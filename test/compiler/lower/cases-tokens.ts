@@ -35,6 +35,39 @@ export const tokenCases: readonly Case[] = [
     m.sequence("S", { kind: "span", parent: "T", start: 1, stop: 4 });
     return m.value("span", [a], { dim: 3, axis: "S" }, "f32", ["B", 2, "T", "S"]);
   }),
+  ...[2, 3, 9].map((step) =>
+    add("span", `every token in ${step}`, (m) => {
+      const a = x(m);
+      m.sequence("S", { kind: "stride", parent: "T", step });
+      return m.value("span", [a], { dim: 1, axis: "S" }, "f32", ["B", "S", D]);
+    }),
+  ),
+  add("span", "every token in 2 of chosen ones", (m) => {
+    const a = x(m);
+    const rows = m.value("take", [a, m.above(score(m, a), m.number(0), "T", "K")], { dim: 1 }, "f32", ["B", "K", D]);
+    m.sequence("S", { kind: "stride", parent: "K", step: 2 });
+    return m.value("span", [rows], { dim: 1, axis: "S" }, "f32", ["B", "S", D]);
+  }),
+  add("sequence", "a fixed axis, whose positions begin at 0", (m) => {
+    x(m);
+    m.sequence("N", { kind: "fixed", tokens: 3 });
+    const a = m.value("sequence", [m.input("flat", "f32", ["B", 3, D])], { axis: "N" }, "f32", ["B", "N", D]);
+    return m.value("rope", [a], { dim: 1, theta: 10, frequencies: null, scale: 1 }, "f32", ["B", "N", D]);
+  }),
+  add("rows", "by one place a token of another axis", (m) => {
+    m.sequence("N", { kind: "fixed", tokens: 3 });
+    const index = m.value("sequence", [m.input("index", "u32", ["B", 3])], { axis: "N" }, "u32", ["B", "N"]);
+    return m.value("rows", [x(m), index], {}, "f32", ["B", "N", D]);
+  }),
+  add("rows", "by places from the end, of each sequence", (m) =>
+    m.value("rows", [x(m), m.input("index", "i32", ["B", 2, 2])], {}, "f32", ["B", 2, 2, D]),
+  ),
+  add("rows", "by one place of each sequence", (m) =>
+    m.value("rows", [score(m, x(m)), m.input("index", "u32", ["B"])], {}, "f32", ["B"]),
+  ),
+  add("rows", "by several places a token", (m) =>
+    m.value("rows", [x(m), m.input("index", "u32", ["B", "T", 2])], {}, "f32", ["B", "T", 2, D]),
+  ),
   ...[0, 2, -1, -3].map((index) =>
     add("token", `token ${index}`, (m) => m.value("token", [x(m)], { dim: 1, index }, "f32", ["B", D])),
   ),

@@ -1,5 +1,6 @@
 // Attention on one sequence, as plain loops: the weights of keys, and the weighted sums.
-import type { LogicalAttrs } from "../../../src/language/check/model/model.js";
+import type { LogicalAttrs, Value } from "../../../src/language/check/model/model.js";
+import { pairInputs } from "../../../src/language/check/model/pairs.js";
 import type { Arr } from "./oracle-elements.js";
 
 /** Queries and keys [heads, rows, width] of one sequence with their positions, and the weights of keys. */
@@ -68,7 +69,7 @@ function scoresOf({ q, k, positionsQ, positionsK, ...more }: Sides, attrs: Optio
 }
 
 /** log Σ weight · exp(score) of each query; −1e30 if it sees no key. */
-export function massOf(sides: Sides, attrs: Options): Arr {
+function massOf(sides: Sides, attrs: Options): Arr {
   const data = scoresOf(sides, attrs).flatMap((heads) =>
     heads.map((scores) => {
       const total = sum(scores.map((s, j) => (sides.weight?.data[j] ?? 1) * Math.exp(s)));
@@ -99,4 +100,16 @@ export function receivedBy(sides: Sides, attrs: LogicalAttrs["received"]): Arr {
     sides.positionsK.map((_, j) => sum(queries.map((parts) => quotient(parts[j]!, sum(parts))))),
   );
   return { shape: [...sides.q.shape.slice(0, -2), sides.positionsK.length], data };
+}
+
+/** A `pair_attention` or `mass`, from the values of its inputs; `sides` has its queries and keys. */
+export function pairAttended(
+  value: Value<"pair_attention"> | Value<"mass">,
+  values: ReadonlyMap<Value, Arr>,
+  sides: Sides,
+): Arr {
+  const { rows, weight, mask, bias } = pairInputs(value);
+  const of = (x: Value | null | undefined): Arr | undefined => (x ? values.get(x)! : undefined);
+  const all = { ...sides, weight: of(weight), mask: of(mask), bias: of(bias), cap: value.attrs.cap };
+  return value.op === "mass" ? massOf(all, value.attrs) : attended(all, of(rows[2])!, value.attrs);
 }

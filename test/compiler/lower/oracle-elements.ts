@@ -46,3 +46,21 @@ export const arr = (shape: readonly number[], at: (index: readonly number[]) => 
   }
   return { shape: [...shape], data };
 };
+
+export const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+
+/** For each target, log softmax(row of logits)[target]; null if the target is −1. */
+export function logProbabilities(logits: Arr, targets: Arr): readonly (number | null)[] {
+  const classes = logits.shape.at(-1)!;
+  return targets.data.map((target, row) => {
+    if (target < 0) return null;
+    const line = logits.data.slice(row * classes, (row + 1) * classes);
+    const most = Math.max(...line);
+    return line[target]! - most - Math.log(sum(line.map((n) => Math.exp(n - most))));
+  });
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+/** −t · log sigmoid(z) − (1 − t) · log(1 − sigmoid(z)). */
+export const binaryLoss = (z: number, t: number): number =>
+  -t * Math.log(sigmoid(z)) - (1 - t) * Math.log(1 - sigmoid(z));

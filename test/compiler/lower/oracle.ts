@@ -2,12 +2,11 @@
 // nested loops. With one sequence nothing is packed, padded or masked, so it shares no idea with lowering. It knows no
 // random values. Of functions of one element it asks the records, whose samples are worked by hand.
 import type { LogicalAttrs, Model, Value } from "../../../src/language/check/model/model.js";
-import { pairInputs } from "../../../src/language/check/model/pairs.js";
 import { spanOf } from "../../../src/ground/size/counting.js";
 import { evaluateSize, type Size } from "../../../src/ground/size/size.js";
 import { toNumber, type Rational } from "../../../src/ground/numerics/rational.js";
-import { attended, massOf, receivedBy, type Sides } from "./oracle-attention.js";
-import { applied, type Arr, arr } from "./oracle-elements.js";
+import { attended, pairAttended, receivedBy, type Sides } from "./oracle-attention.js";
+import { applied, type Arr, arr, binaryLoss, logProbabilities, sum } from "./oracle-elements.js";
 import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
 
@@ -20,7 +19,6 @@ export interface OracleRun {
   readonly live?: ReadonlyMap<string, Rational>;
 }
 
-const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const offset = (shape: readonly number[], index: readonly number[]): number =>
   shape.reduce((n, s, d) => n * s + index[d]!, 0);
 const get = (a: Arr, index: readonly number[]): number => a.data[offset(a.shape, index)]!;
@@ -33,7 +31,6 @@ const at = (a: Arr, index: readonly number[]): number =>
 const without = <T>(list: readonly T[], gone: readonly number[]): T[] => list.filter((_, i) => !gone.includes(i));
 const replaced = (index: readonly number[], d: number, value: number): number[] =>
   index.map((v, i) => (i === d ? value : v));
-const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
 
 /** Every reachable value of the model on one sequence, by value. */
 export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
@@ -59,6 +56,10 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           const [from, to] = spanOf(rule, countOf(rule.parent));
           return to - from;
         }
+        case "stride":
+          return Math.ceil(countOf(rule.parent) / Number(rule.step));
+        case "fixed":
+          return Number(rule.tokens);
         case "join":
           return sum(rule.parts.map(countOf));
         case "top":
@@ -117,6 +118,8 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return arr([], () => toNumber(run.live!.get(attrs("live").name)!));
       case "number":
         return arr([], () => attrs("number").value);
+      case "literal":
+        return { shape: shape(), data: attrs("literal").values };
       case "length":
         return arr(shape(), () => sizeOf(attrs("length").size));
       case "pointwise":
@@ -181,7 +184,12 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       }
       case "span": {
         const { dim, axis } = attrs("span");
-        const rule = axes.get(axis) as { count: Parameters<typeof spanOf>[0] };
+        const made = axes.get(axis);
+        if (made?.role === "sequence" && made.count.kind === "stride") {
+          const step = Number(made.count.step);
+          return arr(shape(), (i) => get(x[0]!, replaced(i, dim, i[dim]! * step)));
+        }
+        const rule = made as { count: Parameters<typeof spanOf>[0] };
         const [start] = spanOf(rule.count, x[0]!.shape[dim]!);
         return arr(shape(), (i) => get(x[0]!, replaced(i, dim, i[dim]! + start)));
       }
@@ -197,6 +205,18 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return concat(x, attrs("concat").axis);
       case "join":
         return concat(x, attrs("join").dim);
+      case "sequence":
+        return { shape: shape(), data: x[0]!.data };
+      case "rows": {
+        const [all, index] = x as [Arr, Arr];
+        const rank = index.shape.length;
+        const n = all.shape[1]!;
+        return arr(shape(), (i) => {
+          const at = get(index, i.slice(0, rank));
+          const row = Math.min(Math.max(at < 0 ? at + n : at, 0), n - 1);
+          return n === 0 ? 0 : get(all, [i[0]!, row, ...i.slice(rank)]);
+        });
+      }
       case "gather": {
         const [table, indices] = x as [Arr, Arr];
         const rank = indices.shape.length;
@@ -224,14 +244,8 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       case "attention":
         return attended(sidesOf(v, x, x[3]), x[2]!, attrs("attention"));
       case "pair_attention":
-      case "mass": {
-        const options = op === "mass" ? attrs("mass") : attrs("pair_attention");
-        const { rows, weight, mask, bias } = pairInputs(v as Value<"mass">);
-        const of = (x: Value | null): Arr | undefined => (x ? values.get(x)! : undefined);
-        const given = { mask: of(mask), bias: of(bias), cap: options.cap };
-        const sides = { ...sidesOf(v, x, of(weight)), ...given };
-        return op === "mass" ? massOf(sides, options) : attended(sides, of(rows[2]!)!, options);
-      }
+      case "mass":
+        return pairAttended(v as Value<"mass">, values, sidesOf(v, x));
       case "received":
         return receivedBy(sidesOf(v, x), attrs("received"));
       case "position":
@@ -310,9 +324,7 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
       }
       case "bce": {
         const [z, t] = x as [Arr, Arr];
-        const rows = z.data.map(
-          (n, i) => -t.data[i]! * Math.log(sigmoid(n)) - (1 - t.data[i]!) * Math.log(1 - sigmoid(n)),
-        );
+        const rows = z.data.map((n, i) => binaryLoss(n, t.data[i]!));
         return arr([], () => (rows.length === 0 ? 0 : sum(rows) / rows.length));
       }
       case "contrast": // of several sequences: test/compiler/lower/contrast.test.ts
@@ -385,15 +397,4 @@ function concat(parts: readonly Arr[], axis: number): Arr {
       throw new Error("out of range");
     },
   );
-}
-
-/** For each target, log softmax(row of logits)[target]; null if the target is −1. */
-function logProbabilities(logits: Arr, targets: Arr): readonly (number | null)[] {
-  const classes = logits.shape.at(-1)!;
-  return targets.data.map((target, row) => {
-    if (target < 0) return null;
-    const line = logits.data.slice(row * classes, (row + 1) * classes);
-    const most = Math.max(...line);
-    return line[target]! - most - Math.log(sum(line.map((n) => Math.exp(n - most))));
-  });
 }

@@ -103,7 +103,7 @@ describe.each(Object.keys(samples))("%s", (op) => {
             ? withNoise(
                 toTensor(input.name, options.inputs.get(input.name)!, input.node.attrs.dtype),
                 input.packing,
-                lengths,
+                lengths as readonly number[], // of the bench, along one axis
               )
             : options.inputs.get(input.name)!,
         ]),

@@ -18,6 +18,8 @@ const FLAT: readonly OpName[] = [
     "live",
     "seed",
     "constant",
+    "literal",
+    "floor",
     "size",
     "starts",
     "rope_table",

@@ -281,7 +281,7 @@ describe("sequences", () => {
         ROWS_OF_A_BATCH.has(op)
       )
         continue;
-      const lengths = options.lengths ?? new Array<number>(batch).fill(sample.setting?.tokens ?? 1);
+      const lengths = sample.setting?.lengths ?? new Array<number>(batch).fill(sample.setting?.tokens ?? 1);
       const together = evaluate(graph, options).outputs;
       for (let b = 0; b < batch; b++) {
         const inputs = new Map(graph.inputs.map((i) => [i.name, row(options.inputs.get(i.name)!, b)]));

@@ -323,6 +323,18 @@ export const pointwiseSamples: Samples<Exclude<PointwiseOp, "cast" | keyof typeo
       [1, Math.log(1 + Math.E)],
     ]),
   ),
+  floor: within(
+    exact,
+    unary("floor", normal, [
+      [1.5, 1],
+      [-1.5, -2],
+      [-0.25, -1],
+      [3, 3],
+      [2 ** 30, 2 ** 30],
+      [inf, inf],
+      [nan, nan],
+    ]),
+  ),
   powi: within({ relative: 2e-6, absolute: 1e-37, why: "a rounding for each multiplication" }, [
     ...powi(0, "f32", [
       [3, 1],

@@ -44,7 +44,18 @@ const random = <K extends Random>(op: K): readonly Sample<K>[] => {
   ];
 };
 
-type Family = "input" | "weight" | "state" | "live" | "seed" | "constant" | "size" | "starts" | "rope_table" | Random;
+type Family =
+  | "input"
+  | "weight"
+  | "state"
+  | "live"
+  | "seed"
+  | "constant"
+  | "literal"
+  | "size"
+  | "starts"
+  | "rope_table"
+  | Random;
 
 export const sourceSamples: Samples<Family> = {
   input: within(exact, [
@@ -103,6 +114,14 @@ export const sourceSamples: Samples<Family> = {
       setting: UNEQUAL,
       build: (b) => b.node("constant", [], { value: 3, dtype: "f32", shape: [rowsSize("T")] }),
       expected: [[3, 3, 0, 0, 0, 3, 3, 3, 3, 3, 0, 0, 0, 0, 0]],
+    },
+  ]),
+  literal: within(rounded, [
+    {
+      name: "rows of three numbers",
+      setting: UNEQUAL,
+      build: (b) => b.node("literal", [], { values: [0.5, -1, 0.1, 3e38, 0, 2 ** -20], shape: [2, 3] }),
+      expected: [[0.5, -1, 0.1, 3e38, 0, 2 ** -20]],
     },
   ]),
   size: within(rounded, [

@@ -98,7 +98,7 @@ function routesOf(emit: Emit, score: Node): Pick<World, "starts" | "routes"> {
   const scores = new Map<string, Node>([["T", score]]);
   const routes: Route[] = [];
   for (const axis of axes) {
-    if (axis.role !== "sequence" || axis.count.kind === "input" || axis.count.kind === "join") continue;
+    if (axis.role !== "sequence" || !("parent" in axis.count)) continue;
     const { name, count } = axis;
     const [parent, of] = [starts.get(count.parent)!, scores.get(count.parent)!];
     const made =

@@ -41,7 +41,7 @@ describe("drafting by depth", () => {
       expect(found.map(({ tokens }) => tokens.map((t) => t.token))).toEqual(wanted);
       expect(guessed).toBeGreaterThan(0);
       expect(right).toBeLessThanOrEqual(guessed);
-      // Those behind the end of a text are nobody's.
+      // No text has the tokens after its end.
       if (name === "routes that take nothing") expect(right / guessed).toBeGreaterThan(0.9);
       else expect(right).toBeLessThan(guessed);
       expect(sentAway).toBeGreaterThan(0);

@@ -168,10 +168,10 @@ describe("graphs of generation", () => {
       expect(() => generationGraphs(graph)).toThrow(message);
     };
     refused("model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }", /u32\[B, T\], its tokens/);
-    refused(
-      "model M() { forward(a: u32[B, T], b: u32[B, T]) -> f32[B, T, 1] { f32(a + b)[..., None] + 0.0 * " +
-        "f32(position(a))[..., None] } }",
-      /has a, b/,
+    const two = lowered("model M() { forward(a: u32[B, T], b: u32[B, T]) -> f32[B, T, 1] { f32(a + b)[..., None] } }");
+    expect(generationGraphs(two)).toMatchObject({ input: "a", beside: ["b"], given: null });
+    expect(() => generationGraphs(two, { caches: "pages" })).toThrow(
+      /only input is their tokens, but this one has b too/,
     );
   });
 });

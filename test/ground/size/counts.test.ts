@@ -110,6 +110,18 @@ function plainCounts(axes: readonly Axis[], run: RunSizes, mode: CountMode, name
         exact,
       );
     }
+    case "stride": {
+      const { counts, exact } = of(rule.parent);
+      return summed(
+        counts.map((n) => Array.from({ length: n }, (_, i) => i).filter((i) => i % Number(rule.step) === 0).length),
+        exact,
+      );
+    }
+    case "fixed":
+      return summed(
+        Array.from({ length: batch }, () => Number(rule.tokens)),
+        true,
+      );
     case "join": {
       const parts = rule.parts.map(of);
       return summed(

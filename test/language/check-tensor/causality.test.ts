@@ -37,6 +37,7 @@ const accepted: readonly string[] = [
   "x[..., 0]",
   "concat([x, x], axis: 2)",
   "rope(x, 10000.0)",
+  "rope(x, angles: x[..., 0:4])",
   'rearrange(x, "b t (h d) -> b h t d", h: 2)',
   "transpose(x)",
   "put(x, above(s, 0), take(x, above(s, 0)) * 0.5)",
@@ -111,5 +112,57 @@ describe("phase generate", () => {
     expect(enter("x = x + attention(x, x, x)")).toEqual(["non-causal-op"]);
     expect(enter("r = top(x[..., 0], 2)\n x = put(x, r, tanh(take(x, r)))")).toEqual(["non-causal-choice"]);
     expect(enter("loss a = mean(x, axis: [0, 1, 2])")).toEqual([]);
+  });
+
+  const beside = (body: string): readonly string[] => {
+    const inputs = "source: f32[B, S <= 32, 8], image: f32[B, 6, 8], tokens: u32[B, T <= 64]";
+    const text = `model M() {
+      weight table: f32[10, 8]
+      forward(${inputs}) -> f32[B, T, 10] { x = table[tokens]\n ${body}\n x @ transpose(table) } }`;
+    return tellSource(text, "generate").diagnostics.map((d) => d.code);
+  };
+
+  it.each([
+    "m = source + mean(source, axis: 1)[:, None] * f32(S)[:, None, None]\n x = x + attention(x, m, m)",
+    "m = source + attention(source, source, source)\n x = x + mean(m, axis: 1)[:, None]",
+    "m = take(source, top(source[..., 0], ceil(S / 2)))\n x = x + attention(x, m, m, weight: softmax(m[..., 0]))",
+    "m = concat([source[:, 1:], sequence(image)[:, ::2]], axis: 1)\n x = x + attention(x, m, m)",
+    "m = source[:, -1]\n x = x + m[:, None] + rows(source, tokens)",
+    "m = received(source, source)\n x = x + sum(m, axis: 1)[:, None, None]",
+  ])("lets values of given inputs alone do anything: %s", (body) => expect(beside(body)).toEqual([]));
+
+  it.each([
+    "x = x + attention(x, x, x)",
+    "x = x + mean(x, axis: 1)[:, None]",
+    "x = x + rows(x, tokens)",
+    "x = x + x[:, ::2][:, 0][:, None]",
+    "m = attention(source, x, x)\n x = x + attention(x, m, m)",
+    "m = source + mean(x, axis: 1)[:, None]\n x = x + attention(x, m, m)",
+  ])("refuses what reads tokens to come: %s", (body) =>
+    expect(new Set(beside(body))).toEqual(new Set(["non-causal-op"])),
+  );
+
+  it("refuses a choice of given tokens by the length of the text", () => {
+    expect(beside("m = take(source, top(source[..., 0], ceil(T / 2)))\n x = x + attention(x, m, m)")).toContain(
+      "non-causal-choice",
+    );
+  });
+
+  it("notes an input of which nothing gives the values of tokens to come", async () => {
+    const { review } = await import("../../../src/language/check/review.js");
+    const notes = (inputs: string, body: string): readonly string[] => {
+      const text = `model M() {
+        weight table: f32[10, 8]
+        forward(${inputs}, tokens: u32[B, T <= 64]) -> f32[B, T, 10] { x = table[tokens]\n ${body}\n x @ transpose(table) } }`;
+      const steps = review({ file: "t.mod", text }, { read: () => null });
+      for (let step = steps.next(); ; step = steps.next())
+        if (step.done) return step.value.diagnostics.map(({ code, message }) => `${code}: ${message}`);
+    };
+    expect(notes("memory: f32[B, S, 8]", "x = x + attention(x, memory, memory)")).toEqual([]);
+    expect(
+      notes("kind: u32[B, T], memory: f32[B, S, 8]", "x = x * f32(kind)[..., None] + mean(memory, axis: 1)[:, None]"),
+    ).toEqual([
+      "cannot-generate: cannot generate: the input `kind` has a value for each token, and nothing gives it for tokens to come",
+    ]);
   });
 });

@@ -82,7 +82,7 @@ const MISTAKES: Readonly<Record<Place, readonly (readonly [string, string])[]>> 
     ["y = a b", "unexpected-token"],
     ["f(x) = 3", "not-a-target"],
     ["a < b < c", "chained-comparison"],
-    ["y = x[a:b:c]", "unexpected-token"],
+    ["y = x[a:b:c:d]", "unexpected-token"],
     ["y = x[]", "unexpected-token"],
     ["loss f(x)", "unexpected-token"],
     ["observe f(x)", "unexpected-token"],

@@ -94,7 +94,7 @@ describe("statements and values", () => {
     ["y = f(a,,b)", "unexpected-token 3:9"],
     ["y = [,]", "unexpected-token 3:6"],
     ["y = x[]", "unexpected-token 3:7"],
-    ["y = x[a:b:c]", "unexpected-token 3:10"],
+    ["y = x[a:b:c:d]", "unexpected-token 3:12"],
     ["y = x.1", "unexpected-token 3:6"],
     ["for i of l { }", "unexpected-token 3:7"],
     ["for i in l: y", "unexpected-token 3:11"],

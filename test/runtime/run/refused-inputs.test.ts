@@ -128,17 +128,42 @@ describe("a run", () => {
   }
 });
 
-it("refuses lengths of inputs along several sequence axes, which name none of them", () => {
+it("takes lengths by axis, and refuses plain ones of inputs along several", () => {
   const axis = (name: string, role: Axis["role"]): Axis => ({ name, role, bound: null, count: { kind: "input" } });
   const axes = [axis("B", "batch"), axis("T", "sequence"), axis("S", "sequence")];
   const extents = new Map([
     ["B", 1],
     ["T", 3],
-    ["S", 3],
+    ["S", 4],
   ]);
-  expect(() => checkLengths([2], axes, extents)).toThrow(
-    "lengths are given, but the inputs have sequences along T and S: lengths name no axis",
+  const fault = (lengths: unknown): unknown => {
+    try {
+      return checkLengths(lengths, axes, extents);
+    } catch (error) {
+      return error instanceof InputError ? [error.code, error.message, error.hint] : error;
+    }
+  };
+  expect(fault([2])).toEqual([
+    "ambiguous-lengths",
+    "lengths name no axis, but the inputs have sequences along T and S",
+    "give them by axis: lengths: { T: […], S: […] }, --lengths T=4,2",
+  ]);
+  expect(fault({ S: [4] })).toEqual(new Map([["S", Uint32Array.of(4)]]));
+  expect(fault({ S: [4], T: Uint32Array.of(0) })).toEqual(
+    new Map([
+      ["S", Uint32Array.of(4)],
+      ["T", Uint32Array.of(0)],
+    ]),
   );
+  expect(fault({ S: [5] })).toEqual(["bad-input", "lengths of S[0] is 5: it must be a whole number from 0 to 4", null]);
+  expect(fault({ S: [1, 1] })).toEqual(["bad-input", "lengths of S has 2 entries, there are 1 sequences", null]);
+  expect(fault({ K: [1] })).toEqual([
+    "bad-input",
+    "lengths: the inputs have no sequences along K",
+    "they have T and S",
+  ]);
+  expect(fault({ S: 3 })).toEqual(["bad-input", "lengths of S is not a list of whole numbers", null]);
+  expect(fault("2")).toEqual(["bad-input", "lengths is not a list of whole numbers", null]);
   expect(checkLengths([2], axes.slice(0, 2), extents)).toEqual(new Map([["T", Uint32Array.of(2)]]));
   expect(checkLengths(undefined, axes, extents)).toEqual(new Map());
   // Axes that generation adds are not the model's.

@@ -186,9 +186,10 @@ describe("the runtime in a package", () => {
   const onDemand = ([name]: readonly [string, number]): boolean => /^(?:warm|cache)-/.test(name);
   const sum = (files: readonly (readonly [string, number])[]): number => files.reduce((n, [, bytes]) => n + bytes, 0);
   const all = sum(sizes.filter((file) => !onDemand(file)));
-  // Above 40 kB by the names of classes, lines of at most 200 characters, and hints for links and servers.
-  it(`takes at most 46 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
-    expect(all).toBeLessThanOrEqual(46_000);
+  // Above 40 kB by the names of classes, lines of at most 200 characters, hints for links and servers, and inputs of
+  // several sequences.
+  it(`takes at most 48 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
+    expect(all).toBeLessThanOrEqual(48_000);
     expect(sizes.filter(onDemand)).toHaveLength(2);
     expect(sum(sizes.filter(onDemand))).toBeLessThanOrEqual(3_000);
   });

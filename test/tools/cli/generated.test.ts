@@ -1,6 +1,6 @@
 // How generated tokens are shown: lines, colours and a web page.
 import { describe, expect, it } from "vitest";
-import { DepthText } from "../../../src/tools/cli/generate/depth.js";
+import { DepthText } from "../../../src/tools/cli/terminal/depth.js";
 import { jsonLine, oneText, severalTexts } from "../../../src/tools/cli/generate/generated.js";
 import { chosenExperts } from "../../../src/generation/engine/experts.js";
 import { expertLines, summaryLines } from "../../../src/tools/cli/generate/generation-summary.js";

@@ -38,7 +38,11 @@ def called(model, call, apart):
     model.train(call["training"])
     model.zero_grad()
     observed = {}
-    lengths = None if call["lengths"] is None else torch.tensor(call["lengths"])
+    lengths = call["lengths"]
+    if isinstance(lengths, dict):
+        lengths = {name: torch.tensor(own) for name, own in lengths.items()}
+    elif lengths is not None:
+        lengths = torch.tensor(lengths)
     inputs = {name: tensor(x) for name, x in call["inputs"].items()}
     results = model(**inputs, lengths=lengths, causal=call["causal"], observed=observed, **live_of(call))
     if not isinstance(results, dict):

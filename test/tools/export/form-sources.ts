@@ -6,10 +6,12 @@ import { PAIR_CASES, programOf } from "../../compiler/lower/pair-cases.js";
 export interface FormSource {
   readonly source: string;
   readonly live?: Readonly<Record<string, string>>;
-  /** Whether its calls take no lengths, as of models with two sequences. */
+  /** Whether its calls take no plain lengths, as of models with two sequences. */
   readonly whole?: boolean;
   /** Whether it has steps with caches; absent: it has them. */
   readonly steps?: false;
+  /** Lengths by axis of further calls of such a model; of 4 sequences with 19 tokens along the first axis and 13. */
+  readonly byAxis?: readonly Readonly<Record<string, readonly number[]>>[];
 }
 
 const used = (text: string): string => {
@@ -68,10 +70,30 @@ const layersOf = (depth: number): FormSource => ({
   live: { c: "30%" },
 });
 
+/** Words of inputs on x: f32[B, T, 8], beside a picture f32[B, 6, 8], and places u32[B, T] and i32[B, 2]. */
+const words = (result: string): FormSource => ({
+  source: `model M() {
+  weight w: f32[8, 8]
+  forward(x: f32[B, T <= 64, 8], image: f32[B, 6, 8], at: u32[B, T], pick: i32[B, 2]) -> f32[B, T, 8] { ${result} }
+  objective(x: f32[B, T <= 64, 8], image: f32[B, 6, 8], at: u32[B, T], pick: i32[B, 2], target: f32[B, T, 8]) {
+    loss fit = mean((forward(x, image, at, pick) - target) ^ 2)
+  }
+}`,
+});
+
 /** The name of each program, and its source. */
 export const FORMS: Readonly<Record<string, FormSource>> = {
   ...Object.fromEntries(
     PAIR_CASES.map((kase) => [`pairs: ${kase.name}`, { source: programOf(kase, false), steps: false }]),
+  ),
+  "attention to a fixed axis as a sequence": words(
+    "k = sequence(image @ w)\n x + attention(x @ w, rope(k, 100.0), k) + rows(k, at)",
+  ),
+  "rows from the end, and strides": words(
+    "some = (x @ w)[:, 1::3]\n x + attention(x, some, some) + rows(x @ w, pick - 9)[:, 1][:, None]",
+  ),
+  "angles that are values, numbers of a list, and floors": words(
+    "half = x @ w[:, 0:4] * tensor([1, 0.5, -2, 0.25])\n rope(x, angles: half) + floor(x @ w) * x[..., ::2][..., 0:1]",
   ),
   "expert choice of a live number of tokens": {
     source: expertChoice("ceil(c * T)", "live c: ratio = 25%"),
@@ -149,6 +171,7 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
   },
   "two sequences, of which one attends to the other": {
     whole: true,
+    byAxis: [{ T: [19, 3, 0, 7], S: [2, 13, 5, 1] }, { S: [13, 1, 3, 4] }],
     source: used(`model M(most: int = 64) {
   q: Linear(4, 4)
   k: Linear(4, 4)

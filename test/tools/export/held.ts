@@ -6,6 +6,7 @@ import { expect } from "vitest";
 import type { Model } from "../../../src/language/check/model/model.js";
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { saveTensors } from "../../../src/runtime/node.js";
+import { sequenceAxes } from "../../../src/ground/size/axes.js";
 import { toNumber } from "../../../src/ground/numerics/rational.js";
 import type { Evaluation } from "../../../src/compiler/reference/evaluate.js";
 import { exact, furthest, reference, type Case, type Weights } from "../../end-to-end/model.js";
@@ -50,7 +51,7 @@ export interface Holding {
   readonly weights: Weights;
   readonly inputs: (model: Model) => Case["inputs"];
   /** Each is tried in every version; a short run tries them in turns, from the one at `turn`. */
-  readonly lengths: readonly (readonly number[] | null)[];
+  readonly lengths: readonly (readonly number[] | ByAxis | null)[];
   readonly turn?: number;
   readonly live?: Readonly<Record<string, string>>;
   /** Whether it draws at random in training: then numbers differ. */
@@ -110,13 +111,27 @@ export async function hold(root: string, holding: Holding, held: Held): Promise<
     const { phase, entry } = model;
     const graph = graphs.get(model) ?? optimized(source, { set, phase, entry, gradients: phase === "train" }).graph;
     graphs.set(model, graph);
-    const given = { inputs, live, ...(lengths ? { lengths: Uint32Array.from(lengths) } : {}) };
+    const given = {
+      inputs,
+      live,
+      ...(isList(lengths) ? { lengths: Uint32Array.from(lengths) } : lengths && { byAxis: lengths }),
+    };
     const wanted = reference(graph, weights, given);
-    const where = `${phase} ${entry} ${lengths ? `lengths ${lengths.join(" ")}` : ""}`;
+    const where = `${phase} ${entry} ${lengths ? `lengths ${JSON.stringify(lengths)}` : ""}`;
     if (isNear(wanted, holding.chance === true)) held.near++;
-    else agree(answer!.calls[i]!, wanted, { holding, model, lengths, inputs, where, held });
+    else agree(answer!.calls[i]!, wanted, { holding, model, lengths: ofFirst(model, lengths), inputs, where, held });
   });
 }
+
+/** The lengths along the first axis of the inputs. */
+function ofFirst({ axes }: Model, lengths: readonly number[] | ByAxis | null): readonly number[] | null {
+  if (lengths === null || isList(lengths)) return lengths;
+  const [first] = sequenceAxes(axes);
+  return lengths[first!] ?? null;
+}
+
+type ByAxis = Readonly<Record<string, readonly number[]>>;
+const isList = (lengths: unknown): lengths is readonly number[] => Array.isArray(lengths);
 
 const isNear = ({ routes, entries }: Evaluation, chance: boolean): boolean =>
   [...routes.values(), ...entries.values()].some(({ margins }) => margins.some((m) => (chance || m > 0) && m < NEAR));

@@ -218,12 +218,13 @@ model M() {
     expect(fileOf(source("8"), "model.py", {}, false)).toContain("axis = mt.rows(x, lengths, caches, most=8)");
   });
 
-  it("has an axis for each sequence of the inputs, and then no lengths and no caches", () => {
+  it("has an axis for each sequence of the inputs, with lengths by axis, and then no caches", () => {
     const own = "model M(most: int = 8) {\n  forward(x: f32[B, T <= most, 4], y: f32[B, S <= 9, 4]) -> f32[B, T, 4] ";
     const text = fileOf(`${own} { x + mean(y, axis: 1)[:, None] }\n}`, "model.py", {}, false);
     expect(text).toContain(
-      '"lengths are of one sequence: the inputs are along several, those of x and y"\n            )\n' +
-        "        axis = mt.rows(x, None, most=self.args.most)\n        y_axis = mt.rows(y, None, most=9)\n",
+      '        by_axis = mt.lengths_by(lengths, ("T", "S"))\n' +
+        '        axis = mt.rows(x, by_axis.get("T"), most=self.args.most)\n' +
+        '        y_axis = mt.rows(y, by_axis.get("S"), most=9)\n',
     );
     expect(text).not.toContain("caches");
     expect(text).not.toContain("def step");

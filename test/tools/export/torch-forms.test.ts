@@ -43,7 +43,7 @@ describe.skipIf(!hasTorch)(`forms of programs in PyTorch${torchNote}`, { timeout
           made,
           weights: randomWeights(made.models[0], 5, 1),
           inputs: inputsOf,
-          lengths: form.whole ? [null] : [null, [TOKENS, 11, 4, 0]],
+          lengths: form.whole ? [null, ...(form.byAxis ?? [])] : [null, [TOKENS, 11, 4, 0]],
           live: form.live ?? {},
           ...(form.steps === false && { steps: false }),
         },

@@ -53,6 +53,8 @@ export class Sources {
     starts: ({ attrs: { axis } }, bytes) => this.#counted("starts", axis, bytes),
     live: ({ attrs: { name } }) => this.#table(`live(${name})`, { kind: "live", name }, 4),
     seed: () => this.#table("seed", { kind: "seed" }, 4),
+    literal: ({ attrs: { values } }, bytes) =>
+      this.#table(`literal(${JSON.stringify(values)})`, { kind: "literal", values }, bytes, "literal"),
     size: ({ attrs }) => this.#table(`${attrs.dtype}(${printSize(attrs.size)})`, { kind: "size", ...attrs }, 4),
     rope_table: ({ attrs }, bytes) => this.#table(`rope(${attrsKey(attrs)})`, { kind: "rope", attrs }, bytes, "rope"),
   };

@@ -54,6 +54,7 @@ export type PlanTable =
   | { readonly kind: CountedTable | "k" | "span"; readonly axis: string; readonly slot: number }
   | { readonly kind: "size"; readonly size: Size; readonly dtype: "f32" | "u32" | "i32"; readonly slot: number }
   | { readonly kind: "live"; readonly name: string; readonly slot: number }
+  | { readonly kind: "literal"; readonly values: readonly number[]; readonly slot: number }
   | { readonly kind: "seed"; readonly slot: number }
   | { readonly kind: "rope"; readonly attrs: OpAttrs["rope_table"]; readonly slot: number };
 

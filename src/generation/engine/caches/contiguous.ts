@@ -31,6 +31,8 @@ export class ContiguousCaches implements Caches {
   /** Capacity by axis, of axes without caches too. */
   #capacities: readonly number[] = [];
   #extents: Readonly<Record<string, number>> = {};
+  /** Extents of the axes of given inputs. */
+  #given: Readonly<Record<string, number>> = {};
 
   /** With room for one sequence of `longest` tokens, before others are admitted. */
   constructor(model: Model, longest = 1) {
@@ -69,7 +71,8 @@ export class ContiguousCaches implements Caches {
     const group = first.group ?? [first];
     const members = waiting.filter((s) => group.includes(s));
     this.#begin(group.length, Math.max(...group.map((s) => s.promptLength + s.most - 1)));
-    const reset = { [this.#model.batchAxis]: group.length, ...this.#extents };
+    this.#given = first.settled.given?.extents ?? {};
+    const reset = { [this.#model.batchAxis]: group.length, ...this.#extents, ...this.#given };
     return members.map((sequence, i) => {
       sequence.slot = group.indexOf(sequence);
       this.#held.add(sequence);
@@ -112,7 +115,7 @@ export class ContiguousCaches implements Caches {
     const rows = wishes.map(({ sequence }) => sequence.slot!);
     const lengths = Array.from({ length: this.#rows }, () => 0);
     for (const [i, { tokens }] of wishes.entries()) lengths[rows[i]!] = tokens;
-    return { rows, lengths, inputs: {}, extents: { [this.#model.sequenceAxis]: 1, ...this.#extents } };
+    return { rows, lengths, inputs: {}, extents: { [this.#model.sequenceAxis]: 1, ...this.#extents, ...this.#given } };
   }
 
   /** Only the counts show the routes, of a token that is read alone. */

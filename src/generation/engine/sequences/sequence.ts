@@ -120,7 +120,7 @@ export class Sequence implements Scheduled {
     return this.most - this.generated - this.choosing;
   }
   get waitsForTokens(): boolean {
-    return this.settled.biases !== null;
+    return this.settled.biases !== null || !!this.settled.beside;
   }
   /** Penalties look at each token before the next, and observers at the results of steps. */
   get mayGuess(): boolean {
@@ -128,7 +128,7 @@ export class Sequence implements Scheduled {
   }
   /** Whether it takes the token of the largest logit, unadjusted. */
   get greedy(): boolean {
-    return !this.waitsForTokens && this.settled.tables.greedy;
+    return this.settled.biases === null && this.settled.tables.greedy;
   }
 
   /** Ends the sequence with the cache, which holds this number of its tokens; false if it has no room for another. */

@@ -2,7 +2,7 @@
 import { type ChangingBias, constrained } from "../../sampling/constrained.js";
 import { type SamplingOptions, type SamplingTables, samplingTables } from "../../sampling/options.js";
 import { penalised } from "../../sampling/penalties.js";
-import type { EngineRequest } from "../../types.js";
+import type { BesideRows, EngineRequest, GivenInputs } from "../../types.js";
 
 /** A request after its checks. */
 export interface Settled {
@@ -22,6 +22,9 @@ export interface Settled {
   readonly live?: EngineRequest["live"];
   readonly kind: string;
   readonly signal?: AbortSignal | undefined;
+  /** Given inputs of its group, and the values of its tokens for other inputs; null: there are none. */
+  readonly given?: GivenInputs | null;
+  readonly beside?: BesideRows | null;
 }
 
 /** The rest of a request, with tables for its sampling options. Throws what its constraint throws. */

@@ -10,6 +10,7 @@ import type { LogicalType, Value } from "../model/model.js";
 import { toOperands } from "../tensors/operators.js";
 import { isBatch, rootOf, sequenceDims, sequenceOf, typeOf } from "../model/types.js";
 import { printType } from "../model/values.js";
+import { ropeByAngles } from "./angles.js";
 import { PAIR_DOC, PAIR_PARAMS, pairArgs, readsPairs, weightArg } from "./pairs.js";
 import {
   boolArg,
@@ -254,14 +255,16 @@ export const rope: Builtin = {
     { name: "x" },
     { name: "theta", optional: true },
     { name: "frequencies", optional: true, named: true },
+    { name: "angles", optional: true, named: true },
     { name: "scale", optional: true, named: true },
   ],
   doc:
     "rope(x: float[..., d], theta, frequencies:, scale: 1) -> the type of x\n" +
+    "rope(x: float[..., d], angles: f32[B, T, d/2], scale: 1) -> the type of x\n" +
     "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is rotated with i + " +
     "d/2 by position · theta^(−2i/d), with the token's position in the model's input. `frequencies` gives the d/2 " +
     "angles per position instead of theta; " +
-    "`scale` multiplies sine and cosine.",
+    "`scale` multiplies sine and cosine. `angles` gives each token's d/2 angles; it is differentiable.",
   apply(emitter, args, span) {
     const x = floatArg(emitter, args, "rope", "x");
     const at = requiredArg(args, "x").span;
@@ -281,6 +284,7 @@ export const rope: Builtin = {
       );
       return ERROR;
     }
+    if (args.has("angles")) return ropeByAngles(emitter, args, x, along.dim, width, span);
     const turn = rotation(emitter, args, width, span);
     return turn
       ? { kind: "tensor", value: emitter.emit("rope", [x], { dim: along.dim, ...turn }, x.type, span) }

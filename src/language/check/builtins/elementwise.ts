@@ -89,5 +89,6 @@ export const elementwise: ReadonlyMap<string, Builtin> = new Map<string, Builtin
   ["silu", unary("silu", "x · sigmoid(x).")],
   ["gelu", unary("gelu", "x · Φ(x) with the exact normal distribution Φ (Hendrycks and Gimpel 2016).")],
   ["gelu_tanh", unary("gelu_tanh", "The approximation of gelu by tanh: x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).")],
+  ["floor", unary("floor", "The greatest whole number that is not above x, as a float. It has no gradient.")],
   ["where", where],
 ]);

@@ -3,12 +3,14 @@ import type { Builtin } from "../model/context.js";
 import { attention, position, rope } from "./attention.js";
 import { elementwise } from "./elementwise.js";
 import { mass } from "./mass.js";
+import { tensor } from "./literal.js";
 import { losses } from "./losses.js";
 import { concat, split } from "./parts.js";
 import { rearrange, transpose, zeros } from "./rearrange.js";
 import { reductions } from "./reductions.js";
 import { above, put, take, those, top } from "./routing.js";
 import { received } from "./received.js";
+import { rows, sequence } from "./sequences.js";
 
 /** Families with a title, as documentation lists them. */
 export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new Map<
@@ -25,6 +27,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
       ["concat", concat],
       ["split", split],
       ["zeros", zeros],
+      ["tensor", tensor],
     ]),
   ],
   [
@@ -35,6 +38,8 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
       ["received", received],
       ["rope", rope],
       ["position", position],
+      ["sequence", sequence],
+      ["rows", rows],
     ]),
   ],
   [

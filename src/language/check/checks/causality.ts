@@ -1,11 +1,13 @@
-// Checks the causal rule: in phase generate no token may depend on later ones, so operations that read later tokens are
-// refused.
+// Checks the causal rule: in phase generate no token of a sequence that grows may depend on later ones, so operations
+// that read later tokens are refused. The sequence of the entered function's result grows. Other sequences of the
+// inputs are given: whole when the prompt is read, so operations on them alone may do anything.
+import { parentsOf, sizesOf } from "../../../ground/size/count-rules.js";
 import { atomsOf } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
 import type { LogicalOp, Model, Value } from "../model/model.js";
 import { leavesOf, pairInputs, pairPart } from "../model/pairs.js";
 import { operations, type Lengths } from "../model/operations.js";
-import { axisName, isOp, isSequence, type AxisLookup } from "../model/types.js";
+import { axisName, isOp, sequenceOf, type AxisLookup } from "../model/types.js";
 
 /**
  * Reports each value that breaks the causal rule. Losses, and values that only losses read, are exempt. In an objective
@@ -14,10 +16,12 @@ import { axisName, isOp, isSequence, type AxisLookup } from "../model/types.js";
  */
 export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (value: Value) => boolean): void {
   if (model.phase !== "generate") return;
-  const lengths = lengthsOf(axesOfModel(model));
-  for (const value of reachable(readByOthers(model, madeInCall), readFrom)) {
+  const { results, observed } = readByOthers(model, madeInCall);
+  const lengths = lengthsOf(model, results);
+  for (const value of reachable([...results, ...observed], readFrom)) {
     if (operations[value.op].tokens === "choice") {
-      reportAt(value, "non-causal-choice", isOp(value, "top_tokens") ? { entries: true } : {});
+      if ([value, ...value.inputs].some(({ type }) => type.shape.some(lengths.along)))
+        reportAt(value, "non-causal-choice", isOp(value, "top_tokens") ? { entries: true } : {});
       continue;
     }
     const what = readsAhead(value, lengths);
@@ -37,11 +41,15 @@ function readFrom(value: Value): readonly Value[] {
 }
 
 /** The values that must be causal: results and observed values; in an objective, values from called functions. */
-function readByOthers(model: Model, madeInCall: (value: Value) => boolean): readonly Value[] {
+function readByOthers(
+  model: Model,
+  madeInCall: (value: Value) => boolean,
+): { readonly results: readonly Value[]; readonly observed: readonly Value[] } {
   const observed = model.observes.map((o) => o.value);
-  if (model.entry === "forward") return [...model.outputs.map((o) => o.value), ...observed];
+  if (model.entry === "forward") return { results: model.outputs.map((o) => o.value), observed };
   const ownLosses = model.losses.filter((l) => l.own).map((l) => l.value);
-  return [...reachable(ownLosses, (v) => (madeInCall(v) ? [] : v.inputs)).filter(madeInCall), ...observed];
+  const read = reachable(ownLosses, (v) => (madeInCall(v) ? [] : v.inputs)).filter(madeInCall);
+  return { results: read, observed };
 }
 
 /** A clause that describes how a value reads later tokens; null if it does not. */
@@ -62,7 +70,45 @@ function pairsTokens(value: Value, { along }: Lengths): boolean {
   return count(value) > 1 && value.inputs.length > 0 && value.inputs.every((i) => count(i) < 2);
 }
 
-const lengthsOf = (axes: AxisLookup): Lengths => ({
-  along: (size) => size !== undefined && isSequence(axes, size),
-  mentions: (size) => [...atomsOf(size)].some((a) => a.kind !== "live" && axes.axis(a.axis).role === "sequence"),
-});
+/** Which sizes are along a sequence that grows, if those of the results do. */
+function lengthsOf(model: Model, results: readonly Value[]): Lengths {
+  const axes = axesOfModel(model);
+  const grown = growingAxes(model, axes, results);
+  return {
+    along(size) {
+      const axis = size === undefined ? null : sequenceOf(axes, size);
+      return axis !== null && grown.has(axis.name);
+    },
+    mentions: (size) => [...atomsOf(size)].some((a) => a.kind !== "live" && grown.has(a.axis)),
+  };
+}
+
+/**
+ * The sequence axes that grow: those of the inputs on which the results lie, and the axes that derive from them. If no
+ * result lies along a sequence, all are.
+ */
+export function growingAxes(model: Model, axes: AxisLookup, results: readonly Value[]): ReadonlySet<string> {
+  const sequences = model.axes.flatMap((axis) => (axis.role === "sequence" ? [axis] : []));
+  const roots = new Set<string>();
+  for (const { type } of results)
+    for (const size of type.shape) {
+      const axis = sequenceOf(axes, size);
+      // The set grows during the loop.
+      const from = new Set(axis ? [axis.name] : []);
+      for (const name of from) {
+        const { count } = sequences.find((a) => a.name === name)!; // an axis of the model
+        if (count.kind === "input") roots.add(name);
+        for (const parent of parentsOf(count)) from.add(parent);
+      }
+    }
+  const grown = new Set<string>();
+  const grows = (name: string): boolean => grown.has(name);
+  for (const { name, count } of sequences) {
+    const own = count.kind === "input" && (roots.size === 0 || roots.has(name));
+    const mentioned = sizesOf(count).flatMap((size) =>
+      [...atomsOf(size)].flatMap((a) => (a.kind === "live" ? [] : [a.axis])),
+    );
+    if (own || [...parentsOf(count), ...mentioned].some(grows)) grown.add(name);
+  }
+  return grown;
+}

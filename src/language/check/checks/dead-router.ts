@@ -4,7 +4,7 @@ import type { Size } from "../../../ground/size/size.js";
 import { reachable, rootsOf, type ReportAt } from "../model/model-values.js";
 import type { Model, Value } from "../model/model.js";
 import { operations } from "../model/operations.js";
-import { isOp } from "../model/types.js";
+import { isOp, stopsGradient } from "../model/types.js";
 
 /**
  * Checks the weights that reach a choice in phase train, for a model with losses.
@@ -56,7 +56,7 @@ function union(sets: readonly ReadonlySet<Value>[], reported: ReadonlySet<Value>
 
 /** The inputs that receive a gradient from the value: only floats, and no inputs if the value is constant. */
 function gradientInputs(value: Value): readonly Value[] {
-  if (operations[value.op].stops || !isFloat(value.type.dtype) || isOne(value)) return [];
+  if (stopsGradient(value) || !isFloat(value.type.dtype) || isOne(value)) return [];
   const inputs = isOp(value, "straight") ? value.inputs.slice(1) : value.inputs;
   return inputs.filter((v) => isFloat(v.type.dtype));
 }

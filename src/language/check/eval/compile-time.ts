@@ -25,9 +25,12 @@ export const isCompileTimeFunction = (name: string): name is FunctionName => NAM
 export const phaseValue = (name: string, phase: Phase): ConstValue | null =>
   name === "train" || name === "generate" ? bool(phase === name) : null;
 
-/** Whether no argument is a tensor: `min` and `max` are also functions of tensors. */
+/** The functions that are also functions of tensors. */
+const OF_TENSORS: ReadonlySet<FunctionName> = new Set<FunctionName>(["floor", "min", "max"]);
+
+/** Whether no argument is a tensor, for a function that is also a function of tensors. */
 export function isCompileTimeCall(name: FunctionName, args: readonly ConstValue[]): boolean {
-  if (name !== "min" && name !== "max") return true;
+  if (!OF_TENSORS.has(name)) return true;
   return args.length > 0 && !args.some((a) => a.kind === "tensor" || a.kind === "route" || a.kind === "choice");
 }
 

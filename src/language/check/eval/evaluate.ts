@@ -284,7 +284,13 @@ function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
       return value.kind === "none" ? { kind: "new-axis", span: index.span } : { kind: "at", value, span: index.span };
     }
     case "slice":
-      return { kind: "slice", start: bound(index.start), stop: bound(index.stop), span: index.span };
+      return {
+        kind: "slice",
+        start: bound(index.start),
+        stop: bound(index.stop),
+        step: bound(index.step),
+        span: index.span,
+      };
     case "new-axis":
     case "rest":
       return { kind: index.kind, span: index.span };
@@ -296,7 +302,16 @@ function evaluatedIndex(index: Index, env: Env): EvaluatedIndex {
 const indexHasError = (index: EvaluatedIndex): boolean =>
   index.kind === "at"
     ? hasError(index.value)
-    : index.kind === "slice" && [index.start, index.stop].some((b) => b !== null && hasError(b.value));
+    : index.kind === "slice" && [index.start, index.stop, index.step].some((b) => b !== null && hasError(b.value));
+
+/** The step of a slice, at least 1; null after a report. */
+function stepOf(value: ConstValue, span: Span, env: Env): number | null {
+  const step = integerOf(value, "the step of a slice", span, env);
+  if (step === null || step >= 1) return step;
+  const data = { what: "the step of a slice", needs: "at least 1", found: String(step) };
+  env.checker.report("argument-out-of-range", data, span);
+  return null;
+}
 
 /** Evaluates `list[i]` (a negative i counts from the end), `list[a:b]` (clamped) and `list[choice]`. */
 function indexList(list: ListValue, expr: Of<"index">, env: Env): ConstValue {
@@ -317,7 +332,9 @@ function indexList(list: ListValue, expr: Of<"index">, env: Env): ConstValue {
     env.checker.spend(items.length, expr.span);
     const start = clamped(index.start, 0);
     const stop = clamped(index.stop, items.length);
-    return start === null || stop === null ? ERROR : listOf(items.slice(start, stop));
+    const step = index.step === null ? 1 : stepOf(evaluate(index.step, env), index.step.span, env);
+    if (start === null || stop === null || step === null) return ERROR;
+    return listOf(items.slice(start, stop).filter((_, i) => i % step === 0));
   }
   const at = evaluate(index.value, env);
   if (at.kind === "choice") return { kind: "experts", blocks: list, choice: at.value };

@@ -114,6 +114,12 @@ export interface Builtin {
 /** One index in `x[…]`, evaluated. */
 export type EvaluatedIndex =
   | { readonly kind: "at"; readonly value: ConstValue; readonly span: Span }
-  | { readonly kind: "slice"; readonly start: Argument | null; readonly stop: Argument | null; readonly span: Span }
+  | {
+      readonly kind: "slice";
+      readonly start: Argument | null;
+      readonly stop: Argument | null;
+      readonly step: Argument | null;
+      readonly span: Span;
+    }
   | { readonly kind: "new-axis"; readonly span: Span }
   | { readonly kind: "rest"; readonly span: Span };

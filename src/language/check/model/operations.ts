@@ -43,11 +43,11 @@ interface Applied<A> {
   readonly inputs: readonly { readonly type: LogicalType }[];
 }
 
-/** Predicates on sizes with regard to sequences. */
+/** Predicates on sizes with regard to the sequences that grow when generating. */
 export interface Lengths {
-  /** Whether a dimension is along a sequence. */
+  /** Whether a dimension is along such a sequence. */
   readonly along: (size: Size | undefined) => boolean;
-  /** Whether a size mentions the length of a sequence. */
+  /** Whether a size mentions the length of such a sequence. */
   readonly mentions: (size: Size) => boolean;
 }
 
@@ -63,7 +63,7 @@ export interface Operation<A> {
   readonly kind: OperationKind;
   readonly tokens: Tokens<A>;
   /** Whether it blocks gradients, even between floats. */
-  readonly stops?: true;
+  readonly stops?: true | ((attrs: A) => boolean);
   /** Whether the operation only reads the shape and axes of its inputs, not their elements. */
   readonly measures?: true;
   /** Whether the rows of its first input are summands of the result, up to shape and type. */
@@ -132,15 +132,23 @@ interface PairOptions {
   readonly bias: boolean;
 }
 
-const unlessCausal = ({ attrs }: Applied<PairOptions>): string | null =>
-  attrs.causal ? null : "attention without `causal: true` sees later tokens";
+const unlessCausal = (
+  { attrs, inputs: [, k] }: Applied<{ readonly causal: boolean }>,
+  { along }: Lengths,
+): string | null =>
+  attrs.causal || !along(k?.type.shape.at(-2)) ? null : "attention without `causal: true` sees later tokens";
 
-/** The same clause for every value. */
-const always = (clause: string) => (): string => clause;
+/** A clause for every value with an input that lies along the sequence. */
+const ofInputs =
+  <A>(clause: string) =>
+  ({ inputs }: Applied<A>, { along }: Lengths): string | null =>
+    inputs.some(({ type }) => type.shape.some(along)) ? clause : null;
 
 /** A mean over all elements. */
 const meanLoss = ({ inputs: [x] }: Applied<Nothing>, { along }: Lengths): string | null =>
   x?.type.shape.some(along) ? "this loss is a mean over all tokens" : null;
+
+const OTHER_TOKENS = "indexing along the sequence reads other tokens";
 
 const rows = {
   /** An input of the entered function. */
@@ -152,6 +160,8 @@ const rows = {
   live: source<{ readonly name: string }>(),
   /** A compile-time number as a scalar of the value's dtype. */
   number: source<{ readonly value: number }>(),
+  /** Compile-time numbers as a tensor f32[…], row by row. */
+  literal: source<{ readonly values: readonly number[] }>(),
   /**
    * A size as a value. Shape [] if the size is the same for all sequences; [B, 1, … 1] if it mentions a sequence axis.
    * dtype f32, u32 or i32. The inputs are the values that defined these axes (top, above, span, join), so that they are
@@ -161,7 +171,7 @@ const rows = {
     ({ attrs }, { mentions }) => (mentions(attrs.size) ? "the length of the sequence is known only at its end" : null),
     { measures: true },
   ),
-  pointwise: elementwise<{ readonly fn: PointwiseName }>(),
+  pointwise: elementwise<{ readonly fn: PointwiseName }>({ stops: ({ fn }) => fn === "floor" }),
   /** x to an integer power, by multiplication. */
   powi: elementwise<{ readonly exponent: number }>(),
   cast: elementwise<Nothing>({ carries: true }),
@@ -199,20 +209,29 @@ const rows = {
   /** A slice along a dimension that is not a sequence; start and stop are clamped. */
   slice: structure<{ readonly axis: number; readonly start: number; readonly stop: number }>("own"),
   /** A slice of tokens along a sequence axis. The dimension gets a new axis (count rule `span`). */
-  span: structure<{ readonly dim: number; readonly axis: string }>(
-    always("indexing along the sequence reads other tokens"),
+  span: structure<{ readonly dim: number; readonly axis: string }>(({ attrs: { dim }, inputs: [x] }, { along }) =>
+    along(x?.type.shape[dim]) ? OTHER_TOKENS : null,
   ),
   /**
    * One token of each sequence along its sequence axis at `dim` (drops that dimension); negative indices count from the
    * end; zeros if there is no such token.
    */
-  token: structure<{ readonly dim: number; readonly index: number }>(
-    always("indexing along the sequence reads other tokens"),
+  token: structure<{ readonly dim: number; readonly index: number }>(({ attrs: { dim }, inputs: [x] }, { along }) =>
+    along(x?.type.shape[dim]) ? OTHER_TOKENS : null,
+  ),
+  /** x[B, n, …] → [B, N, …]: a fixed dimension as the tokens of `axis` (count rule `fixed`). */
+  sequence: structure<{ readonly axis: string }>("own"),
+  /**
+   * inputs [x[B, S, …], index[B, …], u32 or i32] → the index's shape, then the rest of x's: rows of the same sequence.
+   * A negative index counts from the end, and one outside reads the nearest row; zeros if the sequence has none.
+   */
+  rows: compute<Nothing>(({ inputs: [x] }, { along }) =>
+    along(x?.type.shape[1]) ? "`rows` along the sequence reads other tokens" : null,
   ),
   concat: structure<{ readonly axis: number }>("own"),
   /** Concatenation along sequence axes, onto a new axis (count rule `join`). */
-  join: structure<{ readonly dim: number; readonly axis: string }>(
-    always("concatenation along the sequence moves tokens"),
+  join: structure<{ readonly dim: number; readonly axis: string }>(({ attrs: { dim }, inputs }, { along }) =>
+    inputs.some(({ type }) => along(type.shape[dim])) ? "concatenation along the sequence moves tokens" : null,
   ),
   /** table[V, …] by indices[…]; shape: the indices' shape, then the rest of the table's shape. */
   gather: compute<Nothing>("own"),
@@ -230,7 +249,7 @@ const rows = {
    * q[B, …, Tq, d], k[B, …, Tk, d], v[B, …, Tk, e] (, key weights f32[B, Tk]); window 0: no window; scale null: 1/√d.
    */
   attention: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
-    ({ attrs }) => (attrs.causal ? null : "attention without `causal: true` sees later tokens"),
+    unlessCausal,
   ),
   /**
    * `attention` with further inputs, in this order: weight f32[B, Tk], mask bool[B, (H,) Tq, Tk], bias f32[B, (H,) Tq,
@@ -241,7 +260,7 @@ const rows = {
   mass: compute<PairOptions>(unlessCausal),
   /** q[B, …, Tq, d], k[B, …, Tk, d]: f32[B, …, Tk], with the heads of q. */
   received: compute<{ readonly causal: boolean; readonly window: number; readonly scale: number | null }>(
-    always("the attention that a token receives is known only after all queries"),
+    ofInputs("the attention that a token receives is known only after all queries"),
     { stops: true },
   ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
@@ -316,7 +335,7 @@ const rows = {
   /** inputs [route]: mask bool[B, T]; index u32[B, K], relative to the axis the route was chosen on; count u32[B]. */
   mask: route<Nothing>("own"),
   index: route<Nothing>("own"),
-  count: route<Nothing>(always("the number of tokens that a route chose is known only at the end of the sequence")),
+  count: route<Nothing>(ofInputs("the number of tokens that a route chose is known only at the end of the sequence")),
   /** inputs [logits[…, V], targets[…]]: scalar mean. */
   cross_entropy: compute<Nothing>(meanLoss),
   /** inputs [logits[…, V], targets[…]] → f32[…]; 0 where the target is −1. */

@@ -82,5 +82,11 @@ export const typeOf = (dtype: DType, shape: readonly Size[]): LogicalType => ({ 
 /** Type guard on a value's operation. */
 export const isOp = <K extends LogicalOp>(value: Value, op: K): value is Value<K> => value.op === op;
 
+/** Whether an operation blocks gradients, even between floats. */
+export function stopsGradient<K extends LogicalOp>({ op, attrs }: Value<K>): boolean {
+  const { stops } = operations[op];
+  return typeof stops === "function" ? stops(attrs) : stops === true;
+}
+
 /** Whether the operation chooses rows, so that its value is a route. */
 export const isChoice = (value: Value): value is Route => operations[value.op].kind === "choice";

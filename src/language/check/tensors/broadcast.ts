@@ -1,5 +1,6 @@
 // NumPy broadcasting of symbolic shapes, and the diagnostics for shapes that do not fit.
 import type { Span } from "../../diagnostics/span.js";
+import { isCut } from "../../../ground/size/count-rules.js";
 import { equalSizes, printSize, type Size } from "../../../ground/size/size.js";
 import type { Emitter } from "../model/context.js";
 import type { LogicalAxis, LogicalType, Value } from "../model/model.js";
@@ -151,7 +152,7 @@ function entriesHint(emitter: Emitter, left: LogicalType, x: Size, right: Logica
 
 /** Whether a slice or `concat` defined the axis. */
 function isDerived(axis: LogicalAxis | null): boolean {
-  return axis?.role === "sequence" && (axis.count.kind === "join" || axis.count.kind === "span");
+  return axis?.role === "sequence" && (axis.count.kind === "join" || isCut(axis.count));
 }
 
 const ownAxisHint = (derived: readonly Size[]): string =>

@@ -58,20 +58,17 @@ export const hintFor = (found: ConstValue): { readonly hint?: string } =>
 
 /** A compile-time number as a scalar. */
 export function numberValue(emitter: Emitter, number: Rational, dtype: DType, span: Span): Value | null {
-  const reason = misfitReason(number, dtype);
-  if (reason !== null) {
-    emitter.report(
-      "number-does-not-fit",
-      {
-        number: printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" }),
-        dtype,
-        reason,
-      },
-      span,
-    );
-    return null;
-  }
+  if (!fitsDtype(emitter, number, dtype, span)) return null;
   return emitter.emit("number", [], { value: toNumber(number) }, typeOf(dtype, []), span);
+}
+
+/** Whether a dtype can hold a number; false after a report. */
+export function fitsDtype(emitter: Emitter, number: Rational, dtype: DType, span: Span): boolean {
+  const reason = misfitReason(number, dtype);
+  if (reason === null) return true;
+  const printed = printNumber({ kind: "number", value: number, form: isInteger(number) ? "int" : "float" });
+  emitter.report("number-does-not-fit", { number: printed, dtype, reason }, span);
+  return false;
 }
 
 function misfitReason(number: Rational, dtype: DType): string | null {

@@ -49,7 +49,7 @@ export function applyIndex(
 
 function isErroneous(index: EvaluatedIndex): boolean {
   if (index.kind === "at") return index.value.kind === "error";
-  return index.kind === "slice" && (index.start?.value.kind === "error" || index.stop?.value.kind === "error");
+  return index.kind === "slice" && [index.start, index.stop, index.step].some((end) => end?.value.kind === "error");
 }
 
 /** table[V, …] by u32 or i32 indices. */
@@ -62,7 +62,9 @@ function gather(
 ): Value | null {
   const index = rows.value.kind === "tensor" ? rows.value.value : null;
   if (!index) return null;
-  const rest = indices.slice(1).every((i) => i.kind === "rest" || (i.kind === "slice" && !i.start && !i.stop));
+  const rest = indices
+    .slice(1)
+    .every((i) => i.kind === "rest" || (i.kind === "slice" && !i.start && !i.stop && !i.step));
   if (indices[0] !== rows || !rest || indices.length > table.type.shape.length) {
     emitter.report(
       "bad-index",
@@ -128,7 +130,8 @@ function applyIndices(emitter: Emitter, x: Value, indices: readonly EvaluatedInd
         break;
       }
       case "slice": {
-        const next: Value | null = slice(emitter, value, dim, index, span);
+        const part: Value | null = slice(emitter, value, dim, index, span);
+        const next = part && index.step ? strided(emitter, part, dim, index.step, index.span, span) : part;
         if (!next) return null;
         value = next;
         shape.push(value.type.shape[dim++] ?? 1);
@@ -217,6 +220,54 @@ function slice(emitter: Emitter, whole: Value, dim: number, index: Slice, span: 
     return null;
   }
   return from === 0 && to === size ? x : sliceStatic(emitter, x, dim, from, to, span);
+}
+
+/** x[…, ::n, …]: every n-th position of a static axis or token of a sequence, from the first on. */
+function strided(emitter: Emitter, whole: Value, dim: number, by: Argument, at: Span, span: Span): Value | null {
+  const x = plainAlong(emitter, whole, [dim], "cut", at);
+  const step = toIntegerOrSize(emitter, by.value, "the step of a slice", by.span);
+  if (!x || step === null) return null;
+  if (typeof step !== "number") {
+    emitter.report("not-compile-time", { what: "the step of a slice", value: describe(by.value) }, by.span);
+    return null;
+  }
+  if (step < 1) {
+    const data = { what: "the step of a slice", needs: "at least 1", found: String(step) };
+    emitter.report("argument-out-of-range", data, by.span);
+    return null;
+  }
+  const size = x.type.shape[dim] ?? 1;
+  const axis = axisOf(emitter, size);
+  if (step === 1) return x;
+  if (axis?.role === "sequence") {
+    const bound = axis.bound === null ? null : Math.ceil(axis.bound / step);
+    const fresh = sharedAxis(emitter, axis.name, `stride ${step}`, bound, { kind: "stride", parent: axis.name, step });
+    const type = typeOf(x.type.dtype, x.type.shape.with(dim, axisSize(fresh)));
+    const value = emitter.emit("span", [x], { dim, axis: fresh }, type, span);
+    recordDefinition(emitter, fresh, value);
+    return value;
+  }
+  if (axis?.role === "batch") {
+    emitter.report("batch-axis", { what: "a slice of the batch", batch: axis.name }, at);
+    return null;
+  }
+  if (typeof size === "number") return everyStatic(emitter, x, dim, size, step, span);
+  emitter.report("unknown-extent", { what: "a slice", size: printSize(size) }, at);
+  return null;
+}
+
+/** Every step-th position: of each whole group of positions the first, then the first of the rest. */
+function everyStatic(emitter: Emitter, x: Value, dim: number, size: number, step: number, span: Span): Value {
+  const { dtype, shape } = x.type;
+  const groups = Math.floor(size / step);
+  if (groups === 0) return sliceStatic(emitter, x, dim, 0, 1, span);
+  const whole = groups * step === size ? x : sliceStatic(emitter, x, dim, 0, groups * step, span);
+  const apart = emitter.emit("reshape", [whole], {}, typeOf(dtype, shape.toSpliced(dim, 1, groups, step)), span);
+  const first = sliceStatic(emitter, apart, dim + 1, 0, 1, span);
+  const firsts = emitter.emit("reshape", [first], {}, typeOf(dtype, shape.with(dim, groups)), span);
+  if (groups * step === size) return firsts;
+  const last = sliceStatic(emitter, x, dim, groups * step, groups * step + 1, span);
+  return emitter.emit("concat", [firsts, last], { axis: dim }, typeOf(dtype, shape.with(dim, groups + 1)), span);
 }
 
 const isFixed = (end: Size | null): end is number | null => end === null || typeof end === "number";

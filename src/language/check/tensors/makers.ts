@@ -23,18 +23,22 @@ export function definitionsOf(emitter: Emitter, size: Size): readonly Value[] {
   return [...names].flatMap((name) => definingValues.get(emitter.axis(name)) ?? []);
 }
 
-/** The axis of a slice or a concatenation: an existing one with the same parts, or a new one. */
+/**
+ * The axis of a slice, a concatenation or a fixed dimension: an existing one with the same parts, or a new one. `hint`
+ * is the name that users see.
+ */
 export function sharedAxis(
   emitter: Emitter,
   parent: string,
   key: string,
   bound: number | null,
   count: CountRule,
+  hint = parent,
 ): string {
   const axis = emitter.axis(parent);
   let known = sharedAxes.get(axis);
   if (!known) sharedAxes.set(axis, (known = new Map()));
   let name = known.get(key);
-  if (name === undefined) known.set(key, (name = emitter.makeAxis(parent, bound, count)));
+  if (name === undefined) known.set(key, (name = emitter.makeAxis(hint, bound, count)));
   return name;
 }

@@ -25,13 +25,17 @@ operator treats each token by itself. Reductions, products, softmax, concatenati
 a sequence axis, and its length as a value are refused. Losses, and values that only losses read,
 are exempt: generating does not compute them.`,
   }),
-  "cannot-generate": code<{ readonly why: string }>({
+  "cannot-generate": code<{ readonly why: string; readonly next?: true }>({
     severity: "note",
     message: ({ why }) => `cannot generate: ${why}`,
-    hint: () => "this matters only to `modc generate` and `--phase generate`",
+    hint: ({ next }) =>
+      next
+        ? "compute it from the tokens, such as by `scan`, or give it to `generate` of the library by `next`"
+        : "this matters only to `modc generate` and `--phase generate`",
     explain: `The model is valid, but it cannot generate text token by token: in phase generate a token must not
-depend on later tokens. \`modc check\` notes this once for a model of tokens; \`modc check --phase
-generate\` lists every obstacle.`,
+depend on later tokens, and nothing gives an input with a value for each token for tokens to come,
+unless the caller does. Inputs along other axes are given as a whole before the prompt. \`modc
+check\` notes this once for a model of tokens; \`modc check --phase generate\` lists every obstacle.`,
   }),
   "capacity-out-of-range": code<{ readonly found: string; readonly live?: string }>({
     severity: "error",

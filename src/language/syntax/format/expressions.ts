@@ -124,12 +124,19 @@ function argument(k: Tokens, node: cst.ArgumentCstNode): Doc {
 }
 
 function index(k: Tokens, node: cst.IndexCstNode): Doc {
-  const { Ellipsis, Colon, expression: values = [] } = node.children;
+  const { Ellipsis, sliceEnd, expression: values = [] } = node.children;
   if (Ellipsis) return k.print(Ellipsis[0]!);
-  const docs = values.map((v) => expression(k, v, "inside"));
-  if (!Colon) return docs[0]!;
-  const before = values[0] && firstToken(values[0]).startOffset < Colon[0]!.startOffset ? 1 : 0;
-  return [docs.slice(0, before), k.print(Colon[0]!), docs.slice(before)];
+  return [values.map((v) => expression(k, v, "inside")), (sliceEnd ?? []).map((end) => afterStart(k, end))];
+}
+
+/** The end of a slice, and its step. */
+function afterStart(k: Tokens, node: cst.SliceEndCstNode): Doc {
+  const { Colon, expression: values = [] } = node.children;
+  const [first, second] = Colon;
+  const isStop = (v: cst.ExpressionCstNode): boolean => !second || firstToken(v).startOffset < second.startOffset;
+  const docs = (part: readonly cst.ExpressionCstNode[]): Doc[] => part.map((v) => expression(k, v, "inside"));
+  const stop = docs(values.filter(isStop));
+  return [k.print(first!), stop, ...(second ? [k.print(second), docs(values.filter((v) => !isStop(v)))] : [])];
 }
 
 /** A comprehension breaks after its `:`, indented by three columns from the bracket. */

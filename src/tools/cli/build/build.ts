@@ -216,6 +216,7 @@ async function generationOf(
   };
   try {
     const { generation, diagnostics } = compileGeneration(opened.source.text, options);
+    if (generation?.given || generation?.beside) return "packages give no inputs other than the tokens";
     return (
       generation ?? diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"
     );

@@ -8,7 +8,7 @@ import { randomSeed } from "../../serve/requests/plan.js";
 import type { OpenedEngine } from "../../session/engine-node.js";
 import { TokenizerError } from "../../../models/tokenizer/errors.js";
 import { lackingOf } from "../../../models/tokenizer/text-stream.js";
-import { DepthText } from "../generate/depth.js";
+import { DepthText } from "../terminal/depth.js";
 import { oneText, withoutText } from "../generate/generated.js";
 import { type Sampling, samplingOf } from "../generate/sampling.js";
 import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";

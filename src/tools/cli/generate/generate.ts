@@ -8,7 +8,7 @@ import { tokensOf, type TextSession } from "../../session/session.js";
 import { lackingOf, piecesOf } from "../../../models/tokenizer/text-stream.js";
 import { chosenExperts } from "../../../generation/engine/experts.js";
 import { notFinite } from "../../../generation/sampling/not-finite.js";
-import { DepthText } from "./depth.js";
+import { DepthText } from "../terminal/depth.js";
 import { wantedDevice } from "../source/device.js";
 import { onInterrupt } from "../terminal/ending.js";
 import type { RuntimeError } from "../../../runtime/index.js";
@@ -24,6 +24,7 @@ import { heated, renderHeatmap } from "./heatmap.js";
 import { LAST_LOOP, showLoading, columns, Progress, say, sayPainted, useColor } from "../terminal/terminal.js";
 import { expectWeights } from "../source/model-file.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
+import { readFurther } from "../run/inputs.js";
 import { expectSampling, samplingOf, type Sampling } from "./sampling.js";
 import { tuningsOn } from "../source/tunings.js";
 import { milliseconds, percent, plural } from "../terminal/units.js";
@@ -77,6 +78,8 @@ export async function generate(
     const { tokenizer, chat, defaults } = session.texts;
     const tokens: ArrayLike<number>[] = [];
     for (const prompt of prompts) tokens.push(await tokensOf(prompt, tokenizer, chat, { alone: true }));
+    const inputs = await readFurther(session.generation, flags);
+    if (Array.isArray(flags.lengths)) throw misuse("--lengths names no axis", "write --lengths S=4,2");
     const maxTokens = chosen.maxTokens ?? defaults.maxTokens ?? USUAL_TOKENS;
     progress.report("reading the prompt");
     const coming = session.generate(
@@ -90,6 +93,8 @@ export async function generate(
         ...(session.generation.choices &&
           (flags.draft !== "routes" || flags.heatmap !== undefined) && { experts: true }),
         ...(form && { form }),
+        inputs,
+        ...(flags.lengths && { lengths: flags.lengths as Readonly<Record<string, readonly number[]>> }), // by axis
         logprobs: flags.topLogprobs ?? null,
         promptLogprobs: flags.promptLogprobs ?? null,
         onPrompt(read, sequence) {

@@ -1,7 +1,7 @@
 // Streams generated text to standard output: one text directly, several as numbered lines, or JSON lines.
 import { escapeText, replaceControls } from "../../../ground/base/shown.js";
 import type { GeneratedText } from "../../../generation/generate/index.js";
-import { type DepthText, DepthLines } from "./depth.js";
+import { type DepthText, DepthLines } from "../terminal/depth.js";
 
 /** The function that writes text. */
 export type Write = (text: string) => void;

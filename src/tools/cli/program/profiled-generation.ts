@@ -37,7 +37,8 @@ export async function profiledStep(
   const sequences = given.extents.get(axes.find((a) => a.role === "batch")!.name)!;
   const length = given.extents.get(tokens)!;
   const options = { extents: Object.fromEntries(given.extents) };
-  if (length > 1) await prompt.run(given.inputs, { ...options, lengths: new Uint32Array(sequences).fill(length - 1) });
+  const lengths = { [tokens]: new Uint32Array(sequences).fill(length - 1) };
+  if (length > 1) await prompt.run(given.inputs, { ...options, lengths });
   const program = forTarget ? forTarget(device.target, tuningsOn(device, job) ?? undefined) : portable;
   const stepExtents = new Map([...given.extents, [tokens, 1]]);
   const session = await load(program, device, await job.weights?.fitted(program), {

@@ -1,9 +1,10 @@
 // Reads the inputs of a run from the command line: tensors as JSON, from files, or from text. Makes random inputs.
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { isFloat, type Words } from "../../../ground/base/dtype.js";
+import type { Generation } from "../../../runtime/program/generation.js";
 import type { Program, ProgramInput } from "../../../runtime/program/program.js";
-import { quotedName, escapedName } from "../../../ground/base/shown.js";
-import { inspect } from "../../../runtime/run/inputs.js";
+import type { Lengths } from "../../../ground/size/lengths.js";
+import { quotedName, escapedName, inspect } from "../../../ground/base/shown.js";
 import { converts, fromBytes } from "../../../runtime/weights/formats/convert.js";
 import { openWeights } from "../../../runtime/weights/weights-node.js";
 import { UserError } from "../terminal/exit.js";
@@ -31,7 +32,7 @@ export interface GivenTexts {
 
 export interface GivenInputs {
   readonly inputs: ReadonlyMap<string, GivenTensor>;
-  readonly lengths: readonly number[] | null;
+  readonly lengths: Lengths | null;
   /** Null where the tokens do not come from texts. */
   readonly texts: GivenTexts | null;
   /** Extents of the axes in the inputs' shapes. */
@@ -58,6 +59,24 @@ export async function readInputs(
   const given = flags.lengths ?? null;
   if (given && texts) throw new UserError("--lengths and --text exclude each other: texts have their own lengths");
   return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
+}
+
+/** Values of further inputs of a model that generates, by name. */
+export async function readFurther(
+  { given, prompt, beside = [] }: Generation,
+  flags: Pick<InputFlags, "input">,
+): Promise<Readonly<Record<string, GivenTensor>>> {
+  const known = [...(given?.inputs ?? []), ...prompt.inputs.filter(({ name }) => beside.includes(name))];
+  const values: Record<string, GivenTensor> = {};
+  for (const [name, value] of Object.entries(flags.input ?? {})) {
+    const declared = known.find((other) => other.name === name);
+    if (!declared) {
+      const all = known.map((other) => `${other.name}: ${other.dtype}[${other.shape.join(", ")}]`).join(" and ");
+      throw new UserError(`the model takes no input ${name} with a prompt`, all === "" ? null : `it takes ${all}`);
+    }
+    values[name] = await readTensor(declared, value);
+  }
+  return values;
 }
 
 function takes(program: Program): string {

@@ -4,7 +4,7 @@ import type { Value, Values } from "../../verify/compare.js";
 import type { GivenInputs, GivenTexts } from "./inputs.js";
 import { drawRoutes, observedRoutes, type ShownRoute, type Strip } from "./routes.js";
 import { pathsOfRoutes, observedEntries } from "../../../runtime/program/observed.js";
-import { markOf } from "../generate/depth.js";
+import { markOf } from "../terminal/depth.js";
 
 /** Prints a run: results, losses, and a picture of the routes. */
 export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
@@ -37,7 +37,7 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
   }
 }
 
-/** The sequences that have tokens, with the number of tokens. */
+/** The sequences that have tokens, with the number of tokens; of inputs along several axes all tokens of the first. */
 export function sequencesOf(
   given: GivenInputs,
   batch: number,
@@ -46,7 +46,7 @@ export function sequencesOf(
   const longest = first?.shape[1] ?? 0;
   return Array.from({ length: batch }, (_, sequence) => ({
     sequence,
-    tokens: given.lengths?.[sequence] ?? longest,
+    tokens: (Array.isArray(given.lengths) ? (given.lengths as readonly number[])[sequence] : undefined) ?? longest,
   })).filter(({ tokens }) => tokens > 0);
 }
 

@@ -157,6 +157,21 @@ export function durationOf(option: string, text: string): number {
 export const wholeNumbers = (option: string, text: string): readonly number[] =>
   text.split(",").map((part) => wholeNumber(option, part.trim(), 0, 0xffffffff));
 
+/** `3,5,0`, or one more `S=3,5,0`: numbers by the name of an axis. */
+export function withLengths(option: string, text: string, before?: LengthsFlag): LengthsFlag {
+  const byAxis = /^[A-Za-z_]\w*=/.test(text);
+  if (before !== undefined && (!byAxis || Array.isArray(before)))
+    throw misuse(`${option} is given twice`, `give one list, or a list for each axis: ${option} S=4,2 ${option} T=3,5`);
+  if (!byAxis) return wholeNumbers(option, text);
+  const [axis, list] = splitPair(option, text);
+  const known = (before ?? {}) as Readonly<Record<string, readonly number[]>>; // no list, as checked above
+  if (Object.hasOwn(known, axis)) throw misuse(`${option} sets ${axis} twice`);
+  return { ...known, [axis]: wholeNumbers(`${option} ${axis}=`, list) };
+}
+
+/** Numbers of tokens of each sequence, or such lists by the name of an axis. */
+export type LengthsFlag = readonly number[] | Readonly<Record<string, readonly number[]>>;
+
 /** `B=1,T=2048` */
 export const extentsOf = (option: string, text: string): ReadonlyMap<string, number> =>
   new Map(

@@ -14,10 +14,10 @@ import {
   bytesOf,
   extentsOf,
   shareOf,
+  withLengths,
   withPair,
   withWeights,
   wholeNumber,
-  wholeNumbers,
   type Pairs,
 } from "./arguments.js";
 import { misuse } from "../terminal/exit.js";
@@ -252,17 +252,23 @@ export const windows = (usual: string) =>
   whole("--windows <n>", `sequences to evaluate, spread evenly; 0: all (default ${usual})`, 0, 1e9);
 
 // --- given values
+export const input = named(
+  "--input <name=value>",
+  "value of an input: JSON, @file.json or @file.safetensors; @- reads JSON from standard input",
+);
+export const lengths = valued(
+  "--lengths <n,n,…>",
+  `number of tokens of each sequence in --input; axis=n,n,…: along one axis ${REPEATABLE}`,
+  withLengths,
+);
 export const inputs = [
-  named(
-    "--input <name=value>",
-    "value of an input: JSON, @file.json or @file.safetensors; @- reads JSON from standard input",
-  ),
+  input,
   repeatable(
     "--text <text>",
     "text to run: a text, @file, or - for standard input; several are a batch; needs a tokenizer or a model of bytes",
   ),
   tokenizer,
-  valued("--lengths <n,n,…>", "number of tokens of each sequence in --input", wholeNumbers),
+  lengths,
 ] as const;
 
 // --- how a run trains

@@ -108,6 +108,8 @@ export const runningCommands = {
         "-p, --prompt <text>",
         "prompt to continue: a text, @file, or - for standard input; several are a batch",
       ),
+      o.input,
+      o.lengths,
       o.option("--chat", "answer each prompt as a message, by the chat template"),
       o.option("--system <text>", "system message, with --chat"),
       o.weights,

@@ -15,6 +15,7 @@ import { roomFor } from "../../../runtime/run/memory.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { sequenceAxes, type Axis } from "../../../ground/size/axes.js";
+import type { Lengths } from "../../../ground/size/lengths.js";
 import { nonDegenerateWeights, loadGraph, type Machine, type Weights } from "../../verify/machine.js";
 import { checkReproduction, parseReproduction } from "../../verify/reproduction.js";
 import { checkSteps, measureSteps, type StepsApart } from "../../verify/steps.js";
@@ -144,13 +145,16 @@ const withBatch = (axes: readonly Axis[], extents: ReadonlyMap<string, number>):
     [...extents].map(([name, n]) => [name, axes.some((a) => a.name === name && a.role === "batch") ? USUAL.batch : n]),
   );
 
-/** Unequal lengths: the longest, and shorter ones; null for a model with no or several sequence axes. */
-function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): readonly number[] | null {
+/** Unequal lengths along each sequence axis: the longest, and shorter ones; null for a model without sequences. */
+function unequalLengths(axes: readonly Axis[], extents: ReadonlyMap<string, number>): Lengths | null {
   const batch = axes.find((a) => a.role === "batch");
-  const [tokens, other] = sequenceAxes(axes);
-  if (!batch || tokens === undefined || other !== undefined) return null;
-  const longest = extents.get(tokens)!;
-  return Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b / 2))));
+  const along = sequenceAxes(axes);
+  if (!batch || along.length === 0) return null;
+  const lengths = (longest: number, factor: number): readonly number[] =>
+    Array.from({ length: extents.get(batch.name)! }, (_, b) => Math.max(1, Math.floor(longest / (1 + b * factor))));
+  const [only, ...others] = along;
+  if (others.length === 0) return lengths(extents.get(only!)!, 0.5);
+  return Object.fromEntries(along.map((axis, i) => [axis, lengths(extents.get(axis)!, 0.5 / (i + 1))]));
 }
 
 /** The model's graphs under both rules; a single graph if they are equal, or if the model has only one rule. */
@@ -205,6 +209,8 @@ async function verifySteps(
   }
   const { generation } = compiled;
   if (!generation) return;
+  if (generation.given || generation.beside)
+    return tell.onFinding(finding("steps", "causal", "skipped", "steps are compared for models of tokens alone"));
   const plain = await loadGraph(subject.machine, optimize(causal.graph), weights);
   try {
     const longest = Math.min(extents.get(generation.tokenAxis) ?? USUAL.tokens, generation.context ?? Infinity);

@@ -4,7 +4,7 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { Model } from "../../../language/check/model/model.js";
 import { axisName } from "../../../language/check/model/types.js";
 import { axisNamed, countingAxis, type SequenceAxis } from "../../../ground/size/axes.js";
-import type { Rule } from "../../../ground/size/count-rules.js";
+import { isCut, type Rule } from "../../../ground/size/count-rules.js";
 import { axisSize, type Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
 import type { Shorthand } from "./shorthand.js";
@@ -78,6 +78,8 @@ export class AxisTable {
     if (!rows) {
       const { count } = this.sequence(axis);
       if (count.kind === "span") rows = this.#span(axis, count);
+      else if (count.kind === "stride") rows = this.#stride(count);
+      else if (count.kind === "fixed") rows = { length: this.size(count.tokens), counts: null };
       else if (count.kind === "join") rows = this.#join(count);
       invariant(rows, `axis ${axis} has not been made`);
       this.#rows.set(axis, rows);
@@ -104,7 +106,7 @@ export class AxisTable {
     const rows = this.rows(axis);
     if (rows.positions !== undefined) return rows.positions;
     const { count } = this.sequence(axis);
-    const root = !("parent" in count) || count.kind === "span";
+    const root = !("parent" in count) || isCut(count);
     let positions: Name;
     if (root) {
       const numbers = at.unsqueeze(at.range(rows.length), 0);
@@ -121,7 +123,7 @@ export class AxisTable {
   #ofRoute(parent: string, index: Name): Name {
     const { count } = this.sequence(parent);
     const before = this.rows(parent);
-    if ("parent" in count && count.kind !== "span")
+    if ("parent" in count && !isCut(count))
       return this.at.graph.node("GatherElements", [this.positions(parent), index], { axis: 1 });
     return before.start === undefined ? index : this.at.add(index, before.start);
   }
@@ -209,6 +211,12 @@ export class AxisTable {
     const to = stop === null ? n : positionOf(stop);
     this.#spans.set(axis, [from, to]);
     return this.#counted(at.max(at.sub(to, from), zero), this.rows(parent).counts !== null);
+  }
+
+  #stride({ parent, step }: Rule<"stride">): Rows {
+    const { at } = this;
+    const counts = at.div(at.add(this.counts(parent), at.graph.ints(Number(step) - 1)), this.size(step));
+    return this.#counted(counts, this.rows(parent).counts !== null);
   }
 
   #join({ parts }: Rule<"join">): Rows {

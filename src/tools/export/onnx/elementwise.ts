@@ -68,6 +68,7 @@ const POINTWISE: Readonly<Record<PointwiseName, Emit>> = {
   gelu,
   gelu_tanh: geluTanh,
   softplus: node("Softplus"),
+  floor: node("Floor"),
   eq: node("Equal"),
   ne: ({ at }, [a, b]) => at.not(at.equal(a!, b!)),
   lt: node("Less"),
@@ -143,6 +144,8 @@ export const elementwiseEmitters = {
   state: (cx: Scope, value: Value<"state">): Name => cx.weight(value.attrs.path),
   live,
   number: (cx: Scope, value: Value<"number">): Name => scalar(cx, value.attrs.value, value.type.dtype),
+  literal: (cx: Scope, value: Value<"literal">): Name =>
+    cx.graph.constant("f32", value.type.shape.map(Number), value.attrs.values),
   length,
   pointwise,
   powi,

@@ -14,7 +14,7 @@ import { routeCount, routeIndex } from "./routes.js";
 import { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 
-/** The input with each sequence's token count. */
+/** The input with each sequence's token count; of several sequence axes `lengths.S` for each. */
 export const LENGTHS = "lengths";
 
 export interface OnnxOptions {
@@ -95,18 +95,21 @@ function inputAxes(model: Model, at: Shorthand): ReadonlyMap<string, Rows> {
   return rowsByAxis;
 }
 
+/** Adds an input `lengths`, or `lengths.S` for each of several sequence axes. */
 function defineLengths(model: Model, axes: AxisTable, batch: string | null): void {
   const { at } = axes;
   const { graph } = at;
-  const [root, other] = model.axes.filter((axis) => axis.role === "sequence" && axes.isDefined(axis.name));
-  if (other) return refuse("lengths of a model with several sequence axes", "");
-  if (!root || batch === null) return refuse("lengths of a model without sequences", "");
-  const doc = "number of tokens of each sequence; later entries are not read";
-  const lengths = graph.input({ name: LENGTHS, element: "i64", shape: [batch], doc });
-  const rows = axes.rows(root.name);
-  // Each sequence has its own count, clamped to the available tokens.
-  const own = at.reshapeTo(lengths, axes.rows(batch).length);
-  axes.define(root.name, { ...rows, counts: at.min(at.max(own, graph.ints(0)), rows.length) });
+  const along = model.axes.filter(({ role, name }) => role === "sequence" && axes.isDefined(name));
+  if (along.length === 0 || batch === null) return refuse("lengths of a model without sequences", "");
+  for (const { name: axis } of along) {
+    const name = along.length === 1 ? LENGTHS : `${LENGTHS}.${axis}`;
+    const doc = "number of tokens of each sequence; later entries are not read";
+    const lengths = graph.input({ name, element: "i64", shape: [batch], doc });
+    const rows = axes.rows(axis);
+    // Each sequence has its own count, clamped to the available tokens.
+    const own = at.reshapeTo(lengths, axes.rows(batch).length);
+    axes.define(axis, { ...rows, counts: at.min(at.max(own, graph.ints(0)), rows.length) });
+  }
 }
 
 /** A live parameter is an input of two integers, numerator and denominator. The default is the model's value. */

@@ -1,7 +1,7 @@
 // Data movement, matmuls and lookups in ONNX.
 import type { Value } from "../../../language/check/model/model.js";
 import { ropeFrequencies } from "../../../ground/numerics/rope.js";
-import { axisSize, equalSizes, type Size } from "../../../ground/size/size.js";
+import { axisSize, equalSizes, multiplySizes, type Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
 import { broadcast, isGiven, kept, scalar, type Scope } from "./scope.js";
 
@@ -75,6 +75,13 @@ function span(cx: Scope, value: Value<"span">): Name {
   const { at, axes, graph } = cx;
   const { dim, axis } = value.attrs;
   const [x] = value.inputs;
+  const rule = axes.sequence(axis).count;
+  if (rule.kind === "stride") {
+    const all = [graph.ints(0), graph.ints(Number.MAX_SAFE_INTEGER), graph.ints(dim), axes.size(rule.step)];
+    const some = graph.node("Slice", [cx.get(x!), ...all]);
+    const { counts: own, length: longest } = axes.rows(axis);
+    return own === null ? some : at.slice(some, graph.ints(0), longest, dim);
+  }
   const [from, to] = axes.span(axis);
   const { counts, length } = axes.rows(axis);
   if (counts === null) return at.slice(cx.get(x!), from, to, dim);
@@ -84,6 +91,23 @@ function span(cx: Scope, value: Value<"span">): Name {
   // [B, K], even if all sequences begin at the same token
   const index = graph.node("Expand", [at.min(positions, last), at.concat([at.dim(counts, 0), length], 0)]);
   return back(at.rows(rows, index));
+}
+
+/** A row of zeros is appended for sequences without rows. */
+function rows(cx: Scope, value: Value<"rows">): Name {
+  const { at, axes, graph } = cx;
+  const [x, index] = value.inputs;
+  const { dtype, shape } = x!.type;
+  const axis = axes.sequenceOf(shape[1])!; // rows belong to a sequence
+  const zero = graph.node("Expand", [scalar(cx, 0, dtype), axes.dims(shape.with(1, 1))]);
+  const counts = at.unsqueeze(axes.counts(axis), 1);
+  const [batch, ...places] = index!.type.shape;
+  const known = at.reshapeTo(cx.get(index!), axes.dims([batch!, places.reduce<Size>(multiplySizes, 1)]));
+  const fromEnd = at.max(at.add(known, counts), graph.int(0));
+  const signed = index!.type.dtype === "i32" ? at.where(at.less(known, graph.int(0)), fromEnd, known) : known;
+  const last = at.max(at.sub(counts, graph.int(1)), graph.int(0));
+  const within = at.where(at.less(graph.int(0), counts), at.min(signed, last), axes.rows(axis).length);
+  return at.reshapeTo(at.rows(at.concat([cx.get(x!), zero], 1), within), axes.dims(value.type.shape));
 }
 
 /** A row of zeros is appended for sequences that do not have this token. */
@@ -159,6 +183,8 @@ export const shapeEmitters = {
   concat,
   gather,
   matmul,
+  sequence: (cx: Scope, value: Value<"sequence">): Name => cx.get(value.inputs[0]!),
+  rows,
   span,
   token,
   join,

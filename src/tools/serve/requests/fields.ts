@@ -1,5 +1,6 @@
 // Fields that requests for completions and chats share, and what modc does not have of OpenAI's.
-import { flag, type Read, real, whole } from "../../../runtime/program/reader.js";
+import type { Nested } from "../../../runtime/index.js";
+import { flag, type Read, type Reader, real, whole } from "../../../runtime/program/reader.js";
 import { formFields, type FormFields } from "./forms.js";
 import { between, body, oneOrMore, record, type Fields, type Unsupported } from "./body.js";
 
@@ -29,7 +30,17 @@ export interface SharedFields extends FormFields {
   readonly stream: boolean;
   readonly stream_options: { readonly include_usage?: boolean };
   readonly user: string;
-  readonly modc: { readonly routes?: boolean; readonly live?: ReadonlyMap<string, number> };
+  readonly modc: {
+    readonly routes?: boolean;
+    readonly live?: ReadonlyMap<string, number>;
+    readonly inputs?: ReadonlyMap<string, Nested>;
+  };
+}
+
+/** Numbers in nested lists; the engine checks their shape. */
+function nested(r: Reader): Nested {
+  if (Array.isArray(r.value)) return r.list(nested);
+  return typeof r.value === "boolean" ? flag(r) : real(r);
 }
 
 /** Of a request without texts of its own, such as the user's name, nothing is kept. */
@@ -56,9 +67,9 @@ export const shared: Fields<SharedFields> = {
   ),
   user: (r) => r.string(),
   ...formFields,
-  modc: body<object, { routes: boolean; live: ReadonlyMap<string, number> }>(
+  modc: body<object, { routes: boolean; live: ReadonlyMap<string, number>; inputs: ReadonlyMap<string, Nested> }>(
     {},
-    { routes: flag, live: record(real, 64) },
+    { routes: flag, live: record(real, 64), inputs: record(nested, 64) },
   ),
 };
 

@@ -109,6 +109,7 @@ function choicesOf(
       promptLogprobs: i === 0 ? promptLogprobs : null,
       promptRoutes: modc.routes ?? false,
       ...(live && { live }),
+      ...(modc.inputs && { inputs: Object.fromEntries([...modc.inputs].map(([name, value]) => [name, [value]])) }),
       ...(constraint && { constraint: constraint() }),
     },
   }));

@@ -1,0 +1,100 @@
+// Further inputs of a model that generates: on the command line, and in requests to a server.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bytesTokenizer } from "../../../src/models/tokenizer/index.js";
+import { createServer, type Server } from "../../../src/tools/serve/index.js";
+import { sparingDevice } from "../../device.js";
+import { openEngine, type OpenedEngine } from "../../../src/tools/session/index.js";
+import { ask, CHAT } from "../serve/asked.js";
+import { modc, temporaryFolder } from "./spawn.js";
+
+const temporary = temporaryFolder();
+afterAll(temporary.remove);
+const SOURCE = `import { Attention, Embedding, Linear } from "std"
+model Pair(dim: int = 16) {
+  read: Embedding(11, dim)
+  embed: Embedding(256, dim)
+  self: Attention(dim, 2)
+  out: Linear(dim, 256)
+  forward(source: u32[B, S <= 32], tokens: u32[B, T <= 32]) -> f32[B, T, 256] {
+    memory = read(source) * 3
+    x = embed(tokens)
+    x = x + self(x)
+    out(x + attention(x, memory, memory))
+  }
+}
+`;
+const MODEL = temporary.file("pair.mod", SOURCE);
+const WEIGHTS = `${temporary.path}/pair.safetensors`;
+const PROMPT = ["generate", MODEL, "--prompt", "ab", "--prompt", "cd", "--max-tokens", "8", "--temperature", "0"];
+
+describe("modc generate --input", () => {
+  it("reads inputs whole before the first token, cut to their own lengths", async () => {
+    const text = async (rows: string, lengths: readonly string[] = []): Promise<string> => {
+      const ended = await modc([...PROMPT, "--input", `source=${rows}`, ...lengths]);
+      expect(ended.status, ended.stderr).toBe(0);
+      return ended.stdout;
+    };
+    const texts = await text("[[1,2,3],[4,0,0]]", ["--lengths", "S=3,1"]);
+    // what lies beyond a length is not read
+    expect(await text("[[1,2,3],[4,9,8]]", ["--lengths", "S=3,1"])).toBe(texts);
+    expect(await text("[[1,2,3],[4,9,8]]")).not.toBe(texts);
+  });
+
+  it.each([
+    [[], "error: input source is missing"],
+    [["--input", "source=[[1,2,3]]"], "error: B is 2"],
+    [["--input", "picture=[[1]]"], "picture"],
+    [["--input", "source=[[1],[2]]", "--lengths", "T=1,1"], "T"],
+  ])("refuses %j", async (args, message) => {
+    const { status, stdout, stderr } = await modc([...PROMPT, ...args]);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain(message);
+  });
+
+  it("is refused for packages, whose runtime gives none", async () => {
+    await modc(["init", MODEL, "-o", WEIGHTS]);
+    const { stderr } = await modc(["build", MODEL, "--weights", WEIGHTS, "-o", `${temporary.path}/built`]);
+    expect(stderr).toContain("packages give no inputs other than the tokens");
+  });
+});
+
+describe("a request's modc.inputs", () => {
+  let opened: OpenedEngine;
+  let server: Server;
+  let device: Awaited<ReturnType<typeof sparingDevice>>;
+  beforeAll(async () => {
+    device = await sparingDevice();
+    opened = await openEngine(MODEL, { device });
+    server = createServer({ engine: opened.engine, tokenizer: bytesTokenizer, chat: CHAT, name: "pair" });
+  });
+  afterAll(async () => {
+    await opened.close();
+    device.destroy();
+  });
+  const complete = (inputs?: object) =>
+    ask(server, "/v1/completions", {
+      prompt: "ab",
+      max_tokens: 8,
+      temperature: 0,
+      ...(inputs && { modc: { inputs } }),
+    });
+
+  it("are those of the prompt", async () => {
+    const [one, other] = [await complete({ source: [1, 2, 3] }), await complete({ source: [4] })];
+    expect([one.status, other.status]).toEqual([200, 200]);
+    expect(one.json.choices[0].text).not.toBe(other.json.choices[0].text);
+  });
+
+  it("are checked by name and shape", async () => {
+    for (const [inputs, message] of [
+      [undefined, "source"],
+      [{ source: [[1, 2]] }, "source"],
+      [{ source: [1], picture: [1] }, "picture"],
+      [{ source: [1, "two"] }, "modc.inputs.source"],
+    ] as const) {
+      const { status, json } = await complete(inputs);
+      expect(status, JSON.stringify(inputs)).toBe(400);
+      expect(json.error.message).toContain(message);
+    }
+  });
+});
