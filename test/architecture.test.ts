@@ -68,7 +68,7 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
   "tools/serve": ["ground", "runtime", "models/tokenizer", "generation"],
   "tools/build": ["ground", "runtime", "generation"],
   // Exported code has the operations of the language, and nothing of the graph.
-  "tools/export": ["ground", "language"],
+  "tools/export": ["ground", "language", "compiler/autodiff/roles"], // train.py needs the roles of weights
 };
 
 /** The folders of the checker. Files of `check/` itself may import all folders. */

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import model as exported
 from data import Tokens
 from modc_files import Table, keyed, keys_of, named, read_safetensors, table_of, write_safetensors
-from training import live_at, live_points, plain
+from training import Averages, live_at, live_points, plain
 
 HERE = Path(__file__).parent
 MODEL = "Model"
@@ -37,9 +37,10 @@ FORMAT = "modc-torch-1"
 # Settings of a run by modc's names and train.py's; the second may differ when a run goes on.
 SETTINGS = {
     "batch": "batch", "accumulate": "accumulate", "context": "length", "seed": "seed", "validation": "validation",
-    "lr": "lr", "schedule": "schedule", "warmup": "warmup", "minLr": "min_lr", "weightDecay": "weight_decay",
+    "lr": "lr", "routerLr": "router_lr", "predictorLr": "predictor_lr",
+    "schedule": "schedule", "warmup": "warmup", "minLr": "min_lr", "weightDecay": "weight_decay",
     "beta1": "beta1", "beta2": "beta2", "eps": "eps", "clip": "clip", "live": "live",
-    "only": "only",
+    "only": "only", "ema": "ema", "products": "precision",
 }  # fmt: skip
 MAY_CHANGE = {
     "steps": "steps", "decay": "decay", "validateEvery": "validate_every", "validationWindows": "windows",
@@ -49,12 +50,18 @@ MAY_CHANGE = {
 
 # Settings of modc by what train.py does in their place.
 UNKNOWN = {
-    "optimizer": ("adamw", "has AdamW alone"), "save": ("all", "keeps all weights"),
-    "precision": ("f32", "has weights in f32"),
+    "optimizer": ("optimizer", "adamw", "has AdamW alone"), "save": ("save", "all", "keeps all weights"),
+    "precision": ("weights-as", "f32", "has weights in f32"), "dense": ("dense", False, "skips what the model skips"),
 }  # fmt: skip
 
 
-UNSAID = {"live": "", "only": ""}  # settings that older checkpoints lack
+# Settings that older checkpoints lack; routers and predictors had no rates of their own.
+UNSAID: dict[str, Any] = {"live": "", "only": "", "ema": 0, "precision": "f32"}
+ROLES = ("router_lr", "predictor_lr")
+
+
+AVERAGE = "average."  # begins the keys of averages in checkpoints of PyTorch
+RAW = "raw."  # and those of weights beside averages in checkpoints of modc
 
 
 class CheckpointError(Exception):
@@ -100,17 +107,28 @@ def _states(model: nn.Module) -> dict[str, Tensor]:
     return {plain(name): values for name, values in model.named_buffers() if name not in sums}
 
 
-def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Weights and moments by their keys in a checkpoint; shards, where they are sharded."""
+def tensors_of(
+    model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages | None = None
+) -> dict[str, Tensor]:
+    """Weights, moments and averages by their keys in a checkpoint; shards, where they are sharded."""
     found = {_path(name): values for name, values in _states(model).items()}
     for name, parameter in model.named_parameters():
         path, state = _path(plain(name)), optimizer.state[parameter]
         found[path] = parameter.detach()
         found[f"optimizer.m.{path}"], found[f"optimizer.v.{path}"] = state["exp_avg"], state["exp_avg_sq"]
+        if averages is not None and parameter in averages.of:
+            found[AVERAGE + path] = averages.of[parameter]
     return found
 
 
-def save(output: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, keep: int) -> Path:
+def save(
+    output: str | Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    keep: int,
+    averages: Averages | None = None,
+) -> Path:
     """Writes a checkpoint, whole or not at all. Every rank calls it."""
     folder = Path(output) / "checkpoints"
     final = folder / f"step-{progress.step:08}"
@@ -118,7 +136,7 @@ def save(output: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer,
     if _first():
         _emptied(fresh)
     _barrier()
-    _store(tensors_of(model, optimizer), fresh)
+    _store(tensors_of(model, optimizer, averages), fresh)
     if _first():
         _finish(fresh, final, progress)
         for old in checkpoints(output)[:-keep]:
@@ -157,8 +175,14 @@ def progress_of(path: Path) -> Progress:
     if told.pop("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this train.py")
     _expect_model(path, told.pop("model"), told.pop("parameters", {}))  # older ones keep no parameters
-    told["settings"] = {**UNSAID, **told["settings"]}  # likewise
+    told["settings"] = _all_of(told["settings"])  # likewise
     return Progress(**told)
+
+
+def _all_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a checkpoint, also those that an older one lacks."""
+    rates = {name: settings["lr"] for name in ROLES if "lr" in settings}
+    return {**UNSAID, **rates, **settings}
 
 
 def _expect_model(path: Path, model: str, parameters: dict[str, str]) -> None:
@@ -171,10 +195,13 @@ def _expect_model(path: Path, model: str, parameters: dict[str, str]) -> None:
         raise CheckpointError(f"{path} is of {model} with {theirs}, this folder has {ours}: export it with their --set")
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages | None = None
+) -> Progress:
     """Reads a checkpoint of any number of ranks into a model and its optimizer."""
     progress = progress_of(path)
-    tensors, stored = tensors_of(model, optimizer), dcp.FileSystemReader(path).read_metadata().state_dict_metadata
+    tensors = tensors_of(model, optimizer, averages)
+    stored = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
     for key, values in tensors.items():
         if key not in stored or stored[key].size != values.shape:
             raise CheckpointError(f"{path} has no {key} of shape {list(values.shape)}, as the model of this folder")
@@ -209,9 +236,9 @@ def from_modc(run: Path, output: Path) -> Path:
     manifest = json.loads((source / "manifest.json").read_text())
     settings = manifest["settings"]
     _expect_model(source, manifest["model"], manifest["parameters"])
-    for name, (usual, knows) in UNKNOWN.items():
+    for name, (flag, usual, knows) in UNKNOWN.items():
         if settings.get(name, usual) != usual:
-            raise CheckpointError(f"{source} was trained with --{name} {settings[name]}: train.py {knows}")
+            raise CheckpointError(f"{source} was trained with --{flag} {settings[name]}: train.py {knows}")
     if settings.get("products") == "f16":
         raise CheckpointError(f"{source} was trained with --precision f16: train.py scales no loss")
     if found := checkpoints(output):
@@ -220,14 +247,15 @@ def from_modc(run: Path, output: Path) -> Path:
             raise CheckpointError(f"{output} holds another run: give a new folder")
         if before.step > manifest["step"]:
             raise CheckpointError(f"{output} has done {before.step} steps already, {source} {manifest['step']}")
-    weights = _weights_of(source)
+    weights, state = _weights_of(source), read_safetensors(source / "state.safetensors")
+    averages = {path: values for path, values in weights.items() if RAW + path in state}
+    weights |= {path: state[RAW + path] for path in averages}
     with torch.device("meta"):
         made = exported.Model()
     for path, values in keyed(made.state_dict(), _paths()).items():
         if path not in weights or weights[path].shape != values.shape:
             shape = list(values.shape)
             raise CheckpointError(f"{source} has no {path} of shape {shape}: export this folder with its --set")
-    state = read_safetensors(source / "state.safetensors")
     states = keyed(_states(made), _paths())
     # What the loss does not depend on has no moments.
     moments = {
@@ -241,8 +269,11 @@ def from_modc(run: Path, output: Path) -> Path:
     tensors = _together(weights)
     for moment, values in moments.items():
         tensors |= {f"optimizer.{moment}.{path}": value for path, value in _together(values, states).items()}
+    if averages:
+        held = _together({**weights, **averages}, states)
+        tensors |= {AVERAGE + path: value for path, value in held.items() if path not in states}
     at, known = manifest["data"]["position"], {**SETTINGS, **MAY_CHANGE}
-    kept = {own: settings[name] for name, own in known.items() if name in settings}
+    kept = _all_of({own: settings[name] for name, own in known.items() if name in settings})
     begun = {"run": str(source.resolve()), "step": manifest["step"], "data": manifest["data"]["digest"]}
     progress = Progress(manifest["step"], at["epoch"], at["window"], kept, _data_of_modc(source, manifest), begun)
     final = output / "checkpoints" / f"step-{progress.step:08}"
@@ -272,8 +303,7 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those of a checkpoint of PyTorch by modc's paths: each expert's own, of weights and of moments."""
     lists = {name: path for name, path in _paths().items() if isinstance(path, list)}
     table: Table = dict(lists)
-    for moment in ("m", "v"):
-        begin = f"optimizer.{moment}."
+    for begin in ("optimizer.m.", "optimizer.v.", AVERAGE):
         table |= {begin + name: [begin + path for path in paths] for name, paths in lists.items()}
     return keyed(tensors, table)
 
@@ -308,12 +338,16 @@ def to_modc(output: Path, run: Path) -> Path:
     if progress.begun["data"] != manifest["data"]["digest"] or not same:
         raise CheckpointError(f"{source} was trained on other data than {like}")
     for name, own in SETTINGS.items():
-        theirs, ours = manifest["settings"].get(name, UNSAID.get(name)), progress.settings.get(own)
+        theirs = manifest["settings"].get(name, manifest["settings"]["lr"] if own in ROLES else UNSAID.get(own))
+        ours = progress.settings.get(own)
         if theirs != ours:
             raise CheckpointError(f"{name} is {ours}, and {theirs} in {run}: modc would go on with that")
     if progress.step <= manifest["step"]:
         raise CheckpointError(f"{source} has done {progress.step} steps, {like} {manifest['step']} already")
     tensors = _apart(_read_all(source))
+    for key in [key for key in tensors if key.startswith(AVERAGE)]:
+        path = key.removeprefix(AVERAGE)
+        tensors[RAW + path], tensors[path] = tensors[path], tensors.pop(key)
     weights, moments = _weights_of(like), read_safetensors(like / "state.safetensors")
     for path, values in {**weights, **moments}.items():
         if path != "step.count" and (path not in tensors or tensors[path].shape != values.shape):
@@ -345,7 +379,7 @@ def to_modc(output: Path, run: Path) -> Path:
 
 
 def weights(output: Path, file: Path) -> Path:
-    """Writes the weights of the newest checkpoint of train.py to a safetensors file under modc's own keys."""
+    """Writes the weights of the newest checkpoint, or with --ema their averages, to a file under modc's own keys."""
     found = checkpoints(output)
     if not found:
         raise CheckpointError(f"{output} has no checkpoint of train.py")
@@ -353,7 +387,7 @@ def weights(output: Path, file: Path) -> Path:
         raise CheckpointError(f"{file} is there already")
     progress_of(found[-1])
     tensors = _apart(_read_all(found[-1]))
-    write_safetensors(file, {key: tensors[path] for path, key in _keys().items()})
+    write_safetensors(file, {key: tensors.get(AVERAGE + path, tensors[path]) for path, key in _keys().items()})
     return file
 
 

@@ -142,7 +142,7 @@ class Windows:
             if window >= windows:
                 epoch, window = epoch + 1, 0
                 continue
-            offsets.append(first + self.context * _permuted(window, windows, self.seed, epoch))
+            offsets.append(first + self.context * permuted(window, windows, self.seed, epoch))
             window += 1
         return offsets, Position(epoch, window)
 
@@ -177,7 +177,7 @@ def batch_of(tokens: Tokens, offsets: list[int], context: int, signed: bool) -> 
     return given, targets
 
 
-def _permuted(i: int, n: int, seed: int, epoch: int) -> int:
+def permuted(i: int, n: int, seed: int, epoch: int) -> int:
     """Element i of a random permutation of 0 ... n - 1: a Feistel network, walked until it is below n."""
     bits = 1
     while 4**bits < n:

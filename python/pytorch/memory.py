@@ -1,7 +1,7 @@
 """Counts the memory that a training step of this folder takes on each device, by PyTorch's own trackers.
 
     python memory.py --batch 16
-    python memory.py --batch 64 --shard 8 --bf16 --recompute
+    python memory.py --batch 64 --shard 8 --precision bf16 --recompute
     python memory.py --batch 16 --tensor 2 --modules 2
 
 Tensors are fake: they have shapes and no values. So one machine counts for many devices, and the model may be larger
@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import model as exported
 import parallelize as parallel
-from settings import CONTEXT, LONGEST
+from settings import CONTEXT, LONGEST, PRECISION
 from training import make_optimizer, train_step
 
 # What the export knows of the model.
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add("--replicate", type=_count, default=1, help="devices that hold the same: DDP, or with --shard HSDP")
     add("--shard", type=_count, default=1, help="devices among which FSDP2 shards")
     add("--tensor", type=_count, default=1, help="devices that share out linear maps")
-    add("--bf16", action="store_true", help="compute in bf16; weights, moments and reductions stay in f32")
+    add("--precision", choices=("f32", "bf16"), default="f32", help=PRECISION)
     add("--recompute", action="store_true", help="keep the inputs of each layer only, for the backward pass")
     add("--modules", type=_count, metavar="DEPTH", help="print PyTorch's snapshots of modules down to this depth too")
     add("--json", action="store_true", help="print bytes as JSON")
@@ -132,7 +132,7 @@ def tracked(options: argparse.Namespace) -> MemTracker:
 
 
 def _stepped(options: argparse.Namespace, mesh: parallel.DeviceMesh) -> MemTracker:
-    device, param_dtype = options.device, torch.bfloat16 if options.bf16 else None
+    device, param_dtype = options.device, torch.bfloat16 if options.precision == "bf16" else None
     with torch.device("meta"):
         model = exported.Model()
     parallel.parallelize(model, mesh, recompute=options.recompute, param_dtype=param_dtype)
@@ -146,7 +146,7 @@ def _stepped(options: argparse.Namespace, mesh: parallel.DeviceMesh) -> MemTrack
             parameter.grad = torch.zeros_like(parameter)
     shape = (options.batch // (options.replicate * options.shard), options.length)
     batch = {name: torch.zeros(shape, dtype=torch.int64, device=device) for name in INPUTS if name is not None}
-    amp = options.bf16 and not sharded
+    amp = options.precision == "bf16" and not sharded
     tracker = _tracker(model, optimizer, batch)
     with tracker, Waiting():
         train_step(model, optimizer, [batch], 1.0, torch.autocast(device, torch.bfloat16) if amp else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -131,6 +130,26 @@ def binary_cross_entropy(logit: Tensor, target: Tensor, axis: Axis | None) -> Te
     logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
     each = F.binary_cross_entropy_with_logits(logit, target.to(logit.dtype), reduction="none")
     return _mean_of_counted(each, _counted(each, axis))
+
+
+def contrast(a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """The mean over rows i of -log softmax(scale * a[i] @ b.T)[i], of a and b[B, d] of all ranks."""
+    dtype = torch.promote_types(a.dtype, torch.float32)
+    a, b = a.to(dtype), b.to(dtype)
+    others = _rows_of_all(b)
+    logits = scale * (a @ others.T)
+    each = logits.logsumexp(-1) - scale * (a * b).sum(-1)
+    return batch_mean(each, None, (0,))
+
+
+def _rows_of_all(x: Tensor) -> Tensor:
+    """The rows of x[B, d] of all ranks, of which each has equally many; gradients go back to their ranks."""
+    ranks = dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
+    if ranks == copies:
+        return x
+    own = dist.get_rank(group) // copies  # copies of a rank's sequences are next to each other in the mesh
+    places = [x if share == own else torch.zeros_like(x) for share in range(ranks // copies)]
+    return over_ranks(torch.stack(places)).flatten(0, 1)
 
 
 def below(path: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Callable
 
@@ -27,11 +27,20 @@ class Run:
     objective: bool
     observed: dict[str, object] | None = None
     live: dict[str, Fraction] | None = None
+    calls: dict[str, int] = field(default_factory=dict)  # numbers of the calls that this one is part of, by path
+
+    def call(self, block: nn.Module, number: int) -> Run:
+        """The run of one of several calls of a block: paths of observed values have its number, `layers.1#0.chosen`."""
+        return self if self.observed is None else replace(self, calls={**self.calls, block.path: number})
 
     def observe(self, block: nn.Module, name: str, value: object) -> None:
         """Keeps what a block observes. A compiled block reads its path only where somebody asks for that."""
         if self.observed is not None:
-            self.observed[f"{block.path}.{name}" if block.path else name] = value
+            path = block.path
+            for outer, number in reversed(self.calls.items()):  # inner blocks first: outer paths are their beginnings
+                if path == outer or path.startswith(f"{outer}."):
+                    path = f"{outer}#{number}{path[len(outer):]}"
+            self.observed[f"{path}.{name}" if path else name] = value
 
 
 def name_paths(model: nn.Module) -> None:

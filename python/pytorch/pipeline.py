@@ -292,7 +292,7 @@ class Pipeline:
             if fault := fault_of(batch[TOKENS].shape[0], self.micro_batches, self.by_parts):
                 raise ValueError(fault)
         parts = [part for batch in batches for part in self._parts(batch)]
-        counts = counts_of(parts).long()
+        counts = counts_of(parts)[:, :2].long()
         self.state.begin(counts.sum(0))
         for batch, own in zip(batches, counts.split(self.micro_batches)):
             tokens = batch[TOKENS]
@@ -333,7 +333,7 @@ class Pipeline:
         """As that of training.py."""
         self.module.eval()
         parts = [part for batch in batches for part in self._parts(batch) if len(part[TOKENS]) > 0]
-        tokens, targets = counts_of(parts).long().unbind(1)
+        tokens, targets, _ = counts_of(parts).long().unbind(1)
         weighs = targets if OVER_TARGETS else tokens  # of all losses, as in training.py
         counts = torch.stack((weighs, weighs), dim=1)
         self.state.begin(counts.sum(0))

@@ -1,14 +1,15 @@
 """Trains the model of this folder, on one device or with `torchrun` on many.
 
     python train.py --data tokens.bin --output run
-    torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --shard 8 --bf16 --compile
+    python train.py --data chats.jsonl --chat-template template.jinja --output run
+    torchrun --nproc-per-node 8 train.py --data tokens.bin --output run --shard 8 --precision bf16 --compile
     torchrun --nproc-per-node 8 train.py --output run --resume --shard 4 --tensor 2
     torchrun --nproc-per-node 8 train.py --output run --resume --pipeline 4 --micro-batches 4
 
 Options have the names and meanings that they have for `modc train`, which alone has --optimizer (here it is AdamW),
---tokenizer, --field and --set (here data is tokens, and the model is exported), --save, --init-missing, --weights-as,
---memory and --tensorboard. A step reads the windows that it reads there: batches do not depend on the ranks. A run that
-goes on reads the data that it was begun with.
+--set (here the model is exported), --dense, --save, --init-missing, --weights-as, --memory, --patience, --sample and
+--tensorboard. A text is a file of tokens here; records are JSONL or Parquet. A step reads the windows or records that
+it reads there: batches do not depend on the ranks. A run that goes on reads the data that it was begun with.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ from torch.distributed.device_mesh import DeviceMesh
 import checkpoint
 import modc_torch as mt
 import model as exported
-from data import Position, Tokens, Windows, batch_of
+from data import Position, Tokens
 from modc_files import read_weights
 from parallelize import PIPELINE, data_rank, make_mesh, parallelize, replicated
 from settings import DeviceError, SettingsError, expect_device, expect_stages, given_in, parser, parts_of, settled
+from sources import RecordData, TextData, open_data
 from training import (
-    dropout_seed, evaluate, learning_rate, live_at, live_points, live_settled, make_optimizer, train_only,
+    Averages, dropout_seed, evaluate, learning_rate, live_at, live_points, live_settled, make_optimizer, train_only,
     train_step,
 )  # fmt: skip
 
@@ -47,10 +49,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 # What the export knows of the model.
-INPUTS: tuple[str, str | None] = ("tokens", "targets")  # the inputs that a text fills
-SIGNED = False  # whether a target may be -1: none
-CAUSAL = True  # whether there is a causal rule, by which texts are generated
-VOCABULARY: int | None = None  # tokens are below that
+CAUSAL = True  # whether the objective has a causal rule, by which texts are generated
 ROUTED = True  # whether layers choose tokens
 UNSEEN = (
     "note: train.py does not see how many tokens predictors keep: `best` in its log may be a validation whose "
@@ -92,7 +91,7 @@ def make_model(options: argparse.Namespace, mesh: DeviceMesh, device: torch.devi
             from pipeline import Stage  # of models that can be cut
 
             model = Stage(args, mesh[PIPELINE].get_local_rank(), stages, options.split_points)
-    param_dtype = torch.bfloat16 if options.bf16 else None
+    param_dtype = torch.bfloat16 if s["precision"] == "bf16" else None
     with of_options():
         train_only(model, s["only"], checkpoint.paths_of)
         parallelize(model, mesh, recompute=options.recompute, compiled=options.compile, param_dtype=param_dtype)
@@ -122,25 +121,6 @@ def weights_of(folder: str | Path, args: exported.ModelArgs) -> dict[str, Tensor
     return weights
 
 
-def tokens_of(options: argparse.Namespace, before: dict | None) -> Tokens:
-    """The data of a run; one that goes on reads what it was begun with, wherever that is now."""
-    before = before or {}
-    path = options.data or before.get("path")
-    if path is None:
-        raise ValueError("--data says which tokens are trained on")
-    width, separator = options.width or before.get("width"), options.separator
-    if separator is not None and not 0 <= separator < (VOCABULARY or math.inf):
-        most = "" if VOCABULARY is None else f" to {VOCABULARY - 1}"
-        raise SettingsError(f"--separator is {separator}: it is a token, from 0{most}")
-    tokens = Tokens(path, width, before.get("separator") if separator is None else separator, VOCABULARY)
-    for name, value in tokens.described.items():
-        if name != "path" and before.get(name, value) != value:
-            then = "the run has none" if before[name] is None else f"not {before[name]}"
-            told = f"{name} {value}, {then}" if name != "digest" else "other tokens"
-            raise ValueError(f"{path} has {told}: it is not the data that the run was begun with")
-    return tokens
-
-
 class Run:
     """A run on one rank: what it reads, and what it leaves."""
 
@@ -162,28 +142,34 @@ class Run:
         expect_device(options)
         if (parts := parts_of(options, before.settings if before else None)) is not None:
             s["parts"] = parts
-        self.tokens = tokens_of(options, before.data if before else None)
-        self.windows = Windows(len(self.tokens), s["length"], s["seed"], s["validation"])
+        opened = open_data(options, before.data if before else None, s)
         self.device, self.mesh = set_up(options)
-        self.share, self.shares = data_rank(self.mesh)
-        if s["batch"] % self.shares != 0:
-            raise SettingsError(f"a batch of {s['batch']} cannot be shared out among {self.shares} ranks")
+        share, shares = data_rank(self.mesh)
+        if s["batch"] % shares != 0:
+            raise SettingsError(f"a batch of {s['batch']} cannot be shared out among {shares} ranks")
+        kind = TextData if isinstance(opened, Tokens) else RecordData
+        self.data = kind(opened, s, share, shares)
         stage, stages = self.mesh[PIPELINE].get_local_rank(), self.mesh[PIPELINE].size()
         if stages > 1:
             from pipeline import fault_of  # of models that can be cut
             micro_batches = options.micro_batches or stages
-            if fault := fault_of(s["batch"] // self.shares, micro_batches, options.by_part):
+            if kind is RecordData:
+                raise SettingsError(f"--pipeline is {stages}: a pipeline takes text, and {options.data} has records")
+            if fault := fault_of(s["batch"] // shares, micro_batches, options.by_part):
                 raise SettingsError(fault)
         model = make_model(options, self.mesh, self.device, s, draw=not found)
-        self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], (s["beta1"], s["beta2"]), s["eps"])
+        betas, rates = (s["beta1"], s["beta2"]), {"router": s["router_lr"], "predictor": s["predictor_lr"]}
+        self.optimizer = make_optimizer(model, s["lr"], s["weight_decay"], betas, s["eps"], rates)
+        self.averages = Averages(model, s["ema"]) if s["ema"] > 0 else None
         self.step, self.position, self.begun = 0, Position(), before.begun if before else None
         if before:
-            checkpoint.load(found[-1], model, self.optimizer)
+            checkpoint.load(found[-1], model, self.optimizer, self.averages)
             self.step, self.position = before.step, Position(before.epoch, before.window)
-        torch.manual_seed(dropout_seed(s["seed"], self.step, stage * self.shares + self.share, stages * self.shares))
+        torch.manual_seed(dropout_seed(s["seed"], self.step, stage * shares + share, stages * shares))
         self.model = replicated(model, self.mesh)
         self.output, self.first = Path(options.output), dist.get_rank() == 0
-        amp = options.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
+        self.bf16 = s["precision"] == "bf16"
+        amp = self.bf16 and not isinstance(model, torch.distributed.fsdp.FSDPModule)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if amp else contextlib.nullcontext()
         self.pipeline = self._pipeline(options, amp, micro_batches) if stages > 1 else None
         self.stopped, self.noted = 0, False
@@ -191,6 +177,8 @@ class Run:
         if self.first:
             self.output.mkdir(parents=True, exist_ok=True)
             self._cut_log()
+        for note in self.data.notes if not before else ():
+            self._tell(f"note: {note}")
 
     def _pipeline(self, options: argparse.Namespace, amp: bool, micro_batches: int) -> Pipeline:
         from pipeline import Pipeline
@@ -200,7 +188,7 @@ class Run:
             options.by_part,
         )  # fmt: skip
         made.state.autocast = self.autocast
-        made.state.stream = torch.bfloat16 if options.bf16 and not amp else torch.float32
+        made.state.stream = torch.bfloat16 if self.bf16 and not amp else torch.float32
         return made
 
     def _cut_log(self) -> None:
@@ -218,20 +206,6 @@ class Run:
             return
         with open(self.output / "log.jsonl", "a") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
-
-    def batch(self, offsets: list[int]) -> dict[str, Tensor]:
-        """This rank's share of some windows; sequences without tokens fill shares up where they are not even."""
-        rows, context = math.ceil(len(offsets) / self.shares), self.settings["length"]
-        own = offsets[self.share * rows : (self.share + 1) * rows]
-        lengths = torch.tensor([self.windows.length(at) for at in own] + [0] * (rows - len(own)))
-        own = own + offsets[:1] * (rows - len(own))
-        given = batch_of(self.tokens, own, context, SIGNED)
-        if VOCABULARY is not None and own and (largest := int(given[0].max())) >= VOCABULARY:
-            raise ValueError(f"the data has the token {largest}, the model knows those below {VOCABULARY}")
-        named = {name: x for name, x in zip(INPUTS, given) if name is not None}
-        if rows * self.shares > len(offsets) or any(self.windows.length(at) < context for at in offsets):
-            named["lengths"] = lengths
-        return {name: x.to(self.device) for name, x in named.items()}
 
     def train(self) -> int:
         s = self.settings
@@ -265,12 +239,13 @@ class Run:
         s, began = self.settings, time.perf_counter()
         rate = learning_rate(self.step, s["schedule"], s["lr"], s["min_lr"], s["warmup"], s["steps"], s["decay"])
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batches, position = [], self.position
+            group["lr"] = rate * group["scale"]
+        batches, position, tokens = [], self.position, 0
         live = self._set_live()
         for _ in range(s["accumulate"]):
-            offsets, position = self.windows.next(position, s["batch"])
-            batches.append(self.batch(offsets))
+            rows, position = self.data.next(position, s["batch"])
+            batches.append(self._batch(rows))
+            tokens += self.data.tokens_in(rows)
         # A compiled layer is one of constant live parameters.
         changes = self.step < self.constant_from
         with torch.compiler.set_stance("force_eager") if changes else contextlib.nullcontext():
@@ -282,11 +257,13 @@ class Run:
             told = f"step {self.step + 1} has a loss or a gradient that is no number, and changed nothing"
             return self._no_number(told)
         self.step, self.position = self.step + 1, position
+        if self.averages:
+            self.averages.step()
         own = sum(loss for name, loss in losses.items() if "." not in name)
         entry = {
             "kind": "step", "step": self.step, "loss": sum(losses.values()), "losses": losses,
             "bitsPerByte": self._bits(own), "learningRate": rate, "live": live, "gradientNorm": norm,
-            "tokens": s["accumulate"] * s["batch"] * s["length"], "seconds": time.perf_counter() - began,
+            "tokens": tokens, "seconds": time.perf_counter() - began,
             "first": self.step == self.saved + 1, "ranks": dist.get_world_size(),
         }  # fmt: skip
         self.log(entry)
@@ -310,24 +287,28 @@ class Run:
         self._tell(f"{told}; the last checkpoint is {last[-1]}" if last else f"{told}; there is no checkpoint")
         return False
 
-    def _bits(self, nats: float) -> float:
-        return nats / math.log(2) / self.tokens.bytes_per_token
+    def _bits(self, nats: float) -> float | None:
+        per = self.data.bytes_per_token
+        return None if per is None else nats / math.log(2) / per
+
+    def _batch(self, rows: list) -> dict[str, Tensor]:
+        return {name: x.to(self.device) for name, x in self.data.batch(rows).items()}
 
     def _validate(self) -> bool:
         """Whether the losses are numbers."""
         s, live = self.settings, self._set_live()
-        offsets = self.windows.validation(s["windows"])
-        rows = s["batch"]
-        batches = [self.batch(offsets[i : i + rows]) for i in range(0, len(offsets), rows)]
+        held, rows = self.data.validation(s["windows"]), s["batch"]
+        batches = [self._batch(held[i : i + rows]) for i in range(0, len(held), rows)]
         if not batches:
             return True
-        rules = {"top-k": self._evaluate(batches, causal=False)}
-        if CAUSAL:
-            rules["causal"] = self._evaluate(batches, causal=True)
+        with self.averages.swapped() if self.averages else contextlib.nullcontext():
+            rules = {"top-k": self._evaluate(batches, causal=False)}
+            if CAUSAL:
+                rules["causal"] = self._evaluate(batches, causal=True)
         if not all(map(math.isfinite, rules.values())):
             return self._no_number(f"the validation at step {self.step} has a loss that is no number")
         loss = rules.get("causal", rules["top-k"])
-        tokens = sum(map(self.windows.length, offsets))
+        tokens = self.data.tokens_in(held)
         by_rule = {rule: {"loss": own, "tokens": tokens, "shares": {}} for rule, own in rules.items()}
         counts = self.step >= self.constant_from  # losses with other values are no measure of these
         best = counts and loss < self.best
@@ -346,15 +327,15 @@ class Run:
     def _evaluate(self, batches: list[dict[str, Tensor]], causal: bool) -> float:
         if self.pipeline:
             return self.pipeline.evaluate(batches, causal)
-        return evaluate(self.model, batches, causal, autocast=self.autocast)
+        return evaluate(self.model, batches, causal, weighed=self.data.counts)  # in f32, unless FSDP2 stores bf16
 
     def _save(self) -> None:
         if self.step == self.saved:
             return
-        at, data = self.position, self.tokens.described
+        at, data = self.position, self.data.described
         progress = checkpoint.Progress(self.step, at.epoch, at.window, self.settings, data, self.begun)
         model = getattr(self.model, "module", self.model)
-        path = checkpoint.save(self.output, model, self.optimizer, progress, self.settings["keep"])
+        path = checkpoint.save(self.output, model, self.optimizer, progress, self.settings["keep"], self.averages)
         self.saved = self.step
         self._tell(f"{path}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from typing import Callable, Collection
+from typing import Callable, Collection, Iterator
 
 import torch
 import torch.distributed as dist
@@ -18,8 +18,14 @@ from modc_losses import update_states
 
 # What the export knows of the model. The input of targets, of which negative ones do not count:
 TARGETS: str | None = "targets"
-# Losses that are means over targets; the others are means over tokens.
+# An input along the tokens of sequences.
+ALONG: str | None = "tokens"
+# Losses that are means over targets, and over records; the others are means over tokens.
 OVER_TARGETS: tuple[str, ...] = ()
+OVER_RECORDS: tuple[str, ...] = ()
+# Parameters that only choose tokens or experts, and those that only predict such choices.
+ROUTERS: tuple[str, ...] = ()
+PREDICTORS: tuple[str, ...] = ()
 # Parameters without weight decay beside vectors: those that are looked up, not multiplied, and vectors of all experts.
 UNDECAYED: tuple[str, ...] = ()
 # Live parameters and their kinds, ratio or float.
@@ -57,17 +63,28 @@ def train_only(model: nn.Module, only: str, paths_of: Callable[[str], list[str]]
 
 
 def make_optimizer(
-    model: nn.Module, lr: float, weight_decay: float, betas: tuple[float, float], eps: float
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    betas: tuple[float, float],
+    eps: float,
+    rates: dict[str, float] | None = None,
 ) -> torch.optim.AdamW:
     """AdamW with its moments, which decays matrices, not norms, biases and tables.
 
+    rates: the learning rates of parameters with a role, "router" or "predictor"; `scale` of a group is its own by `lr`.
     Parameters of one mesh are a group: kernels for many tensors take those of one mesh at a time.
     """
-    groups: dict[object, list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, object], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         decays = parameter.dim() >= 2 and plain(name) not in UNDECAYED
-        groups.setdefault((decays, _mesh(parameter)), []).append(parameter)
-    made = [{"params": group, "weight_decay": weight_decay if key[0] else 0.0} for key, group in groups.items()]
+        role = "router" if plain(name) in ROUTERS else "predictor" if plain(name) in PREDICTORS else ""
+        scale = (rates or {}).get(role, lr) / lr
+        groups.setdefault((decays, scale, _mesh(parameter)), []).append(parameter)
+    made = [
+        {"params": group, "weight_decay": weight_decay if decays else 0.0, "lr": lr * scale, "scale": scale}
+        for (decays, scale, _), group in groups.items()
+    ]
     optimizer = torch.optim.AdamW(made, lr=lr, betas=betas, eps=eps)
     for parameter in model.parameters():
         optimizer.state[parameter] = {
@@ -80,6 +97,34 @@ def make_optimizer(
 
 def _mesh(tensor: Tensor) -> object:
     return tensor.device_mesh if isinstance(tensor, DTensor) else None
+
+
+class Averages:
+    """Exponential moving averages of the parameters that learn: they begin at their values."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.of = {parameter: parameter.detach().clone() for parameter in model.parameters() if parameter.requires_grad}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Moves each average by 1 - decay of its difference from the parameter."""
+        for parameter, average in self.of.items():
+            average.add_(parameter - average, alpha=1 - self.decay)
+
+    @contextlib.contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Within it the model has the averages."""
+        with torch.no_grad():
+            kept = [parameter.clone() for parameter in self.of]
+            for parameter, average in self.of.items():
+                parameter.copy_(average)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, values in zip(self.of, kept):
+                    parameter.copy_(values)
 
 
 def learning_rate(
@@ -181,18 +226,23 @@ def _world() -> int:
 
 
 def counts_of(batches: list[dict[str, Tensor]]) -> Tensor:
-    """For each batch how many tokens exist, and how many of them have a target, on all ranks: [batches, 2]."""
+    """Of each batch the tokens that exist, those of them with a target, and the rows: f64[batches, 3] of all ranks."""
     counts = []
     for batch in batches:
-        given = next(iter(batch.values()))
+        given = batch[ALONG] if ALONG is not None else next(iter(batch.values()))[:, None]
         lengths = batch.get("lengths")
         exists = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
         if lengths is not None:
             exists = torch.arange(given.shape[1], device=given.device)[None] < lengths[:, None]
         targets = batch.get(TARGETS) if TARGETS is not None else None
         aimed = exists if targets is None else exists & (targets >= 0)
-        counts.append(torch.stack([exists.sum(), aimed.sum()]))
+        counts.append(torch.stack([exists.sum(), aimed.sum(), exists.new_tensor(len(given), dtype=torch.int64)]))
     return _reduced(torch.stack(counts).double())
+
+
+def _counted(loss: str) -> int:
+    """Which of `counts_of` a loss is a mean over."""
+    return 1 if loss in OVER_TARGETS else 2 if loss in OVER_RECORDS else 0
 
 
 def train_step(
@@ -216,7 +266,7 @@ def train_step(
         with model.no_sync() if alone else contextlib.nullcontext():
             with autocast or contextlib.nullcontext():
                 losses = model(**batch)
-            weighted = {name: loss * weights[i][name in OVER_TARGETS] for name, loss in losses.items()}
+            weighted = {name: loss * weights[i][_counted(name)] for name, loss in losses.items()}
             sum(weighted.values()).backward()
         for name, loss in weighted.items():
             totals[name] = totals.get(name, 0) + loss.detach().double()
@@ -269,11 +319,15 @@ def evaluate(
     batches: list[dict[str, Tensor]],
     causal: bool,
     autocast: contextlib.AbstractContextManager | None = None,
+    weighed: str | None = None,
 ) -> float:
-    """The objective's own losses over all batches, by the whole sequence or by the causal rule."""
+    """The objective's own losses over all batches, by the whole sequence or by the causal rule.
+
+    weighed: by which counts batches weigh, "tokens", "targets" or "records"; default: targets, if a loss counts them.
+    """
     model.eval()
-    counts = counts_of(batches)
-    counts = counts[:, 1] if OVER_TARGETS else counts[:, 0]
+    weighed = weighed or ("targets" if OVER_TARGETS else "tokens")
+    counts = counts_of(batches)[:, ("tokens", "targets", "records").index(weighed)]
     # Under the causal rule the device says how many tokens a layer takes: no whole graph has that.
     eager = torch.compiler.set_stance("force_eager") if causal else contextlib.nullcontext()
     total = torch.zeros((), dtype=torch.float64, device=counts.device)

@@ -29,7 +29,7 @@ def test_activations_grow_with_the_batch_and_shrink_with_recomputation(capsys):
     totals = [counted(capsys, "--batch", str(batch))["total"] for batch in (8, 16, 32)]
     assert totals == sorted(totals) and totals[2] - totals[1] == pytest.approx(2 * (totals[1] - totals[0]), rel=0.01)
     assert counted(capsys, "--batch", "32", "--recompute")["total"] < totals[2]
-    assert counted(capsys, "--batch", "32", "--bf16")["total"] < totals[2]
+    assert counted(capsys, "--batch", "32", "--precision", "bf16")["total"] < totals[2]
 
 
 def test_devices_share_the_sequences_and_fsdp_the_parameters(capsys):

@@ -175,16 +175,20 @@ class Writer extends Statements {
   }
 
   /**
-   * The arguments of a call. If `inLoop` is true, "x" stands for every input, since a loop variable does not exist
-   * before the loop.
+   * The arguments of a call. In a loop, `loopVariable` is the block, and "x" stands for every input, since the loop's
+   * variables do not exist before the loop. A call with a number tells the run its number, for the paths of observed
+   * values.
    */
-  #arguments(child: Body, inLoop = false): readonly string[] {
+  #arguments(child: Body, loopVariable: string | null = null): readonly string[] {
     const { axes, run, foreign } = this.#needs(child);
+    const number = /#(\d+)$/.exec(child.path)?.[1];
+    const isNumbered = number !== undefined && this.options.variant.model.observes.length > 0;
+    const called = isNumbered ? `run.call(${loopVariable ?? this.reach(child.instance)}, ${number})` : "run";
     return [
-      ...child.ins.map((value) => (inLoop ? "x" : this.loose(value))),
+      ...child.ins.map((value) => (loopVariable === null ? this.loose(value) : "x")),
       ...foreign.map((path) => this.reach(path)),
       ...axes.map((axis) => this.axis(axis)),
-      ...(run ? ["run"] : []),
+      ...(run ? [called] : []),
     ];
   }
 
@@ -210,8 +214,8 @@ class Writer extends Statements {
       ({ path }) => path.startsWith(`${list}.`) && /^\d+$/.test(path.slice(list.length + 1)),
     ).length;
     if (bodies.length < 2 || bodies.length !== size) return 0;
-    const more = this.#arguments(first).slice(1);
-    if (bodies.some((body) => this.#arguments(body, true).slice(1).join() !== more.join())) return 0;
+    const more = this.#arguments(first, "layer").slice(1);
+    if (bodies.some((body) => this.#arguments(body, "layer").slice(1).join() !== more.join())) return 0;
     const start = this.loose(first.ins[0]!);
     const x = this.options.stage && start === "x" ? start : this.names.fresh("x");
     if (x !== start) this.lines.push(`${x} = ${start}`);

@@ -1,6 +1,6 @@
 // Which exported modules continue from caches.
 import type { InputSequence } from "./sequences.js";
-import { hasPairs } from "./torch-attention.js";
+import { readsMore } from "./torch-attention.js";
 import type { Variant } from "./variants.js";
 
 export const hasCausal = (variants: readonly Variant[]): boolean => variants.some(({ phase }) => phase === "generate");
@@ -11,4 +11,4 @@ export const alone = (sequences: readonly InputSequence[]): boolean =>
 
 /** Whether calls can continue from caches: this requires a single input sequence in `forward`. */
 export const hasCaches = (variants: readonly Variant[], sequences: readonly InputSequence[]): boolean =>
-  hasCausal(variants) && alone(sequences) && !variants.some(({ model }) => hasPairs(model));
+  hasCausal(variants) && alone(sequences) && !variants.some(({ model }) => readsMore(model));

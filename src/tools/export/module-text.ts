@@ -1,5 +1,6 @@
 // Writes `model.py`: one class for each kind of block, the model's arguments, and the functions that load weights.
 import { hasCaches, hasCausal } from "./caches.js";
+import { inputsOf } from "./call-inputs.js";
 import { filled, marksIn } from "./text.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
 import { laidOut, paragraphs } from "./layout.js";
@@ -16,7 +17,6 @@ import {
   derivedOf,
   forwardDoc,
   INIT_WEIGHTS,
-  inputsOf,
   liveText,
   loadText,
   runOf,
@@ -366,6 +366,7 @@ class ModuleWriter {
           ...(caches
             ? ["if caches is not None and not causal:", '    raise ValueError("caches are of the causal rule")']
             : []),
+          ...inputs.checks,
           runOf(inputs.objective, model),
           ...axesText(sequences, caches, (sequence) => this.#most(sequence)),
           ...unsigned(variants, sequences),

@@ -8,7 +8,6 @@ import { numberTexts } from "./text.js";
 import type { ListTest, Period } from "./lists.js";
 import { attributePath, variable } from "./names.js";
 import { sequenceAt } from "./outline.js";
-import { placeOf, refuse } from "./refused.js";
 import { axisVariables, type InputSequence } from "./sequences.js";
 import type { Variant } from "./variants.js";
 
@@ -222,7 +221,9 @@ export function axesText(
     const own = sequences.length < 2 ? "lengths" : `by_axis.get("${sequence.name}")`;
     const options = [own, ...(i === 0 && caches ? ["caches"] : [])];
     const input = variable(sequence.input);
-    const rows = `mt.rows(${[input, ...options, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
+    const other = sequence.instead === null ? null : variable(sequence.instead);
+    const given = other === null ? input : `${input} if ${other} is None else ${other}`;
+    const rows = `mt.rows(${[given, ...options, ...(most === null ? [] : [`most=${most}`])].join(", ")})`;
     return `${sequence.axis} = ${sequence.isOptional ? `None if ${input} is None else ${rows}` : rows}`;
   });
   if (sequences.length < 2) return made;
@@ -282,51 +283,6 @@ export function forwardDoc(variants: readonly Variant[], sequences: readonly Inp
     "- observed: a dict that is filled with what the source observes, by path.",
     ...(variants[0]!.model.live.length > 0 ? ["- live: values of live parameters, by name."] : []),
   ].join("\n");
-}
-
-/** Refuses an objective whose inputs do not distinguish an objective call from a `forward` call. */
-function expectTold(forward: Model, objective: Model): void {
-  const takes = ({ inputs }: Model, name: string): boolean => inputs.some((input) => input.name === name);
-  const lacks = forward.inputs.find(({ name }) => !takes(objective, name));
-  const [first] = objective.inputs;
-  if (lacks)
-    refuse(
-      `an objective without forward's input \`${lacks.name}\``,
-      placeOf(first ?? lacks),
-      "let the objective take all inputs of forward, by their names, and at least one more, such as targets",
-    );
-  if (objective.inputs.every(({ name }) => takes(forward, name)))
-    refuse(
-      "an objective that takes no more than forward",
-      placeOf(first),
-      "give it an input of its own, such as targets: with it the module's forward returns the losses",
-    );
-}
-
-/** The inputs of `forward` and the objective. Inputs that only the objective takes are optional. */
-export function inputsOf(
-  variants: readonly Variant[],
-  sequences: readonly InputSequence[],
-): {
-  readonly objective: readonly string[];
-  readonly signature: string;
-} {
-  const namesOf = (model: Model | undefined): readonly string[] => model?.inputs.map(({ name }) => name) ?? [];
-  const forward = namesOf(variants.find(({ entry }) => entry === "forward")?.model);
-  const all = namesOf(variants.find(({ entry }) => entry === "objective")?.model);
-  const rest = all.filter((name) => !forward.includes(name));
-  const versions = variants.filter(({ entry }) => entry === "objective");
-  if (versions.length > 0) expectTold(variants[0]!.model, versions[0]!.model);
-  const signature = [
-    ...forward.map((name) => `${variable(name)}: Tensor`),
-    ...rest.map((name) => `${variable(name)}: Tensor | None = None`),
-    sequences.length > 1 ? "lengths: Tensor | dict[str, Tensor] | None = None" : "lengths: Tensor | None = None",
-    "causal: bool = False",
-    ...(hasCaches(variants, sequences) ? ["caches: mt.Caches | None = None"] : []),
-    "observed: dict | None = None",
-    ...(variants[0]!.model.live.length > 0 ? ["live: dict | None = None"] : []),
-  ].join(", ");
-  return { objective: rest, signature };
 }
 
 /** Parameters whose module names differ from their checkpoint keys. */

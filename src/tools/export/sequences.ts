@@ -16,6 +16,8 @@ export interface InputSequence {
   readonly bound: number | null;
   /** Whether only the objective takes the input. */
   readonly isOptional: boolean;
+  /** The objective's input along this sequence, if the objective does not take `input`; null: it does. */
+  readonly instead: string | null;
 }
 
 type Versions = readonly Pick<Variant, "model">[];
@@ -30,11 +32,28 @@ export function inputSequences(variants: Versions): readonly InputSequence[] {
     for (const { name, bound } of sequencesOf(model)) {
       if (headOf(found, model, name)) continue;
       const input = model.inputs.find(({ type }) => sequenceAt(model, type.shape[1]) === name);
-      const axis = found.length === 0 ? "axis" : names.fresh(`${input?.name ?? name}_axis`);
       if (!input) return notSecond(model, name);
-      found.push({ input: input.name, name, axis, bound, isOptional: !forward.has(input.name) });
+      // An objective without forward's sequence has another in its place: `chosen` for `tokens`.
+      const at = found.findIndex((other) => other.instead === null && !takes(model, other.input));
+      if (at >= 0) {
+        if (found[at]!.bound !== bound) return otherBound(input, found[at]!.input);
+        found[at] = { ...found[at]!, instead: input.name };
+        continue;
+      }
+      const axis = found.length === 0 ? "axis" : names.fresh(`${input.name}_axis`);
+      found.push({ input: input.name, name, axis, bound, isOptional: !forward.has(input.name), instead: null });
     }
   return found;
+}
+
+const takes = ({ inputs }: Model, name: string): boolean => inputs.some((input) => input.name === name);
+
+function otherBound(input: Model["inputs"][number], like: string): never {
+  return refuse(
+    `an objective whose \`${input.name}\` has another greatest length than forward's \`${like}\``,
+    placeOf(input),
+    `declare both with one bound, such as T <= context`,
+  );
 }
 
 /** The variables for the axes of one version's inputs, by axis name. */
@@ -43,8 +62,9 @@ export function axisVariables(all: readonly InputSequence[], model: Model): Read
 }
 
 const headOf = (all: readonly InputSequence[], model: Model, axis: string): InputSequence | undefined =>
-  all.find(({ input }) => {
-    const type = model.inputs.find(({ name }) => name === input)?.type;
+  all.find(({ input, instead }) => {
+    const own = takes(model, input) ? input : instead;
+    const type = model.inputs.find(({ name }) => name === own)?.type;
     return type !== undefined && sequenceAt(model, type.shape[1]) === axis;
   });
 

@@ -57,7 +57,8 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "cross_entropy")) return call(`mt.cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(y!, scope)})`);
   if (is(value, "log_probability"))
     return call(`mt.log_probability(${loose(x!)}, ${loose(y!)}, ${lossAxis(y!, scope)})`);
-  if (is(value, "contrast")) refuse("a loss that compares sequences", value);
+  if (is(value, "contrast"))
+    return call(`mt.contrast(${loose(x!)}, ${loose(y!)}, ${holes.add(pythonFloat(value.attrs.scale), "scale")})`);
   if (is(value, "bce")) return call(`mt.binary_cross_entropy(${loose(x!)}, ${loose(y!)}, ${lossAxis(x!, scope)})`);
   if (is(value, "stop_gradient")) return call(`${tight(x!)}.detach()`);
   if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);

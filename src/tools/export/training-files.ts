@@ -1,25 +1,39 @@
 // Writes the files for distributed training: fixed texts with a few facts about the model filled in.
-import type { Model, Value } from "../../language/check/model/model.js";
+import { rolesOf, type WeightRole } from "../../compiler/autodiff/roles.js";
+import type { Model } from "../../language/check/model/model.js";
+import { recordInputs, Unfillable, type RecordInput } from "../../language/check/model/record-inputs.js";
 import { textInputsOf } from "../../language/check/model/text-inputs.js";
+import { isContrasting, lossesOfBatches, meansOf } from "./loss-means.js";
 import { pythonFiles } from "../../ground/embedded.js";
 import type { Stacks } from "./experts.js";
 import { laidOut } from "./layout.js";
 import type { StagePieces } from "./module-text.js";
 import { attributePath, variable } from "./names.js";
 import type { StageText } from "./stage-text.js";
+import type { Value } from "../../language/check/model/model.js";
 import { boundOf, valuesOf } from "./bounds.js";
 import { tensorPlan } from "./tensor-parallel.js";
 import type { NeedsOf, Variant } from "./variants.js";
-import { inputAxis, sequenceAt } from "./outline.js";
-import { is } from "./text.js";
 
 /** The default sequence length for training, if neither the model nor the user sets a bound. */
 const USUAL_CONTEXT = 2048;
 
+const TRAINING_FILES = [
+  "train.py",
+  "settings.py",
+  "training.py",
+  "data.py",
+  "records.py",
+  "texts.py",
+  "sources.py",
+  "parallelize.py",
+  "checkpoint.py",
+];
+
 /** The pipeline stages of the model. */
 export type Stages = StageText & StagePieces;
 
-/** File texts by name; empty if the model has no objective that plain text can train. */
+/** File texts by name; empty if the model has no objective that text or records can train. */
 export function trainingFiles(
   variants: readonly Variant[],
   needs: NeedsOf,
@@ -28,26 +42,37 @@ export function trainingFiles(
   stages: Stages | null,
 ): ReadonlyMap<string, string> {
   const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
-  const inputs = objective ? textInputsOf(objective.model) : null;
-  if (!objective || !inputs) return new Map();
+  if (!objective) return new Map();
   const { model } = objective;
-  const { targets } = inputs;
+  const inputs = textInputsOf(model);
+  const records = recordsOf(model);
+  if (!inputs && records.inputs.length === 0) return new Map();
+  const targets = inputs ? inputs.targets : onlyOf(records.inputs, "targets");
+  const along = inputs?.tokens ?? records.inputs.find(({ kind }) => kind !== "record")?.name ?? null;
+  const means = meansOf(model, targets);
+  const uncut = inputs ? (stages?.uncut ?? null) : "its objective takes records, and a pipeline takes text";
   const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? null;
   const facts = new Map<string, string>([
-    ["INPUTS", pair(variable(inputs.tokens), targets === null ? null : variable(targets))],
-    ["SIGNED", inputs.signed ? "True" : "False"],
-    ["CAUSAL", variants.some(({ phase }) => phase === "generate") ? "True" : "False"],
+    ["INPUTS", inputs ? pair(variable(inputs.tokens), targets === null ? null : variable(targets)) : "None"],
+    ["SIGNED", inputs?.signed ? "True" : "False"],
+    ["ALONG", along === null ? "None" : quoted(variable(along))],
+    ["NO_RECORDS", records.reason === null ? "None" : quoted(records.reason)],
+    ["CONTRAST", isContrasting(model) ? "True" : "False"],
+    ["CAUSAL", variants.some(({ phase, entry }) => phase === "generate" && entry === "objective") ? "True" : "False"],
     ["ROUTED", model.routes.length > 0 ? "True" : "False"],
     ["CONTEXT", String(Math.min(bound ?? USUAL_CONTEXT, USUAL_CONTEXT))],
     ["LONGEST", bound === null ? "None" : String(bound)],
-    ["VOCABULARY", String(boundOf(inputs.tokens, model) ?? "None")],
+    ["VOCABULARY", String((along === null ? null : boundOf(along, model)) ?? "None")],
     ["TARGETS", targets === null ? "None" : quoted(variable(targets))],
-    ["OVER_TARGETS", tuple(targets === null ? [] : overTargets(model, targets))],
+    ["OVER_TARGETS", tuple(means.targets)],
+    ["OVER_RECORDS", tuple(means.records)],
+    ["ROUTERS", tuple(parametersOf(model, stacks, "router"))],
+    ["PREDICTORS", tuple(parametersOf(model, stacks, "predictor"))],
     ["UNDECAYED", tuple([...tablesOf(model), ...vectorsOf(model, stacks)])],
     ["METHODS", tuple(methods)],
     ["MODEL", quoted(model.name)],
-    ["UNCUT", stages === null || stages.uncut === null ? "None" : quoted(stages.uncut)],
-    ["TOKENS", quoted(variable(inputs.tokens))],
+    ["UNCUT", uncut === null ? "None" : quoted(uncut)],
+    ["TOKENS", quoted(along === null ? "" : variable(along))],
     ["OF_BATCH", tuple(lossesOfBatches(model, targets))],
     ["READ", tuple([...(stages?.inputs ?? []), "lengths"])],
   ]);
@@ -63,8 +88,9 @@ export function trainingFiles(
   const parameters = model.parameters.flatMap(({ name, value }) =>
     model.live.some((l) => l.name === name) ? [] : [`    ${JSON.stringify(name)}: ${JSON.stringify(value)},`],
   );
-  const cut = stages !== null && stages.uncut === null ? stages : null;
-  const names = ["train.py", "settings.py", "training.py", "data.py", "parallelize.py", "checkpoint.py", "memory.py"];
+  const cut = stages !== null && uncut === null ? stages : null;
+  const columns = records.inputs.map((input) => `    ${inputText(input)},`);
+  const names = [...TRAINING_FILES, ...(inputs ? ["memory.py"] : [])];
   return new Map(
     [...names, ...(cut ? ["pipeline.py"] : [])].map((name) => {
       const text = pythonFiles[name]!.split("\n").flatMap((line) => {
@@ -72,6 +98,7 @@ export function trainingFiles(
         if (fact === "UNITS") return [`UNITS${type} = (`, ...units, ")"];
         if (fact === "PARAMETERS")
           return parameters.length === 0 ? [line] : [`PARAMETERS${type} = {${note}`, ...parameters, "}"];
+        if (fact === "RECORD_INPUTS") return columns.length === 0 ? [line] : [`${fact}${type} = (`, ...columns, ")"];
         if (fact === "PLAN") return plan.length === 0 ? [line] : [`PLAN${type} = {`, ...plan, "}"];
         const value = facts.get(fact);
         return value === undefined ? [line] : [`${fact}${type} = ${value}${note}`];
@@ -113,16 +140,50 @@ const quoted = (text: string): string => `"${text}"`;
 const tuple = (all: readonly string[]): string => `(${all.map(quoted).join(", ")}${all.length === 1 ? "," : ""})`;
 const pair = (a: string, b: string | null): string => `(${quoted(a)}, ${b === null ? "None" : quoted(b)})`;
 
-/** Losses that are means over targets: losses computed by a cross entropy against the targets input. */
-function overTargets(model: Model, targets: string): readonly string[] {
-  const input = model.inputs.find(({ name }) => name === targets)?.value;
-  const counts = (value: Value, seen: Set<Value>): boolean => {
-    if (seen.has(value)) return false;
-    seen.add(value);
-    if (value.op === "cross_entropy" && value.inputs[1] === input) return true;
-    return value.inputs.some((from) => counts(from, seen));
-  };
-  return model.losses.flatMap(({ path, value }) => (counts(value, new Set()) ? [path] : []));
+interface Records {
+  readonly inputs: readonly RecordInput[];
+  /** Why records cannot fill the objective; null: they can. */
+  readonly reason: string | null;
+}
+
+function recordsOf(model: Model): Records {
+  try {
+    return { inputs: recordInputs(model).inputs, reason: null };
+  } catch (fault) {
+    if (!(fault instanceof Unfillable)) throw fault;
+    return { inputs: [], reason: `${fault.message}; ${fault.hint}` };
+  }
+}
+
+/** The name of the only input of a kind; null if there is none or several. */
+function onlyOf(inputs: readonly RecordInput[], kind: RecordInput["kind"]): string | null {
+  const [first, ...others] = inputs.filter((input) => input.kind === kind);
+  return first && others.length === 0 ? first.name : null;
+}
+
+/** An input as `records.py` describes it. */
+function inputText(input: RecordInput): string {
+  const named = `${quoted(input.name)}, ${quoted(variable(input.name))}`;
+  const sizes = input.kind === "along" ? input.inner : input.kind === "record" ? input.shape : [];
+  const shape = sizes.length === 0 ? "" : `, shape=(${sizes.map((size) => `${size},`).join(" ")})`;
+  const type = input.kind === "along" || input.kind === "record" ? `, dtype="${input.type}"` : "";
+  const of = input.kind === "targets" ? `, of=${quoted(input.of)}` : "";
+  return `Input(${quoted(input.kind)}, ${named}${of}${type}${shape})`;
+}
+
+/** The parameters of a role; a stack of experts has it if all experts do. */
+function parametersOf(model: Model, stacks: Stacks, role: WeightRole): readonly string[] {
+  const roles = rolesOf(model);
+  const paths = model.weights.flatMap(({ path }) => (stacks.of(path) === null ? [path] : []));
+  const stacked = model.weights.flatMap(({ path }) => (stacks.of(path) === null ? [] : [stacks.allOf(path)]));
+  return [
+    ...paths.filter((path) => roles.get(path) === role).map((path) => attributePath(path)),
+    ...new Set(
+      stacked
+        .filter((all) => all.every((path) => roles.get(path) === role))
+        .map(([first]) => attributePath(stacks.placeOf(first!))),
+    ),
+  ];
 }
 
 /** Stacked expert weights in which each expert has a single dimension. */
@@ -140,65 +201,4 @@ function tablesOf(model: Model): readonly string[] {
     op === "gather" && table?.op === "weight" ? [(table as Value<"weight">).attrs.path] : [],
   );
   return [...new Set(tables)].map(attributePath);
-}
-
-// Finds the losses that are means over tokens or targets. Means over parts of a batch add up, weighted by each part's
-// count.
-
-/**
- * Paths of the other losses, which are not means. `targets` is the name of the targets input.
- * List indices are replaced by `*`, since all blocks of a list have the same kind of loss.
- */
-function lossesOfBatches(model: Model, targets: string | null): readonly string[] {
-  const aimed = model.inputs.find(({ name }) => name === targets)?.value ?? null;
-  const sums = model.losses.filter(({ value }) => !isMean(model, value, aimed));
-  return [...new Set(sums.map(({ path }) => path.replace(/(?<=^|\.)\d+(?=\.|$)/g, "*")))];
-}
-
-/** Whether a loss is a number times a mean, or a sum of means over the same elements. */
-const isMean = (model: Model, value: Value, targets: Value | null): boolean => meanOver(model, value, targets) !== null;
-
-function meanOver(model: Model, value: Value, targets: Value | null): "tokens" | "targets" | null {
-  const over = (part: Value): ReturnType<typeof meanOver> => meanOver(model, part, targets);
-  if (is(value, "pointwise")) {
-    const [a, b] = value.inputs;
-    const { fn } = value.attrs;
-    if (fn === "neg") return over(a!);
-    if (fn === "mul" || fn === "div" || fn === "add" || fn === "sub") {
-      if (isNumber(b!)) return over(a!);
-      if (isNumber(a!)) return fn === "div" ? null : over(b!);
-      const [left, right] = [over(a!), over(b!)];
-      return (fn === "add" || fn === "sub") && left === right ? left : null;
-    }
-    return null;
-  }
-  const axis = inputAxis(model);
-  const [x, y] = value.inputs;
-  const along = (of: Value): boolean => sequenceAt(model, of.type.shape[1]) === axis;
-  const readsAll = value.inputs.some((input) => readsBatch(input));
-  if (readsAll) return null;
-  if (is(value, "cross_entropy")) return y === targets && along(y) ? "targets" : null;
-  if (is(value, "bce")) return x!.type.shape.length === 2 && along(x!) ? "tokens" : null;
-  if (!is(value, "reduce") || value.attrs.fn !== "mean" || value.inputs.length > 1) return null;
-  const { shape } = x!.type;
-  const isFixed = shape.slice(2).every((size) => typeof size === "number");
-  return value.attrs.axes.length === shape.length && along(x!) && isFixed ? "tokens" : null;
-}
-
-const isNumber = (value: Value): boolean =>
-  value.op === "number" || value.op === "live" || (value.op === "pointwise" && value.inputs.every(isNumber));
-
-/** Whether a value depends on a reduction over all sequences of a batch. */
-function readsBatch(value: Value): boolean {
-  const seen = new Set<Value>();
-  const todo = [value];
-  for (let next = todo.pop(); next; next = todo.pop()) {
-    if (seen.has(next)) continue;
-    seen.add(next);
-    if (next.op === "cross_entropy" || next.op === "bce") return true;
-    const [x] = next.inputs;
-    if (is(next, "reduce") && next.attrs.axes.includes(0) && typeof x!.type.shape[0] !== "number") return true;
-    todo.push(...next.inputs);
-  }
-  return false;
 }

@@ -1,7 +1,6 @@
 // The versions of a model that one module contains, by phase and entry, each with its block bodies.
 import type { Entry, Model, Phase, Value } from "../../language/check/model/model.js";
 import { axisMade, axisOfTokens, axisSorted, firstOf, outline, readsLive, type Body } from "./outline.js";
-import { refuse } from "./refused.js";
 import type { SourceNotes } from "./source-notes.js";
 import { updatesOf, type Updates } from "./tallies.js";
 
@@ -45,10 +44,9 @@ export function variantOf(model: Model, notes: Pick<SourceNotes, "nameOf">): Var
   const records = new Map<string, Recorded[]>();
   const owners = new Map<Recorded["value"], string[]>();
   const record = (kind: Recorded["kind"], path: string, value: Recorded["value"]): void => {
-    let at = path;
+    let at = path.slice(0, Math.max(0, path.lastIndexOf(".")));
     while (at !== "" && !calls.has(at)) at = at.slice(0, Math.max(0, at.lastIndexOf(".")));
     const name = at === "" ? path : path.slice(at.length + 1);
-    if (kind === "observed" && at.includes("#")) refuse(`the observed ${name} of a block that is called twice`, at);
     records.set(at, [...(records.get(at) ?? []), { kind, name, value }]);
     owners.set(value, [...(owners.get(value) ?? []), at]);
   };

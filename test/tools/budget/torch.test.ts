@@ -53,7 +53,7 @@ function wordsOf({ sharding, devices, precision, recompute, sequences, length }:
     String(length),
     option,
     String(devices),
-    ...(precision === "bf16" ? ["--bf16"] : []),
+    ...(precision === "bf16" ? ["--precision", "bf16"] : []),
     ...(recompute ? ["--recompute"] : []),
   ];
 }

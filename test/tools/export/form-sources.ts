@@ -86,9 +86,10 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
   ...Object.fromEntries(
     PAIR_CASES.map((kase) => [`pairs: ${kase.name}`, { source: programOf(kase, false), steps: false }]),
   ),
-  "attention to a fixed axis as a sequence": words(
-    "k = sequence(image @ w)\n x + attention(x @ w, rope(k, 100.0), k) + rows(k, at)",
-  ),
+  "attention to a fixed axis as a sequence": {
+    ...words("k = sequence(image @ w)\n x + attention(x @ w, rope(k, 100.0), k) + rows(k, at)"),
+    steps: false,
+  },
   "rows from the end, and strides": words(
     "some = (x @ w)[:, 1::3]\n x + attention(x, some, some) + rows(x @ w, pick - 9)[:, 1][:, None]",
   ),

@@ -40,7 +40,7 @@ const EXAMPLES: readonly Example[] = [
   { name: "mode", set: { staged: "false", dim: "32", vocab: "64", hidden: "24", depth: "2" } },
   { name: "mor", set: { ...small, layers: "2", recursions: "3" } },
   { name: "mor", set: { ...small, layers: "2", recursions: "3", share_kv: "true" }, keysOfAll: true },
-  ...["grpo", "classify", "masked"].map((name) => ({
+  ...["grpo", "classify", "masked", "dpo", "reward", "distill", "embed"].map((name) => ({
     name: `objectives/${name}`,
     set: {
       depth: "2",

@@ -169,7 +169,17 @@ function bce(cx: Scope, value: Value<"bce">): Name {
   return meanOf(cx, expanded, wider, null);
 }
 
-const contrast = (_cx: Scope, { path }: Value<"contrast">): Name => refuse("a loss that compares sequences", path);
+/** The mean over rows i of -log softmax(scale · aᵢ · bⱼ over j)[i]. */
+function contrast(cx: Scope, { attrs: { scale }, inputs }: Value<"contrast">): Name {
+  const { at, axes, graph } = cx;
+  const [a, b] = inputs;
+  const logits = at.mul(at.matmul(cx.get(a!), at.transpose(cx.get(b!), [1, 0])), graph.float(scale)); // [B, B]
+  const all = graph.node("LogSoftmax", [logits], { axis: -1 });
+  const own = at.unsqueeze(at.range(axes.size(a!.type.shape[0]!)), 1); // [B, 1]
+  const each = at.squeeze(graph.node("GatherElements", [all, own], { axis: 1 }), 1);
+  const like = { ...a!, type: { dtype: "f32" as const, shape: a!.type.shape.slice(0, 1) } };
+  return meanOf(cx, graph.node("Neg", [each]), like, null);
+}
 
 export const reduceEmitters = {
   reduce,

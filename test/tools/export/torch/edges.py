@@ -3,14 +3,14 @@
 import contextlib
 import importlib
 import sys
-import types
 from fractions import Fraction
 from pathlib import Path
 
 import torch
 
 SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
-FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "settings", "train")
+TRAINING = ("data", "training", "parallelize", "checkpoint", "pipeline", "settings", "texts", "records", "sources", "train")
+FILES = (*SHARED, "model", *TRAINING)
 
 
 def opened(folder):
@@ -48,7 +48,7 @@ def names(job, model, **_):
     return (result - due).abs().max().item()
 
 
-def uneven(job, model, train, training, **_):
+def uneven(job, model, train, training, sources, **_):
     """What three sequences, one of them short, lose at once, and shared out among two ranks, whose shares are added up here."""
     moby = model.Moby()
     tokens = torch.arange(40)
@@ -56,11 +56,11 @@ def uneven(job, model, train, training, **_):
         file.write(bytes(tokens.tolist()))
     read = train.Tokens(job["output"] + ".bin", 1, None)
 
-    windows = train.Windows(len(read), 8, 0, 0.25)
+    settings = {"length": 8, "seed": 0, "validation": 0.25}
+    windows = sources.TextData(read, settings).windows
 
     def shares(count):
-        given = {"shares": count, "tokens": read, "settings": {"length": 8}, "device": "cpu", "windows": windows}
-        return [train.Run.batch(types.SimpleNamespace(**given, share=i), [0, 9, 35]) for i in range(count)]
+        return [sources.TextData(read, settings, i, count).batch([0, 9, 35]) for i in range(count)]
 
     found = []
     for batches in (shares(1), shares(2)):

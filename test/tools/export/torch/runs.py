@@ -146,7 +146,7 @@ def live(job, model, train, checkpoint, modc_files, **_):
     }
 
 
-def other_data(job, train, **_):
+def other_data(job, train, sources, **_):
     """What is said of data that a run goes on with."""
     output = Path(job["output"])
     output.mkdir()
@@ -158,7 +158,7 @@ def other_data(job, train, **_):
     for words, before in (*((words, runs[0]) for words in job["words"]), (["begun", "--separator", "0"], runs[1])):
         given = ["--data", str(output / words[0]), *words[1:]] if words else []
         options = train.parser("").parse_args(["--output", "none", *given])
-        said = told(lambda: answers.append(train.tokens_of(options, before).path.name))
+        said = told(lambda: answers.append(sources.tokens_of(options, before).path.name))
         answers += [] if said is None else [said.removeprefix(str(output) + "/")]
     return answers
 
@@ -183,7 +183,7 @@ def other_model(job, model, training, checkpoint, **_):
     return answers
 
 
-def crossing(job, model, train, checkpoint, modc_files, **_):
+def crossing(job, model, train, sources, checkpoint, modc_files, **_):
     """What is said of runs that go over from modc, of the data that they go on with, and of those that come back."""
     output = Path(job["output"])
     run, there, alone = (output / name for name in ("modc", "there", "alone"))
@@ -229,7 +229,7 @@ def crossing(job, model, train, checkpoint, modc_files, **_):
     ]
     before = checkpoint.progress_of(checkpoint.checkpoints(there)[-1]).data
     options = [train.parser("").parse_args(["--output", "none", "--data", str(output / n)]) for n in ("text", "other")]
-    data = [said(lambda: train.tokens_of(o, before)) for o in options]
+    data = [said(lambda: sources.tokens_of(o, before)) for o in options]
     taken(there, 5)
     taken(alone, 5)
     came.append(said(lambda: checkpoint.from_modc(run, there)))
@@ -247,7 +247,7 @@ def crossing(job, model, train, checkpoint, modc_files, **_):
     return {"from": came, "data": data, "to": back, "status": ends}
 
 
-def no_tokens(job, train, **_):
+def no_tokens(job, train, sources, **_):
     """What is said of files that hold no tokens of a model with more of them than bytes have values; None: nothing."""
     output = Path(job["output"])
     output.mkdir()
@@ -260,7 +260,7 @@ def no_tokens(job, train, **_):
     answers = []
     for words in job["words"]:
         options = train.parser("").parse_args(["--output", "none", "--data", str(output / words[0]), *words[1:]])
-        said = told(lambda: train.tokens_of(options, None))
+        said = told(lambda: sources.tokens_of(options, None))
         answers.append(said and said.replace(f"{output}/", ""))
     return answers
 
