@@ -3,11 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-export function scratch(): {
+export interface Scratch {
   readonly path: string;
+  /** Writes a file, and gives its path. */
   readonly file: (name: string, content: string | Uint8Array) => string;
   readonly remove: () => void;
-} {
+}
+
+export function scratch(): Scratch {
   const path = mkdtempSync(join(tmpdir(), "modc-train-"));
   return {
     path,

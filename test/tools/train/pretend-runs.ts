@@ -6,22 +6,10 @@ import { TrainError } from "../../../src/tools/train/errors.js";
 import type { TrainEvent } from "../../../src/tools/train/events.js";
 import { trainModel } from "../../../src/tools/train/run-node.js";
 import type { RunOptions } from "../../../src/tools/train/run-options.js";
-import { scratch, text } from "./folder.js";
-import { pretendRun, type Pretence } from "./pretend.js";
+import { DATA_KINDS, kindRun, writeKind, type DataKind, type More } from "./data-kinds.js";
+import { scratch } from "./folder.js";
 
-export const settings = {
-  context: 32,
-  batch: 2,
-  accumulate: 2,
-  steps: 20,
-  validateEvery: 7,
-  checkpointEvery: 5,
-  keep: 2,
-  validationWindows: 4,
-  live: "capacity=100%@0,12.5%@50%",
-};
-
-export type More = Partial<RunOptions> & { readonly pretence?: Pretence };
+export { settings, type More } from "./data-kinds.js";
 
 export async function all(options: RunOptions): Promise<TrainEvent[]> {
   const events: TrainEvent[] = [];
@@ -46,18 +34,19 @@ export const last = (output: string, file: string): Buffer => readFileSync(join(
 export const kinds = (events: readonly TrainEvent[]): string =>
   events.flatMap((e) => (e.kind === "step" ? [] : [`${e.kind[0]}${e.step}`])).join("");
 
-/** A folder for the runs of a test file, removed at its end, with a text and a run that nothing disturbs. */
-export function pretendRuns() {
+/** A folder for the runs of a test file, removed at its end, with data of a kind and a run that nothing disturbs. */
+export function pretendRuns(kind: DataKind = DATA_KINDS[0]!) {
   const folder = scratch();
   afterAll(() => folder.remove());
   let made = 0;
   const place = (): string => join(folder.path, `run-${made++}`);
-  const data = folder.file("text.txt", text(20_000, 1));
+  const written = writeKind(kind, folder);
+  const { data } = written;
   const runTo = (
     output: string,
     more: More = {},
     change: Partial<RunOptions["settings"]> = {},
-  ): Promise<TrainEvent[]> => all(pretendRun(output, data, { ...settings, ...change }, more));
+  ): Promise<TrainEvent[]> => all(kindRun(kind, written, output, more, change));
   const whole = place();
-  return { folder, place, data, runTo, whole, undisturbed: runTo(whole) };
+  return { folder, place, data, written, runTo, whole, undisturbed: runTo(whole) };
 }

@@ -1,17 +1,14 @@
-// Runs that go on after interrupts, from checkpoints, on other machines and after kill -9: the same bytes.
-import { spawn } from "node:child_process";
+// Runs that go on from checkpoints and on other machines. run-kinds.test.ts interrupts and kills runs.
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { nextLines } from "../../../src/tools/cli/train/train.js";
 import { Outcome, type TrainResult } from "../../../src/tools/train/events.js";
-import { readManifest } from "../../../src/tools/train/checkpoint-node.js";
 import { readLog } from "../../../src/tools/train/log-node.js";
-import { childOf } from "../../child.js";
 import { PretendTrainer } from "./pretend.js";
-import { fault, kinds, last, pretendRuns, settings, type More } from "./pretend-runs.js";
+import { fault, kinds, last, pretendRuns, type More } from "./pretend-runs.js";
 
-const { place, data, runTo, whole, undisturbed } = pretendRuns();
+const { place, runTo, whole, undisturbed } = pretendRuns();
 
 /** The lines below a run's result. */
 const nextOf = (result: TrainResult): readonly string[] =>
@@ -22,36 +19,7 @@ const nextOf = (result: TrainResult): readonly string[] =>
   );
 
 describe("a run that goes on", () => {
-  it("after an interrupt at any step ends with the bytes of one that was not disturbed", async () => {
-    await undisturbed;
-    for (const at of [1, 4, 5, 7, 13, 19]) {
-      const output = place();
-      const stop = new AbortController();
-      const events = await runTo(output, {
-        signal: stop.signal,
-        pretence: { before: (step) => (step === at ? stop.abort() : undefined) },
-      });
-      expect(events.at(-1), "the step under way is finished, and saved").toMatchObject({
-        kind: "end",
-        step: at,
-        reason: "interrupted",
-      });
-      expect((await readManifest(events.findLast((e) => e.kind === "checkpoint")!.path)).step).toBe(at);
-      const after = await runTo(output, { resume: "last" });
-      expect(after[0]).toMatchObject({
-        kind: "begin",
-        step: at,
-        from: expect.stringContaining(`step-${String(at).padStart(8, "0")}`),
-      });
-      for (const file of ["model.safetensors", "state.safetensors"])
-        expect(last(output, file).equals(last(whole, file)), `${file} after ${at}`).toBe(true);
-      expect(JSON.parse(last(output, "manifest.json").toString())).toEqual(
-        JSON.parse(last(whole, "manifest.json").toString()),
-      );
-    }
-  });
-
-  it("from an earlier checkpoint does so too, and its log has each step once", async () => {
+  it("from an earlier checkpoint ends with the same bytes, and its log has each step once", async () => {
     const output = place();
     await runTo(output, {}, { keep: 9 });
     const events = await runTo(output, { resume: 10 }, { keep: 9 });
@@ -157,40 +125,4 @@ describe("a run that goes on", () => {
     await runTo(output, { resume: "last" });
     expect(last(output, "model.safetensors").equals(last(whole, "model.safetensors"))).toBe(true);
   });
-});
-
-describe("kill -9 at random moments", () => {
-  it(
-    "and going on each time ends with the bytes of a run that was not disturbed",
-    { tags: "long", timeout: 120_000 },
-    async () => {
-      await undisturbed;
-      const output = place();
-      const child = childOf(new URL("./children/train.ts", import.meta.url));
-      let x = Number(process.env["SOAK_SEED"] ?? "0") + 4711;
-      let killed = 0;
-      for (let done = false; !done;) {
-        const run = spawn(process.execPath, [child, output, data, JSON.stringify(settings)], {
-          stdio: ["ignore", "pipe", "inherit"],
-        });
-        let said = "";
-        run.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
-        const ended = new Promise<number | null>((resolve) => run.once("close", resolve));
-        await new Promise((resolve) => run.stdout.once("data", resolve));
-        x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-        // Each attempt runs longer, so that the run comes to an end.
-        const timer = setTimeout(() => run.kill("SIGKILL"), 15 + (x >>> 24) * 0.5 + 80 * killed);
-        expect([0, null], "it ends well, or is killed").toContain(await ended);
-        clearTimeout(timer);
-        done = said.includes("done");
-        if (!done) killed++;
-      }
-      expect(killed).toBeGreaterThan(0);
-      for (const file of ["model.safetensors", "state.safetensors"])
-        expect(last(output, file).equals(last(whole, file)), file).toBe(true);
-      const steps: number[] = [];
-      for await (const entry of readLog(join(output, "log.jsonl"))) if (entry.kind === "step") steps.push(entry.step);
-      expect(steps).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
-    },
-  );
 });
