@@ -16,8 +16,10 @@ import { all, fault, last, pretendRuns } from "./pretend-runs.js";
 
 afterEach(() => vi.restoreAllMocks());
 
-describe.each(DATA_KINDS)("a run on $name", (kind) => {
-  const { place, data, written, runTo, whole, undisturbed } = pretendRuns(kind);
+const RUNS = DATA_KINDS.map((kind) => ({ name: kind.name, kind, runs: pretendRuns(kind) }));
+
+describe.each(RUNS)("a run on $name", ({ kind, runs }) => {
+  const { place, data, written, runTo, whole, undisturbed } = runs;
   const hasCheckpoint = (output: string): boolean =>
     existsSync(join(output, "checkpoints")) &&
     readdirSync(join(output, "checkpoints")).some((name) => name.startsWith("step-"));
@@ -115,6 +117,7 @@ describe.each(DATA_KINDS)("a run on $name", (kind) => {
 
   it("stops at a full disk with one message, at whichever write, and goes on", { tags: "long" }, async () => {
     // Writes from the nth on fail: of encoded data, then of the log, of checkpoints and of the report.
+    await Promise.all(RUNS.map((each) => each.runs.undisturbed));
     let moments = 0;
     for (let at = 1; ; at += at < 6 || soaking ? 1 : 7) {
       const output = place();
