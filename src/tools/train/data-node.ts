@@ -52,8 +52,8 @@ export function expectText(data: string, given: RecordSettings): void {
       });
 }
 
-/** Columns that records of a chat or a completion have, and texts have not. */
-const FORMS = [["messages"], ["prompt", "completion"]] as const;
+/** Columns of chats and of completions, which texts do not have. */
+const FORMS = ["messages", "prompt", "completion"] as const;
 
 /**
  * Whether rows are records rather than the documents of a text: the first has no text in the field, but the columns of
@@ -74,7 +74,7 @@ export async function areRecords(
     for await (const row of rowsOf({ ...file, kind }, { hash: createHash("sha256"), columns, signal })) {
       const has = (column: string): boolean => row.columns.includes(column);
       if (typeof row.values[name] === "string" && !has("targets")) return false;
-      return has(tokens) || FORMS.some((form) => form.every(has));
+      return has(tokens) || FORMS.some(has);
     }
   }
   return false;
