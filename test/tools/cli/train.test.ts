@@ -1,10 +1,9 @@
 // `modc train` and `modc eval` as a user runs them, on the device.
-import { spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { cases, patience, seedOf } from "../../soak.js";
-import { modc, NO_DEVICE, root, temporaryFolder, type Ended } from "./spawn.js";
+import { patience } from "../../soak.js";
+import { modc, NO_DEVICE, temporaryFolder, type Ended } from "./spawn.js";
 
 // Many processes, each of which compiles for the device.
 vi.setConfig({ testTimeout: patience(300_000) });
@@ -147,72 +146,6 @@ describe("modc train", () => {
     const { data: logits } = (JSON.parse(stdout) as { outputs: { output: { data: number[] } } }).outputs.output;
     const best = logits.slice(8 * 256, 9 * 256);
     expect(best.indexOf(Math.max(...best)), "after `the white` comes a space").toBe(" ".charCodeAt(0));
-  });
-
-  it(
-    "finishes the step and saves on an interrupt, exits with 130, and goes on to the bytes of a run that was not " +
-      "disturbed",
-    { tags: "long" },
-    async () => {
-      const child = spawn(
-        process.execPath,
-        [
-          join(root, "dist", "src", "cli", "main.js"),
-          ...begin("stopped", "--live-schedule", "capacity=100%@0,25%@50%"),
-        ],
-        {
-          stdio: ["ignore", "ignore", "pipe"],
-        },
-      );
-      const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-      let [said, sent] = ["", false];
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-        // Once, for a second interrupt ends the process.
-        if (!sent && /saved .*step-00000005/.test(said)) sent = child.kill("SIGINT");
-      });
-      expect(await ended, said).toBe(130);
-      expect(said).toContain("stopping after this step");
-      const resumed = await modc(again("stopped"));
-      expect(resumed.status, resumed.stderr).toBe(0);
-      expect(resumed.stderr).toMatch(/^continuing from .*: \d+ of 24 steps are done$/m);
-      sameAs("stopped", "whole");
-    },
-  );
-
-  it("survives kill -9: going on gives the bytes of a run that was not disturbed", { tags: "long" }, async () => {
-    const wanted = cases(2);
-    let x = seedOf(99);
-    let kills = 0;
-    // One run after another, each killed until it comes to its end, or until there were enough.
-    for (let run = 0; kills < wanted; run++) {
-      const name = `killed-${run}`;
-      const saved = (): boolean => {
-        const checkpoints = join(folder.path, name, "checkpoints");
-        return existsSync(checkpoints) && readdirSync(checkpoints).some((entry) => entry.startsWith("step-"));
-      };
-      const command = (): readonly string[] =>
-        saved() ? again(name) : begin(name, "--live-schedule", "capacity=100%@0,25%@50%");
-      for (let done = false; !done && kills < wanted;) {
-        const child = spawn(process.execPath, [join(root, "dist", "src", "cli", "main.js"), ...command()], {
-          stdio: ["ignore", "ignore", "pipe"],
-        });
-        const ended = new Promise<string | null>((resolve) =>
-          child.once("close", (_status, signal) => resolve(signal)),
-        );
-        x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-        let timer: NodeJS.Timeout | null = null;
-        child.stderr.setEncoding("utf8").on("data", (text: string) => {
-          if (text.includes("tokens to train on")) timer ??= setTimeout(() => child.kill("SIGKILL"), (x >>> 24) * 6);
-        });
-        done = (await ended) === null;
-        if (timer) clearTimeout(timer);
-        if (!done) kills++;
-      }
-      const finished = await modc(command());
-      expect(finished.status, finished.stderr).toBe(0);
-      sameAs(name, "whole");
-    }
   });
 
   it("says what stops it, and loses nothing", { tags: "long" }, async () => {
