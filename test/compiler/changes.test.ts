@@ -89,7 +89,7 @@ ${Object.keys(FACTS)
   .join("")}];
 `;
 
-/** Total tables that spread the files of families next to them: an entry is written in one of those. */
+/** Total tables that spread the files of families next to them: a new entry is written in such a file. */
 const SPREADS: readonly string[] = [
   "src/compiler/ops/index.ts",
   "src/compiler/schedule/kernels/index.ts",

@@ -17,7 +17,7 @@ export interface Setting {
   readonly lengths: readonly number[];
   /** Rows of a cache for each sequence, where there is one. */
   readonly room?: number;
-  /** Rows of a pool, where there is one. */
+  /** Rows of a pool, if the program has a pool. */
   readonly pool?: number;
   readonly states?: ReadonlyMap<string, readonly number[]>;
 }

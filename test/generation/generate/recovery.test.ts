@@ -80,7 +80,7 @@ const bySequence = (tokens: readonly GeneratedToken[]): readonly (readonly Gener
       .map((t) => ({ ...t, logprob: t.logprob === null ? null : Number(t.logprob.toFixed(3)) })),
   );
 
-/** Everything that must be as it was: draws, penalties of what was said before the loss, biases, ends. */
+/** The state to restore: draws, penalties for words said before the loss, biases, ends. */
 const SAMPLING = {
   temperature: 1.5,
   topK: 9,
