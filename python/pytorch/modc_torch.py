@@ -15,6 +15,7 @@ from modc_axes import Axis, Route, larger, lengths_of, ranked, ratio, smaller, s
 from modc_caches import Caches  # noqa: F401
 from modc_entries import *  # noqa: F403
 from modc_losses import *  # noqa: F403
+from modc_recurrences import *  # noqa: F403
 
 
 @dataclass

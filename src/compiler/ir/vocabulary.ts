@@ -150,6 +150,15 @@ const vocabulary = {
   /** x[B, …, T, …], starts → x with `fill` at every index along `dim` that is not below the sequence's count. */
   mask: kernel(2, { dim: "number", fill: "number" }),
 
+  // --- recurrences along the rows of each sequence
+  /** x[…, N, …], starts → the row `by` before each along `dim`; zeros where there is none. `by` below 0: rows behind. */
+  shift: rewritten(2, { dim: "number", by: "number" }),
+  /**
+   * starts → index u32[N], bool[N]: the row `by` before each row of its sequence, and whether it exists. The index goes
+   * around within the sequence, so that its entries are distinct.
+   */
+  shifted_rows: kernel(1, { axis: "text", by: "number" }),
+
   // --- routing
   /**
    * score[N], starts(parent), starts(counting axis) → index u32[M] (packed rows of the parent, ascending),

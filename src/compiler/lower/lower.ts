@@ -17,6 +17,7 @@ import { lossLowerings, lowerAgreement } from "./loss.js";
 import { ModelAxes } from "./layout.js";
 import { productLowerings } from "./product.js";
 import { randomLowerings } from "./random.js";
+import { recurrenceLowerings } from "./recurrences.js";
 import { reductionLowerings } from "./reduce.js";
 import { computingIn, sortedAxes, sortedLowerings } from "./sorted.js";
 import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence.js";
@@ -30,6 +31,7 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...lossLowerings,
   ...productLowerings,
   ...randomLowerings,
+  ...recurrenceLowerings,
   ...reductionLowerings,
   ...sequenceLowerings,
   ...sortedLowerings,

@@ -12,6 +12,7 @@ import { pointwise } from "./pointwise.js";
 import { products } from "./products.js";
 import { randoms } from "./random.js";
 import { receiving } from "./received.js";
+import { recurrences } from "./recurrences.js";
 import { reductions } from "./reduce.js";
 import { routing } from "./routing.js";
 import { sampling } from "./sampling.js";
@@ -30,6 +31,7 @@ export const ops: OpTable = {
   ...reductions,
   ...products,
   ...sequences,
+  ...recurrences,
   ...routing,
   ...topRows,
   ...entries,

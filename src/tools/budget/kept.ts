@@ -63,6 +63,7 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   rope: ({ inputs: [x] }, of) => [unnamed((of.count(x!) * of.width(x!)) / of.heads(x!))],
   attention: (value, of) => attention(value, of),
   received: nothing,
+  shift: nothing,
   position: nothing,
   top: nothing,
   above: nothing,

@@ -39,6 +39,13 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "rope")) return rope(value, scope);
   if (is(value, "attention")) return attention(value, scope);
   if (is(value, "received")) return received(value, scope);
+  if (is(value, "shift")) {
+    const { dim, by } = value.attrs;
+    const along = sequenceAt(model, x!.type.shape[dim]);
+    if (along === null) refuse("a shift without a sequence", value);
+    const fn = by > 0 ? "earlier" : "later";
+    return call(`mt.${fn}(${loose(x!)}, ${axis(along)}, ${Math.abs(by)}${dim === 1 ? "" : `, dim=${dim}`})`);
+  }
   if (is(value, "position")) return call(`${axis(value.attrs.axis)}.positions`);
   if (is(value, "top")) return topText(value, scope);
   if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);

@@ -131,6 +131,21 @@ export const tokenCases: readonly Case[] = [
       ["B", 4, "K"],
     );
   }),
+  ...[1, 3, 9, -1, -3].map((by) =>
+    add("shift", `rows ${by} before`, (m) => m.value("shift", [x(m)], { dim: 1, by }, "f32", ["B", "T", D])),
+  ),
+  add("shift", "queries of pairs", (m) =>
+    m.value("shift", [pairs(m, x(m))], { dim: 2, by: 2 }, "f32", ["B", 2, "T", "T"]),
+  ),
+  add("shift", "chosen rows, and truths", (m) => {
+    const a = x(m);
+    const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");
+    const taken = m.value("take", [a, chosen], { dim: 1 }, "f32", ["B", "K", D]);
+    const positive = pointwise(m, "gt", [taken, m.number(0)], ["B", "K", D], "bool");
+    const before = m.value("shift", [positive], { dim: 1, by: 1 }, "bool", ["B", "K", D]);
+    const next = m.value("shift", [taken], { dim: 1, by: -1 }, "f32", ["B", "K", D]);
+    return mul(m, next, m.value("cast", [before], {}, "f32", ["B", "K", D]), ["B", "K", D]);
+  }),
   add("attention", "chosen queries over all keys", (m) => {
     const a = x(m);
     const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");

@@ -224,6 +224,13 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return attended(sidesOf(v, x, x[3]), x[2]!, attrs("attention"));
       case "received":
         return receivedBy(sidesOf(v, x), attrs("received"));
+      case "shift": {
+        const { dim, by } = attrs("shift");
+        return arr(x[0]!.shape, (i) => {
+          const from = i[dim]! - by;
+          return from < 0 || from >= x[0]!.shape[dim]! ? 0 : get(x[0]!, replaced(i, dim, from));
+        });
+      }
       case "position":
         return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {

@@ -28,6 +28,7 @@ const FLAT: readonly OpName[] = [
   ...([
     "positions",
     "segments",
+    "shifted_rows",
     "counts",
     "top",
     "above",

@@ -12,6 +12,7 @@ import { pagedSpecs } from "./paged.js";
 import { productSpecs } from "./products.js";
 import { randomSpecs } from "./random.js";
 import { receivedSpecs } from "./received.js";
+import { recurrenceSpecs } from "./recurrences.js";
 import { routingSpecs } from "./routing.js";
 import { samplingSpecs } from "./sampling.js";
 import type { Spec } from "./spec.js";
@@ -30,6 +31,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...productSpecs,
   ...randomSpecs,
   ...receivedSpecs,
+  ...recurrenceSpecs,
   ...routingSpecs,
   ...samplingSpecs,
 };

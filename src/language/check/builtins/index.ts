@@ -5,6 +5,7 @@ import { elementwise } from "./elementwise.js";
 import { losses } from "./losses.js";
 import { concat, split } from "./parts.js";
 import { rearrange, transpose, zeros } from "./rearrange.js";
+import { recurrences } from "./recurrences.js";
 import { reductions } from "./reductions.js";
 import { above, put, take, those, top } from "./routing.js";
 import { received } from "./received.js";
@@ -35,6 +36,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
       ["position", position],
     ]),
   ],
+  ["Recurrences", recurrences],
   [
     "Routing",
     new Map([

@@ -222,6 +222,10 @@ const rows = {
     always("the attention that a token receives is known only after all queries"),
     { stops: true },
   ),
+  /** inputs [x]: the row `by` before each on the sequence axis at `dim`; `by` below 0: behind it. Zeros past the ends. */
+  shift: structure<{ readonly dim: number; readonly by: number }>(({ attrs }) =>
+    attrs.by < 0 ? "`later` reads later tokens" : null,
+  ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: route<{ readonly axis: string }>("own", { measures: true }),
   /**

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
+SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_recurrences", "modc_torch")
 FILES = (*SHARED, "model", "data", "training", "parallelize", "checkpoint", "pipeline", "settings", "train")
 
 
