@@ -158,6 +158,12 @@ const vocabulary = {
    * around within the sequence, so that its entries are distinct.
    */
   shifted_rows: kernel(1, { axis: "text", by: "number" }),
+  /**
+   * x[…, N, …], starts (, d of the shape of x) → y_n = exp(d_n) · y_(n−1) + x_n along `dim` from the first row of each
+   * sequence; without d their sum. With `reverse` from the last row: y_n = exp(d_n) · y_(n+1) + x_n. f32. If exp(d_n) is
+   * 0, y_n is x_n.
+   */
+  scan: kernel([2, 3], { dim: "number", reverse: "flag" }),
 
   // --- routing
   /**

@@ -64,6 +64,7 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   attention: (value, of) => attention(value, of),
   received: nothing,
   shift: nothing,
+  scan: (value, of) => [of.kept(value), ...value.inputs.slice(1).map((decay) => of.kept(decay))],
   position: nothing,
   top: nothing,
   above: nothing,

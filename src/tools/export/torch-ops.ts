@@ -46,6 +46,17 @@ export function expression(value: Value, scope: Scope): Text {
     const fn = by > 0 ? "earlier" : "later";
     return call(`mt.${fn}(${loose(x!)}, ${axis(along)}, ${Math.abs(by)}${dim === 1 ? "" : `, dim=${dim}`})`);
   }
+  if (is(value, "scan")) {
+    const { dim, reverse } = value.attrs;
+    const along = sequenceAt(model, x!.type.shape[dim]);
+    if (along === null) refuse("a scan without a sequence", value);
+    const options = [
+      ...(y ? [`log_decay=${loose(y)}`] : []),
+      ...(reverse ? ["reverse=True"] : []),
+      ...(dim === 1 ? [] : [`dim=${dim}`]),
+    ];
+    return call(`mt.scan(${[loose(x!), axis(along), ...options].join(", ")})`);
+  }
   if (is(value, "position")) return call(`${axis(value.attrs.axis)}.positions`);
   if (is(value, "top")) return topText(value, scope);
   if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);

@@ -146,6 +146,24 @@ export const tokenCases: readonly Case[] = [
     const next = m.value("shift", [taken], { dim: 1, by: -1 }, "f32", ["B", "K", D]);
     return mul(m, next, m.value("cast", [before], {}, "f32", ["B", "K", D]), ["B", "K", D]);
   }),
+  ...[false, true].flatMap((reverse) => [
+    add("scan", `a sum, reverse ${String(reverse)}`, (m) =>
+      m.value("scan", [x(m)], { dim: 1, reverse }, "f32", ["B", "T", D]),
+    ),
+    add("scan", `decays of rows, reverse ${String(reverse)}`, (m) => {
+      const decay = m.value("reshape", [score(m, x(m, "d"))], {}, "f32", ["B", "T", 1]);
+      return m.value("scan", [x(m), decay], { dim: 1, reverse }, "f32", ["B", "T", D]);
+    }),
+    add("scan", `rates of columns, of chosen rows, reverse ${String(reverse)}`, (m) => {
+      const a = x(m);
+      const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");
+      const taken = m.value("take", [a, chosen], { dim: 1 }, "f32", ["B", "K", D]);
+      return m.value("scan", [taken, m.weight("rate", [D])], { dim: 1, reverse }, "f32", ["B", "K", D]);
+    }),
+    add("scan", `queries of pairs, reverse ${String(reverse)}`, (m) =>
+      m.value("scan", [pairs(m, x(m)), m.number(-0.5)], { dim: 2, reverse }, "f32", ["B", 2, "T", "T"]),
+    ),
+  ]),
   add("attention", "chosen queries over all keys", (m) => {
     const a = x(m);
     const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");

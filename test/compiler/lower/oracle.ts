@@ -231,6 +231,16 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
           return from < 0 || from >= x[0]!.shape[dim]! ? 0 : get(x[0]!, replaced(i, dim, from));
         });
       }
+      case "scan": {
+        const { dim, reverse } = attrs("scan");
+        const [a, d] = x as [Arr, Arr | undefined];
+        const of = (i: readonly number[]): number => {
+          const before = i[dim]! + (reverse ? 1 : -1);
+          if (before < 0 || before >= a.shape[dim]!) return get(a, i);
+          return get(a, i) + (d ? Math.exp(at(d, i)) : 1) * of(replaced(i, dim, before));
+        };
+        return arr(a.shape, of);
+      }
       case "position":
         return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {

@@ -1,14 +1,24 @@
 // Samples of recurrences along the rows of each sequence.
-import type { Bench } from "./bench.js";
+import { rowsSize } from "../../../src/ground/size/size.js";
+import type { Bench, Random } from "./bench.js";
 import type { Samples } from "./samples.js";
-import { exact, within } from "./tolerance.js";
+import { exact, within, type Tolerance } from "./tolerance.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
 const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
+const FORWARD = { dim: 0, reverse: false } as const;
+const decaying = (random: Random): number => -random.uniform(0, 1.5);
+
+const accumulated: Tolerance = {
+  relative: 2e-6,
+  absolute: 1e-5,
+  why: "sums of up to 300 rows one after the other, and exponentials that err by 3 + 2|x| units of the last place",
+};
+
 const NONE = { kind: "top", parent: "T", k: 0 } as const;
 
-type Family = "shift" | "shifted_rows";
+type Family = "shift" | "shifted_rows" | "scan";
 
 export const recurrenceSamples: Samples<Family> = {
   shift: within(exact, [
@@ -74,6 +84,70 @@ export const recurrenceSamples: Samples<Family> = {
       setting: { ...UNEQUAL, axes: { K: NONE } },
       build: (b) => (b.top("K"), b.node("shifted_rows", [b.starts("K")], { axis: "K", by: 1 })),
       expected: [[], []],
+    },
+  ]),
+  scan: within(accumulated, [
+    {
+      name: "a sum",
+      setting: UNEQUAL,
+      build: (b) => b.node("scan", [b.rows([], [], "f32", [1, 2, 3, 4, 5, 6]), b.starts("T")], FORWARD),
+      expected: [[1, 3, 0, 0, 3, 7, 12, 18, 0, 0, 0, 0]],
+    },
+    {
+      name: "halves from the end",
+      setting: UNEQUAL,
+      build: (b) =>
+        b.node(
+          "scan",
+          [
+            b.rows([], [], "f32", [1, 2, 3, 4, 5, 8]),
+            b.starts("T"),
+            b.node("constant", [], { value: -Math.LN2, dtype: "f32", shape: [rowsSize("T")] }),
+          ],
+          { dim: 0, reverse: true },
+        ),
+      expected: [[2, 2, 0, 0, 7.25, 8.5, 9, 8, 0, 0, 0, 0]],
+    },
+    ...[false, true].flatMap((reverse) => [
+      {
+        name: `decays of every element, reverse ${String(reverse)}`,
+        setting: SEVEN,
+        build: (b: Bench) =>
+          b.node("scan", [b.rows([2], [3]), b.starts("T"), b.rows([2], [3], "f32", decaying)], { dim: 1, reverse }),
+      },
+      {
+        name: `decays of rows, some beginning anew, of computed rows, reverse ${String(reverse)}`,
+        setting: SEVEN,
+        build(b: Bench) {
+          const decays = b.rows([], [1], "f32", (r) => (r.below(3) === 0 ? -1e30 : decaying(r)));
+          const spread = b.node("broadcast", [decays], { shape: [rowsSize("T"), 5] });
+          return b.node("scan", [b.node("neg", [b.rows([], [5])], {}), b.starts("T"), spread], { dim: 0, reverse });
+        },
+      },
+      {
+        name: `a routed axis, rates of columns, reverse ${String(reverse)}`,
+        setting: { ...SEVEN, axes: { K: TOP_2 } },
+        build(b: Bench) {
+          b.top("K");
+          const taken = b.node("take", [b.rows([], [4]), b.index("K")], { dim: 0 });
+          const rates = b.node("broadcast", [b.data("f32", [4], decaying)], { shape: [rowsSize("K"), 4] });
+          return b.node("scan", [taken, b.starts("K"), rates], { dim: 0, reverse });
+        },
+      },
+    ]),
+    {
+      name: "many rows",
+      setting: { batch: 2, tokens: 300, lengths: [300, 17] },
+      build: (b) => b.node("scan", [b.rows([], [40]), b.starts("T"), b.rows([], [40], "f32", decaying)], FORWARD),
+    },
+    {
+      name: "an empty route",
+      setting: { ...UNEQUAL, axes: { K: NONE } },
+      build(b) {
+        b.top("K");
+        return b.node("scan", [b.node("take", [b.rows([], [4]), b.index("K")], { dim: 0 }), b.starts("K")], FORWARD);
+      },
+      expected: [[]],
     },
   ]),
 };

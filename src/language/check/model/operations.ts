@@ -226,6 +226,13 @@ const rows = {
   shift: structure<{ readonly dim: number; readonly by: number }>(({ attrs }) =>
     attrs.by < 0 ? "`later` reads later tokens" : null,
   ),
+  /**
+   * inputs [x (, log decay, which broadcasts to x)]: y_t = exp(log decay_t) · y_(t−1) + x_t along the sequence axis at
+   * `dim`; a decay of 0 begins anew. `reverse`: from the end.
+   */
+  scan: compute<{ readonly dim: number; readonly reverse: boolean }>(({ attrs }) =>
+    attrs.reverse ? "`reverse: true` reads later tokens" : null,
+  ),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: route<{ readonly axis: string }>("own", { measures: true }),
   /**
