@@ -1,5 +1,6 @@
 // The vocabulary of the IR: every operator with its inputs and attributes. The records in `ops/` define the operators'
 // semantics.
+import { recurrences } from "./vocabulary-recurrences.js";
 import { definesAxis, schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
 
 const source = schemasOf("source");
@@ -150,20 +151,7 @@ const vocabulary = {
   /** x[B, …, T, …], starts → x with `fill` at every index along `dim` that is not below the sequence's count. */
   mask: kernel(2, { dim: "number", fill: "number" }),
 
-  // --- recurrences along the rows of each sequence
-  /** x[…, N, …], starts → the row `by` before each along `dim`; zeros where there is none. `by` below 0: rows behind. */
-  shift: rewritten(2, { dim: "number", by: "number" }),
-  /**
-   * starts → index u32[N], bool[N]: the row `by` before each row of its sequence, and whether it exists. The index goes
-   * around within the sequence, so that its entries are distinct.
-   */
-  shifted_rows: kernel(1, { axis: "text", by: "number" }),
-  /**
-   * x[…, N, …], starts (, d of the shape of x) → y_n = exp(d_n) · y_(n−1) + x_n along `dim` from the first row of each
-   * sequence; without d their sum. With `reverse` from the last row: y_n = exp(d_n) · y_(n+1) + x_n. f32. If exp(d_n) is
-   * 0, y_n is x_n.
-   */
-  scan: kernel([2, 3], { dim: "number", reverse: "flag" }),
+  ...recurrences,
 
   // --- routing
   /**

@@ -5,6 +5,7 @@ import type { OpTable } from "./define.js";
 import { entries } from "./entries.js";
 import { gradients } from "./gradients.js";
 import { groups } from "./groups.js";
+import { linearAttentions } from "./linear-attention.js";
 import { losses } from "./losses.js";
 import { optimisers } from "./optimisers.js";
 import { paging } from "./paged.js";
@@ -32,6 +33,7 @@ export const ops: OpTable = {
   ...products,
   ...sequences,
   ...recurrences,
+  ...linearAttentions,
   ...routing,
   ...topRows,
   ...entries,

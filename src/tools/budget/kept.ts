@@ -63,6 +63,11 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   rope: ({ inputs: [x] }, of) => [unnamed((of.count(x!) * of.width(x!)) / of.heads(x!))],
   attention: (value, of) => attention(value, of),
   received: nothing,
+  // The definition keeps the states of all tokens.
+  linear_attention: ({ inputs }, of) => {
+    const [q, , v] = inputs as readonly [Value, Value, Value]; // by the table of operations
+    return [...inputs.map((x) => of.kept(x)), unnamed(4 * of.count(v) * of.number(q.type.shape.at(-1)!))];
+  },
   shift: nothing,
   scan: (value, of) => [of.kept(value), ...value.inputs.slice(1).map((decay) => of.kept(decay))],
   position: nothing,

@@ -277,6 +277,7 @@ export function axesRead(model: Model, value: Value): readonly string[] {
     return axis === null ? [] : [axis];
   };
   if (is(value, "rope") || is(value, "shift") || is(value, "scan")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "linear_attention")) return along(value.inputs[0], -2);
   if (is(value, "received")) return [...along(value.inputs[0], -2), ...along(value.inputs[1], -2)];
   if (is(value, "attention")) return [...along(value.inputs[0], -2), ...along(value.inputs[1], -2)];
   if (is(value, "reduce")) return value.attrs.axes.flatMap((dim) => along(value.inputs[0], dim));

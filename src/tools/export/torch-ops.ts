@@ -3,6 +3,7 @@ import type { Model, Value, PointwiseName } from "../../language/check/model/mod
 import type { Size } from "../../ground/size/size.js";
 import { entryExpression } from "./entry-ops.js";
 import { axesOfSize, axisChosenFrom, countedBy, inputAxis, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
+import { recurrenceExpression } from "./torch-recurrences.js";
 import { pythonFloat, call, infix, is, tuple, type Scope, type Text } from "./text.js";
 import { refuse } from "./refused.js";
 import { countOfTop, mayFall, realText, sizeText } from "./sizes.js";
@@ -39,24 +40,6 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "rope")) return rope(value, scope);
   if (is(value, "attention")) return attention(value, scope);
   if (is(value, "received")) return received(value, scope);
-  if (is(value, "shift")) {
-    const { dim, by } = value.attrs;
-    const along = sequenceAt(model, x!.type.shape[dim]);
-    if (along === null) refuse("a shift without a sequence", value);
-    const fn = by > 0 ? "earlier" : "later";
-    return call(`mt.${fn}(${loose(x!)}, ${axis(along)}, ${Math.abs(by)}${dim === 1 ? "" : `, dim=${dim}`})`);
-  }
-  if (is(value, "scan")) {
-    const { dim, reverse } = value.attrs;
-    const along = sequenceAt(model, x!.type.shape[dim]);
-    if (along === null) refuse("a scan without a sequence", value);
-    const options = [
-      ...(y ? [`log_decay=${loose(y)}`] : []),
-      ...(reverse ? ["reverse=True"] : []),
-      ...(dim === 1 ? [] : [`dim=${dim}`]),
-    ];
-    return call(`mt.scan(${[loose(x!), axis(along), ...options].join(", ")})`);
-  }
   if (is(value, "position")) return call(`${axis(value.attrs.axis)}.positions`);
   if (is(value, "top")) return topText(value, scope);
   if (is(value, "above")) return call(`mt.above(${loose(x!)}, ${loose(y!)}, ${fromAxis(value, scope)})`);
@@ -89,7 +72,7 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);
   if (is(value, "random_normal")) return call(`torch.randn_like(${loose(x!)})`);
   if (is(value, "random_uniform")) return call(`torch.rand_like(${loose(x!)})`);
-  return entryExpression(value, scope) ?? refuse("this operation", value);
+  return entryExpression(value, scope) ?? recurrenceExpression(value, scope) ?? refuse("this operation", value);
 }
 
 const DTYPES = { f32: "torch.float32", u32: "torch.int64", i32: "torch.int64", bool: "torch.bool" } as const;

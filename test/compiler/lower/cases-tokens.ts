@@ -1,6 +1,17 @@
 // Cases of operations on sequences: spans, joins, rotation, attention, routes and lengths.
+import type { ModelBuilder } from "./model-builder.js";
 import type { Value } from "../../../src/language/check/model/model.js";
 import { add, D, mul, pairs, pointwise, score, x, type Case } from "./case-forms.js";
+
+/** [B, n, T, 2]: the heads of an input of its own. */
+const ofHeads = (m: ModelBuilder, name: string, n: number, axis = "T", v?: Value): Value =>
+  m.value(
+    "permute",
+    [m.value("reshape", [v ?? x(m, name, ["B", axis, 2 * n])], {}, "f32", ["B", axis, n, 2])],
+    { order: [0, 2, 1, 3] },
+    "f32",
+    ["B", n, axis, 2],
+  );
 
 export const tokenCases: readonly Case[] = [
   ...(
@@ -164,6 +175,47 @@ export const tokenCases: readonly Case[] = [
       m.value("scan", [pairs(m, x(m)), m.number(-0.5)], { dim: 2, reverse }, "f32", ["B", 2, "T", "T"]),
     ),
   ]),
+  add("linear_attention", "a sum of pairs", (m) =>
+    m.value(
+      "linear_attention",
+      [ofHeads(m, "q", 2), ofHeads(m, "k", 1), ofHeads(m, "v", 2)],
+      { decays: false, forgets: false, scale: 0.5 },
+      "f32",
+      ["B", 2, "T", 2],
+    ),
+  ),
+  add("linear_attention", "a decay for all tokens", (m) =>
+    m.value(
+      "linear_attention",
+      [ofHeads(m, "q", 1), ofHeads(m, "k", 1), ofHeads(m, "v", 4), m.number(-0.25)],
+      { decays: true, forgets: false, scale: 1 },
+      "f32",
+      ["B", 4, "T", 2],
+    ),
+  ),
+  add("linear_attention", "decays of heads, of chosen rows", (m) => {
+    const a = x(m);
+    const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");
+    const taken = m.value("take", [a, chosen], { dim: 1 }, "f32", ["B", "K", D]);
+    const heads = ofHeads(m, "", 2, "K", taken);
+    const decay = m.value("reduce", [heads], { fn: "sum", axes: [3], keep: false }, "f32", ["B", 2, "K"]);
+    return m.value(
+      "linear_attention",
+      [heads, heads, heads, decay],
+      { decays: true, forgets: false, scale: 1 },
+      "f32",
+      ["B", 2, "K", 2],
+    );
+  }),
+  add("linear_attention", "what is forgotten, and decays of dimensions", (m) =>
+    m.value(
+      "linear_attention",
+      ["q", "k", "v", "d", "f", "a"].map((name) => ofHeads(m, name, name === "q" || name === "a" ? 1 : 2)),
+      { decays: true, forgets: true, scale: 1 },
+      "f32",
+      ["B", 2, "T", 2],
+    ),
+  ),
   add("attention", "chosen queries over all keys", (m) => {
     const a = x(m);
     const chosen = m.top(score(m, a), "T", "K", "ceil(1/2*T)");

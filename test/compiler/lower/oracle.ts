@@ -6,6 +6,7 @@ import { spanOf } from "../../../src/ground/size/counting.js";
 import { evaluateSize, type Size } from "../../../src/ground/size/size.js";
 import { toNumber, type Rational } from "../../../src/ground/numerics/rational.js";
 import { attended, receivedBy, type Sides } from "./oracle-attention.js";
+import { linearlyAttended, scanned, shifted } from "./oracle-recurrences.js";
 import { applied, type Arr, arr } from "./oracle-elements.js";
 import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
@@ -224,23 +225,12 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return attended(sidesOf(v, x, x[3]), x[2]!, attrs("attention"));
       case "received":
         return receivedBy(sidesOf(v, x), attrs("received"));
-      case "shift": {
-        const { dim, by } = attrs("shift");
-        return arr(x[0]!.shape, (i) => {
-          const from = i[dim]! - by;
-          return from < 0 || from >= x[0]!.shape[dim]! ? 0 : get(x[0]!, replaced(i, dim, from));
-        });
-      }
-      case "scan": {
-        const { dim, reverse } = attrs("scan");
-        const [a, d] = x as [Arr, Arr | undefined];
-        const of = (i: readonly number[]): number => {
-          const before = i[dim]! + (reverse ? 1 : -1);
-          if (before < 0 || before >= a.shape[dim]!) return get(a, i);
-          return get(a, i) + (d ? Math.exp(at(d, i)) : 1) * of(replaced(i, dim, before));
-        };
-        return arr(a.shape, of);
-      }
+      case "linear_attention":
+        return linearlyAttended(x, attrs("linear_attention"));
+      case "scan":
+        return scanned(x, attrs("scan"));
+      case "shift":
+        return shifted(x[0]!, attrs("shift"));
       case "position":
         return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {

@@ -46,7 +46,16 @@ const FLAT: readonly OpName[] = [
   // Rounds operands of products that are differentiated already.
   "reduce_precision",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
-  ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "adamw", "sgd"] as const),
+  ...([
+    "class_sums",
+    "class_grad",
+    "cross_entropy_grad",
+    "attention_grad",
+    "linear_attention_from",
+    "linear_attention_grad",
+    "adamw",
+    "sgd",
+  ] as const),
 ];
 
 /** Operators whose samples take long: the short run has a third of them. */

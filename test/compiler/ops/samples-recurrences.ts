@@ -1,7 +1,8 @@
 // Samples of recurrences along the rows of each sequence.
 import { rowsSize } from "../../../src/ground/size/size.js";
-import type { Bench, Random } from "./bench.js";
-import type { Samples } from "./samples.js";
+import type { Node } from "../../../src/compiler/ir/graph.js";
+import type { Bench, Random, Setting } from "./bench.js";
+import type { Sample, Samples } from "./samples.js";
 import { exact, within, type Tolerance } from "./tolerance.js";
 
 const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
@@ -9,6 +10,54 @@ const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
 const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
 const FORWARD = { dim: 0, reverse: false } as const;
 const decaying = (random: Random): number => -random.uniform(0, 1.5);
+
+interface Form {
+  readonly name: string;
+  readonly heads: number;
+  readonly width: number;
+  readonly columns: number;
+  /** The heads of q, and of k. */
+  readonly groups: readonly [number, number];
+  readonly decay: "none" | "heads" | "dimensions";
+  readonly forgets: boolean;
+}
+
+const FORMS: readonly Form[] = [
+  { name: "sums", heads: 2, width: 4, columns: 4, groups: [1, 2], decay: "none", forgets: false },
+  { name: "decays of heads", heads: 4, width: 3, columns: 5, groups: [2, 1], decay: "heads", forgets: false },
+  { name: "decays of dimensions", heads: 6, width: 8, columns: 1, groups: [1, 3], decay: "dimensions", forgets: false },
+  { name: "the delta rule", heads: 2, width: 4, columns: 8, groups: [2, 1], decay: "none", forgets: true },
+  { name: "the gated delta rule", heads: 2, width: 6, columns: 3, groups: [1, 2], decay: "heads", forgets: true },
+  { name: "all at once", heads: 2, width: 4, columns: 4, groups: [2, 2], decay: "dimensions", forgets: true },
+];
+
+const SETTINGS: readonly (readonly [string, Setting])[] = [
+  ["unequal lengths", { batch: 3, tokens: 4, lengths: [2, 4, 0] }],
+  ["a routed axis", { batch: 2, tokens: 5, lengths: [5, 3], axes: { K: { kind: "top", parent: "T", k: 2 } } }],
+];
+
+const flagsOf = ({ decay, forgets }: Form) => ({ scale: 0.75, decays: decay !== "none", forgets });
+
+const isRouted = (b: Bench): boolean => b.axes.some(({ name }) => name === "K");
+const ofChosen = (b: Bench, x: Node): Node => (isRouted(b) ? b.node("take", [x, b.index("K")], { dim: 1 }) : x);
+
+/** The operands of a form, on the axis K if the setting has one. Small enough that what is forgotten stays bounded. */
+function linearInputs(b: Bench, { heads, width, columns, groups: [own, other], decay, forgets }: Form): Node[] {
+  if (isRouted(b)) b.top("K");
+  const taken = (x: Node): Node => ofChosen(b, x);
+  const small = (random: Random): number => random.uniform(-0.6, 0.6);
+  const rows = (n: number, w: number, values = small): Node => taken(b.rows([n], [w], "f32", values));
+  const decays = { none: [], heads: [taken(b.rows([heads], [], "f32", decaying))], dimensions: [] as Node[] };
+  if (decay === "dimensions") decays.dimensions.push(rows(heads, width, decaying));
+  return [
+    rows(own, width),
+    rows(other, width),
+    rows(heads, columns),
+    b.starts(isRouted(b) ? "K" : "T"),
+    ...decays[decay],
+    ...(forgets ? [rows(heads, width), rows(heads, width)] : []),
+  ];
+}
 
 const accumulated: Tolerance = {
   relative: 2e-6,
@@ -18,7 +67,13 @@ const accumulated: Tolerance = {
 
 const NONE = { kind: "top", parent: "T", k: 0 } as const;
 
-type Family = "shift" | "shifted_rows" | "scan";
+type Family =
+  | "shift"
+  | "shifted_rows"
+  | "scan"
+  | "linear_attention"
+  | "linear_attention_from"
+  | "linear_attention_grad";
 
 export const recurrenceSamples: Samples<Family> = {
   shift: within(exact, [
@@ -150,4 +205,62 @@ export const recurrenceSamples: Samples<Family> = {
       expected: [[]],
     },
   ]),
+  linear_attention: within(accumulated, [
+    ...SETTINGS.flatMap(([name, setting]) =>
+      FORMS.map((form): Sample<"linear_attention"> => ({
+        name: `${name}, ${form.name}`,
+        setting,
+        build: (b) => b.node("linear_attention", linearInputs(b, form), flagsOf(form)),
+      })),
+    ),
+    {
+      name: "worked by hand",
+      setting: { batch: 1, tokens: 2 },
+      build: (b) =>
+        b.node(
+          "linear_attention",
+          [
+            b.rows([1], [1], "f32", [2, 3]),
+            b.rows([1], [1], "f32", [5, 7]),
+            b.rows([1], [2], "f32", [1, 10, 2, 20]),
+            b.starts("T"),
+          ],
+          { scale: 0.5, decays: false, forgets: false },
+        ),
+      expected: [[5, 50, 28.5, 285]],
+    },
+  ]),
+  linear_attention_from: within(
+    accumulated,
+    FORMS.map((form): Sample<"linear_attention_from"> => ({
+      name: form.name,
+      setting: UNEQUAL,
+      build(b) {
+        const inputs = linearInputs(b, form);
+        const operands = form.forgets
+          ? [...inputs.slice(0, -2), b.node("concat", inputs.slice(-2), { axis: 2 })]
+          : inputs;
+        return b.node(
+          "linear_attention_from",
+          [...operands, b.each([form.heads, form.width, form.columns])],
+          flagsOf(form),
+        );
+      },
+    })),
+  ),
+  linear_attention_grad: within(
+    accumulated,
+    SETTINGS.flatMap(([name, setting]) =>
+      FORMS.map((form): Sample<"linear_attention_grad"> => ({
+        name: `${name}, ${form.name}`,
+        setting,
+        build: (b) =>
+          b.node(
+            "linear_attention_grad",
+            [...linearInputs(b, form), ofChosen(b, b.rows([form.heads], [form.columns]))],
+            flagsOf(form),
+          ),
+      })),
+    ),
+  ),
 };

@@ -32,6 +32,7 @@ const accepted: readonly string[] = [
   "attention(x, x, x, causal: true, window: 3)",
   "position(x)",
   "earlier(x, 2)",
+  "linear_attention(x, x, x, forget: x, at: x)",
   "scan(x, log_decay: s[..., None], fresh: s > 0)",
   "mean(x, axis: -1)",
   "softmax(x)",

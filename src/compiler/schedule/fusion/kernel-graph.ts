@@ -104,8 +104,9 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 }
 
 /**
- * The graph rewritten for kernels: shifts as rows of an index, split to fit the limits, contractions as products, norms computed by each product
- * of a mixture that reads them, row sums where products can compute them, and products of groups that leave out rows.
+ * The graph rewritten for kernels: shifts as rows of an index, split to fit the limits, contractions as products,
+ * norms computed by each product of a mixture that reads them, row sums where products can compute them, and products
+ * of groups that leave out rows.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
   const parted = splitStacks(contractionsAsProducts(shiftsAsRows(graph)), target.limits);

@@ -6,6 +6,7 @@ import { computeSpecs } from "./compute.js";
 import { entrySpecs } from "./entries.js";
 import { gradientSpecs } from "./gradients.js";
 import { groupSpecs } from "./groups.js";
+import { linearAttentionSpecs } from "./linear-attention.js";
 import { movementSpecs } from "./movement.js";
 import { optimiserSpecs } from "./optimisers.js";
 import { pagedSpecs } from "./paged.js";
@@ -25,6 +26,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...entrySpecs,
   ...gradientSpecs,
   ...groupSpecs,
+  ...linearAttentionSpecs,
   ...movementSpecs,
   ...optimiserSpecs,
   ...pagedSpecs,

@@ -233,6 +233,11 @@ const rows = {
   scan: compute<{ readonly dim: number; readonly reverse: boolean }>(({ attrs }) =>
     attrs.reverse ? "`reverse: true` reads later tokens" : null,
   ),
+  /**
+   * inputs [q[B, G, T, K], k[B, G, T, K], v[B, H, T, V] (, log decay [B, H, T] or [B, H, T, K]) (, forget, at: [B, G,
+   * T, K])] → [B, H, T, V]. G divides H, and may differ between inputs; a log decay may have 1 for H, or shape [].
+   */
+  linear_attention: compute<{ readonly decays: boolean; readonly forgets: boolean; readonly scale: number }>("own"),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: route<{ readonly axis: string }>("own", { measures: true }),
   /**

@@ -26,8 +26,8 @@ function moved({ at, graph }: Scope, rows: Name, rank: number, dim: number, by: 
 }
 
 /**
- * Doubles the rows that each row sums up, until they are all: y_t + exp(d_t) · y_(t−n) for n = 1, 2, 4, …, with d summed
- * up alike.
+ * Doubles the rows that each row sums up, until they are all: y_t + exp(d_t) · y_(t−n) for n = 1, 2, 4, …, with d
+ * summed up alike.
  */
 function scan(cx: Scope, value: Value<"scan">): Name {
   const { at, graph, axes, model } = cx;
@@ -50,4 +50,6 @@ function scan(cx: Scope, value: Value<"scan">): Name {
   return sum;
 }
 
-export const recurrenceEmitters = { shift, scan };
+const linearAttention = (_cx: Scope, value: Value<"linear_attention">): Name => refuse("linear attention", value.path);
+
+export const recurrenceEmitters = { shift, scan, linear_attention: linearAttention };
