@@ -18,10 +18,11 @@ import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../../ground/size/axes.js";
 import { axisSize, substitute, type Size } from "../../ground/size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
-import { GenerationError } from "./generation-error.js";
+import { GenerationError, unsupported } from "./generation-error.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
 import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
+import { isRecurrence, RecurrentStates, refusePages, SEQUENCE_ROWS } from "./recurrent-states.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 
 /** A sequence axis of one run's tokens, and the states that hold the tokens of earlier runs on it. */
@@ -86,12 +87,6 @@ export function withCaches(graph: Graph, { caches, loopCaches = "each", slots = 
   return new CacheRewriter(withKeysOfMasks(graph), { caches, loopCaches, slots }).result();
 }
 
-/** The error message for an operator that reads other tokens and has no cache rule. */
-const unsupportedMessage = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
-  `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a ` +
-  "sequence, " +
-  "and nothing says what generation keeps of them";
-
 const loopMessage = (origin: Origin | null, reason: string): string =>
   `caches of the last loop alone: the keys of ${origin?.path ?? "an attention"} ${reason}`;
 
@@ -114,6 +109,7 @@ class CacheRewriter {
   readonly #values: SequenceValues;
   readonly #along: Along;
   readonly #emit: Emit;
+  readonly #recurrences: RecurrentStates;
   readonly #rewrittenNodes = new Map<Node, Node>();
   readonly #states = new Map<string, State>();
   readonly #cachedAxes = new Map<string, CachedAxis>();
@@ -142,8 +138,11 @@ class CacheRewriter {
     const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
       this.#layout.axes(name, this.#sequence(name).bound, this.#keyAxes.has(name)),
     );
-    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes];
+    const recurrence = this.#nodes.find(isRecurrence);
+    if (recurrence && paged) refusePages(recurrence);
+    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes, ...(recurrence ? [SEQUENCE_ROWS] : [])];
     this.#emit = createEmit(ops, this.#axes);
+    this.#recurrences = new RecurrentStates(this.#emit);
   }
 
   result(): Cached {
@@ -167,10 +166,11 @@ class CacheRewriter {
         ...this.#layout.inputs,
       ],
       outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
-      states: [...this.#states.values()],
+      states: [...this.#states.values(), ...this.#recurrences.states.values()],
       starts: new Map([
         ...[...this.#graph.starts].map(([axis, node]) => [axis, of(node)] as const),
         ...this.#capacities().map((name) => [name, this.#startsOf(name)] as const),
+        ...this.#recurrences.starts,
       ]),
     };
     const root = this.#cachedAxes.get(this.#root.name)!;
@@ -200,8 +200,9 @@ class CacheRewriter {
       const operands = { q, ...cached, startsQ, positionsQ, attrs: node.attrs, origin };
       return this.#layout.attention(this.#emit, this.#runRows(axis), positions, operands);
     }
+    if (isRecurrence(node)) return this.#recurrences.continued(node, inputs);
     const tokens = tokensOf(node, this.#along);
-    if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
+    if (tokens !== "own") throw unsupported(node, tokens);
     return this.#emit.node(node.op, inputs, node.attrs, origin);
   }
 

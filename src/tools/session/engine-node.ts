@@ -1,7 +1,7 @@
 // A model opened to serve many requests at once: an engine, or the embeddings of a pooled result. Node only.
 import { createHash } from "node:crypto";
 import { EXIT } from "../../ground/base/errors.js";
-import { GenerationError } from "../../compiler/compile-generation.js";
+import { GenerationError, RowsOnlyError } from "../../compiler/compile-generation.js";
 import { createEngine, type Engine, type EngineOptions } from "../../generation/engine/index.js";
 import { printGeneration, type Generation } from "../../generation/generate/index.js";
 import { printProgram } from "../../runtime/program/serialize.js";
@@ -61,8 +61,15 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
   let prepared: Prepared;
   try {
     // Caches of the last loop alone are in rows: requests take turns.
+    const inRows = { caches: "rows" } as const;
     const inPages = { caches: "pages", slots: rest.maxBatch !== 1 } as const;
-    prepared = await prepare(from, given, loopCaches === "last" ? { caches: "rows" } : inPages);
+    try {
+      prepared = await prepare(from, given, loopCaches === "last" ? inRows : inPages);
+    } catch (fault) {
+      // Recurrences keep states of texts, which pages have no place for: requests take turns too.
+      if (!(fault instanceof RowsOnlyError)) throw fault;
+      prepared = await prepare(from, given, inRows);
+    }
   } catch (fault) {
     // A value pooled over a text depends on later tokens, so such a model does not generate.
     const pooled = fault instanceof GenerationError || fault instanceof SourceError ? compilePooled(from, given) : null;
