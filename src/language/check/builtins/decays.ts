@@ -55,6 +55,16 @@ export function freshArg(emitter: Emitter, args: Args, fn: string, axes: readonl
   return null;
 }
 
+/** bool[B, T] with further dimensions of 1, as `spread` has them: first those before the tokens, then those behind. */
+export function spreadOver(emitter: Emitter, fresh: Value, spread: readonly Size[], span: Span): Value {
+  const ahead = spread.slice(0, spread.findLastIndex((size) => size !== 1) + 1);
+  return [ahead, spread].reduce<Value>(
+    (x, shape) =>
+      x.type.shape.length === shape.length ? x : emitter.emit("reshape", [x], {}, typeOf("bool", shape), span),
+    fresh,
+  );
+}
+
 /** The log decays with nothing left where a token is fresh; `spread` is the shape of `fresh` beside the decays. */
 export function decaysAnew(
   emitter: Emitter,
@@ -64,7 +74,7 @@ export function decaysAnew(
   span: Span,
 ): Value {
   const given = decay ?? scalar(emitter, 0, span);
-  const begins = emitter.emit("reshape", [fresh], {}, typeOf("bool", spread), span);
+  const begins = spreadOver(emitter, fresh, spread, span);
   const shape = broadcastShapes(emitter, spread, given.type.shape) ?? spread; // both broadcast to one shape
   const operands = [begins, scalar(emitter, NOTHING_LEFT, span), given];
   return emitter.emit("pointwise", operands, { fn: "where" }, typeOf("f32", shape), span);

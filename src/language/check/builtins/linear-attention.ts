@@ -7,7 +7,7 @@ import type { Value } from "../model/model.js";
 import { sequenceDims, typeOf } from "../model/types.js";
 import { printType } from "../model/values.js";
 import { numberArg, requiredArg, type Args } from "./arguments.js";
-import { decayArg, decaysAnew, freshArg, scalar, stateArg } from "./decays.js";
+import { decayArg, decaysAnew, freshArg, scalar, spreadOver, stateArg } from "./decays.js";
 
 const NAME = "linear_attention";
 
@@ -120,7 +120,7 @@ const oneHead = (shape: readonly Size[]): readonly Size[] => [1, shape.at(-2) ??
 /** x with zeros where a token is fresh. */
 function unlessFresh(emitter: Emitter, x: Value, fresh: Value, span: Span): Value {
   const spread = [x.type.shape[0] ?? 1, ...oneHead(x.type.shape), 1];
-  const begins = emitter.emit("reshape", [fresh], {}, typeOf("bool", spread), span);
+  const begins = spreadOver(emitter, fresh, spread, span);
   return emitter.emit("pointwise", [begins, scalar(emitter, 0, span), x], { fn: "where" }, x.type, span);
 }
 
