@@ -1,5 +1,5 @@
-// y[h, n, j] = scale · Σ over i of q[n, i] · S_n[i, j], with the state of each head and sequence
-// S_n[i, j] = factor_n[i] · S_(n−1)[i, j] − forget[n, i] · r[n, j] + k[n, i] · v[n, j], and
+// y[h, n, j] = scale · Σ over i of q[n, i] · S_n[i, j]. Each head and sequence has a state S.
+// S_n[i, j] = factor_n[i] · S_(n−1)[i, j] − forget[n, i] · r[n, j] + k[n, i] · v[n, j].
 // r[n, j] = Σ over i of at[n, i] · S_(n−1)[i, j]. S begins as zeros or as a given state.
 // Method: a column of the state depends on no other. A lane holds one, and goes through the rows one after the other.
 // Grid: one invocation for each column of each head and sequence.
@@ -16,9 +16,9 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> starts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 const LANES = 32u;
-/** Fours of rows of the state: a quarter of the width of k, rounded up. */
+/** The `vec4f` in a column of the state. */
 const QUARTERS = 16u;
-/** 1: the state forgets what it recalls. */
+/** 1 if there are forget and at. */
 const FORGETS = 0u;
 fn heads() -> u32 { return sizes.heads; }
 fn batch() -> u32 { return sizes.batch; }

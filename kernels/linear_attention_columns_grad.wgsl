@@ -1,5 +1,5 @@
-// dv[h, n, j] = Σ over i of k[n, i] · dS_n[i, j] and dr[h, n, j] = −Σ over i of forget[n, i] · dS_n[i, j], with the
-// cotangent of the state after row n, from the last row on,
+// dv[h, n, j] = Σ over i of k[n, i] · dS_n[i, j]. dr[h, n, j] = −Σ over i of forget[n, i] · dS_n[i, j].
+// dS is the cotangent of the state after row n, from the last row on. It begins as scale · q[n, i] · dy[n, j].
 // dS_(n−1)[i, j] = factor_n[i] · dS_n[i, j] + at[n, i] · dr[n, j] + scale · q[n − 1, i] · dy[n − 1, j].
 // Method: as linear_attention.wgsl, in the other direction.
 // Grid: one invocation for each column of each head and sequence.
@@ -16,9 +16,9 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> starts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> made: array<f32>;
 const LANES = 32u;
-/** Fours of rows of the state: a quarter of the width of k, rounded up. */
+/** The `vec4f` in a column of the state. */
 const QUARTERS = 16u;
-/** 1: the state forgets what it recalls. */
+/** 1 if there are forget and at. */
 const FORGETS = 0u;
 fn heads() -> u32 { return sizes.heads; }
 fn batch() -> u32 { return sizes.batch; }

@@ -16,9 +16,9 @@ struct Sizes {
 @group(0) @binding(4) var<storage, read> starts: array<u32>;
 @group(0) @binding(5) var<storage, read_write> made: array<f32>;
 const LANES = 32u;
-/** Fours of columns of the state: a quarter of the width of v, rounded up. */
+/** The `vec4f` in a row of the state. */
 const QUARTERS = 16u;
-/** 1: the state forgets what it recalls. */
+/** 1 if there are forget and at. */
 const FORGETS = 0u;
 fn heads() -> u32 { return sizes.heads; }
 fn batch() -> u32 { return sizes.batch; }
