@@ -16,6 +16,7 @@ from modc_caches import Caches  # noqa: F401
 from modc_entries import *  # noqa: F403
 from modc_losses import *  # noqa: F403
 from modc_pairs import *  # noqa: F403
+from modc_recurrences import *  # noqa: F403
 
 
 @dataclass

@@ -35,7 +35,7 @@ import type { Axis } from "../ground/size/axes.js";
 import { chosenFrom, declaredShare } from "../ground/size/count-rules.js";
 import { multiply, ONE, toNumber, type Rational } from "../ground/numerics/rational.js";
 
-export { GenerationError } from "./lower/generation-error.js";
+export { GenerationError, RowsOnlyError } from "./lower/generation-error.js";
 
 /** The phase is generate, the entry forward. */
 export interface CompileGenerationOptions extends SourceOptions, GenerationOptions {}

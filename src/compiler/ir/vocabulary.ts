@@ -1,5 +1,6 @@
 // The vocabulary of the IR: every operator with its inputs and attributes. The records in `ops/` define the operators'
 // semantics.
+import { recurrences } from "./vocabulary-recurrences.js";
 import { definesAxis, schemasOf, type AttrsOf, type OpKind, type OpSchema } from "./schema.js";
 
 const source = schemasOf("source");
@@ -152,6 +153,8 @@ const vocabulary = {
   last: kernel(1, { axis: "text" }),
   /** x[B, …, T, …], starts → x with `fill` at every index along `dim` that is not below the sequence's count. */
   mask: kernel(2, { dim: "number", fill: "number" }),
+
+  ...recurrences,
 
   // --- routing
   /**

@@ -20,11 +20,12 @@ import type { Axis, SequenceAxis } from "../../ground/size/axes.js";
 import { axisSize, substitute, type Size } from "../../ground/size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
 import type { Cached, CachedAxis, CachedLayer } from "./cached.js";
-import { GenerationError } from "./generation-error.js";
+import { GenerationError, unsupported } from "./generation-error.js";
 import { grownAxes, steadyNodes } from "./given.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
 import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
+import { isRecurrence, RecurrentStates, refusePages, SEQUENCE_ROWS } from "./recurrent-states.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 
 /**
@@ -49,12 +50,6 @@ export interface CacheOptions {
 export function withCaches(graph: Graph, { tokens, caches, loopCaches = "each", slots = true }: CacheOptions): Cached {
   return new CacheRewriter(withKeysOfMasks(graph), { tokens, caches, loopCaches, slots }).result();
 }
-
-/** The error message for an operator that reads other tokens and has no cache rule. */
-const unsupportedMessage = ({ op, origin }: Node, tokens: "earlier" | "all"): string =>
-  `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a ` +
-  "sequence, " +
-  "and nothing says what generation keeps of them";
 
 const loopMessage = (origin: Origin | null, reason: string): string =>
   `caches of the last loop alone: the keys of ${origin?.path ?? "an attention"} ${reason}`;
@@ -82,6 +77,7 @@ class CacheRewriter {
   readonly #steady: ReadonlySet<Node>;
   readonly #along: Along;
   readonly #emit: Emit;
+  readonly #recurrences: RecurrentStates;
   readonly #rewrittenNodes = new Map<Node, Node>();
   readonly #states = new Map<string, State>();
   readonly #cachedAxes = new Map<string, CachedAxis>();
@@ -114,8 +110,11 @@ class CacheRewriter {
     const capacities = [...new Set([this.#root.name, ...this.#keyAxes])].flatMap((name) =>
       this.#layout.axes(name, this.#sequence(name).bound, this.#keyAxes.has(name)),
     );
-    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes];
+    const recurrence = this.#nodes.find(isRecurrence);
+    if (recurrence && paged) refusePages(recurrence);
+    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes, ...(recurrence ? [SEQUENCE_ROWS] : [])];
     this.#emit = createEmit(ops, this.#axes);
+    this.#recurrences = new RecurrentStates(this.#emit);
   }
 
   result(): Cached {
@@ -139,10 +138,15 @@ class CacheRewriter {
         ...this.#layout.inputs,
       ],
       outputs: this.#graph.outputs.map((o) => ({ ...o, node: of(o.node) })),
-      states: [...this.#graph.states.map((s) => ({ ...s, next: of(s.next) })), ...this.#states.values()],
+      states: [
+        ...this.#graph.states.map((s) => ({ ...s, next: of(s.next) })),
+        ...this.#states.values(),
+        ...this.#recurrences.states.values(),
+      ],
       starts: new Map([
         ...[...this.#graph.starts].map(([axis, node]) => [axis, of(node)] as const),
         ...this.#capacities().map((name) => [name, this.#startsOf(name)] as const),
+        ...this.#recurrences.starts,
       ]),
     };
     const root = this.#cachedAxes.get(this.#root.name)!;
@@ -166,9 +170,10 @@ class CacheRewriter {
         origin,
       );
     if (isAttention(node) && node.attrs.causal) return this.#attention(node);
+    if (isRecurrence(node)) return this.#recurrences.continued(node, inputs);
     const isOfGiven = isAttention(node) && !this.#growsAlong(node);
     const tokens = isOfGiven ? "own" : tokensOf(node, this.#along);
-    if (tokens !== "own") throw new GenerationError(unsupportedMessage(node, tokens));
+    if (tokens !== "own") throw unsupported(node, tokens);
     return this.#emit.node(node.op, inputs, node.attrs, origin);
   }
 

@@ -1,4 +1,5 @@
 // The error for a model that cannot generate as requested.
+import type { Node } from "../ir/graph.js";
 import { ModcError } from "../../ground/base/errors.js";
 
 /** Thrown for a graph that cannot be used for generation; the message states the reason. */
@@ -9,3 +10,13 @@ export class GenerationError extends ModcError<"generation"> {
     super("generation", message, { hint });
   }
 }
+
+/** Thrown for caches in pages, for a graph that generates only with caches in rows. */
+export class RowsOnlyError extends GenerationError {}
+
+/** The error for an operator that reads other tokens and has no cache rule. */
+export const unsupported = ({ op, origin }: Node, tokens: "earlier" | "all"): GenerationError =>
+  new GenerationError(
+    `${op}${origin?.path ? ` of ${origin.path}` : ""} reads ${tokens === "all" ? "all" : "earlier"} tokens of a ` +
+      "sequence, and nothing says what generation keeps of them",
+  );

@@ -20,6 +20,7 @@ import { attentionsOfMasses } from "./masses.js";
 import { pairLowerings } from "./pairs.js";
 import { productLowerings } from "./product.js";
 import { randomLowerings } from "./random.js";
+import { recurrenceLowerings } from "./recurrences.js";
 import { reductionLowerings } from "./reduce.js";
 import { computingIn, sortedAxes, sortedLowerings } from "./sorted.js";
 import { routeCount, routeIndex, sequenceLowerings, tokenAxes } from "./sequence.js";
@@ -35,6 +36,7 @@ export const lowerings: { readonly [K in LogicalOp]: (cx: Lowering, value: Value
   ...pairLowerings,
   ...productLowerings,
   ...randomLowerings,
+  ...recurrenceLowerings,
   ...reductionLowerings,
   ...sequenceLowerings,
   ...sortedLowerings,

@@ -5,6 +5,7 @@ import type { OpTable } from "./define.js";
 import { entries } from "./entries.js";
 import { gradients } from "./gradients.js";
 import { groups } from "./groups.js";
+import { linearAttentions } from "./linear-attention.js";
 import { losses } from "./losses.js";
 import { optimisers } from "./optimisers.js";
 import { pairAttentions } from "./pairs.js";
@@ -13,6 +14,7 @@ import { pointwise } from "./pointwise.js";
 import { products } from "./products.js";
 import { randoms } from "./random.js";
 import { receiving } from "./received.js";
+import { recurrences } from "./recurrences.js";
 import { reductions } from "./reduce.js";
 import { routing } from "./routing.js";
 import { sampling } from "./sampling.js";
@@ -31,6 +33,8 @@ export const ops: OpTable = {
   ...reductions,
   ...products,
   ...sequences,
+  ...recurrences,
+  ...linearAttentions,
   ...routing,
   ...topRows,
   ...entries,

@@ -70,6 +70,13 @@ const RULES: { readonly [K in LogicalOp]: Rule<K> } = {
   pair_attention: (value, of) => pairs(value, of),
   mass: (value, of) => pairs(value, of),
   received: nothing,
+  // The definition keeps the states of all tokens.
+  linear_attention: ({ inputs }, of) => {
+    const [q, , v] = inputs as readonly [Value, Value, Value]; // by the table of operations
+    return [...inputs.map((x) => of.kept(x)), unnamed(4 * of.count(v) * of.number(q.type.shape.at(-1)!))];
+  },
+  shift: nothing,
+  scan: (value, of) => [of.kept(value), ...value.inputs.slice(1).map((decay) => of.kept(decay))],
   position: nothing,
   top: nothing,
   above: nothing,

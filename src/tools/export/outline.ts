@@ -277,7 +277,8 @@ export function axesRead(model: Model, value: Value): readonly string[] {
     const axis = input ? sequenceOf(model, input.type, value) : null;
     return axis === null ? [] : [axis];
   };
-  if (is(value, "rope")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "rope") || is(value, "shift") || is(value, "scan")) return along(value.inputs[0], value.attrs.dim);
+  if (is(value, "linear_attention")) return along(value.inputs[0], -2);
   if (is(value, "received")) return [...along(value.inputs[0], -2), ...along(value.inputs[1], -2)];
   if (is(value, "attention")) return [...along(value.inputs[0], -2), ...along(value.inputs[1], -2)];
   if (is(value, "reduce")) return value.attrs.axes.flatMap((dim) => along(value.inputs[0], dim));

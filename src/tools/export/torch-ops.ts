@@ -5,6 +5,7 @@ import { attention, pairs, received } from "./torch-attention.js";
 import { entryExpression } from "./entry-ops.js";
 import { tokenExpression } from "./token-ops.js";
 import { axesOfSize, axisChosenFrom, countedBy, sequenceAt, sequenceOf, sizeOfTop } from "./outline.js";
+import { recurrenceExpression } from "./torch-recurrences.js";
 import { pythonFloat, call, infix, is, tuple, type Scope, type Text } from "./text.js";
 import { refuse } from "./refused.js";
 import { countOfTop, mayFall } from "./sizes.js";
@@ -64,7 +65,12 @@ export function expression(value: Value, scope: Scope): Text {
   if (is(value, "dropout")) return call(`F.dropout(${loose(x!)}, ${holes.add(pythonFloat(value.attrs.p), "p")})`);
   if (is(value, "random_normal")) return call(`torch.randn_like(${loose(x!)})`);
   if (is(value, "random_uniform")) return call(`torch.rand_like(${loose(x!)})`);
-  return entryExpression(value, scope) ?? tokenExpression(value, scope) ?? refuse("this operation", value);
+  return (
+    entryExpression(value, scope) ??
+    tokenExpression(value, scope) ??
+    recurrenceExpression(value, scope) ??
+    refuse("this operation", value)
+  );
 }
 
 function topText(value: Value<"top">, scope: Scope): Text {

@@ -35,6 +35,7 @@ export const SHARED_FILES: readonly string[] = [
   "modc_torch.py",
   "modc_axes.py",
   "modc_entries.py",
+  "modc_recurrences.py",
   "modc_losses.py",
   "modc_pairs.py",
   "modc_caches.py",

@@ -13,7 +13,6 @@ const columns = (m: ModelBuilder): readonly Value[] =>
       [1, "T"],
     ] as const
   ).map((tokens, i) => m.value("reshape", [x(m, `side${i}`, ["B", "T"])], {}, "f32", ["B", ...tokens]));
-
 export const tokenCases: readonly Case[] = [
   ...(
     [

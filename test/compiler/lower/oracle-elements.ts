@@ -64,3 +64,17 @@ const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 /** −t · log sigmoid(z) − (1 − t) · log(1 − sigmoid(z)). */
 export const binaryLoss = (z: number, t: number): number =>
   -t * Math.log(sigmoid(z)) - (1 - t) * Math.log(1 - sigmoid(z));
+
+const offset = (shape: readonly number[], index: readonly number[]): number =>
+  shape.reduce((n, s, d) => n * s + index[d]!, 0);
+/** The element at an index. */
+export const get = (a: Arr, index: readonly number[]): number => a.data[offset(a.shape, index)]!;
+/** Broadcasting: index aligned from the right, dimensions of one element repeated. */
+export const at = (a: Arr, index: readonly number[]): number =>
+  get(
+    a,
+    a.shape.map((s, d) => (s === 1 ? 0 : index[index.length - a.shape.length + d]!)),
+  );
+/** An index with another value at d. */
+export const replaced = (index: readonly number[], d: number, value: number): number[] =>
+  index.map((v, i) => (i === d ? value : v));

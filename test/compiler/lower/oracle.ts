@@ -6,7 +6,8 @@ import { spanOf } from "../../../src/ground/size/counting.js";
 import { evaluateSize, type Size } from "../../../src/ground/size/size.js";
 import { toNumber, type Rational } from "../../../src/ground/numerics/rational.js";
 import { attended, pairAttended, receivedBy, type Sides } from "./oracle-attention.js";
-import { applied, type Arr, arr, binaryLoss, logProbabilities, sum } from "./oracle-elements.js";
+import { linearlyAttended, scanned, shifted } from "./oracle-recurrences.js";
+import { applied, type Arr, arr, at, binaryLoss, get, logProbabilities, replaced, sum } from "./oracle-elements.js";
 import { isOfEntries, ofEntries } from "./oracle-entries.js";
 import { byExpert, isOfSorted, ofSorted, type Orders } from "./oracle-sorted.js";
 
@@ -19,18 +20,7 @@ export interface OracleRun {
   readonly live?: ReadonlyMap<string, Rational>;
 }
 
-const offset = (shape: readonly number[], index: readonly number[]): number =>
-  shape.reduce((n, s, d) => n * s + index[d]!, 0);
-const get = (a: Arr, index: readonly number[]): number => a.data[offset(a.shape, index)]!;
-/** Broadcasting: index aligned from the right, dimensions of one element repeated. */
-const at = (a: Arr, index: readonly number[]): number =>
-  get(
-    a,
-    a.shape.map((s, d) => (s === 1 ? 0 : index[index.length - a.shape.length + d]!)),
-  );
 const without = <T>(list: readonly T[], gone: readonly number[]): T[] => list.filter((_, i) => !gone.includes(i));
-const replaced = (index: readonly number[], d: number, value: number): number[] =>
-  index.map((v, i) => (i === d ? value : v));
 
 /** Every reachable value of the model on one sequence, by value. */
 export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
@@ -248,6 +238,12 @@ export function oracle(model: Model, run: OracleRun): ReadonlyMap<Value, Arr> {
         return pairAttended(v as Value<"mass">, values, sidesOf(v, x));
       case "received":
         return receivedBy(sidesOf(v, x), attrs("received"));
+      case "linear_attention":
+        return linearlyAttended(x, attrs("linear_attention"));
+      case "scan":
+        return scanned(x, attrs("scan"));
+      case "shift":
+        return shifted(x[0]!, attrs("shift"));
       case "position":
         return arr(shape(), (i) => positionsOf(attrs("position").axis)[i[1]!]!);
       case "top": {

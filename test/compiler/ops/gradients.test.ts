@@ -30,6 +30,7 @@ const FLAT: readonly OpName[] = [
   ...([
     "positions",
     "segments",
+    "shifted_rows",
     "counts",
     "top",
     "above",
@@ -48,7 +49,7 @@ const FLAT: readonly OpName[] = [
   "reduce_precision",
   // Made by the scheduler of what is differentiated already, and the gradient of a gradient: nothing asks for one.
   ...(["class_sums", "class_grad", "cross_entropy_grad", "attention_grad", "pair_attention_grad"] as const),
-  ...(["adamw", "sgd"] as const),
+  ...(["linear_attention_from", "linear_attention_grad", "adamw", "sgd"] as const),
 ];
 
 /** Operators whose samples take long: the short run has a third of them. */

@@ -307,6 +307,7 @@ const ROWS_OF_A_BATCH: ReadonlySet<string> = new Set([
   "join",
   "pick",
   "segments",
+  "shifted_rows",
   "sort_entries",
   "entry_rows",
   "grouped_matmul",

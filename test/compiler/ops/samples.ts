@@ -8,6 +8,7 @@ import { comparisonSamples } from "./samples-comparisons.js";
 import { groupSamples } from "./samples-groups.js";
 import { lossSamples } from "./samples-losses.js";
 import { pointwiseSamples } from "./samples-pointwise.js";
+import { recurrenceSamples } from "./samples-recurrences.js";
 import { reductionSamples } from "./samples-reductions.js";
 import { entrySamples } from "./samples-entries.js";
 import { pairSamples } from "./samples-pairs.js";
@@ -45,6 +46,7 @@ export const samples: Samples<OpName> = {
   ...structureSamples,
   ...reductionSamples,
   ...sequenceSamples,
+  ...recurrenceSamples,
   ...attentionSamples,
   ...pagedSamples,
   ...pairSamples,

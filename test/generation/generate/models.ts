@@ -170,3 +170,61 @@ export const MODELS: Readonly<Record<string, string>> = {
   "pairs of tokens": LM(PAIRED, "one: Residual(Paired(dim))\n  two: MoD(Paired(dim), dim, 50%)", "x = two(one(x))"),
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };
+
+const RECURRENT = `
+block Conv(dim: int) {
+  weight weight: f32[dim, 3]
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    silu(x * weight[:, 0] + earlier(x, 1) * weight[:, 1] + earlier(x, 2) * weight[:, 2])
+  }
+}
+block Delta(dim: int, heads: int) {
+  q: Linear(dim, dim)
+  k: Linear(dim, dim)
+  v: Linear(dim, dim)
+  rate: Linear(dim, heads)
+  conv: Conv(dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    u = conv(x)
+    keys = rearrange(k(u), "b t (h d) -> b h t d", h: heads)
+    unit = keys * rsqrt(sum(keys ^ 2, axis: -1, keep: true) + 0.01)
+    g = -softplus(rearrange(rate(x), "b t h -> b h t"))
+    y = linear_attention(rearrange(q(u), "b t (h d) -> b h t d", h: heads), unit,
+      rearrange(v(u), "b t (h d) -> b h t d", h: heads), log_decay: g, forget: 0.5 * unit,
+      at: exp(g)[..., None] * unit, scale: 0.3)
+    rearrange(y, "b h t d -> b t (h d)")
+  }
+}
+block Held(dim: int) {
+  weight score: f32[dim]
+  inner: Linear(dim, dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    r = above(x @ score, 0.3)
+    scan(put(zeros(like: x), r, inner(take(x, r))), fresh: r.mask)
+  }
+}
+block Rates(dim: int) {
+  weight rate: f32[dim]
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x + scan(x, log_decay: -softplus(rate)) }
+}`;
+
+/** Models with recurrences, whose caches lie in rows. */
+export const RECURRENT_MODELS: Readonly<Record<string, string>> = {
+  "a delta rule behind a short convolution": LM(RECURRENT, "delta: Delta(dim, 2)", "x = x + delta(x)"),
+  "a routed delta rule beside attention": LM(
+    RECURRENT,
+    "delta: Delta(dim, 2)\n  attn: Attention(dim, 2)\n  weight score: f32[dim]",
+    "r = above(x @ score, 0.2)\n    x = put(x, r, delta(take(x, r)))\n    x = x + attn(x)",
+  ),
+  "sums that decay": LM(RECURRENT, "rates: Rates(dim)", "x = rates(x)"),
+  "the latest row of a route, held": LM(RECURRENT, "held: Held(dim)", "x = x + held(x)"),
+  "a decay for the time that passes": LM(
+    RECURRENT,
+    "weight score: f32[dim]\n  weight rate: f32[dim]",
+    `r = above(x @ score, 0.1)
+    y = take(x, r)
+    at = f32(position(y))
+    gap = at - earlier(at, 1)
+    x = put(x, r, scan(y, log_decay: -softplus(rate) * gap[..., None]))`,
+  ),
+};

@@ -7,7 +7,7 @@ import { isOp, nodesOf, type Graph } from "../../../src/compiler/ir/graph.js";
 import { parseGraph } from "../../../src/compiler/ir/parse.js";
 import { printGraph } from "../../../src/compiler/ir/print.js";
 import { assertSound } from "../../../src/compiler/ir/verify.js";
-import { GenerationError } from "../../../src/compiler/lower/generation-error.js";
+import { GenerationError, RowsOnlyError } from "../../../src/compiler/lower/generation-error.js";
 import { COUNTS, generationGraphs, LOGITS, TOKEN } from "../../../src/compiler/lower/generation.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
@@ -16,7 +16,7 @@ import { optimize } from "../../../src/compiler/passes/index.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import { random } from "../../random.js";
 import { Continued, rowOf, type Weights } from "./continued.js";
-import { MODELS } from "./models.js";
+import { MODELS, RECURRENT_MODELS } from "./models.js";
 import { expectClose } from "../../close.js";
 
 function lowered(source: string): Graph {
@@ -52,7 +52,7 @@ const PROMPTS = [[3, 1, 4, 1, 5, 9, 2], [6, 5], [3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4
 const ADDED = 5;
 
 describe("prompt and steps in the reference", () => {
-  for (const [name, source] of Object.entries(MODELS))
+  for (const [name, source] of Object.entries({ ...MODELS, ...RECURRENT_MODELS }))
     it(`continue as the whole sequence: ${name}`, { tags: "long" }, () => {
       const whole = lowered(source);
       const weights = weightsOf(whole, 11);
@@ -173,5 +173,11 @@ describe("graphs of generation", () => {
     expect(() => generationGraphs(two, { caches: "pages" })).toThrow(
       /only input is their tokens, but this one has b too/,
     );
+  });
+});
+
+describe("recurrences with caches in pages", () => {
+  it.each(Object.entries(RECURRENT_MODELS))("are refused: %s", (_name, source) => {
+    expect(() => generationGraphs(lowered(source), { caches: "pages" })).toThrow(RowsOnlyError);
   });
 });

@@ -8,7 +8,7 @@ import torch
 
 
 def opened(folder):
-    shared = ("torch", "axes", "entries", "losses", "pairs", "caches", "files")
+    shared = ("torch", "axes", "entries", "losses", "pairs", "recurrences", "caches", "files")
     for name in ("model", *(f"modc_{part}" for part in shared)):
         sys.modules.pop(name, None)
     sys.path.insert(0, folder)

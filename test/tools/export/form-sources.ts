@@ -130,6 +130,36 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
 }`,
     live: { c: "40%" },
   },
+  "recurrences of all tokens": {
+    source: `model M(dim: int = 8) {
+  weight rate: f32[dim]
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    x + earlier(x, 2) * 0.5 + later(x, 1) + scan(x, log_decay: -softplus(rate)) + scan(x * 0.1, reverse: true)
+  }
+}`,
+  },
+  "recurrences of a route": {
+    source: `model M(dim: int = 8) {
+  weight score: f32[dim]
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    r = top(x @ score, 3)
+    y = take(x, r)
+    scan(put(zeros(like: x), r, earlier(y, 1) + later(y, 1)), fresh: r.mask) + put(x, r, scan(y, log_decay: -0.5))
+  }
+}`,
+  },
+  "linear attention": {
+    source: `model M(dim: int = 8) {
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    h = rearrange(x, "b t (h d) -> b h t d", h: 2)
+    k = h * rsqrt(sum(h ^ 2, axis: -1, keep: true) + 1.0)
+    d = -softplus(h)
+    y = linear_attention(h, k, h, log_decay: d, forget: 0.5 * k, at: exp(d) * k, fresh: position(x) == 3, scale: 0.5)
+    z = linear_attention(k[:, 0:1], k[:, 0:1], h, log_decay: d[..., 0]) + linear_attention(h, h, h, scale: 0.1)
+    rearrange(y + z, "b h t d -> b t (h d)") + later(x, 1)
+  }
+}`,
+  },
   "two layers": layersOf(2),
   "three layers": layersOf(3),
   "five layers": layersOf(5),

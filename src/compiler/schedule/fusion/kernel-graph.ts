@@ -21,6 +21,7 @@ import { split, splitStacks } from "../split/split.js";
 import { tuningsFor, type Tunings } from "../tunings/index.js";
 import type { FusedKernel } from "../kernels/fused-kernel.js";
 import { kernelsOf } from "./fused-kernels.js";
+import { shiftsAsRows } from "../analysis/shifted.js";
 import { mapGraph } from "../../passes/rewrite.js";
 
 export interface KernelGraph {
@@ -103,11 +104,12 @@ function partitionOf(order: readonly Node[], options: Omit<PartitionOptions, "wh
 }
 
 /**
- * The graph rewritten for kernels: split to fit the limits, contractions as products, norms computed by each product
- * of a mixture that reads them, row sums where products can compute them, and products of groups that leave out rows.
+ * The graph rewritten for kernels: shifts as rows of an index, split to fit the limits, contractions as products,
+ * norms computed by each product of a mixture that reads them, row sums where products can compute them, and products
+ * of groups that leave out rows.
  */
 function prepare(graph: Graph, target: Target, tunings: Tunings): Graph {
-  const parted = splitStacks(contractionsAsProducts(graph), target.limits);
+  const parted = splitStacks(contractionsAsProducts(shiftsAsRows(graph)), target.limits);
   const splitGraph = split(parted, target.limits);
   const extents = new Extents(splitGraph.axes);
   const summed = routedStatistics(splitGraph, (product) => capabilitiesOf(product, tunings.products, extents));

@@ -6,12 +6,14 @@ import { computeSpecs } from "./compute.js";
 import { entrySpecs } from "./entries.js";
 import { gradientSpecs } from "./gradients.js";
 import { groupSpecs } from "./groups.js";
+import { linearAttentionSpecs } from "./linear-attention.js";
 import { movementSpecs } from "./movement.js";
 import { optimiserSpecs } from "./optimisers.js";
 import { pagedSpecs } from "./paged.js";
 import { productSpecs } from "./products.js";
 import { randomSpecs } from "./random.js";
 import { receivedSpecs } from "./received.js";
+import { recurrenceSpecs } from "./recurrences.js";
 import { routingSpecs } from "./routing.js";
 import { pairSpecs } from "./pairs.js";
 import { pairGradSpecs } from "./pairs-grad.js";
@@ -26,6 +28,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...entrySpecs,
   ...gradientSpecs,
   ...groupSpecs,
+  ...linearAttentionSpecs,
   ...movementSpecs,
   ...optimiserSpecs,
   ...pagedSpecs,
@@ -34,6 +37,7 @@ export const specs: { readonly [K in KernelOp]: Spec<K> } = {
   ...productSpecs,
   ...randomSpecs,
   ...receivedSpecs,
+  ...recurrenceSpecs,
   ...routingSpecs,
   ...samplingSpecs,
 };

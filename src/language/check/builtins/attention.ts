@@ -235,7 +235,7 @@ function checkLeading(emitter: Emitter, fn: string, q: Value, k: Value, v: Value
 }
 
 /** The single sequence dimension of x; null after a report. */
-function sequenceDim(
+export function sequenceDim(
   emitter: Emitter,
   fn: string,
   x: Value,

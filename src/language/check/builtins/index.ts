@@ -7,6 +7,7 @@ import { tensor } from "./literal.js";
 import { losses } from "./losses.js";
 import { concat, split } from "./parts.js";
 import { rearrange, transpose, zeros } from "./rearrange.js";
+import { recurrences } from "./recurrences.js";
 import { reductions } from "./reductions.js";
 import { above, put, take, those, top } from "./routing.js";
 import { received } from "./received.js";
@@ -42,6 +43,7 @@ export const families: ReadonlyMap<string, ReadonlyMap<string, Builtin>> = new M
       ["rows", rows],
     ]),
   ],
+  ["Recurrences", recurrences],
   [
     "Routing",
     new Map([

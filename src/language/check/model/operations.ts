@@ -263,6 +263,22 @@ const rows = {
     ofInputs("the attention that a token receives is known only after all queries"),
     { stops: true },
   ),
+  /** inputs [x]: the row `by` before each on the sequence axis at `dim`; `by` below 0: behind it. Zeros past the ends. */
+  shift: structure<{ readonly dim: number; readonly by: number }>(({ attrs }) =>
+    attrs.by < 0 ? "`later` reads later tokens" : null,
+  ),
+  /**
+   * inputs [x (, log decay, which broadcasts to x)]: y_t = exp(log decay_t) · y_(t−1) + x_t along the sequence axis at
+   * `dim`; a decay of 0 begins anew. `reverse`: from the end.
+   */
+  scan: compute<{ readonly dim: number; readonly reverse: boolean }>(({ attrs }) =>
+    attrs.reverse ? "`reverse: true` reads later tokens" : null,
+  ),
+  /**
+   * inputs [q[B, G, T, K], k[B, G, T, K], v[B, H, T, V] (, log decay [B, H, T] or [B, H, T, K]) (, forget, at: [B, G,
+   * T, K])] → [B, H, T, V]. G divides H, and may differ between inputs; a log decay may have 1 for H, or shape [].
+   */
+  linear_attention: compute<{ readonly decays: boolean; readonly forgets: boolean; readonly scale: number }>("own"),
   /** inputs [x]: u32[B, T], the positions in the model's input of the tokens on the axis of x. */
   position: route<{ readonly axis: string }>("own", { measures: true }),
   /**

@@ -73,6 +73,7 @@ export function modelingText(options: ModelingOptions): Modeling {
     "from .modc_hf import CausalLM",
     "from .modc_losses import keep  # noqa: F401",
     "from .modc_pairs import mass  # noqa: F401",
+    "from .modc_recurrences import scan  # noqa: F401",
     "from .modc_torch import Run  # noqa: F401",
   ];
   const foot = ["", "", `${names.model}.register_for_auto_class("AutoModelForCausalLM")  # its code is saved with it`];

@@ -8,6 +8,7 @@ import { attentionEmitters } from "./attention.js";
 import { elementwiseEmitters } from "./elementwise.js";
 import { entryEmitters, isPerExpert, sortedAxes, sortedEmitters, unsorted } from "./entries.js";
 import type { Name } from "./graph.js";
+import { recurrenceEmitters } from "./recurrences.js";
 import { reduceEmitters } from "./reduce.js";
 import { routeEmitters } from "./routes.js";
 import type { Scope } from "./scope.js";
@@ -20,6 +21,7 @@ const emitters: Emitters = {
   ...shapeEmitters,
   ...reduceEmitters,
   ...routeEmitters,
+  ...recurrenceEmitters,
   ...attentionEmitters,
   ...entryEmitters,
   ...sortedEmitters,

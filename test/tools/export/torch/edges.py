@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_torch")
+SHARED = ("modc_caches", "modc_files", "modc_axes", "modc_entries", "modc_losses", "modc_pairs", "modc_recurrences", "modc_torch")
 TRAINING = ("data", "training", "parallelize", "checkpoint", "pipeline", "settings", "texts", "records", "sources", "train")
 FILES = (*SHARED, "model", *TRAINING)
 
