@@ -1,5 +1,6 @@
 // Generation with inputs beside the tokens: each chosen token, and its log-probability, is that of one pass over the
 // whole text of its sequence alone, in the reference.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
@@ -48,6 +49,10 @@ model Tiny(vocab: int = 13, dim: int = 16) {
 }`;
 
 const SOURCES: Readonly<Record<string, string>> = {
+  "examples/inputs/translate.mod": readFileSync(
+    new URL("../../../examples/inputs/translate.mod", import.meta.url),
+    "utf8",
+  ).replace("vocab: int = 256", "vocab: int = 13"),
   "an encoder with routes, and a routed decoder": decoder(
     "source: u32[B, S <= 16]",
     "deep: MoD(Layer(dim, 2), dim, 50%)\n cross: Routed(dim)\n read: Embedding(vocab, dim)",
