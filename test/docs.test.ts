@@ -131,7 +131,7 @@ describe.each(pages)("%s", (page) => {
 });
 
 it("examples/README.md has a line for every example, with the papers that the example names", () => {
-  const files = ["examples", "examples/variants", "examples/objectives"].flatMap((folder) =>
+  const files = ["examples", "examples/inputs", "examples/objectives", "examples/variants"].flatMap((folder) =>
     readdirSync(join(root, folder))
       .filter((f) => f.endsWith(".mod"))
       .map((f) => `${folder}/${f}`),
@@ -151,6 +151,7 @@ it("the README shows the library's MoD as it is", () => {
   const body = (source: string): string =>
     source
       .slice(source.indexOf("block MoD("))
+      .replace(/\n\}\n[^]*$/, "\n}")
       .replaceAll(/\s*\/\/.*$/gm, "")
       .replaceAll(/\s+/g, "")
       .replace(",){", "){");

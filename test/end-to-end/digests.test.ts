@@ -68,6 +68,8 @@ const MORE: Models = [
   ["examples/variants/router-tuning.mod", { depth: "1" }],
   ["examples/variants/skip-gpt.mod", { depth: "1" }],
   ["examples/variants/threshold.mod", { depth: "2" }],
+  ["examples/inputs/pictures.mod", { depth: "2" }],
+  ["examples/inputs/translate.mod", { depth: "2" }],
   ["examples/objectives/classify.mod", { depth: "2" }],
   ["examples/objectives/distill.mod", { depth: "2" }],
   ["examples/objectives/dpo.mod", { depth: "2" }],
@@ -164,8 +166,8 @@ function devicesOf(file: string, name: string): typeof DEVICES {
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 it("all examples and all models of the bench are among them", () => {
-  const files = ["examples", "examples/variants", "examples/objectives", "bench/models"].flatMap((folder) =>
-    readdirSync(join(root, folder)).flatMap((name) => (name.endsWith(".mod") ? [`${folder}/${name}`] : [])),
+  const files = ["examples", "examples/inputs", "examples/objectives", "examples/variants", "bench/models"].flatMap(
+    (folder) => readdirSync(join(root, folder)).flatMap((name) => (name.endsWith(".mod") ? [`${folder}/${name}`] : [])),
   );
   expect([...new Set([...MODELS, ...MORE].map(([file]) => file))].sort()).toEqual(files.sort());
 });

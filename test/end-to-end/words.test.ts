@@ -38,7 +38,7 @@ const BODIES: Readonly<Record<string, string>> = {
   "a floor, through which no gradient passes": "    x @ w * floor(x * 2)",
 };
 
-/** Ragged sequences, the third empty. */
+/** Sequences of several lengths: one is empty. */
 function caseOf(seed: number): Case {
   const [batch, tokens] = [3, 11];
   const rng = random(seed);

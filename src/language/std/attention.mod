@@ -85,3 +85,44 @@ block Attention(
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }
 }
+
+/// Attention from tokens to a memory, such as an encoder's results (Vaswani et al. 2017, arXiv 1706.03762, section 3.2.3),
+/// without positions. A given memory's keys and values are computed once a text when generating.
+block CrossAttention(
+  /// Width of the stream.
+  dim: int,
+  /// Heads of the queries.
+  heads: int,
+  /// Width of the memory.
+  width: int = dim,
+  /// Heads of keys and values: 1 for multi-query, fewer than `heads` for grouped-query attention.
+  kv_heads: int = heads,
+  /// Width of each head.
+  head_dim: int = dim / heads,
+  /// Whether q, k and v have a bias.
+  bias: bool = false,
+  /// Whether o has a bias.
+  out_bias: bool = bias,
+  /// Whether each head of q and k is normalised.
+  qk_norm: bool = false,
+) {
+  q: Linear(dim, heads * head_dim, bias: bias)
+  k: Linear(width, kv_heads * head_dim, bias: bias)
+  v: Linear(width, kv_heads * head_dim, bias: bias)
+  o: Linear(heads * head_dim, dim, bias: out_bias)
+  if qk_norm {
+    q_norm: RMSNorm(head_dim)
+    k_norm: RMSNorm(head_dim)
+  }
+
+  forward(x: f32[B, T, dim], memory: f32[B, S, width]) -> f32[B, T, dim] {
+    queries = rearrange(q(x), "b t (h d) -> b h t d", h: heads)
+    keys    = rearrange(k(memory), "b t (h d) -> b h t d", h: kv_heads)
+    values  = rearrange(v(memory), "b t (h d) -> b h t d", h: kv_heads)
+    if qk_norm {
+      queries = q_norm(queries)
+      keys    = k_norm(keys)
+    }
+    o(rearrange(attention(queries, keys, values), "b h t d -> b t (h d)"))
+  }
+}

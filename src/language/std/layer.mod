@@ -89,3 +89,25 @@ block LayerOf(
     a + mlp(mlp_norm(x + a))
   }
 }
+
+/// A layer of a decoder that reads a memory (Vaswani et al. 2017, arXiv 1706.03762): `layer` with attention to the memory
+/// between its attention and its network. Returns its update: b + mlp(mlp_norm(x + b)) with
+/// b = a + attention(cross_norm(x + a), memory) and a = attn(attn_norm(x)).
+block Cross(
+  /// A `Layer` or `LayerOf`: its attention, its network and their norms.
+  layer: block,
+  /// Tokens and memory to tokens, such as `CrossAttention`; returns its update.
+  attention: block,
+  /// Width of the stream.
+  dim: int,
+  /// Width of the memory.
+  width: int = dim,
+) {
+  cross_norm: RMSNorm(dim)
+
+  forward(x: f32[B, T, dim], memory: f32[B, S, width]) -> f32[B, T, dim] {
+    a = layer.attn(layer.attn_norm(x))
+    b = a + attention(cross_norm(x + a), memory)
+    b + layer.mlp(layer.mlp_norm(x + b))
+  }
+}

@@ -44,3 +44,34 @@ block MoD(
     put(x, chosen, inner(take(x, chosen)) * w)
   }
 }
+
+/// `MoD` for blocks that read more than the stream: the tokens of `beside` are taken with those of x.
+block MoDWith(
+  /// What the chosen tokens go through, with theirs of `beside`; returns its update.
+  inner: block,
+  /// Width of the stream.
+  dim: int,
+  /// Width of what is beside it.
+  width: int,
+  /// Share of the tokens that are chosen.
+  capacity: ratio = 12.5%,
+  /// What the update is multiplied by: the score itself ("raw"), its "sigmoid", or "identity" at first, 1 + 0.2 · tanh.
+  gate: string = "raw",
+) {
+  router: Linear(dim, 1, bias: false)
+  guess:  Predictor(dim)
+
+  forward(x: f32[B, T, dim], beside: f32[B, T, width]) -> f32[B, T, dim] {
+    score  = router(x)[..., 0]                                        // f32[B, T]
+    likely = guess(stop_gradient(x))[..., 0]                          // f32[B, T]
+    chosen = if generate then above(likely, 0.0, expected: capacity) else
+      top(score, ceil(capacity * T))
+    if train { loss predictor = 0.01 * bce(likely, chosen.mask) }
+    observe chosen
+    r = take(score, chosen)[..., None]
+    w = if gate == "sigmoid" then sigmoid(r) else
+      if gate == "identity" then 1 + 0.2 * tanh(r) else
+      r
+    put(x, chosen, inner(take(x, chosen), take(beside, chosen)) * w)
+  }
+}

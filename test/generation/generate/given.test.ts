@@ -1,5 +1,6 @@
 // Generation with inputs beside the tokens: each chosen token, and its log-probability, is that of one pass over the
 // whole text of its sequence alone, in the reference.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
@@ -8,7 +9,8 @@ import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import type { GenerateOptions } from "../../../src/generation/types.js";
 import { createGenerator } from "../../../src/generation/generate/index.js";
 import { InputError } from "../../../src/runtime/index.js";
-import { randomWeights } from "../../end-to-end/model.js";
+import { expectClose } from "../../close.js";
+import { compiled, onDevice, randomTokens, randomWeights, reference, sessionOf } from "../../end-to-end/model.js";
 import { testDevice } from "../../device.js";
 import { random } from "../../random.js";
 
@@ -48,6 +50,10 @@ model Tiny(vocab: int = 13, dim: int = 16) {
 }`;
 
 const SOURCES: Readonly<Record<string, string>> = {
+  "examples/inputs/translate.mod": readFileSync(
+    new URL("../../../examples/inputs/translate.mod", import.meta.url),
+    "utf8",
+  ).replace("vocab: int = 256", "vocab: int = 13"),
   "an encoder with routes, and a routed decoder": decoder(
     "source: u32[B, S <= 16]",
     "deep: MoD(Layer(dim, 2), dim, 50%)\n cross: Routed(dim)\n read: Embedding(vocab, dim)",
@@ -248,4 +254,30 @@ describe("inputs beside the tokens", { timeout: 120_000 }, () => {
     );
     expect(await fault({ inputs: own, next: () => ({ weightOf: [1, 2] }) }, beside)).toBe("nothing");
   });
+});
+
+it("values of given inputs are the same bits whatever the growing tokens are", async () => {
+  const source = SOURCES["an encoder with routes, and a routed decoder"]!.replace(
+    "x = cross(x, m)",
+    "observe m\n x = cross(x, m)",
+  );
+  const { program, graph } = compiled(source, { phase: "generate" });
+  const weights = randomWeights(program, 7, 1.2);
+  const session = await sessionOf(program, await testDevice(), weights, { B: 2, S: 7, T: 9 });
+  const given = randomTokens([2, 7], 13, 1);
+  const tokens = randomTokens([2, 9], 13, 2);
+  const permuted = { ...tokens, data: tokens.data.toReversed() };
+  const byAxis = { S: [7, 4], T: [9, 6] };
+  try {
+    const [one, other] = [
+      await onDevice(session, { inputs: { source: given, tokens }, byAxis }),
+      await onDevice(session, { inputs: { source: given, tokens: permuted }, byAxis }),
+    ];
+    expect(other["m"]!.data).toEqual(one["m"]!.data);
+    expect(other["output"]!.data).not.toEqual(one["output"]!.data);
+    const wanted = reference(graph, weights, { inputs: { source: given, tokens }, byAxis }).outputs.get("m")!.data;
+    expectClose(one["m"]!.data, wanted, (value) => 1e-4 * Math.max(1, Math.abs(value)), "m");
+  } finally {
+    session.dispose();
+  }
 });

@@ -38,6 +38,13 @@ describe("the standard library", () => {
         "Attention(dim: int, heads: int, kv_heads: int = heads, head_dim: int = dim / heads, theta: float = " +
           "10000.0, causal: bool = true, window: int = 0, bias: bool = false, out_bias: bool = bias, qk_norm: bool " +
           "= false, cap: float = 0.0, sinks: bool = false, rotate: int = head_dim, out_gate: bool = false)",
+        "CrossAttention(dim: int, heads: int, width: int = dim, kv_heads: int = heads, head_dim: int = dim / heads, " +
+          "bias: bool = false, out_bias: bool = bias, qk_norm: bool = false)",
+        "Cross(layer: block, attention: block, dim: int, width: int = dim)",
+        'MoDWith(inner: block, dim: int, width: int, capacity: ratio = 12.5%, gate: string = "raw")',
+        "PatchEmbed(size: int, patch: int, dim: int, channels: int = 3, bias: bool = true)",
+        'Sinusoids(dim: int, theta: float = 10000.0, order: string = "pairs")',
+        "AdaLN(inner: block, dim: int, width: int = dim, eps: float = 1e-6)",
         "LoRA(d_in: int, d_out: int, rank: int = 8, alpha: float = 16.0, bias: bool = false)",
         "LowRank(d_in: int, d_out: int, rank: int)",
         "SwiGLU(dim: int, hidden: int, bias: bool = false)",

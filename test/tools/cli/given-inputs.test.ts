@@ -51,6 +51,12 @@ describe("modc generate --input", () => {
     expect(stderr).toContain(message);
   });
 
+  it("is all that benches lack", async () => {
+    const { status, stderr } = await modc(["bench", MODEL]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("bench measures models of tokens alone");
+  });
+
   it("is refused for packages, whose runtime gives none", async () => {
     await modc(["init", MODEL, "-o", WEIGHTS]);
     const { stderr } = await modc(["build", MODEL, "--weights", WEIGHTS, "-o", `${temporary.path}/built`]);

@@ -267,6 +267,8 @@ class Measured {
       const chosen = (on: Device) => tuningsOn(on, { tunings });
       const prepared = await prepare(model, { ...completed, device, tunings: chosen }, { caches: "rows" }, noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
+      if (prepared.generation.given || prepared.generation.beside)
+        throw new UserError("bench measures models of tokens alone: it has no further inputs to give");
       const created = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,
         live,
