@@ -132,7 +132,7 @@ export async function own(source: string): Promise<string> {
       `import type * as built from "moby";
 import type * as own from "modc/generate";
 type Same<A, B> = [keyof A, keyof B] extends [keyof B, keyof A] ? ([A, B] extends [B, A] ? true : "types differ") : "names differ";
-type Left = "until" | "observe" | "constraints" | "logprobs" | "promptLogprobs" | "promptRoutes" | "live" | "experts" | "onPrompt";
+type Left = "until" | "observe" | "constraints" | "logprobs" | "promptLogprobs" | "promptRoutes" | "live" | "experts" | "onPrompt" | "inputs" | "lengths" | "next";
 export const same: [
   Same<built.Generated, Omit<own.GeneratedText, "experts" | "score">>,
   Same<built.GenerationSummary, Omit<own.Summary, "experts" | "drafted">>,

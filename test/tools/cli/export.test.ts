@@ -19,7 +19,7 @@ describe("modc export --to torch", () => {
     const plain = await modc(["export", model, "--to", "torch", "-o", output, "--set", "n=4"]);
     expect([plain.status, plain.stderr]).toEqual([0, ""]);
     expect(plain.stdout).toMatch(
-      /torch: Small in PyTorch, 9 files: model.py, modc_torch.py, modc_axes.py, modc_\w+.py, .*, README.md\n$/,
+      /torch: Small in PyTorch, 10 files: model.py, modc_torch.py, modc_axes.py, modc_\w+.py, .*, README.md\n$/,
     );
     expect(readFileSync(join(output, "model.py"), "utf8")).toContain("class Small(nn.Module):");
     expect(existsSync(join(output, "model.safetensors"))).toBe(false);
@@ -116,7 +116,7 @@ describe("modc export --to hf", () => {
     expect((await modc(["init", bytes, "-o", weights])).status).toBe(0);
     const done = await modc(["export", bytes, "--to", "hf", "--weights", weights, "-o", at("bytes_hf")]);
     expect([done.status, done.stderr]).toEqual([0, ""]);
-    expect(done.stdout).toMatch(/bytes_hf: Bytes for Hugging Face, with its code, 14 files: config\.json, /);
+    expect(done.stdout).toMatch(/bytes_hf: Bytes for Hugging Face, with its code, 15 files: config\.json, /);
     expect(readFileSync(join(at("bytes_hf"), "model.safetensors"))).toEqual(readFileSync(weights));
     expect(json("bytes_hf", "config.json")).toMatchObject({ model_type: "modc_bytes", torch_dtype: "float32" });
     expect(json("bytes_hf", "tokenizer_config.json")).toMatchObject({ model_max_length: 16, padding_side: "left" });
