@@ -18,7 +18,7 @@ export interface Split {
   readonly given: Graph | null;
 }
 
-/** The sequence axes that grow with the axis `root`: it, and those that derive from it. */
+/** The sequence axes that grow with the axis `root`: `root`, and every axis that is derived from `root`. */
 export function grownAxes(axes: readonly Axis[], root: string): ReadonlySet<string> {
   const grown = new Set([root]);
   for (const axis of axes) {

@@ -167,7 +167,8 @@ function nodeOf(step: PairStep, nodes: readonly Node[], number: number): Node {
   if (isPointwise(step.op)) return { op: step.op, inputs, attrs: step.attrs ?? {}, types, origin: null };
   if (step.op === "number")
     return { op: "constant", inputs: [], attrs: { value: step.value!, ...types[0]! }, types, origin: null };
-  return { op: "live", inputs: [], attrs: { name: `${number}` }, types, origin: null } as unknown as Node;
+  // A source that is asked for nothing but its type.
+  return { op: "state", inputs: [], attrs: { name: `${number}`, ...types[0]! }, types, origin: null };
 }
 
 function stepFrom(node: Node, args: readonly number[]): PairStep {

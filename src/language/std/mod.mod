@@ -51,7 +51,7 @@ block MoDWith(
   inner: block,
   /// Width of the stream.
   dim: int,
-  /// Width of what is beside it.
+  /// Width of `beside`.
   width: int,
   /// Share of the tokens that are chosen.
   capacity: ratio = 12.5%,

@@ -53,7 +53,7 @@ export function generationExtents(
       if (known !== undefined) return [[axis.name, known]];
       if (axis.role !== "sequence") return axis.bound === null ? [] : [[axis.name, axis.bound]];
       if (axis.count.kind !== "input") return [];
-      // A sequence without caches is given: as long as it may be.
+      // A sequence without caches is given: it counts with its greatest length.
       const grows = axes.some(({ name }) => name === capacityOf(axis.name));
       return [[axis.name, grows ? tokens : Math.min(axis.bound ?? length, length)]];
     }),

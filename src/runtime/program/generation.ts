@@ -29,8 +29,8 @@ export interface Generation {
   /** Reads the last chosen token of each sequence of length 1 (by default all). */
   readonly step: Program;
   /**
-   * Computes from given inputs what the other programs read of them, and keeps it in states that it shares with them:
-   * once a text, before its prompt. Its sequence axes but the token axis need their lengths in runs of all programs.
+   * Computes values of given inputs once a text, before its prompt, and keeps them in states. The other programs read
+   * the states. Its sequence axes but the token axis need their lengths in runs of all programs.
    */
   readonly given?: Program;
   /** The input of `prompt`, [batch, tokens]. */

@@ -1,4 +1,5 @@
-// The inputs of the module's call: those of `forward`, and those of the objective, which distinguish its calls.
+// The inputs of the module's call: all inputs of `forward`, and the inputs of the objective, by which a call asks for
+// losses.
 import type { Model } from "../../language/check/model/model.js";
 import { hasCaches } from "./caches.js";
 import { variable } from "./names.js";

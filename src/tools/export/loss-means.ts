@@ -6,7 +6,7 @@ import { inputAxis, sequenceAt } from "./outline.js";
 import { is } from "./text.js";
 
 export interface Means {
-  /** Paths of losses that count targets, and of those that count records. All other losses count tokens. */
+  /** Paths of losses that count targets, and paths of losses that count records. All other losses count tokens. */
   readonly targets: readonly string[];
   readonly records: readonly string[];
 }

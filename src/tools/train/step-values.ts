@@ -35,7 +35,7 @@ export const inputsAmong = (
 ): Record<string, InputTensor> =>
   Object.fromEntries(inputs.flatMap(({ name }) => (Object.hasOwn(given, name) ? [[name, given[name]!]] : [])));
 
-/** The share of a micro-batch in the means of a step: of the objective's own losses, and of all other values. */
+/** The share of a micro-batch in the means of a step: for the losses of the objective, and for all other values. */
 export interface Share {
   readonly own: number;
   readonly other: number;

@@ -81,6 +81,18 @@ const STORED: PairSetting = {
   operands: [{ side: "pair", of: "numbers" }],
   pair: { ...NOTHING, steps: [operand(0), number(0.2), bool("gt", 0, 1), f32("exp", 0)], mask: 2, bias: 3 },
 };
+const TWO_STORED: PairSetting = {
+  operands: [
+    { side: "pair", of: "numbers" },
+    { side: "pair", of: "numbers" },
+  ],
+  pair: {
+    ...NOTHING,
+    steps: [operand(0), operand(1), number(0.2), bool("gt", 0, 2), f32("sin", 1), f32("mul", 0, 4)],
+    mask: 3,
+    bias: 5,
+  },
+};
 const NONE: PairSetting = {
   operands: [],
   pair: { ...NOTHING, steps: [number(0, "bool")], mask: 0 },
@@ -125,6 +137,8 @@ const SHAPES: readonly (readonly [string, Setting, Heads, PairSetting])[] = [
   ["a bias by keys of each head", SEVEN, { heads: 3, width: 5, causal: false }, KEYS_OF_HEADS],
   ["a table of heads", SEVEN, { heads: 2, groups: 1, width: 4 }, TABLE],
   ["numbers in memory", UNEQUAL, { heads: 2, width: 4, causal: false }, STORED],
+  ["two tensors in memory", UNEQUAL, { heads: 2, width: 4, causal: false }, TWO_STORED],
+  ["documents, f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }, DOCUMENTS],
   ["no key is seen", UNEQUAL, { heads: 2, width: 4 }, NONE],
   ["chosen queries", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K" }, DOCUMENTS],
   ["chosen keys, a window", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, keys: "K", window: 3 }, PRODUCTS],
@@ -148,7 +162,8 @@ const differentiates = (...[name, setting, heads, pair]: (typeof SHAPES)[number]
     const kept = b.node("pair_attention", inputs, attrs);
     const [y, lse] = [b.emit.pick(kept, 0), b.emit.pick(kept, 1)];
     const dy = rowsOn(heads.queries ?? "T", heads.heads, heads.outWidth ?? heads.width);
-    const delta = b.node("sum", [b.node("mul", [dy, y], {})], { axes: [2], keep: false });
+    const product = b.node("cast", [b.node("mul", [dy, y], {})], { dtype: "f32" });
+    const delta = b.node("sum", [product], { axes: [2], keep: false });
     return b.node("pair_attention_grad", [...inputs, lse, delta, dy], attrs);
   },
 });
@@ -168,6 +183,7 @@ export const pairSamples: Samples<"pair_attention" | "pair_attention_grad"> = {
       absolute: 2e-5,
       why: "as attention's gradient: sums over keys or queries of products of shares and differences of sums",
     },
-    SHAPES.map((shape) => differentiates(...shape)),
+    // In f16 the sample's own y, which delta reads, may differ by one f16 value.
+    SHAPES.filter(([, , heads]) => heads.dtype !== "f16").map((shape) => differentiates(...shape)),
   ),
 };

@@ -1,6 +1,6 @@
-// What kernels of attention that reads pairs know of rows, in one table: starts and positions, the operands of the
-// pair, their bounds in blocks of rows, and for the gradient the statistics of queries. One buffer: few more can be
-// bound.
+// The table of rows for attention with a mask or bias: starts and positions, the operands of the pair, the bounds of
+// operands in blocks of rows, and for the gradient the statistics of queries. It is one buffer, because kernels may
+// bind only eight.
 import { invariant } from "../../../ground/base/invariant.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import type { Pair, PairSide } from "../../ir/pair.js";

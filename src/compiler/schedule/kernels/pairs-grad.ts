@@ -142,7 +142,7 @@ function kernelOf(
   };
 }
 
-/** A row of the own side and one of the other, as parameters and as the pair's arguments. */
+/** The parameters for a row of each side, and the arguments of the functions of pairs. */
 const MEETING = "ownHead: u32, own: u32, otherHead: u32, other: u32, firstKey: u32, i: u32, j: u32";
 const meeting = (ofQueries: boolean): string =>
   ofQueries ? "ownHead, own, other, firstKey, i, j" : "otherHead, other, own, firstKey, j, i";

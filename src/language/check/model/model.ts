@@ -114,7 +114,7 @@ export interface Instance {
   readonly span: Span;
 }
 
-/** A model that is a block of another. Its `names` say the keys of its own checkpoint. */
+/** A model that is a block of another. Its `names` give the keys of the checkpoint of that model. */
 export interface NestedModel {
   /** `teacher`. */
   readonly path: string;

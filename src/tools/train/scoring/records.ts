@@ -15,7 +15,7 @@ export interface ScoredRecord extends Pick<DataRow, "place" | "values"> {
   readonly texts: ReadonlyMap<string, ScoredText>;
 }
 
-/** The inputs of an objective that reads these texts, as records fill them. */
+/** The plan by which records fill an objective with these texts. */
 const planOf = (...names: readonly string[]): RecordPlan => ({
   inputs: names.flatMap((of) => [
     { kind: "tokens", name: of },
