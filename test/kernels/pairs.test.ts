@@ -2,6 +2,9 @@
 // @module-tag long
 import { beforeAll, describe, expect, it } from "vitest";
 import { nodesOf } from "../../src/compiler/ir/graph.js";
+import { countOf } from "../../src/ground/base/collections.js";
+import { toNumber } from "../../src/ground/numerics/rational.js";
+import { evaluateSize, type Atom } from "../../src/ground/size/size.js";
 import type { Device } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { expectAgreement } from "../end-to-end/agree.js";
@@ -12,6 +15,9 @@ import { PAIR_CASES, programOf } from "../compiler/lower/pair-cases.js";
 /** Exponentials of sums of products of 32-bit values, and their gradients. */
 const TOLERANCE = { atol: 3e-5, rtol: 3e-4 };
 const [BATCH, TOKENS] = [3, 75];
+
+const EXTENTS: Readonly<Record<string, number>> = { B: BATCH, T: TOKENS };
+const extentOf = (atom: Atom): number => (atom.kind === "axis" ? EXTENTS[atom.axis]! : NaN);
 
 let device: Device;
 beforeAll(async () => {
@@ -32,18 +38,18 @@ describe("attention that reads pairs of tokens, on the device", () => {
       expect(nodesOf(graph).some((n) => n.op === "pair_attention_grad")).toBe(true);
       const weights = randomWeights(program, 11, 0.7);
       const rng = random(12);
-      const inputs = graph.inputs.map(({ name, node }): [string, GivenInput] => {
-        const width = name === "x" ? 8 : 1;
-        const count = BATCH * TOKENS * width;
-        // Documents are longer than blocks of keys, so kernels skip some blocks.
-        const data =
-          node.attrs.dtype === "u32"
-            ? Uint32Array.from({ length: count }, (_, i) => Math.floor((i % TOKENS) / 20) % 3)
-            : Float32Array.from({ length: count }, () => rng.normal());
-        return [name, { shape: width === 1 ? [BATCH, TOKENS] : [BATCH, TOKENS, width], data }];
+      const inputs = graph.inputs.map(({ name, node, shape: sizes }): [string, GivenInput] => {
+        const shape = sizes.map((size) => toNumber(evaluateSize(size, extentOf)));
+        const one = (i: number): number => {
+          // Documents are longer than blocks of keys, so kernels skip some blocks.
+          if (node.attrs.dtype === "u32") return Math.floor((i % TOKENS) / 20) % 3;
+          return node.attrs.dtype === "bool" ? Number(rng.normal() > 0) : rng.normal();
+        };
+        const data = Array.from({ length: countOf(shape) }, (_, i) => one(i));
+        return [name, { shape, data: node.attrs.dtype === "f32" ? new Float32Array(data) : new Uint32Array(data) }];
       });
       const given: Case = { inputs: Object.fromEntries(inputs), lengths: Uint32Array.of(TOKENS, 0, 50), seed: 3 };
-      const session = await sessionOf(program, device, weights, { B: BATCH, T: TOKENS });
+      const session = await sessionOf(program, device, weights, EXTENTS);
       try {
         expectAgreement(graph, weights, given, await onDevice(session, given), TOLERANCE, { choices: 0, forced: 0 });
       } finally {

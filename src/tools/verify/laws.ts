@@ -2,7 +2,7 @@
 // each other.
 import { countOf } from "../../ground/base/collections.js";
 import { lengthOn } from "../../ground/size/lengths.js";
-import type { ProgramPacking } from "../../runtime/program/program.js";
+import type { ProgramInput, ProgramPacking } from "../../runtime/program/program.js";
 import { largestDifference, type RunInputs, type Value } from "./compare.js";
 import type { Loaded } from "./machine.js";
 
@@ -79,17 +79,9 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
   let difference = 0;
   for (const b of cases) {
     const inputs = new Map(
-      loaded.program.inputs.map(({ name, packing }) => {
-        const value = given.inputs.get(name)!;
-        if (!packing) return [name, value] as const;
-        const length = lengthOn(lengths, packing.axis, b);
-        const shape = value.shape.map((n, d) =>
-          d === packing.batchDim ? 1 : d === packing.tokenDim ? (length ?? n) : n,
-        );
-        return [
-          name,
-          { shape, data: within(value, packing, (token, sequence) => sequence === b && token < (length ?? Infinity)) },
-        ] as const;
+      loaded.program.inputs.map((input) => {
+        const value = given.inputs.get(input.name)!;
+        return [input.name, alongOne(loaded, input, value, b, lengths)] as const;
       }),
     );
     const alone = await loaded.run({ inputs, lengths: null });
@@ -101,6 +93,29 @@ export async function checkRows(loaded: Loaded, given: RunInputs): Promise<LawCh
     if (!(worstToken <= LAW_TOLERANCE)) failing.push(b);
   }
   return { cases, failing, difference };
+}
+
+/** The part of an input that belongs to one sequence, cut to the sequence's tokens: a batch of one. */
+function alongOne(
+  { program }: Loaded,
+  { shape }: ProgramInput,
+  value: Pick<Value, "shape" | "data">,
+  sequence: number,
+  lengths: RunInputs["lengths"],
+): Pick<Value, "shape" | "data"> {
+  const ranges = value.shape.map((extent, d): readonly [number, number] => {
+    const axis = program.axes.find(({ name }) => name === shape[d]);
+    if (axis?.role === "batch") return [sequence, sequence + 1];
+    return [0, (axis?.role === "sequence" ? lengthOn(lengths, axis.name, sequence) : undefined) ?? extent];
+  });
+  const strides = value.shape.map((_, d) => product(value.shape.slice(d + 1)));
+  const data = Array.from(value.data).filter((_, i) =>
+    ranges.every(([from, end], d) => {
+      const at = Math.floor(i / strides[d]!) % value.shape[d]!;
+      return at >= from && at < end;
+    }),
+  );
+  return { shape: ranges.map(([from, end]) => end - from), data };
 }
 
 const inputAxes = ({ program }: Loaded): ReadonlySet<string> =>

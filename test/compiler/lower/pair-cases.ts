@@ -4,6 +4,8 @@ export interface PairCase {
   readonly name: string;
   /** Lines before the attention, over q, k [B, heads, T, d] and doc u32[B, T]. */
   readonly before?: string;
+  /** Further inputs by name, with their types. */
+  readonly inputs?: Readonly<Record<string, string>>;
   /** Further arguments of attention and mass. */
   readonly args: string;
   /** The same written out: the scores from `s`, and who sees whom from `seen`, both [B, heads, T, T] or broadcast. */
@@ -84,6 +86,13 @@ export const PAIR_CASES: readonly PairCase[] = [
     scores: "s + near",
   },
   {
+    name: "a mask and a bias of each head as inputs",
+    inputs: { sight: "bool[B, T, T]", lift: "f32[B, 2, T, T]" },
+    args: "mask: sight, bias: lift * slopes[:, None, None]",
+    scores: "s + lift * slopes[:, None, None]",
+    seen: "sight[:, None]",
+  },
+  {
     name: "weights of keys, a mask and a bias",
     before: "w = relu(sin(7.0 * x[..., 0]))",
     args: "causal: true, weight: w, mask: doc[:, :, None] == doc[:, None, :], bias: gap * x[:, None, :, 1]",
@@ -101,7 +110,7 @@ export const PAIR_CASES: readonly PairCase[] = [
 
 /** The program of a case: with `attention` and `mass`, or with its products written out. */
 export function programOf(
-  { before = "", args, scores = "s", seen, weight, groups = 2 }: PairCase,
+  { before = "", inputs = {}, args, scores = "s", seen, weight, groups = 2 }: PairCase,
   written: boolean,
 ): string {
   const repeated = (x: string): string => (groups === 2 ? x : `concat([${x}, ${x}], axis: 1)`);
@@ -115,6 +124,8 @@ export function programOf(
     m = where(total[..., 0] > 0.0, log(max(total[..., 0], 1e-30)), -1e30)`;
   const fused = `y = attention(q, k, v, ${args})
     m = mass(q, k, ${args})`;
+  const names = Object.keys(inputs).map((name) => `, ${name}`);
+  const declared = Object.entries(inputs).map(([name, type]) => `, ${name}: ${type}`);
   return `
 model Pairs(dim: int = 8) {
   weight wq: f32[dim, 8]
@@ -124,7 +135,7 @@ model Pairs(dim: int = 8) {
   weight table: f32[9, 2]
   weight single: f32[20]
   weight u: f32[dim, 2]
-  forward(x: f32[B, T <= 24, dim], doc: u32[B, T]) -> (y: f32[B, T, 2, 3], m: f32[B, T, 2]) {
+  forward(x: f32[B, T <= 24, dim], doc: u32[B, T]${declared.join("")}) -> (y: f32[B, T, 2, 3], m: f32[B, T, 2]) {
     q = rearrange(x @ wq, "b t (h d) -> b h t d", h: 2)
     k = rearrange(x @ wk, "b t (h d) -> b h t d", h: ${groups})
     v = rearrange(x @ wv, "b t (h d) -> b h t d", h: ${groups})
@@ -133,8 +144,8 @@ model Pairs(dim: int = 8) {
     ${written ? products : fused}
     [rearrange(y, "b h t d -> b t h d"), rearrange(m, "b h t -> b t h")]
   }
-  objective(x: f32[B, T <= 24, dim], doc: u32[B, T], goal: f32[B, T]) {
-    (y, m) = forward(x, doc)
+  objective(x: f32[B, T <= 24, dim], doc: u32[B, T], goal: f32[B, T]${declared.join("")}) {
+    (y, m) = forward(x, doc${names.join("")})
     loss values = mean(y * y + goal[..., None, None] * sin(y))
     loss masses = mean(where(m > -1e29, m * m, 0.0))
   }

@@ -161,12 +161,21 @@ describe("entering a model", () => {
     ]);
   });
 
+  it("takes values of pairs of tokens, with heads or without", () => {
+    expect(axes("x: f32[B, T], y: f32[B, S], z: f32[B, T, S], w: bool[B, 2, S, T], v: f32[B, T, T]")).toEqual([
+      ["B", "batch", null],
+      ["T", "sequence", null],
+      ["S", "sequence", null],
+    ]);
+  });
+
   it("refuses inputs that leave an axis open or put it elsewhere", () => {
     const codes = (inputs: string): readonly string[] => codesOf(`model M() { forward(${inputs}) -> f32[] { 0.0 } }`);
     expect(codes("x: f32[...]")).toEqual(["open-entry-input"]);
     expect(codes("x: f32[B, T], y: f32[B, T + 1]")).toEqual(["open-entry-input"]);
     expect(codes("lengths: u32[B]")).toEqual(["open-entry-input"]);
-    expect(codes("x: f32[B, T], y: f32[B, T, T]")).toEqual(["misplaced-axis"]);
+    expect(codes("x: f32[B, T], y: f32[B, 4, T]")).toEqual(["misplaced-axis"]);
+    expect(codes("x: f32[B, T], y: f32[B, T, 4, T]")).toEqual(["misplaced-axis"]);
     expect(codes("x: f32[B, T], y: f32[T, B]")).toEqual(["misplaced-axis", "misplaced-axis"]);
     expect(codes("x: f32[B, B]")).toEqual(["misplaced-axis"]);
     expect(codes("x: f32[B, t]")).toEqual(["unknown-name"]);

@@ -126,6 +126,30 @@ describe("verify", () => {
     });
   });
 
+  it("runs each sequence alone with its part of numbers a sequence and of pairs of tokens", async () => {
+    const source = `model M() {
+  weight w: f32[4, 4]
+  forward(x: f32[B, T <= 64, 4], near: f32[B, T, T], factor: f32[B]) -> f32[B, T, 4] {
+    (x @ w + near @ x) * factor[:, None, None]
+  }
+}
+`;
+    const target = subject({ device }, { rules: [{ rule: "top-k", graph: graphOf("infer", source) }] });
+    const { found } = await findings({
+      ...target,
+      inputs(draw, unequal) {
+        const random = randomFrom(draw);
+        const shapes = { x: [BATCH, TOKENS, 4], near: [BATCH, TOKENS, TOKENS], factor: [BATCH] };
+        const inputs = Object.entries(shapes).map(([name, shape]) => {
+          const data = Array.from({ length: shape.reduce((a, n) => a * n, 1) }, () => random.normal());
+          return [name, { shape, data }] as const;
+        });
+        return { inputs: new Map(inputs), lengths: unequal ? [TOKENS, 37] : null };
+      },
+    });
+    expect(found.find(({ check: what }) => what === "rows")).toMatchObject({ state: "holds" });
+  });
+
   it("names a pass that changes the meaning, the place, and shows it in a file", async () => {
     const broken: Pass = { name: "fuse-routing", doc: "", run: (graph) => changed(graph, "silu", "gelu", 1) };
     const { holds, found } = await findings(

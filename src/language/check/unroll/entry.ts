@@ -139,7 +139,9 @@ function placeAxes(
       if (axis === null) return;
       const before = bounds.get(axis) ?? null;
       bounds.set(axis, before === null ? bound : bound === null ? before : Math.min(before, bound));
-      const reason = misplaced(axis, dim, batch, sequences.has(axis) && !(dim === 1 && shape[0]?.axis === batch));
+      const second = dim === 1 && shape[0]?.axis === batch;
+      const strayed = sequences.has(axis) && !second && !ofPairs(shape, dim, batch, sequences);
+      const reason = misplaced(axis, dim, batch, strayed);
       if (reason === null) return;
       ok = false;
       checker.report(
@@ -158,6 +160,22 @@ function placeAxes(
         : { role: "free", name, bound };
   const axes = [...bounds].map(([name, bound]) => make(name, bound));
   return { batch, axes: [...axes.filter((a) => a.role === "batch"), ...axes.filter((a) => a.role !== "batch")] };
+}
+
+/** Whether a dimension is one of the last two of an input with a value for each pair of tokens, [B, …, T, S]. */
+function ofPairs(
+  shape: readonly EntryDim[],
+  dim: number,
+  batch: string | null,
+  sequences: ReadonlySet<string>,
+): boolean {
+  const last = shape.slice(-2).map(({ axis }) => axis);
+  return (
+    shape.length > 2 &&
+    dim >= shape.length - 2 &&
+    shape[0]?.axis === batch &&
+    last.every((axis) => axis !== null && sequences.has(axis))
+  );
 }
 
 function misplaced(axis: string, dim: number, batch: string | null, strayed: boolean): string | null {

@@ -132,6 +132,7 @@ that other functions call.`,
     message: ({ axis, reason }) => `the axis \`${axis}\` ${reason}`,
     hint: () => "give this dimension another name",
     explain: `The first axis of the inputs is the batch: it is first in every input that has it. The axis after
-the batch is a sequence, each with its own length, so it is always the second axis.`,
+the batch is a sequence, each with its own length, so it is the second axis. Only a value for each
+pair of tokens has sequences as its last two axes: [B, T, S], or with heads [B, H, T, S].`,
   }),
 } as const;
