@@ -119,13 +119,14 @@ describe("phase generate", () => {
     expect(enter("loss a = mean(x, axis: [0, 1, 2])")).toEqual([]);
   });
 
-  const beside = (body: string): readonly string[] => {
+  const found = (body: string): ReturnType<typeof tellSource>["diagnostics"] => {
     const inputs = "source: f32[B, S <= 32, 8], image: f32[B, 6, 8], tokens: u32[B, T <= 64]";
     const text = `model M() {
       weight table: f32[10, 8]
       forward(${inputs}) -> f32[B, T, 10] { x = table[tokens]\n ${body}\n x @ transpose(table) } }`;
-    return tellSource(text, "generate").diagnostics.map((d) => d.code);
+    return tellSource(text, "generate").diagnostics;
   };
+  const beside = (body: string): readonly string[] => found(body).map((d) => d.code);
 
   it.each([
     "m = source + mean(source, axis: 1)[:, None] * f32(S)[:, None, None]\n x = x + attention(x, m, m)",
@@ -146,6 +147,18 @@ describe("phase generate", () => {
   ])("refuses what reads tokens to come: %s", (body) =>
     expect(new Set(beside(body))).toEqual(new Set(["non-causal-op"])),
   );
+
+  it("hints at `causal: true`, and names the growing value that a given one reads", () => {
+    const told = (body: string): unknown => found(body).map(({ hint, notes }) => [hint, ...notes.map((n) => n.text)]);
+    expect(told("x = x + attention(x, x, x)")).toEqual([["add `causal: true`"]]);
+    const same = "position(x)[:, :, None] == position(x)[:, None]";
+    expect(told(`x = x + attention(x, x, x, mask: ${same})`)).toEqual([
+      ["add `causal: true`; the mask then narrows it"],
+    ]);
+    expect(told("m = attention(source, x, x)\n x = x + attention(x, m, m)")).toEqual([
+      ["compute values along a given axis from given inputs alone", "T grows with the text, and S is given before it"],
+    ]);
+  });
 
   it("refuses a choice of given tokens by the length of the text", () => {
     expect(beside("m = take(source, top(source[..., 0], ceil(T / 2)))\n x = x + attention(x, m, m)")).toContain(

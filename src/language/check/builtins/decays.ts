@@ -1,4 +1,5 @@
 // The arguments that recurrences share: tensors of f32, log decays, and tokens at which a recurrence begins anew.
+import { exactly } from "../../../ground/base/collections.js";
 import type { Span } from "../../diagnostics/span.js";
 import { equalSizes, type Size } from "../../../ground/size/size.js";
 import { broadcastShapes, reportSizes } from "../tensors/broadcast.js";
@@ -6,7 +7,7 @@ import { numberValue } from "../tensors/convert.js";
 import { plainEverywhere } from "../tensors/entries.js";
 import type { Emitter } from "../model/context.js";
 import type { Value } from "../model/model.js";
-import { equalShapes, typeOf } from "../model/types.js";
+import { equalShapes, isOp, typeOf } from "../model/types.js";
 import { printType } from "../model/values.js";
 import { requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 
@@ -41,7 +42,10 @@ export function freshArg(emitter: Emitter, args: Args, fn: string, axes: readonl
   const fresh = tensorArg(emitter, args, fn, "fresh");
   if (!fresh || !requireDtype(emitter, fresh, ["bool"], fn, span)) return null;
   const expected = typeOf("bool", axes);
-  if (equalShapes(fresh.type.shape, axes)) return fresh;
+  if (equalShapes(fresh.type.shape, axes)) {
+    if (mayLoseBeginnings(fresh)) emitter.report("lost-beginning", { fn }, span);
+    return fresh;
+  }
   const what = `\`fresh\` of \`${fn}\``;
   const dim = fresh.type.shape.findIndex((size, i) => !equalSizes(size, axes[i] ?? -1));
   if (fresh.type.shape.length === axes.length)
@@ -54,6 +58,23 @@ export function freshArg(emitter: Emitter, args: Args, fn: string, axes: readonl
     );
   return null;
 }
+
+/** Whether a route took these beginnings from a mask that it may not contain: a beginning whose token skips is lost. */
+function mayLoseBeginnings(fresh: Value): boolean {
+  if (isEither(fresh)) return fresh.inputs.some(mayLoseBeginnings);
+  if (!isOp(fresh, "take")) return false;
+  const [mask, route] = exactly(2, fresh.inputs);
+  if (isOp(mask, "mask") && mask.inputs[0] === route) return false;
+  return !(isOp(route, "those") && alternatives(route.inputs[0]!).includes(mask));
+}
+
+const isEither = (value: Value): boolean => isOp(value, "pointwise") && value.attrs.fn === "or";
+
+/** The masks of which a mask is true wherever one is. */
+const alternatives = (mask: Value): readonly Value[] => [
+  mask,
+  ...(isEither(mask) ? mask.inputs.flatMap(alternatives) : []),
+];
 
 /** bool[B, T] with further dimensions of 1, as `spread` has them: first those before the tokens, then those behind. */
 export function spreadOver(emitter: Emitter, fresh: Value, spread: readonly Size[], span: Span): Value {

@@ -1,6 +1,8 @@
 // Checks the causal rule: in phase generate no token of a sequence that grows may depend on later ones, so operations
 // that read later tokens are refused. The sequence of the entered function's result grows. Other sequences of the
 // inputs are given: whole when the prompt is read, so operations on them alone may do anything.
+import type { DataOf } from "../../diagnostics/catalogue.js";
+import type { Note } from "../../diagnostics/diagnostic.js";
 import { parentsOf, sizesOf } from "../../../ground/size/count-rules.js";
 import { atomsOf } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
@@ -17,7 +19,8 @@ import { axisName, isOp, sequenceOf, type AxisLookup } from "../model/types.js";
 export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (value: Value) => boolean): void {
   if (model.phase !== "generate") return;
   const { results, observed } = readByOthers(model, madeInCall);
-  const lengths = lengthsOf(model, results);
+  const axes = axesOfModel(model);
+  const lengths = lengthsOf(model, axes, results);
   for (const value of reachable([...results, ...observed], readFrom)) {
     if (operations[value.op].tokens === "choice") {
       if ([value, ...value.inputs].some(({ type }) => type.shape.some(lengths.along)))
@@ -25,8 +28,28 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
       continue;
     }
     const what = readsAhead(value, lengths);
-    if (what !== null) reportAt(value, "non-causal-op", { what });
+    if (what === null) continue;
+    const notes = givenFromGrowing(value, lengths, axes);
+    const remedy = notes.length > 0 ? "given" : remedyFor(value);
+    reportAt(value, "non-causal-op", { what, remedy }, value.span, notes);
   }
+}
+
+/** What the hint proposes: `causal: true` for an attention, which a mask then narrows. */
+function remedyFor(value: Value): DataOf<"non-causal-op">["remedy"] {
+  if (!isOp(value, "attention") && !isOp(value, "pair_attention") && !isOp(value, "mass")) return null;
+  return pairInputs(value).mask ? "causal with a mask" : "causal";
+}
+
+/** If a value along a given sequence reads one that grows: a note at the latter. */
+function givenFromGrowing(value: Value, { along }: Lengths, axes: AxisLookup): readonly Note[] {
+  const { shape } = value.type;
+  if (shape.some(along)) return [];
+  const given = shape.map((size) => sequenceOf(axes, size)).find((axis) => axis !== null);
+  const grown = value.inputs.find(({ type }) => type.shape.some(along));
+  if (!given || !grown) return [];
+  const growing = sequenceOf(axes, grown.type.shape.find(along)!)!;
+  return [{ text: `${growing.name} grows with the text, and ${given.name} is given before it`, span: grown.span }];
 }
 
 /** The inputs of a value; for an attention's mask and bias, the values from which its pairs are made. */
@@ -71,8 +94,7 @@ function pairsTokens(value: Value, { along }: Lengths): boolean {
 }
 
 /** Which sizes are along a sequence that grows, if those of the results do. */
-function lengthsOf(model: Model, results: readonly Value[]): Lengths {
-  const axes = axesOfModel(model);
+function lengthsOf(model: Model, axes: AxisLookup, results: readonly Value[]): Lengths {
   const grown = growingAxes(model, axes, results);
   return {
     along(size) {

@@ -15,10 +15,21 @@ that routes by \`top\` cannot generate causally. Give the phase generate a rule 
 token at a time: a predictor trained to guess the choice (\`MoD\` in the standard library does so),
 or a threshold on the score itself.`,
   }),
-  "non-causal-op": code<{ readonly what: string }>({
+  "non-causal-op": code<{
+    readonly what: string;
+    /** `given`: a value along a given axis reads one that grows. Null: none but to treat each token by itself. */
+    readonly remedy: "causal" | "causal with a mask" | "given" | null;
+  }>({
     severity: "error",
     message: ({ what }) => `${what}: phase generate cannot do this, because later tokens do not exist yet`,
-    hint: () => "treat each token by itself, or use `attention(…, causal: true)`",
+    hint: ({ remedy }) =>
+      remedy === "causal"
+        ? "add `causal: true`"
+        : remedy === "causal with a mask"
+          ? "add `causal: true`; the mask then narrows it"
+          : remedy === "given"
+            ? "compute values along a given axis from given inputs alone"
+            : "treat each token by itself, or use `attention(…, causal: true)`",
     explain: `In phase generate a token must not depend on later tokens, or a text would change while it is
 written. Only \`attention(causal: true)\` may look at other tokens, the earlier ones; every other
 operator treats each token by itself. Reductions, products, softmax, concatenation, indexing along
@@ -68,6 +79,21 @@ is a common mistake in routed models, most visible when generating token by toke
 \`top(score, 0)\` gets no warning.
 
   top(score, floor(12.5% * T))                    // nothing for T < 8`,
+  }),
+  "lost-beginning": code<{ readonly fn: string }>({
+    severity: "warning",
+    message: ({ fn }) =>
+      `\`${fn}\` begins anew only at tokens that the route chose, so a beginning whose token skips is lost`,
+    hint: () =>
+      "number the segments before the route, `doc = scan(f32(begins))`, and compare: `fresh: take(doc, chosen) != " +
+      "earlier(take(doc, chosen), 1)`",
+    explain: `A recurrence on the axis of a route runs over the chosen tokens alone. If the first token of a
+document skips, \`take(begins, chosen)\` is true nowhere in this document, and its tokens go on with
+the state of the document before. Numbers of documents do not get lost.
+
+  doc = scan(f32(begins))
+  own = take(doc, chosen)
+  scan(take(x, chosen), fresh: own != earlier(own, 1))`,
   }),
   "unordered-route": code<{
     readonly what: string;
