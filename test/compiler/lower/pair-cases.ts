@@ -121,9 +121,11 @@ export function programOf(
     e = where(seen, exp(where(seen, scores, 0.0)), 0.0)${weight === undefined ? "" : ` * ${weight}[:, None, None]`}
     total = sum(e, axis: -1, keep: true)
     y = (e / max(total, 1e-30)) @ ${repeated("v")}
-    m = where(total[..., 0] > 0.0, log(max(total[..., 0], 1e-30)), -1e30)`;
+    m = where(total[..., 0] > 0.0, log(max(total[..., 0], 1e-30)), -1e30)
+    r = sum(e / max(total, 1e-30), axis: 2)`;
   const fused = `y = attention(q, k, v, ${args})
-    m = mass(q, k, ${args})`;
+    m = mass(q, k, ${args})
+    r = ${weight === undefined ? `received(q, k, ${args})` : "m"}`;
   const names = Object.keys(inputs).map((name) => `, ${name}`);
   const declared = Object.entries(inputs).map(([name, type]) => `, ${name}: ${type}`);
   return `
@@ -135,19 +137,20 @@ model Pairs(dim: int = 8) {
   weight table: f32[9, 2]
   weight single: f32[20]
   weight u: f32[dim, 2]
-  forward(x: f32[B, T <= 24, dim], doc: u32[B, T]${declared.join("")}) -> (y: f32[B, T, 2, 3], m: f32[B, T, 2]) {
+  forward(x: f32[B, T <= 24, dim], doc: u32[B, T]${declared.join("")}) -> (y: f32[B, T, 2, 3], m: f32[B, T, 2], r: f32[B, T, 2]) {
     q = rearrange(x @ wq, "b t (h d) -> b h t d", h: 2)
     k = rearrange(x @ wk, "b t (h d) -> b h t d", h: ${groups})
     v = rearrange(x @ wv, "b t (h d) -> b h t d", h: ${groups})
     ${AT}
     ${before}
     ${written ? products : fused}
-    [rearrange(y, "b h t d -> b t h d"), rearrange(m, "b h t -> b t h")]
+    [rearrange(y, "b h t d -> b t h d"), rearrange(m, "b h t -> b t h"), rearrange(r, "b h t -> b t h")]
   }
   objective(x: f32[B, T <= 24, dim], doc: u32[B, T], goal: f32[B, T]${declared.join("")}) {
-    (y, m) = forward(x, doc${names.join("")})
+    (y, m, r) = forward(x, doc${names.join("")})
     loss values = mean(y * y + goal[..., None, None] * sin(y))
     loss masses = mean(where(m > -1e29, m * m, 0.0))
+    loss shares = mean(${weight === undefined ? "stop_gradient(r)" : "0.0 * stop_gradient(r)"} * goal[..., None] * x[..., :2])
   }
 }`;
 }
