@@ -2,7 +2,8 @@ import { Embedding, Layer, MoD, Residual, RMSNorm } from "std"
 
 /// Direct preference optimization of a routed decoder (Rafailov et al. 2023, arXiv 2305.18290): the policy prefers the
 /// chosen text more than the reference does. `reference_*` are log-probabilities of whole texts under the reference;
-/// targets of −1 (a prompt, the tokens past a text's end) do not count.
+/// targets of −1 (a prompt) do not count. The two texts lie along axes of their own, so that each has its own length
+/// and a router chooses among its tokens alone.
 model Preferences(
   vocab: int = 256, dim: int = 128, heads: int = 4, depth: int = 4,
   context: int = 256, capacity: ratio = 12.5%, beta: float = 0.1,
@@ -21,7 +22,7 @@ model Preferences(
 
   objective(
     chosen: u32[B, T <= context], chosen_targets: i32[B, T], reference_chosen: f32[B],
-    rejected: u32[B, T], rejected_targets: i32[B, T], reference_rejected: f32[B],
+    rejected: u32[B, S <= context], rejected_targets: i32[B, S], reference_rejected: f32[B],
   ) {
     better = sum(log_probability(forward(chosen), chosen_targets), axis: 1) - reference_chosen
     worse  = sum(log_probability(forward(rejected), rejected_targets), axis: 1) - reference_rejected

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data import MADE, Position, Tokens, Windows, batch_of, permuted
-from records import NO_RECORDS, RECORD_INPUTS, SUFFIXES, Reading, Records, rows_of
+from records import NO_RECORDS, RECORD_AXES, RECORD_INPUTS, SUFFIXES, Reading, Records, rows_of
 from settings import SettingsError
 
 # What the export knows of the model.
@@ -190,6 +190,10 @@ def _reading(options: argparse.Namespace, before: dict, s: dict) -> Reading:
     single = next((entry.column for entry in RECORD_INPUTS if entry.kind == "record"), None)
     if given["pack"] and single is not None:
         raise SettingsError(f"records cannot be packed: {single} has one value for each row; leave out --pack")
+    texts = [entry.column for entry in RECORD_INPUTS if entry.kind == "tokens"]
+    if given["pack"] and (len(texts) > 1 or len(RECORD_AXES) > 1):
+        told = f"each has several texts, {' and '.join(texts)}" if len(texts) > 1 else "they have several sequence axes"
+        raise SettingsError(f"records cannot be packed: {told}; leave out --pack")
     if CONTRAST:
         _expect_comparable(given["pack"], s)
     return Reading(context=s["length"], labels=labels, **given)

@@ -292,7 +292,11 @@ class Run:
         return None if per is None else nats / math.log(2) / per
 
     def _batch(self, rows: list) -> dict[str, Tensor]:
-        return {name: x.to(self.device) for name, x in self.data.batch(rows).items()}
+        return {name: self._placed(x) for name, x in self.data.batch(rows).items()}
+
+    def _placed(self, x: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        """A tensor, or one for each axis, on the device."""
+        return x.to(self.device) if isinstance(x, Tensor) else {axis: own.to(self.device) for axis, own in x.items()}
 
     def _validate(self) -> bool:
         """Whether the losses are numbers."""

@@ -18,8 +18,8 @@ from modc_losses import update_states
 
 # What the export knows of the model. The input of targets, of which negative ones do not count:
 TARGETS: str | None = "targets"
-# An input along the tokens of sequences.
-ALONG: str | None = "tokens"
+# An input along each sequence axis, first that of targets.
+ALONG: tuple[tuple[str, str], ...] = (("T", "tokens"),)
 # Losses that are means over targets, and over records; the others are means over tokens.
 OVER_TARGETS: tuple[str, ...] = ()
 OVER_RECORDS: tuple[str, ...] = ()
@@ -229,15 +229,21 @@ def counts_of(batches: list[dict[str, Tensor]]) -> Tensor:
     """Of each batch the tokens that exist, those of them with a target, and the rows: f64[batches, 3] of all ranks."""
     counts = []
     for batch in batches:
-        given = batch[ALONG] if ALONG is not None else next(iter(batch.values()))[:, None]
         lengths = batch.get("lengths")
-        exists = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
-        if lengths is not None:
-            exists = torch.arange(given.shape[1], device=given.device)[None] < lengths[:, None]
+        along = [(batch[name], lengths.get(axis) if isinstance(lengths, dict) else lengths) for axis, name in ALONG]
+        each = [_exists(*own) for own in along or [(next(iter(batch.values()))[:, None], None)]]
+        tokens = torch.stack([exists.sum() for exists in each]).sum()
         targets = batch.get(TARGETS) if TARGETS is not None else None
-        aimed = exists if targets is None else exists & (targets >= 0)
-        counts.append(torch.stack([exists.sum(), aimed.sum(), exists.new_tensor(len(given), dtype=torch.int64)]))
+        aimed = tokens if targets is None else (each[0] & (targets >= 0)).sum()
+        counts.append(torch.stack([tokens, aimed, tokens.new_tensor(len(each[0]))]))
     return _reduced(torch.stack(counts).double())
+
+
+def _exists(given: Tensor, lengths: Tensor | None) -> Tensor:
+    """Which tokens of an input exist, bool[B, T]."""
+    if lengths is None:
+        return torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
+    return torch.arange(given.shape[1], device=given.device)[None] < lengths[:, None]
 
 
 def _counted(loss: str) -> int:

@@ -26,8 +26,8 @@ export type Axis<S = Size, R = Rational> =
 export type SequenceAxis = Extract<Axis, { role: "sequence" }>;
 
 /**
- * The names of the sequence axes of a model's own inputs. The option `lengths` sets the lengths of one such axis, so
- * there must be no other. Axes that the compiler adds, such as axes of caches, have a dot in their names.
+ * The names of the sequence axes of a model's own inputs. If there are several, the option `lengths` names the axis of
+ * each list. Axes that the compiler adds, such as axes of caches, have a dot in their names.
  */
 export const sequenceAxes = (axes: readonly Axis[]): readonly string[] =>
   axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" && !a.name.includes(".") ? [a.name] : []));
@@ -44,7 +44,7 @@ export function mapAxis<S, R, T, Q>(axis: Axis<S, R>, to: RuleMap<S, R, T, Q>): 
 export interface RunSizes {
   /** Extent of each batch, free and input sequence axis. */
   readonly extents: ReadonlyMap<string, number>;
-  /** Length of each sequence on the first input sequence axis; null: every sequence has the full extent. */
+  /** Length of each sequence by input sequence axis; on an axis without any, every sequence has the full extent. */
   readonly lengths: ReadonlyMap<string, Uint32Array>;
   readonly live: ReadonlyMap<string, Rational>;
 }

@@ -61,6 +61,10 @@ export function axisVariables(all: readonly InputSequence[], model: Model): Read
   return new Map(sequencesOf(model).map(({ name }) => [name, headOf(all, model, name)!.axis]));
 }
 
+/** The names of the axes of one version's inputs as the module has them, by axis name. */
+export const sequenceNames = (all: readonly InputSequence[], model: Model): ReadonlyMap<string, string> =>
+  new Map(sequencesOf(model).map(({ name }) => [name, headOf(all, model, name)!.name]));
+
 const headOf = (all: readonly InputSequence[], model: Model, axis: string): InputSequence | undefined =>
   all.find(({ input, instead }) => {
     const own = takes(model, input) ? input : instead;

@@ -80,12 +80,15 @@ export function torchFolder(
   const { stages } = parts.root.kind;
   const staged = stages && { ...stages, ...stagePieces(module) };
   const text = placed(() => moduleText(module));
-  // Training data consists of text windows with one sequence axis.
   const sequences = inputSequences(options.variants);
-  const training =
-    sequences.length > 1
-      ? new Map<string, string>()
-      : trainingFiles(options.variants, options.needs, options.stacks, calledMethods(parts), staged);
+  const training = trainingFiles(
+    options.variants,
+    options.needs,
+    options.stacks,
+    calledMethods(parts),
+    staged,
+    sequences,
+  );
   return new Map([
     ["model.py", text],
     ...SHARED_FILES.map((name) => [name, pythonFiles[name]!] as const),

@@ -1,7 +1,12 @@
 // Writes the files for distributed training: fixed texts with a few facts about the model filled in.
 import { rolesOf, type WeightRole } from "../../compiler/autodiff/roles.js";
 import type { Model } from "../../language/check/model/model.js";
-import { recordInputs, Unfillable, type RecordInput } from "../../language/check/model/record-inputs.js";
+import {
+  recordInputs,
+  Unfillable,
+  type RecordInput,
+  type RecordPlan,
+} from "../../language/check/model/record-inputs.js";
 import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import { isContrasting, lossesOfBatches, meansOf } from "./loss-means.js";
 import { pythonFiles } from "../../ground/embedded.js";
@@ -9,6 +14,7 @@ import type { Stacks } from "./experts.js";
 import { laidOut } from "./layout.js";
 import type { StagePieces } from "./module-text.js";
 import { attributePath, variable } from "./names.js";
+import { sequenceNames, type InputSequence } from "./sequences.js";
 import type { StageText } from "./stage-text.js";
 import type { Value } from "../../language/check/model/model.js";
 import { boundOf, valuesOf } from "./bounds.js";
@@ -40,6 +46,7 @@ export function trainingFiles(
   stacks: Stacks,
   methods: readonly string[],
   stages: Stages | null,
+  sequences: readonly InputSequence[],
 ): ReadonlyMap<string, string> {
   const objective = variants.find(({ phase, entry }) => phase === "train" && entry === "objective");
   if (!objective) return new Map();
@@ -47,15 +54,22 @@ export function trainingFiles(
   const inputs = textInputsOf(model);
   const records = recordsOf(model);
   if (!inputs && records.inputs.length === 0) return new Map();
+  // A text has one sequence axis.
+  if (inputs && sequences.length > 1) return new Map();
+  const axisNames = sequenceNames(sequences, model);
   const targets = inputs ? inputs.targets : onlyOf(records.inputs, "targets");
   const along = inputs?.tokens ?? records.inputs.find(({ kind }) => kind !== "record")?.name ?? null;
+  const heads = headsOf(records, targets).map(({ axis, input }) => [axisNames.get(axis)!, variable(input)]);
   const means = meansOf(model, targets);
   const uncut = inputs ? (stages?.uncut ?? null) : "its objective takes records, and a pipeline takes text";
-  const bound = model.axes.find(({ role }) => role === "sequence")?.bound ?? null;
+  const bound = longestOf(model);
   const facts = new Map<string, string>([
     ["INPUTS", inputs ? pair(variable(inputs.tokens), targets === null ? null : variable(targets)) : "None"],
     ["SIGNED", inputs?.signed ? "True" : "False"],
-    ["ALONG", along === null ? "None" : quoted(variable(along))],
+    [
+      "ALONG",
+      records.inputs.length === 0 ? pairs([[[...axisNames.values()][0]!, variable(inputs!.tokens)]]) : pairs(heads),
+    ],
     ["NO_RECORDS", records.reason === null ? "None" : quoted(records.reason)],
     ["CONTRAST", isContrasting(model) ? "True" : "False"],
     ["CAUSAL", variants.some(({ phase, entry }) => phase === "generate" && entry === "objective") ? "True" : "False"],
@@ -89,7 +103,9 @@ export function trainingFiles(
     model.live.some((l) => l.name === name) ? [] : [`    ${JSON.stringify(name)}: ${JSON.stringify(value)},`],
   );
   const cut = stages !== null && uncut === null ? stages : null;
-  const columns = records.inputs.map((input) => `    ${inputText(input)},`);
+  const columns = records.inputs.map((input) => `    ${inputText(input, records.axes, axisNames)},`);
+  const limits = records.axes.map(({ name, bound: most }) => `${quoted(axisNames.get(name)!)}: ${most ?? "None"}`);
+  if (limits.length > 0) facts.set("RECORD_AXES", `{${limits.join(", ")}}`);
   const names = [...TRAINING_FILES, ...(inputs ? ["memory.py"] : [])];
   return new Map(
     [...names, ...(cut ? ["pipeline.py"] : [])].map((name) => {
@@ -140,19 +156,46 @@ const quoted = (text: string): string => `"${text}"`;
 const tuple = (all: readonly string[]): string => `(${all.map(quoted).join(", ")}${all.length === 1 ? "," : ""})`;
 const pair = (a: string, b: string | null): string => `(${quoted(a)}, ${b === null ? "None" : quoted(b)})`;
 
+const pairs = (all: readonly (readonly string[])[]): string =>
+  all.length === 0
+    ? "()"
+    : `(${all.map(([a, b]) => `(${quoted(a!)}, ${quoted(b!)})`).join(", ")}${all.length === 1 ? "," : ""})`;
+
 interface Records {
   readonly inputs: readonly RecordInput[];
+  readonly axes: RecordPlan["axes"];
   /** Why records cannot fill the objective; null: they can. */
   readonly reason: string | null;
 }
 
 function recordsOf(model: Model): Records {
   try {
-    return { inputs: recordInputs(model).inputs, reason: null };
+    const { inputs, axes } = recordInputs(model);
+    return { inputs, axes, reason: null };
   } catch (fault) {
     if (!(fault instanceof Unfillable)) throw fault;
-    return { inputs: [], reason: `${fault.message}; ${fault.hint}` };
+    return { inputs: [], axes: [], reason: `${fault.message}; ${fault.hint}` };
   }
+}
+
+/** An input along each sequence axis: first the axis of the only targets. */
+function headsOf(
+  { inputs, axes }: Records,
+  targets: string | null,
+): readonly { readonly axis: string; readonly input: string }[] {
+  const aimed = inputs.find((input) => input.kind === "targets" && input.name === targets);
+  const first = aimed?.kind === "targets" ? aimed.axis : 0;
+  const heads = axes.map(({ name }, axis) => {
+    const own = inputs.find((input) => input.kind !== "record" && input.axis === axis)!; // an axis is that of an input
+    return { axis: name, input: own.name };
+  });
+  return [...heads.slice(first, first + 1), ...heads.filter((_, axis) => axis !== first)];
+}
+
+/** The largest bound of a sequence axis of the inputs; null: one has none, or there is no such axis. */
+function longestOf({ axes }: Model): number | null {
+  const bounds = axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound] : []));
+  return bounds.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)), bounds[0] ?? null);
 }
 
 /** The name of the only input of a kind; null if there is none or several. */
@@ -162,13 +205,14 @@ function onlyOf(inputs: readonly RecordInput[], kind: RecordInput["kind"]): stri
 }
 
 /** An input as `records.py` describes it. */
-function inputText(input: RecordInput): string {
+function inputText(input: RecordInput, axes: RecordPlan["axes"], names: ReadonlyMap<string, string>): string {
   const named = `${quoted(input.name)}, ${quoted(variable(input.name))}`;
   const sizes = input.kind === "along" ? input.inner : input.kind === "record" ? input.shape : [];
   const shape = sizes.length === 0 ? "" : `, shape=(${sizes.map((size) => `${size},`).join(" ")})`;
   const type = input.kind === "along" || input.kind === "record" ? `, dtype="${input.type}"` : "";
   const of = input.kind === "targets" ? `, of=${quoted(input.of)}` : "";
-  return `Input(${quoted(input.kind)}, ${named}${of}${type}${shape})`;
+  const axis = input.kind === "record" ? "" : `, axis=${quoted(names.get(axes[input.axis]!.name)!)}`;
+  return `Input(${quoted(input.kind)}, ${named}${of}${axis}${type}${shape})`;
 }
 
 /** The parameters of a role; a stack of experts has it if all experts do. */

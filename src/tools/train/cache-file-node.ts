@@ -19,14 +19,17 @@ export interface CacheFileOptions<T extends Described> {
   readonly path: string;
   /** The description in a JSON value; null: it is none. */
   readonly parse: (json: unknown) => T | null;
+  /** Whether what the file was made of besides its name is still the same. Default: it is. */
+  readonly isFresh?: (described: T) => boolean;
   /** Writes the file to a temporary path. */
   readonly make: (temporary: string) => Promise<T>;
 }
 
 /** The description of a file in the cache, which is made if it is missing or damaged. Throws TrainError. */
-export async function cacheFile<T extends Described>({ cache, path, parse, make }: CacheFileOptions<T>): Promise<T> {
+export async function cacheFile<T extends Described>(options: CacheFileOptions<T>): Promise<T> {
+  const { cache, path, parse, make, isFresh = () => true } = options;
   const known = await writing(cache, () => readDescription(path, parse));
-  if (known) return known;
+  if (known && isFresh(known)) return known;
   return writing(cache, async () => {
     await makeFolder(cache);
     const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;

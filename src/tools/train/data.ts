@@ -27,8 +27,15 @@ export interface TrainingData {
   next(position: DataPosition): Promise<{ readonly batch: Batch; readonly next: DataPosition }>;
   /** Batches of the held-out part, in order; null: nothing is held out. */
   readonly validation: (() => AsyncIterable<Batch>) | null;
-  /** A short batch of one row of the held-out part, for the picture of routes; `tokens` is its input of tokens. */
-  readonly passage: { readonly tokens: string; readonly batch: () => Promise<Batch> } | null;
+  /**
+   * A short batch of one row of the held-out part, for the picture of routes; `tokens` is its input of tokens, and
+   * `axis` the sequence axis of that input if there are several.
+   */
+  readonly passage: {
+    readonly tokens: string;
+    readonly axis?: string;
+    readonly batch: () => Promise<Batch>;
+  } | null;
   /** The token that ends a text; null: none. */
   readonly separator: number | null;
   /** The tokens of a prompt. */

@@ -1,6 +1,6 @@
 // Evaluates a program over batches of text: its mean loss, and the shares of tokens that its routes choose.
 import type { Results, Session } from "../../runtime/index.js";
-import { lengthsIn, shaped } from "./step-values.js";
+import { lengthsIn, shaped, sumOf, tokensBefore } from "./step-values.js";
 import { tokensOf, weightOf, type Batch } from "./types.js";
 
 export interface Evaluated {
@@ -25,7 +25,7 @@ export async function evaluateText(
     readonly onResults?: (results: Results, batch: Batch) => void;
   } = {},
 ): Promise<Evaluated> {
-  const chosen = new Map(routes.map((path) => [path, 0]));
+  const [chosen, all] = [new Map(routes.map((path) => [path, 0])), new Map(routes.map((path) => [path, 0]))];
   let [sum, weight, tokens] = [0, 0, 0];
   for await (const batch of batches) {
     options.signal?.throwIfAborted();
@@ -36,15 +36,17 @@ export async function evaluateText(
     const own = weightOf(batch);
     if (own > 0) for (const name of losses) sum += Number(results[name]!.data[0]) * own;
     weight += own;
-    for (const path of routes) for (const n of results[`${path}.count`]!.data) chosen.set(path, chosen.get(path)! + n);
+    for (const path of routes) {
+      chosen.set(path, chosen.get(path)! + sumOf(results[`${path}.count`]!.data));
+      all.set(path, all.get(path)! + tokensBefore(batch, session.program, path));
+    }
     options.onResults?.(results, batch);
     tokens += tokensOf(batch);
     options.onBatch?.(tokens);
   }
-  const over = (n: number): number => (tokens === 0 ? 0 : n / tokens);
   return {
     loss: weight === 0 ? 0 : sum / weight,
     tokens,
-    shares: Object.fromEntries([...chosen].map(([path, n]) => [path, over(n)])),
+    shares: Object.fromEntries([...chosen].map(([path, n]) => [path, n === 0 ? 0 : n / all.get(path)!])),
   };
 }

@@ -297,7 +297,7 @@ async function validate(options: LoopOptions, { step, best }: Place): Promise<Of
 async function drawPassage(
   trainer: Trainer,
   rules: readonly Rule[],
-  { tokens, batch: passage }: NonNullable<TrainingData["passage"]>,
+  { tokens, axis, batch: passage }: NonNullable<TrainingData["passage"]>,
   options: EvaluateOptions,
 ): Promise<Passage> {
   const batch = await passage();
@@ -306,8 +306,8 @@ async function drawPassage(
   }
   const routes: Passage["routes"][number][] = [];
   for (const rule of rules) {
-    const routesOfBatch = (await trainer.evaluate(once(), rule, options)).routes ?? [];
-    for (const { path, mask } of routesOfBatch) routes.push({ rule, path, mask: [...mask.subarray(0, batch.length)] });
+    for (const route of (await trainer.evaluate(once(), rule, options)).routes ?? [])
+      if (route.axis === (axis ?? route.axis)) routes.push({ rule, path: route.path, mask: [...route.mask] });
   }
   return { tokens: [...batch.inputs[tokens]!], routes };
 }

@@ -10,7 +10,6 @@ import { lower } from "../../compiler/lower/lower.js";
 import { checkAs } from "../../compiler/recipes.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
 import { SourceError } from "../../language/diagnostics/errors.js";
-import type { Axis } from "../../ground/size/axes.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import { hasContrast } from "./contrast.js";
 import { TrainError } from "./errors.js";
@@ -78,7 +77,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     rules: routed && checkObjective(text, choice, "evaluate-causal").model !== null ? ["top-k", "causal"] : ["top-k"],
   };
   const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
-  return { model: { run, learned, live: model.live, bound: sequenceOf(model)?.bound ?? null }, diagnostics, sources };
+  return { model: { run, learned, live: model.live, bound: longestOf(model) }, diagnostics, sources };
 }
 
 /** Parameters of a model with or without its choices of tokens. */
@@ -99,8 +98,11 @@ const checkObjective = (
   program: "objective" | "evaluate-causal",
 ): Checked => checkAs(source, { program, set, read, model });
 
-const sequenceOf = (model: Model): Axis | undefined =>
-  model.axes.find((a) => a.role === "sequence" && a.count.kind === "input");
+/** The largest bound of a sequence axis of the inputs; null: one has none, or there is no such axis. */
+function longestOf({ axes }: Pick<Model, "axes">): number | null {
+  const bounds = axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound] : []));
+  return bounds.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)), bounds[0] ?? null);
+}
 
 /** The source files of a model, its own file first, without the standard library and pseudo-files of parameters. */
 function ownSources({ source, read }: ModelSource, sources: readonly SourceFile[]): RunModel["sources"] {

@@ -2,7 +2,7 @@
 import { TrainError } from "./errors.js";
 
 /** The values of an array, row-major. */
-export interface NumpyArray {
+export interface NumberArray {
   readonly shape: readonly number[];
   readonly data: ArrayLike<number>;
 }
@@ -15,7 +15,7 @@ const READERS: Readonly<Record<string, { readonly bytes: number; read(view: Data
 };
 
 /** Reads an array of f32, f64, i32 or u8 in C order. Throws TrainError for any other file. */
-export function readNpy(bytes: Uint8Array, file: string): NumpyArray {
+export function readNpy(bytes: Uint8Array, file: string): NumberArray {
   const fail = (what: string): never => {
     throw new TrainError("bad-data", `${file} is not an array that modc reads: ${what}`, {
       hint: "write it with numpy.save, as float32",

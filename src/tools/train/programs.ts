@@ -250,12 +250,22 @@ function agreed(
   return neverInWords.size === encoded.size ? [made, neverInWords] : agreed(programsOf, neverInWords);
 }
 
-/** Extents of the batch and sequence axes of a model's inputs. */
-export function extentsOf(model: Pick<Model, "axes">, rows: number, length: number): ReadonlyMap<string, number> {
+/**
+ * Extents of the batch and sequence axes of a model's inputs, within their bounds. `length`: tokens of a sequence, or
+ * those along each axis.
+ */
+export function extentsOf(
+  model: Pick<Model, "axes">,
+  rows: number,
+  length: number | ((axis: string) => number),
+): ReadonlyMap<string, number> {
+  const along = typeof length === "number" ? () => length : length;
   return new Map(
     model.axes.flatMap((axis): [string, number][] => {
       if (axis.role === "batch") return [[axis.name, rows]];
-      return axis.role === "sequence" && axis.count.kind === "input" ? [[axis.name, length]] : [];
+      return axis.role === "sequence" && axis.count.kind === "input"
+        ? [[axis.name, Math.min(along(axis.name), axis.bound ?? Infinity)]]
+        : [];
     }),
   );
 }

@@ -1,18 +1,18 @@
 // Makes batches of records: a record a row, or several records packed into a row, padded to the longest row.
-import type { Batch } from "./types.js";
-import { product, wordsOf, type RecordInput, type RecordPlan } from "./record-plan.js";
+import type { Batch, Sequences } from "./types.js";
+import { eachOf, wordsOf, type RecordInput, type RecordPlan } from "./record-plan.js";
 
-/** A record as the cache has it: tokens, and the words of the inputs one after the other. */
+/** A record as the cache has it: its length along each axis, and the words of the inputs one after the other. */
 export interface StoredRecord {
-  readonly length: number;
+  readonly lengths: ArrayLike<number>;
   readonly words: Uint32Array;
 }
 
 /** The values of an input in a record. */
-function partOf({ inputs }: RecordPlan, { length, words }: StoredRecord, wanted: RecordInput): Uint32Array {
+function partOf({ inputs }: RecordPlan, { lengths, words }: StoredRecord, wanted: RecordInput): Uint32Array {
   let at = 0;
   for (const input of inputs) {
-    const size = wordsOf(input, length);
+    const size = wordsOf(input, lengths);
     if (input === wanted) return words.subarray(at, at + size);
     at += size;
   }
@@ -20,25 +20,25 @@ function partOf({ inputs }: RecordPlan, { length, words }: StoredRecord, wanted:
 }
 
 /**
- * A batch with a row for each list of records: the records one after the other. Rows are padded to the longest: with
- * 0, and targets with −1.
+ * A batch with a row for each list of records: the records one after the other. Rows are padded to the longest along
+ * their axis: with 0, and targets with −1.
  */
 export function batchOf(plan: RecordPlan, rows: readonly (readonly StoredRecord[])[]): Batch {
-  const lengths = Uint32Array.from(rows, (records) => records.reduce((n, { length }) => n + length, 0));
-  const length = Math.max(1, ...lengths);
+  const along = plan.axes.map((_, axis) => sequencesOf(rows, axis));
   let targets = 0;
   const inputs = Object.fromEntries(
     plan.inputs.map((input) => {
-      const each = input.kind === "along" ? product(input.inner) : input.kind === "record" ? product(input.shape) : 1;
-      const row = input.kind === "record" ? each : length * each;
+      const each = eachOf(input);
+      const row = input.kind === "record" ? each : along[input.axis]!.length * each;
       const data = new Uint32Array(rows.length * row);
       if (input.kind === "targets") data.fill(0xffffffff);
       for (const [b, records] of rows.entries()) {
         let at = b * row;
         for (const [number, record] of records.entries()) {
-          if (input.kind === "document") data.fill(number, at, at + record.length);
+          const length = input.kind === "record" ? 1 : record.lengths[input.axis]!;
+          if (input.kind === "document") data.fill(number, at, at + length);
           else data.set(partOf(plan, record, input), at);
-          at += record.length * each;
+          at += length * each;
         }
       }
       const typed = typedAs(input, data);
@@ -46,15 +46,22 @@ export function batchOf(plan: RecordPlan, rows: readonly (readonly StoredRecord[
       return [input.name, typed];
     }),
   );
-  // Records of numbers alone have no sequence.
-  const isRagged = plan.inputs.some(({ kind }) => kind !== "record") && lengths.some((n) => n !== length);
+  const several = along.length > 1 ? Object.fromEntries(plan.axes.map(({ name }, axis) => [name, along[axis]!])) : null;
   return {
     inputs,
     rows: rows.length,
-    length,
-    ...(isRagged && { lengths }),
+    ...(several
+      ? { length: Math.max(...along.map(({ length }) => length)), axes: several }
+      : (along[0] ?? { length: 1 })),
     weight: plan.byTargets ? targets : rows.reduce((n, records) => n + records.length, 0),
   };
+}
+
+/** The rows along an axis. */
+function sequencesOf(rows: readonly (readonly StoredRecord[])[], axis: number): Sequences {
+  const lengths = Uint32Array.from(rows, (records) => records.reduce((n, record) => n + record.lengths[axis]!, 0));
+  const length = Math.max(...lengths);
+  return lengths.some((n) => n !== length) ? { length, lengths } : { length };
 }
 
 function typedAs(input: RecordInput, data: Uint32Array): Uint32Array | Int32Array | Float32Array {

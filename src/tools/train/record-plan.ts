@@ -23,14 +23,12 @@ export function recordPlan(model: Pick<Model, "name" | "inputs" | "axes">): Reco
   }
 }
 
-/** Words of a record of `length` tokens that an input takes in the cache. */
-export const wordsOf = (input: RecordInput, length: number): number =>
-  input.kind === "along"
-    ? length * product(input.inner)
-    : input.kind === "record"
-      ? product(input.shape)
-      : input.kind === "document"
-        ? 0
-        : length;
+/** Words that an input takes in the cache, of a record with these lengths along the axes of the plan. */
+export const wordsOf = (input: RecordInput, lengths: ArrayLike<number>): number =>
+  input.kind === "document" ? 0 : input.kind === "record" ? product(input.shape) : eachOf(input) * lengths[input.axis]!;
+
+/** Values of an input for a token, or for a record if it does not lie along an axis. */
+export const eachOf = (input: RecordInput): number =>
+  input.kind === "along" ? product(input.inner) : input.kind === "record" ? product(input.shape) : 1;
 
 export const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { TrainError } from "./errors.js";
+import type { ReadArray } from "./arrays-node.js";
 import type { Described } from "./cache-file-node.js";
 import type { StoredRecord } from "./record-batch.js";
 import type { EncodedRecord } from "./record.js";
@@ -26,9 +27,13 @@ export interface RecordsDescribed extends Described {
   readonly cut: number;
   /** Records without anything to learn, which are left out. */
   readonly empty: number;
+  /** Records with texts of different lengths along one axis. */
+  readonly padded: number;
+  /** For each file of the data, the files of arrays that its rows name. */
+  readonly arrays: readonly (readonly ReadArray[])[];
 }
 
-const COUNTS = ["records", "index", "targets", "tokens", "largestToken", "longest", "cut", "empty"] as const;
+const COUNTS = ["records", "index", "targets", "tokens", "largestToken", "longest", "cut", "empty", "padded"] as const;
 
 /** The description in a JSON value; null: it is none. */
 export function parseDescribed(value: unknown): RecordsDescribed | null {
@@ -38,9 +43,20 @@ export function parseDescribed(value: unknown): RecordsDescribed | null {
     json.format === FORMAT &&
     COUNTS.every((name) => isCount(json[name])) &&
     (json.bytes === null || isCount(json.bytes)) &&
+    isArrays(json.arrays) &&
     typeof json.sha256 === "string";
   return good ? (json as RecordsDescribed) : null;
 }
+
+const isArrays = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.every(
+    (files: unknown) =>
+      Array.isArray(files) &&
+      files.every(
+        (file: unknown) => Array.isArray(file) && file.length === 2 && file.every((text) => typeof text === "string"),
+      ),
+  );
 
 const BUFFERED = 1 << 20;
 
@@ -52,7 +68,7 @@ export class RecordWriter {
   #pending: Uint8Array[] = [];
   #held = 0;
   #at = 0;
-  #sums = { targets: 0, tokens: 0, largestToken: 0, longest: 0, cut: 0, empty: 0 };
+  #sums = { targets: 0, tokens: 0, largestToken: 0, longest: 0, cut: 0, empty: 0, padded: 0 };
   #bytes: number | null = 0;
 
   private constructor(handle: FileHandle) {
@@ -70,17 +86,18 @@ export class RecordWriter {
       sums.empty++;
       return;
     }
-    const { length, words, targets, largestToken, cut, bytes } = record;
+    const { lengths, words, targets, largestToken, cut, padded, bytes } = record;
     this.#begins.push(this.#at);
-    this.#put(Uint32Array.of(length));
+    this.#put(Uint32Array.from(lengths));
     this.#put(words);
     this.#sums = {
       ...sums,
       targets: sums.targets + targets,
-      tokens: sums.tokens + length,
+      tokens: sums.tokens + lengths.reduce((a, b) => a + b, 0),
       largestToken: Math.max(sums.largestToken, largestToken),
-      longest: Math.max(sums.longest, length),
+      longest: Math.max(sums.longest, ...lengths),
       cut: sums.cut + (cut > 0 ? 1 : 0),
+      padded: sums.padded + (padded ? 1 : 0),
     };
     this.#bytes = this.#bytes === null || bytes === null ? null : this.#bytes + bytes;
     if (this.#held > BUFFERED) await this.#flush();
@@ -100,14 +117,15 @@ export class RecordWriter {
     for (let done = 0; done < bytes.length;) done += (await this.#handle.write(bytes, done)).bytesWritten;
   }
 
-  async finish(): Promise<RecordsDescribed> {
+  async finish(arrays: RecordsDescribed["arrays"]): Promise<RecordsDescribed> {
     const index = this.#at;
     const begins = Float64Array.from([...this.#begins, this.#at]);
     this.#pending.push(new Uint8Array(begins.buffer));
     await this.#flush();
     await this.#handle.sync();
     const records = this.#begins.length;
-    return { format: FORMAT, records, index, ...this.#sums, bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+    const sha256 = this.#hash.digest("hex");
+    return { format: FORMAT, records, index, ...this.#sums, bytes: this.#bytes, arrays, sha256 };
   }
 
   close(): Promise<void> {
@@ -123,12 +141,14 @@ export class RecordReader {
     handle: FileHandle,
     readonly path: string,
     readonly described: RecordsDescribed,
+    private readonly axes: number,
   ) {
     this.#handle = handle;
   }
 
-  static async open(path: string, described: RecordsDescribed): Promise<RecordReader> {
-    return new RecordReader(await open(path, "r"), path, described);
+  /** `axes`: the number of lengths of a record. */
+  static async open(path: string, described: RecordsDescribed, axes: number): Promise<RecordReader> {
+    return new RecordReader(await open(path, "r"), path, described, axes);
   }
 
   async read(record: number): Promise<StoredRecord> {
@@ -136,7 +156,7 @@ export class RecordReader {
     const [begin, end] = new Float64Array(place);
     if (!(begin! >= 0 && begin! < end! && end! <= this.described.index)) throw this.#damaged();
     const words = new Uint32Array(await this.#bytes(begin!, end! - begin!));
-    return { length: words[0]!, words: words.subarray(1) };
+    return { lengths: words.subarray(0, this.axes), words: words.subarray(this.axes) };
   }
 
   async #bytes(at: number, count: number): Promise<ArrayBuffer> {

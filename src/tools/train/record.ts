@@ -2,34 +2,38 @@
 import type { Message } from "../../models/tokenizer/chat.js";
 import { TrainError } from "./errors.js";
 import { ofCompletion, ofMessages, ofText, type Learned, type Writer } from "./record-text.js";
-import { product, wordsOf, type RecordInput, type RecordPlan } from "./record-plan.js";
-import type { DataRow } from "./rows-node.js";
+import {
+  alongOf,
+  alongRows,
+  badValue,
+  isList,
+  isTarget,
+  noColumn,
+  numbersOf,
+  valueOf,
+  wholeNumbers,
+  type AlongRows,
+  type NumberOptions,
+  type Row,
+} from "./record-numbers.js";
+import { wordsOf, type RecordInput, type RecordPlan } from "./record-plan.js";
 
-/** A row of data: values by column. */
-export type Row = Pick<DataRow, "place" | "values" | "columns">;
+export type { Row } from "./record-numbers.js";
 
 export interface TextOptions extends Writer {
   readonly plan: RecordPlan;
-  /** Tokens at which a record is cut. */
+  /** Tokens at which each sequence of a record is cut. */
   readonly context: number;
   /** The column of a text. */
   readonly field: string;
 }
 
-export interface RecordOptions extends TextOptions {
-  /** The names of classes by input. */
-  readonly labels: ReadonlyMap<string, readonly string[]>;
-  /** Reads the numbers of a file that a row names, such as features. Throws TrainError with the place. */
-  readonly numbersIn: (
-    path: string,
-    place: string,
-  ) => Promise<{ readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
-}
+export interface RecordOptions extends TextOptions, NumberOptions {}
 
 /** A record in the form of the cache. */
 export interface EncodedRecord {
-  /** Tokens of the record. */
-  readonly length: number;
+  /** Tokens of the sequence along each axis of the plan. */
+  readonly lengths: readonly number[];
   /** The values of each input, one after the other. */
   readonly words: Uint32Array;
   /** The number of targets. */
@@ -39,45 +43,55 @@ export interface EncodedRecord {
   readonly bytes: number | null;
   /** Tokens that the context cut off. */
   readonly cut: number;
+  /** Whether a text is padded, as it shares an axis with a longer one. */
+  readonly padded: boolean;
 }
 
 /** Encodes a row; null if nothing of it is learned. Throws TrainError with the place. */
 export async function encodeRecord(row: Row, options: RecordOptions): Promise<EncodedRecord | null> {
   const { plan, context } = options;
   const texts = await textsOf(row, options);
-  const whole = wholeLength(row, plan, texts);
-  const length = Math.min(whole, context);
+  const along = new Map<string, AlongRows>();
+  for (const input of plan.inputs)
+    if (input.kind === "along") along.set(input.name, await alongRows(row, input, options));
+  const wholes = plan.axes.map((_, axis) => wholeLength(row, plan, axis, texts, along));
+  const lengths = wholes.map((whole, axis) => Math.min(whole, context, plan.axes[axis]!.bound ?? Infinity));
   const written = new Map<string, ArrayLike<number>>();
+  /** The targets along each axis that has some: of its first input of targets, uncut. */
+  const uncut = new Map<number, readonly number[]>();
   let targets = 0;
-  let firstTargets: readonly number[] | null = null;
   for (const input of plan.inputs) {
     if (input.kind !== "targets") continue;
-    const uncut = targetsOf(row, input, texts.get(input.of)!, whole);
-    firstTargets ??= uncut;
-    const values = uncut.slice(0, length);
+    const { axis } = input;
+    const whole = targetsOf(row, input, texts.get(input.of)!, wholes[axis]!);
+    if (!uncut.has(axis)) uncut.set(axis, whole);
+    const values = whole.slice(0, lengths[axis]);
     targets += values.filter(isTarget).length;
     written.set(input.name, values);
   }
   if (targets === 0 && written.size > 0) return null;
   for (const input of plan.inputs) {
-    if (input.kind === "tokens") written.set(input.name, texts.get(input.name)!.tokens.slice(0, length));
-    else if (input.kind === "along") written.set(input.name, alongOf(row, input, whole, firstTargets));
-    else if (input.kind === "record") written.set(input.name, await numbersOf(row, input, options));
+    if (input.kind === "tokens") written.set(input.name, texts.get(input.name)!.tokens.slice(0, lengths[input.axis]));
+    else if (input.kind === "along") {
+      const rows = along.get(input.name)!;
+      written.set(input.name, alongOf(row, input, rows, wholes[input.axis]!, uncut.get(input.axis) ?? null));
+    } else if (input.kind === "record") written.set(input.name, await numbersOf(row, input, options));
   }
   const numbers = plan.inputs.flatMap((input) =>
     input.kind === "tokens" || input.kind === "targets" ? [written.get(input.name)!] : [],
   );
   return {
-    length,
-    words: packed(plan, written, length),
+    lengths,
+    words: packed(plan, written, lengths),
     targets,
     largestToken: numbers.reduce((most, list) => Array.from(list).reduce((a, b) => Math.max(a, b), most), 0),
     bytes: bytesOf(texts, written, plan, options),
-    cut: whole - length,
+    padded: plan.inputs.some(
+      (input) => input.kind === "tokens" && written.get(input.name)!.length < lengths[input.axis]!,
+    ),
+    cut: wholes.reduce((n, whole, axis) => n + whole - lengths[axis]!, 0),
   };
 }
-
-const isTarget = (target: number): boolean => target >= 0;
 
 /** The text of each input of tokens. Throws TrainError with the place. */
 async function textsOf(row: Row, options: TextOptions): Promise<ReadonlyMap<string, Learned>> {
@@ -122,12 +136,16 @@ function bytesOf(
   return bytes;
 }
 
-/** The words of the inputs in order; shorter sequences are padded: 0, and −1 for targets. */
-function packed(plan: RecordPlan, written: ReadonlyMap<string, ArrayLike<number>>, length: number): Uint32Array {
+/** The words of the inputs in order; shorter sequences along an axis are padded: 0, and −1 for targets. */
+function packed(
+  plan: RecordPlan,
+  written: ReadonlyMap<string, ArrayLike<number>>,
+  lengths: readonly number[],
+): Uint32Array {
   const parts = plan.inputs.flatMap((input): Uint32Array[] => {
     const values = written.get(input.name);
     if (!values) return [];
-    const size = wordsOf(input, length);
+    const size = wordsOf(input, lengths);
     const isFloat = (input.kind === "record" || input.kind === "along") && input.type === "f32";
     const data = isFloat ? new Float32Array(size) : new Int32Array(size);
     if (input.kind === "targets") data.fill(-1);
@@ -142,18 +160,6 @@ function packed(plan: RecordPlan, written: ReadonlyMap<string, ArrayLike<number>
   }
   return words;
 }
-
-const noColumn = (row: Row, wanted: string): TrainError =>
-  new TrainError("no-column", `${row.place}: there is no column ${wanted}`, {
-    hint: `the columns are ${row.columns.join(", ") || "none"}`,
-  });
-
-const badValue = (row: Row, column: string, message: string, hint: string | null = null): TrainError =>
-  new TrainError("bad-data", `${row.place}: ${column} ${message}`, { hint });
-
-/** An own column's value; null counts as missing. */
-const valueOf = ({ values }: Row, column: string): unknown =>
-  Object.hasOwn(values, column) ? (values[column] ?? undefined) : undefined;
 
 /** The text of an input of tokens: the column of its name, or one of the usual forms if it is the only such input. */
 async function learnedOf(row: Row, name: string, options: TextOptions): Promise<Learned> {
@@ -208,8 +214,6 @@ function sharedMessages(row: Row, plan: RecordPlan): number {
   return n;
 }
 
-const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
-
 function messagesIn(row: Row, column: string, values: readonly unknown[]): readonly Message[] {
   for (const [i, value] of values.entries()) {
     const fields = typeof value === "object" && value !== null ? value : {};
@@ -220,17 +224,19 @@ function messagesIn(row: Row, column: string, values: readonly unknown[]): reado
   return values as readonly Message[]; // checked just above
 }
 
-/** The tokens of a record before it is cut: its longest sequence. */
-function wholeLength(row: Row, plan: RecordPlan, texts: ReadonlyMap<string, Learned>): number {
-  const lengths = [...texts.values()].map(({ tokens }) => tokens.length);
-  if (lengths.length === 0)
-    for (const input of plan.inputs) {
-      const value = input.kind === "along" ? valueOf(row, input.name) : undefined;
-      if (isList(value)) lengths.push(value.length);
-    }
-  const longest = Math.max(0, ...lengths);
-  if (longest === 0 && plan.inputs.some(({ kind }) => kind !== "record"))
-    throw new TrainError("bad-data", `${row.place}: the record is empty`);
+/** The tokens along an axis before they are cut: the longest text, else the most values. */
+function wholeLength(
+  { place }: Row,
+  { inputs }: RecordPlan,
+  axis: number,
+  texts: ReadonlyMap<string, Learned>,
+  along: ReadonlyMap<string, AlongRows>,
+): number {
+  const own = inputs.filter((input) => input.kind !== "record" && input.axis === axis);
+  const tokens = own.flatMap(({ name }) => texts.get(name)?.tokens.length ?? []);
+  const counts = tokens.length > 0 ? tokens : own.flatMap(({ name }) => along.get(name)?.count ?? []);
+  const longest = Math.max(0, ...counts);
+  if (longest === 0) throw new TrainError("bad-data", `${place}: the record is empty`);
   return longest;
 }
 
@@ -243,101 +249,4 @@ function targetsOf(row: Row, { name }: RecordInput, { tokens, learned }: Learned
   if (values.length !== tokens.length)
     throw badValue(row, name, `has ${values.length} values, the text has ${tokens.length} tokens`);
   return values.slice(0, length);
-}
-
-/** Values for each token: one for each token of the record, or one for each target, placed at its token. */
-function alongOf(
-  row: Row,
-  { name, type, inner }: Extract<RecordInput, { kind: "along" }>,
-  whole: number,
-  targets: readonly number[] | null,
-): ArrayLike<number> {
-  const own = valueOf(row, name);
-  if (own === undefined) throw noColumn(row, name);
-  if (!isList(own)) throw badValue(row, name, "is no list of numbers");
-  const size = product(inner);
-  const values = numbersIn(row, name, own, type, [null, ...inner]);
-  if (own.length === whole) return values;
-  const places = targets === null ? [] : targets.flatMap((target, i) => (isTarget(target) ? [i] : []));
-  if (targets === null || size !== 1 || own.length !== places.length) {
-    const either = targets === null || size !== 1 ? "" : `, ${places.length} of them targets`;
-    throw badValue(row, name, `has ${own.length} values, the record has ${whole} tokens${either}`);
-  }
-  const placed = new Float64Array(targets.length);
-  for (const [i, place] of places.entries()) placed[place] = values[i]!;
-  return placed;
-}
-
-/** The numbers of a record, or the number of a label. */
-async function numbersOf(
-  row: Row,
-  { name, type, shape }: Extract<RecordInput, { kind: "record" }>,
-  { labels, numbersIn: read }: RecordOptions,
-): Promise<ArrayLike<number>> {
-  const own = valueOf(row, name);
-  if (own === undefined) throw noColumn(row, name);
-  if (typeof own === "boolean") return numbersIn(row, name, Number(own), type, shape);
-  if (typeof own !== "string") return numbersIn(row, name, own, type, shape);
-  const names = labels.get(name);
-  if (names !== undefined) {
-    const at = names.indexOf(own);
-    if (at < 0)
-      throw badValue(row, name, `is ${JSON.stringify(own)}, which is no label`, `the labels are ${names.join(", ")}`);
-    return numbersIn(row, name, at, type, shape);
-  }
-  if (shape.length === 0)
-    throw badValue(
-      row,
-      name,
-      `is ${JSON.stringify(own)}, which is no number`,
-      `name the labels: --labels ${name}=first,second`,
-    );
-  const { shape: found, data } = await read(own, row.place);
-  if (found.length !== shape.length || found.some((size, i) => size !== shape[i]))
-    throw badValue(row, name, `has the shape [${found.join(", ")}] in ${own}, the model takes [${shape.join(", ")}]`);
-  return data;
-}
-
-const LIMITS = { u32: [0, 0xffffffff], i32: [-0x80000000, 0x7fffffff] } as const;
-
-/** The numbers of nested lists, row-major. `null` in `shape` is any size. */
-function numbersIn(
-  row: Row,
-  name: string,
-  value: unknown,
-  type: "u32" | "i32" | "f32",
-  shape: readonly (number | null)[],
-): readonly number[] {
-  const numbers: number[] = [];
-  const walk = (v: unknown, depth: number): void => {
-    if (depth < shape.length) {
-      if (!isList(v))
-        throw badValue(row, name, `is nested less than the model's [${shape.map((s) => s ?? "T").join(", ")}]`);
-      const size = shape[depth]!;
-      if (size !== null && v.length !== size)
-        throw badValue(row, name, `has ${v.length} values where the model takes ${size}`);
-      for (const each of v) walk(each, depth + 1);
-      return;
-    }
-    const number = typeof v === "boolean" ? Number(v) : v;
-    if (typeof number !== "number" || !Number.isFinite(Math.fround(number)))
-      throw badValue(row, name, `contains ${JSON.stringify(v) ?? "nothing"}, which is no number`);
-    if (type !== "f32" && !(Number.isInteger(number) && number >= LIMITS[type][0] && number <= LIMITS[type][1]))
-      throw badValue(row, name, `contains ${number}, which is no ${type}`);
-    numbers.push(number);
-  };
-  walk(value, 0);
-  return numbers;
-}
-
-function wholeNumbers(row: Row, name: string, value: unknown, least: number, most: number): readonly number[] {
-  if (!isList(value)) throw badValue(row, name, "is neither a text nor a list of whole numbers");
-  for (const number of value)
-    if (typeof number !== "number" || !Number.isInteger(number) || number < least || number > most)
-      throw badValue(
-        row,
-        name,
-        `contains ${JSON.stringify(number) ?? "nothing"}: it must hold whole numbers from ${least}`,
-      );
-  return value as readonly number[]; // checked just above
 }

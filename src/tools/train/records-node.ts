@@ -1,7 +1,6 @@
 // Records as the data of a run: rows of JSONL, Parquet or Arrow, encoded once into a file in the run's folder.
 import { createHash } from "node:crypto";
-import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { readRegular } from "../../ground/files/regular-node.js";
+import { dirname, join } from "node:path";
 import type { Model } from "../../language/check/model/model.js";
 import { openChatTemplate } from "../../models/tokenizer/chosen-template-node.js";
 import { TokenizerError } from "../../models/tokenizer/errors.js";
@@ -9,6 +8,7 @@ import { tokenizerAt, type TokenizerSource } from "../../models/tokenizer/source
 import type { OpenedTokenizer } from "../../models/tokenizer/tokenizer-node.js";
 import { bytesTokenizer } from "../../models/tokenizer/tokenizer.js";
 import { piecesOf } from "../../models/tokenizer/text-stream.js";
+import { arraysBeside, areSame, type ReadArray } from "./arrays-node.js";
 import { cacheFile } from "./cache-file-node.js";
 import { expectSame, Turns } from "./corpus-node.js";
 import { spread, type DataSettings, type RecordSettings, type TrainingData } from "./data.js";
@@ -21,7 +21,6 @@ import type { Batch } from "./types.js";
 import { permuted, type DataPosition } from "./windows.js";
 import { batchOf, type StoredRecord } from "./record-batch.js";
 import { markedTemplate, type Writer } from "./record-text.js";
-import { readNpy, type NumpyArray } from "./npy.js";
 import { recordPlan, type RecordPlan } from "./record-plan.js";
 import { encodeRecord, type RecordOptions, type Row } from "./record.js";
 import { FORMAT, parseDescribed, RecordReader, RecordWriter, type RecordsDescribed } from "./record-store-node.js";
@@ -57,6 +56,7 @@ export async function openRecords(
     cache: options.cache,
     path,
     parse: parseDescribed,
+    isFresh: ({ arrays }) => arrays.every((files, i) => areSame(dirname(options.files[i]!.path), files)),
     make: (temporary) => make(temporary, plan, writer, digests, options, settings.context),
   });
   if (described.records === 0)
@@ -64,17 +64,27 @@ export async function openRecords(
       hint: described.empty > 0 ? `give a longer --length than ${settings.context}, or --learn all` : null,
     });
   expectFits(described.largestToken, options.data, model.vocabulary);
-  const reader = await RecordReader.open(path, described);
+  const reader = await RecordReader.open(path, described, plan.axes.length);
   try {
-    return dataOf({ plan, reader, digest: digestWith(digest, options), writer, show, options, settings });
+    const whole = digestWith(digest, described, options);
+    return dataOf({ plan, reader, digest: whole, writer, show, options, settings });
   } catch (error) {
     await reader.close();
     throw error;
   }
 }
 
-/** Packing changes batches, not records. */
-const digestWith = (digest: string, { pack = false }: RecordSettings): string => (pack ? `${digest}-packed` : digest);
+/** The digest of the data: packing changes batches, not records, and files of arrays change values, not rows. */
+function digestWith(digest: string, { arrays }: RecordsDescribed, { pack = false }: RecordSettings): string {
+  const files = arrays.flat();
+  const whole =
+    files.length === 0
+      ? digest
+      : createHash("sha256")
+          .update(JSON.stringify([digest, arrays]))
+          .digest("hex");
+  return pack ? `${whole}-packed` : whole;
+}
 
 /** Checks options against the plan. Throws TrainError. */
 function expectFitting(plan: RecordPlan, { pack, labels = {} }: RecordSettings): void {
@@ -88,6 +98,12 @@ function expectFitting(plan: RecordPlan, { pack, labels = {} }: RecordSettings):
     throw new TrainError("bad-option", `records cannot be packed: each has several texts, ${texts.join(" and ")}`, {
       hint: "leave out --pack: a loss that compares texts would compare sums of several records",
     });
+  if (pack === true && plan.axes.length > 1)
+    throw new TrainError(
+      "bad-option",
+      `records cannot be packed: they have sequences along ${plan.axes.map(({ name }) => name).join(" and ")}`,
+      { hint: "leave out --pack" },
+    );
   for (const [name, names] of Object.entries(labels)) {
     if (!plan.inputs.some((input) => input.name === name && input.kind === "record"))
       throw new TrainError("bad-option", `--labels names ${name}, which is no input with one value for each record`);
@@ -159,6 +175,7 @@ async function make(
   const columns = new Set([...plan.inputs.map(({ name }) => name), field, "prompt", "completion", "messages"]);
   const records = await RecordWriter.open(temporary);
   const turns = new Turns(signal);
+  const arrays: (readonly ReadArray[])[] = [];
   try {
     let done = 0;
     for (const [i, file] of files.entries()) {
@@ -167,13 +184,14 @@ async function make(
         throw new TrainError("bad-data", `${file.path} is a text, and the objective takes records`, {
           hint: "give JSONL, Parquet or Arrow with a column for each input",
         });
+      const beside = arraysBeside(file.path);
       const own: RecordOptions = {
         ...writer,
         plan,
         context,
         field,
         labels: new Map(Object.entries(labels)),
-        numbersIn: async (path, place) => npyIn(file.path, path, place),
+        arrayIn: (path, at) => beside.at(path, at),
       };
       const hash = createHash("sha256");
       for await (const row of rowsOf({ ...file, kind }, { hash, columns, signal })) {
@@ -182,8 +200,9 @@ async function make(
         await turns.take();
       }
       expectSame(file, digests[i]!, hash);
+      arrays.push(beside.read);
     }
-    return await records.finish();
+    return await records.finish(arrays);
   } finally {
     await records.close();
   }
@@ -197,31 +216,6 @@ async function encoded(row: Row, options: RecordOptions): ReturnType<typeof enco
     if (cause instanceof TokenizerError)
       throw new TrainError("bad-data", `${row.place}: ${cause.message}`, { hint: cause.hint, cause });
     throw cause;
-  }
-}
-
-/** The most bytes of a file of features. */
-const MOST_ARRAY_BYTES = 256 * 1024 ** 2;
-
-/** An array in a file that a row names, in the folder of the data or below. Throws TrainError. */
-function npyIn(data: string, path: string, place: string): NumpyArray {
-  const fail = (why: string): never => {
-    throw new TrainError("bad-data", `${place}: ${JSON.stringify(path)} ${why}`);
-  };
-  if (!path.endsWith(".npy")) return fail("is neither numbers nor the path of a .npy file");
-  const folder = dirname(data);
-  const whole = resolve(folder, path);
-  const inside = relative(folder, whole);
-  if (isAbsolute(path) || inside === ".." || inside.startsWith(`..${sep}`))
-    return fail("is outside the folder of the data");
-  try {
-    return readNpy(
-      readRegular(whole, MOST_ARRAY_BYTES, (size) => fail(`has ${size} bytes: too many for an array`)),
-      whole,
-    );
-  } catch (cause) {
-    if (cause instanceof TrainError) throw cause;
-    return fail(`cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`);
   }
 }
 
@@ -251,13 +245,14 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
     const record = (n: number): Promise<StoredRecord> => reader.read(permuted(n, training, seed, epoch));
     let next = at.window;
     const records = [await record(next++)];
-    let length = records[0]!.length;
+    let length = records[0]!.lengths[0]!;
     const last = pack ? training : next;
     while (next < last) {
       const another = await record(next);
-      if (length + another.length > context) break;
+      const more = another.lengths[0]!;
+      if (length + more > context) break;
       records.push(another);
-      length += another.length;
+      length += more;
       next++;
     }
     return { records, next: next < training ? { epoch, window: next } : { epoch: epoch + 1, window: 0 } };
@@ -266,7 +261,7 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
     Array.from({ length: held }, (_, i) => training + i),
     validationWindows,
   );
-  const tokens = plan.inputs.find(({ kind }) => kind === "tokens")?.name ?? null;
+  const tokens = plan.inputs.find((input) => input.kind === "tokens");
   const only =
     plan.byTargets && plan.inputs.every(({ kind }) => kind === "tokens" || kind === "targets" || kind === "document");
   return {
@@ -274,7 +269,7 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
     path: reader.path,
     counts: { unit: "record", training, validation: held },
     bytesPerToken: only && described.bytes !== null ? described.bytes / described.targets : null,
-    notes: notesOf(described, context),
+    notes: notesOf(described, context, plan),
     sequences: training,
     epochsAt: ({ epoch, window }) => epoch + window / training,
     async next(position) {
@@ -300,9 +295,13 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
             }
           },
     passage:
-      held === 0 || tokens === null
+      held === 0 || tokens === undefined
         ? null
-        : { tokens, batch: async () => batchOf(plan, [[await reader.read(training)]]) },
+        : {
+            tokens: tokens.name,
+            axis: plan.axes[tokens.axis]!.name,
+            batch: async () => batchOf(plan, [[await reader.read(training)]]),
+          },
     separator: writer.end,
     encode: (prompt) => asTraining(() => writer.tokenizer.encodeAsync(prompt, { template: true, alone: true })),
     show,
@@ -311,11 +310,29 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
   };
 }
 
-/** What was left out of the records, as sentences. */
-function notesOf({ records, cut, empty }: RecordsDescribed, context: number): readonly string[] {
+/** What was left out of the records, or added, as sentences. */
+function notesOf(
+  { records, cut, empty, padded }: RecordsDescribed,
+  context: number,
+  plan: RecordPlan,
+): readonly string[] {
   const of = (n: number): string => `${n} of ${records + empty} records`;
   return [
     ...(cut > 0 ? [`${of(cut)} are longer than ${context} tokens and were cut`] : []),
     ...(empty > 0 ? [`${of(empty)} have nothing to learn within ${context} tokens and were left out`] : []),
+    ...(padded > 0
+      ? [`${of(padded)} have a text that is padded, and whose padding layers compute: ${sharingOf(plan)}`]
+      : []),
   ];
+}
+
+/** Which texts share an axis, and what to declare instead. */
+function sharingOf({ inputs, axes }: RecordPlan): string {
+  const texts = axes.map(({ name }, axis) => ({
+    name,
+    own: inputs.flatMap((input) => (input.kind === "tokens" && input.axis === axis ? [input.name] : [])),
+  }));
+  const { name, own } = texts.find((each) => each.own.length > 1)!; // a text is padded
+  const instead = `declare an axis for each text, such as ${own[1]}: u32[B, ${name}2]`;
+  return `${own.join(" and ")} share the axis ${name}; ${instead}`;
 }

@@ -1,12 +1,14 @@
 // What a step is given and what it gives: inputs in the program's shapes, shares of micro-batches, means of losses,
 // counts of routes, loads of experts, and the description of a value that is not finite.
-import { loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
+import { parentsOf } from "../../ground/size/count-rules.js";
+import { bug } from "../../ground/base/invariant.js";
+import { countName, loadName, pathsOfEntries, pathsOfRoutes, wishedName } from "../../runtime/program/observed.js";
 import type { Program } from "../../runtime/program/program.js";
 import { LineTable } from "../../compiler/codegen/works.js";
 import type { Watched } from "../../compiler/autodiff/non-finite.js";
 import type { Results, RunOptions, Session } from "../../runtime/index.js";
 import type { TrainingPrograms } from "./programs.js";
-import { tokensOf, weightOf, type Batch, type Loads, type StepMetrics } from "./types.js";
+import { along, tokensAlong, tokensOf, weightOf, type Batch, type Loads, type StepMetrics } from "./types.js";
 
 export interface InputTensor {
   readonly data: Float32Array | Uint32Array | Int32Array;
@@ -14,11 +16,12 @@ export interface InputTensor {
 }
 
 /** The inputs in the shapes that the program declares: first rows, then fixed sizes, or length. */
-export const shaped = ({ inputs, rows, length }: Batch, program: Program): Record<string, InputTensor> =>
+export const shaped = (batch: Batch, program: Program): Record<string, InputTensor> =>
   Object.fromEntries(
-    Object.entries(inputs).map(([name, data]) => {
+    Object.entries(batch.inputs).map(([name, data]) => {
       const [, ...others] = program.inputs.find((input) => input.name === name)?.shape ?? ["B", "T"];
-      return [name, { data, shape: [rows, ...others.map((size) => (typeof size === "number" ? size : length))] }];
+      const sizes = others.map((size) => (typeof size === "number" ? size : along(batch, size).length));
+      return [name, { data, shape: [batch.rows, ...sizes] }];
     }),
   );
 
@@ -86,8 +89,28 @@ export const scalingOf = ([scale, updated]: ArrayLike<number> & Iterable<number>
 > => ({ scale: scale!, skipped: updated === 0 });
 
 /** The lengths of a ragged batch, as an option of a run. */
-export const lengthsIn = ({ lengths }: Batch): Pick<RunOptions, "lengths"> =>
-  lengths === undefined ? {} : { lengths };
+export function lengthsIn({ lengths, axes }: Batch): Pick<RunOptions, "lengths"> {
+  if (axes === undefined) return lengths === undefined ? {} : { lengths };
+  const ragged = Object.entries(axes).flatMap(([axis, each]) => (each.lengths ? [[axis, each.lengths] as const] : []));
+  return ragged.length === 0 ? {} : { lengths: Object.fromEntries(ragged) };
+}
+
+/** The sequence axis of the inputs from whose tokens an observed route chooses. */
+export function sourceAxis({ axes, outputs }: Pick<Program, "axes" | "outputs">, path: string): string {
+  const index = outputs.find(({ name }) => name === `${path}.index`);
+  let name = index?.packing?.axis ?? bug(`no output is the index of the route ${path}`);
+  for (;;) {
+    const axis = axes.find((each) => each.name === name);
+    if (axis?.role !== "sequence") bug(`${name} is not a sequence axis`);
+    const parent = parentsOf(axis.count)[0];
+    if (parent === undefined) return name;
+    name = parent;
+  }
+}
+
+/** Tokens of a batch from which an observed route chooses. */
+export const tokensBefore = (batch: Batch, program: Pick<Program, "axes" | "outputs">, path: string): number =>
+  tokensAlong(batch, sourceAxis(program, path));
 
 /** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
 export const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
@@ -125,14 +148,21 @@ export function loadsOf(results: readonly Results[], outputs: Program["outputs"]
 
 export const sumOf = (data: ArrayLike<number>): number => Array.from(data).reduce((a, b) => a + b, 0);
 
-export function shareOf(results: readonly Results[], counts: readonly string[], tokens: number): number {
-  if (counts.length === 0 || tokens === 0) return 1;
-  const computed = results.reduce((sum, r) => sum + counts.reduce((n, name) => n + sumOf(r[name]!.data), 0), 0);
-  return computed / (counts.length * tokens);
+/** The share of their tokens that the observed routes of a program choose in these batches; 1 without routes. */
+export function shareOf(results: readonly Results[], program: Program, micro: readonly Batch[]): number {
+  let [computed, tokens] = [0, 0];
+  for (const path of pathsOfRoutes(program.outputs))
+    for (const [i, batch] of micro.entries()) {
+      computed += sumOf(results[i]![countName(path)]!.data);
+      tokens += tokensBefore(batch, program, path);
+    }
+  return tokens === 0 ? 1 : computed / tokens;
 }
 
-/** The mask of a route: 1 for chosen tokens, else 0, [B, T]. */
-export function maskOf(results: Results, path: string, { rows, length }: Batch): Uint8Array {
+/** The mask of a route over the tokens of its axis: 1 for chosen tokens, else 0, [B, T]. */
+export function maskOf(results: Results, path: string, batch: Batch, axis: string): Uint8Array {
+  const { rows } = batch;
+  const { length } = along(batch, axis);
   const mask = new Uint8Array(rows * length);
   const { data: counts } = results[`${path}.count`]!;
   const { data: index, shape } = results[`${path}.index`]!;

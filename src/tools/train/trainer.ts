@@ -28,7 +28,6 @@ import {
 import { checkLive } from "../../runtime/run/extents.js";
 import { loadBeside, extentsOf, type TrainingPrograms } from "./programs.js";
 import {
-  countsOf,
   describe,
   inputsAmong,
   lengthsIn,
@@ -41,13 +40,16 @@ import {
   shaped,
   shareOf,
   sharesOf,
+  sourceAxis,
   sumOf,
   vector,
   type InputTensor,
   type Share,
 } from "./step-values.js";
 import {
+  along,
   IN_FLIGHT,
+  tokensAlong,
   tokensOf,
   weightOf,
   type Batch,
@@ -191,20 +193,22 @@ class DeviceTrainer implements Trainer {
       seconds,
       first,
       flops: this.#flopsWith(micro, settings.live),
-      computedShare: shareOf(results, countsOf(outputs), tokens),
+      computedShare: shareOf(results, this.#options.programs.step, micro),
       loads: loadsOf(results, outputs),
     };
   }
 
-  /** Operations of a step with these live parameters, with each micro-batch as long as the longest. */
+  /** Operations of a step with these live parameters, with each micro-batch as long as the longest along an axis. */
   #flopsWith(micro: readonly Batch[], live: StepSettings["live"]): number {
     const { programs, rows } = this.#options;
-    const length = Math.max(...micro.map((batch) => batch.length));
-    const key = JSON.stringify([length, live ?? {}]);
+    const extents = extentsOf(programs.model, rows, (axis) =>
+      Math.max(...micro.map((batch) => along(batch, axis).length)),
+    );
+    const key = JSON.stringify([...extents, live ?? {}]);
     if (this.#flops?.of !== key)
       this.#flops = {
         of: key,
-        count: programs.flops(extentsOf(programs.model, rows, length), checkLive(programs.step, live, null)),
+        count: programs.flops(extents, checkLive(programs.step, live, null)),
       };
     return this.#flops.count;
   }
@@ -271,7 +275,8 @@ class DeviceTrainer implements Trainer {
     if (!session) throw new InputError("rules", `the trainer was made without the rule ${rule}`);
     const { routes, model } = this.#options.programs;
     const losses = model.losses.flatMap((l) => (l.own ? [`loss.${l.path}`] : []));
-    const counted = new Map(routes.map((path) => [path, 0]));
+    const axes = new Map(routes.map((path) => [path, sourceAxis(session.program, path)]));
+    const counted = new Map(routes.map((path) => [path, { chosen: 0, all: 0 }]));
     let [loss, weight, tokens] = [0, 0, 0];
     let first: Evaluation["routes"] | null = null;
     for await (const batch of batches) {
@@ -285,13 +290,19 @@ class DeviceTrainer implements Trainer {
       if (own > 0) loss += losses.reduce((sum, name) => sum + Number(results[name]!.data[0]), 0) * own;
       weight += own;
       tokens += tokensOf(batch);
-      for (const path of routes) counted.set(path, counted.get(path)! + sumOf(results[`${path}.count`]!.data));
-      first ??= routes.map((path) => ({ path, mask: maskOf(results, path, batch) }));
+      for (const path of routes) {
+        const { chosen, all } = counted.get(path)!;
+        counted.set(path, {
+          chosen: chosen + sumOf(results[`${path}.count`]!.data),
+          all: all + tokensAlong(batch, axes.get(path)!),
+        });
+      }
+      first ??= [...axes].map(([path, axis]) => ({ path, axis, mask: maskOf(results, path, batch, axis) }));
     }
     return {
       loss: weight === 0 ? 0 : loss / weight,
       tokens,
-      shares: Object.fromEntries([...counted].map(([path, n]) => [path, tokens === 0 ? 0 : n / tokens])),
+      shares: Object.fromEntries([...counted].map(([path, { chosen, all }]) => [path, all === 0 ? 0 : chosen / all])),
       routes: first ?? [],
     };
   }

@@ -7,24 +7,41 @@ import type { ProgramWeight } from "../../runtime/program/program.js";
 /** Number of runs that may be on the device at once. */
 export const IN_FLIGHT = 2;
 
-/** Inputs of one micro-batch: rows padded to one length. */
-export interface Batch {
+/** The rows of a batch along a sequence axis. */
+export interface Sequences {
+  /** Tokens of the longest row. */
+  readonly length: number;
+  /** Tokens of each row, u32[B]; absent: all rows have `length`. */
+  readonly lengths?: Uint32Array;
+}
+
+/** Inputs of one micro-batch: rows padded to the longest along their axis. */
+export interface Batch extends Sequences {
   /**
    * Tokens, labels or numbers by the name of the objective's input, row-major: [B, T], or as the objective declares the
    * input, such as f32[B].
    */
   readonly inputs: Readonly<Record<string, Uint32Array | Int32Array | Float32Array>>;
   readonly rows: number;
-  /** Tokens of the longest row. */
-  readonly length: number;
-  /** Tokens of each row, u32[B]; absent: all rows have `length`. */
-  readonly lengths?: Uint32Array;
+  /** Inputs along several sequence axes: the rows along each, by its name. Then `length` is the longest of all. */
+  readonly axes?: Readonly<Record<string, Sequences>>;
   /** The batch's weight in means over batches, such as the number of its targets. Default: its tokens. */
   readonly weight?: number;
 }
 
-/** Tokens of a batch, without padding. */
-export const tokensOf = ({ rows, length, lengths }: Pick<Batch, "rows" | "length" | "lengths">): number =>
+type Shape = Pick<Batch, "rows" | "length" | "lengths" | "axes">;
+
+/** The rows along an axis. */
+export const along = (batch: Shape, axis: string): Sequences => batch.axes?.[axis] ?? batch;
+
+/** Tokens along an axis, without padding. */
+export const tokensAlong = (batch: Shape, axis: string): number => tokensIn(batch.rows, along(batch, axis));
+
+/** Tokens of a batch, without padding; along several axes: of all. */
+export const tokensOf = (batch: Shape): number =>
+  Object.values(batch.axes ?? { only: batch }).reduce((n, sequences) => n + tokensIn(batch.rows, sequences), 0);
+
+const tokensIn = (rows: number, { length, lengths }: Sequences): number =>
   lengths === undefined ? rows * length : lengths.reduce((a, b) => a + b, 0);
 
 /** The batch's weight in means over batches. */
@@ -89,14 +106,23 @@ export interface EntryLoads {
 /** `top-k` chooses over the whole sequence, as in training; `causal` chooses token by token, as in generation. */
 export type Rule = "top-k" | "causal";
 
+/** The choice of a route in a batch. */
+export interface RoutedTokens {
+  readonly path: string;
+  /** The sequence axis of the inputs from whose tokens it chooses. */
+  readonly axis: string;
+  /** Mask, [B, T]: 1 for tokens that the layer computed. */
+  readonly mask: Uint8Array;
+}
+
 export interface Evaluation {
   /** Mean of the objective's own loss over all tokens, in nats. */
   readonly loss: number;
   readonly tokens: number;
   /** For each routed layer, the share of tokens it computed. */
   readonly shares: Readonly<Record<string, number>>;
-  /** Masks of the first batch, [B, T]: 1 for tokens that the layer computed. */
-  readonly routes?: readonly { readonly path: string; readonly mask: Uint8Array }[];
+  /** The choices in the first batch. */
+  readonly routes?: readonly RoutedTokens[];
 }
 
 export interface EvaluateOptions {

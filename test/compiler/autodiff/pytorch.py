@@ -140,8 +140,7 @@ def embed(case, weights, query, positive):
 
     def embedding(tokens):
         hidden, extra = hidden_of(case, weights, tokens)
-        mask = (tokens != 0).to(hidden.dtype)[..., None]
-        return (hidden * mask).sum(1) / mask.sum(1), extra
+        return hidden.mean(1), extra
 
     (a, first), (b, second) = embedding(query), embedding(positive)
     scores = 20.0 * F.cosine_similarity(a[:, None], b[None], dim=-1)

@@ -37,7 +37,7 @@ const preferring = folder.file(
   "preferring.mod",
   `${DECODER}
   objective(
-    chosen: u32[B, T <= 32], chosen_targets: i32[B, T], rejected: u32[B, T], rejected_targets: i32[B, T]
+    chosen: u32[B, T <= 32], chosen_targets: i32[B, T], rejected: u32[B, S <= 32], rejected_targets: i32[B, S]
   ) {
     better = sum(log_probability(forward(chosen), chosen_targets), axis: 1)
     worse  = sum(log_probability(forward(rejected), rejected_targets), axis: 1)

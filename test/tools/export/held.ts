@@ -50,7 +50,10 @@ export interface Holding {
   readonly made: { readonly models: readonly Model[]; readonly files: ReadonlyMap<string, string> };
   readonly weights: Weights;
   readonly inputs: (model: Model) => Case["inputs"];
-  /** Each is tried in every version; a short run tries them in turns, from the one at `turn`. */
+  /**
+   * Each is tried in every version; a short run tries them in turns, from the one at `turn`. A list is of the first
+   * sequence axis; along others sequences have the lengths of the next sequence.
+   */
   readonly lengths: readonly (readonly number[] | ByAxis | null)[];
   readonly turn?: number;
   readonly live?: Readonly<Record<string, string>>;
@@ -84,7 +87,7 @@ export async function hold(root: string, holding: Holding, held: Held): Promise<
     .flatMap((model, i) =>
       byTurns(all, all.length, i + (holding.turn ?? 0)).map((lengths) => ({
         model,
-        lengths,
+        lengths: alongAll(model, lengths),
         inputs: holding.inputs(model),
       })),
     );
@@ -128,6 +131,12 @@ function ofFirst({ axes }: Model, lengths: readonly number[] | ByAxis | null): r
   if (lengths === null || isList(lengths)) return lengths;
   const [first] = sequenceAxes(axes);
   return lengths[first!] ?? null;
+}
+
+function alongAll({ axes }: Model, lengths: readonly number[] | ByAxis | null): readonly number[] | ByAxis | null {
+  const names = sequenceAxes(axes);
+  if (!isList(lengths) || names.length < 2) return lengths;
+  return Object.fromEntries(names.map((name, i) => [name, lengths.map((_, b) => lengths[(b + i) % lengths.length]!)]));
 }
 
 type ByAxis = Readonly<Record<string, readonly number[]>>;

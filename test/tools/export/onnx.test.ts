@@ -19,6 +19,7 @@ import { causal, likeliest, mobyModel, mobyWeights } from "./moby-causal.js";
 import { givenTo, modelOf, written, type Exporting } from "./onnx-files.js";
 import { expectClose, expectSame, type Ran } from "./onnx-same.js";
 import { expectSteps } from "./onnx-steps.js";
+import { sequenceAxes } from "../../../src/ground/size/axes.js";
 
 const SCRIPT = new URL("onnx_run.py", import.meta.url);
 const NODE_SCRIPT = fileURLToPath(new URL("onnx-node.mjs", import.meta.url));
@@ -273,10 +274,21 @@ describe.skipIf(!hasOnnx)(`ONNX${onnxNote}${onnxNodeNote}`, { timeout: 240_000 }
       const path = join(root, "objective.onnx");
       written(path, model, weights, { lengths: true });
       const [several, single] = [inputsOf(model, [3, 21]), inputsOf(model, [1, 8])];
-      const { runs } = await answerOf({ path, runs: [givenTo(several, [21, 13, 5]), givenTo(single, [8])] });
+      /** Along the first sequence axis as given, along others those of the next sequence. */
+      const along = (...lengths: number[]): Readonly<Record<string, readonly number[]>> =>
+        Object.fromEntries(
+          sequenceAxes(model.axes).map((axis, i) => [axis, lengths.map((_, b) => lengths[(b + i) % lengths.length]!)]),
+        );
+      const given = (inputs: Case["inputs"], ...lengths: number[]): ReturnType<typeof givenTo> => {
+        const all = Object.entries(along(...lengths));
+        const named = all.map(([axis, own]) => [all.length > 1 ? `lengths.${axis}` : "lengths", own] as const);
+        const tensors = named.map(([input, own]) => [input, { shape: [own.length], data: own }] as const);
+        return { ...givenTo(inputs), ...Object.fromEntries(tensors) };
+      };
+      const { runs } = await answerOf({ path, runs: [given(several, 21, 13, 5), given(single, 8)] });
       const { graph } = optimized(text, { set, entry: "objective" });
       const wanted = (inputs: Case["inputs"], ...lengths: number[]): ReturnType<typeof reference> =>
-        reference(graph, weights, { inputs, lengths: Uint32Array.from(lengths) });
+        reference(graph, weights, { inputs, byAxis: along(...lengths) });
       expectSame(runs[0]!, wanted(several, 21, 13, 5), name);
       expectSame(runs[1]!, wanted(single, 8), `${name}, a single text`);
       expect(Object.keys(runs[0]!).length).toBe(model.losses.length);

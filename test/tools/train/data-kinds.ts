@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { Table, tableToIPC, vectorFromArray } from "apache-arrow";
 import { parquetWriteBuffer } from "hyparquet-writer";
+import { writeSafetensors } from "../../../src/runtime/index.js";
 import type { DataOptions } from "../../../src/tools/train/data.js";
 import { trainingModel } from "../../../src/tools/train/model.js";
 import type { RunModel, RunOptions } from "../../../src/tools/train/run-options.js";
@@ -36,7 +37,7 @@ const SFT = `model Small() {
 }`;
 const PREFERENCE = `model Small() {
   weight table: f32[256]
-  objective(tokens: u32[B, T <= 32], targets: i32[B, T], rejected: u32[B, T], rejected_targets: i32[B, T]) {
+  objective(tokens: u32[B, T <= 32], targets: i32[B, T], rejected: u32[B, S <= 32], rejected_targets: i32[B, S]) {
     loss next = mean(table[tokens]) - mean(table[rejected]) + 0.0 * mean(f32(targets)) * mean(f32(rejected_targets))
   }
 }`;
@@ -94,15 +95,15 @@ const arrow = (format: "file" | "stream"): Uint8Array =>
     format,
   );
 
-/** A vector in the format of NumPy (NEP 1). */
-function npy(values: Float32Array<ArrayBuffer>): Uint8Array {
-  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${values.length},), }`.padEnd(117) + "\n";
-  const start = [0x93, ...Buffer.from("NUMPY"), 1, 0, header.length, 0, ...Buffer.from(header)];
-  return Uint8Array.from([...start, ...new Uint8Array(values.buffer)]);
-}
-
 const featureFiles = (): Readonly<Record<string, Uint8Array>> =>
-  Object.fromEntries(examples().map(({ features }, i) => [`features/${i}.npy`, npy(Float32Array.from(features))]));
+  Object.fromEntries(
+    examples().map(({ features }, i) => [
+      `features/${i}.safetensors`,
+      writeSafetensors([
+        { key: "features", dtype: "F32", shape: [4], data: new Uint8Array(Float32Array.from(features).buffer) },
+      ]),
+    ]),
+  );
 
 export const DATA_KINDS: readonly DataKind[] = [
   { name: "a text", model: () => pretendModel, file: "text.txt", content: () => text(20_000, 1) },
@@ -158,7 +159,7 @@ export const DATA_KINDS: readonly DataKind[] = [
       jsonl(
         examples().map(({ prompt }, i) => ({
           tokens: prompt,
-          features: `features/${i}.npy`,
+          features: `features/${i}.safetensors`,
           label: ["no", "yes"][i % 2],
         })),
       ),

@@ -128,6 +128,7 @@ export class PretendTrainer implements Trainer {
       },
       routes: [1, 3, 5].map((layer) => ({
         path: `layers.${layer}.chosen`,
+        axis: "T",
         mask: Uint8Array.from({ length: first!.rows * first!.length }, (_, i) => chosen(layer, i)),
       })),
     };

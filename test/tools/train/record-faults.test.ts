@@ -77,8 +77,10 @@ describe("a row that is broken in the middle of a file is named:", () => {
   it("features whose file is cut short", async () => {
     const content = features.content();
     for (const [name, bytes] of Object.entries(features.beside!()))
-      place.file(name, name === "features/17.npy" ? bytes.slice(0, -4) : bytes);
-    expect(await faultOf("x.jsonl", content, features)).toMatch(/^features\/17\.npy is not an array that/);
+      place.file(name, name === "features/17.safetensors" ? bytes.slice(0, -4) : bytes);
+    expect(await faultOf("x.jsonl", content, features)).toMatch(
+      /^x\.jsonl:18: features\/17\.safetensors: .*it is truncated/,
+    );
   });
 });
 

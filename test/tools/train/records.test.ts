@@ -245,10 +245,10 @@ describe("batches", () => {
 describe("columns", () => {
   it("fill preferences by name, with a shared prompt and constant log-probabilities", async () => {
     const row = { prompt: "p", chosen: "yy", rejected: "n", reference_chosen: -1.5, reference_rejected: -2 };
-    const { inputs, length } = await firstBatch(lines([row]), exampleSource("objectives/dpo.mod"), { batch: 1 });
-    expect(length).toBe(4);
+    const { inputs, axes } = await firstBatch(lines([row]), exampleSource("objectives/dpo.mod"), { batch: 1 });
+    expect(axes).toEqual({ T: { length: 4 }, S: { length: 3 } });
     expect(chars(inputs["chosen_targets"]!)).toBe("yy$_");
-    expect(chars(inputs["rejected_targets"]!)).toBe("n$__");
+    expect(chars(inputs["rejected_targets"]!)).toBe("n$_");
     expect([...inputs["reference_chosen"]!, ...inputs["reference_rejected"]!]).toEqual([-1.5, -2]);
   });
 
@@ -277,37 +277,6 @@ describe("columns", () => {
       /:1: labels is "best", which is no label; the labels are bad, fine, good/,
     );
     expect(await faultOf(data, model)).toMatch(/which is no number; name the labels: --labels labels=first,second/);
-  });
-
-  it("fill features from nested numbers and from .npy files inside the folder", async () => {
-    const model = `
-      model Features(dim: int = 2) {
-        weight w: f32[dim]
-        objective(x: f32[B, 3, 2], y: f32[B]) { loss all = mean((x @ w)[:, 0] - y) }
-      }`;
-    const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }".padEnd(117) + "\n";
-    const start = [0x93, ...bytes("NUMPY"), 1, 0, header.length, 0, ...bytes(header)];
-    const values = new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer);
-    writeFileSync(join(folder(), "x.npy"), Uint8Array.from([...start, ...values]));
-    const nested = await firstBatch(
-      lines([
-        {
-          x: [
-            [1, 2],
-            [3, 4],
-            [5, 6],
-          ],
-          y: 1,
-        },
-      ]),
-      model,
-      { batch: 1 },
-    );
-    const file = await firstBatch(lines([{ x: "x.npy", y: 1 }]), model, { batch: 1 });
-    expect([...nested.inputs["x"]!]).toEqual([1, 2, 3, 4, 5, 6]);
-    expect([...file.inputs["x"]!]).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(await faultOf(lines([{ x: "../x.npy", y: 1 }]), model)).toMatch(/is outside the folder of the data/);
-    expect(await faultOf(lines([{ x: [[1, 2]], y: 1 }]), model)).toMatch(/x has 1 values where the model takes 3/);
   });
 
   it("are read from Parquet and Arrow as from JSONL", async () => {

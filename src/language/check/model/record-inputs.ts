@@ -3,22 +3,33 @@ import type { Model } from "./model.js";
 
 type Type = "u32" | "i32" | "f32";
 
-/** How records fill an input. `T` is the objective's sequence axis, `B` the batch axis. */
+/**
+ * How records fill an input. `T` is a sequence axis of the objective, `axis` its place among the axes of the plan, and
+ * `B` the batch axis.
+ */
 export type RecordInput =
   /** `u32[B, T]`: a text, or token numbers. `bytes` of text that targets predict are counted. */
-  | { readonly kind: "tokens"; readonly name: string }
+  | { readonly kind: "tokens"; readonly name: string; readonly axis: number }
   /** `i32[B, T]`: the token after each token of the input `of`; −1 where there is nothing to learn. */
-  | { readonly kind: "targets"; readonly name: string; readonly of: string }
+  | { readonly kind: "targets"; readonly name: string; readonly of: string; readonly axis: number }
   /** `u32[B, T]`: the number of the record within its row, which differs from 0 only if records are packed. */
-  | { readonly kind: "document"; readonly name: string }
+  | { readonly kind: "document"; readonly name: string; readonly axis: number }
   /** `[B, T, …]`: values for each token. */
-  | { readonly kind: "along"; readonly name: string; readonly type: Type; readonly inner: readonly number[] }
+  | {
+      readonly kind: "along";
+      readonly name: string;
+      readonly type: Type;
+      readonly inner: readonly number[];
+      readonly axis: number;
+    }
   /** `[B, …]` of fixed sizes: values for each record. */
   | { readonly kind: "record"; readonly name: string; readonly type: Type; readonly shape: readonly number[] };
 
 /** The inputs of an objective, and what is common to them. */
 export interface RecordPlan {
   readonly inputs: readonly RecordInput[];
+  /** The sequence axes of the inputs. A record has a sequence, with a length of its own, along each. */
+  readonly axes: readonly { readonly name: string; readonly bound: number | null }[];
   /** Whether batches are weighted by their targets rather than by their records: there is one input of targets. */
   readonly byTargets: boolean;
 }
@@ -38,8 +49,8 @@ export class Unfillable extends Error {
 }
 
 /**
- * The plan for a model's inputs. Throws Unfillable for an input that no column can fill: of several sequence axes,
- * without a batch axis, of unsigned targets.
+ * The plan for a model's inputs. Throws Unfillable for an input that no column can fill: without a batch axis, of a
+ * second size that varies, of unsigned targets, of targets along another axis than their tokens.
  */
 export function recordInputs({ inputs, axes }: Pick<Model, "inputs" | "axes">): RecordPlan {
   const fail = (message: string, hint: string): never => {
@@ -53,16 +64,14 @@ export function recordInputs({ inputs, axes }: Pick<Model, "inputs" | "axes">): 
     type: (input.type.dtype === "bool" ? "u32" : input.type.dtype) as Type,
     shape: input.type.shape.map((size) => (typeof size === "number" ? size : size.key)),
   }));
-  const along = new Set(texts.flatMap(({ shape }) => (typeof shape[1] === "string" ? [shape[1]] : [])));
-  if (along.size > 1)
-    fail(`its inputs lie along ${[...along].join(" and ")}`, "declare all sequences along one axis, such as T");
+  const along = [...new Set(texts.flatMap(({ shape }) => (sequences.has(`${shape[1]}`) ? [`${shape[1]}`] : [])))];
   const isTokens = ({ name, type, shape }: (typeof texts)[number]): boolean =>
     type === "u32" &&
     shape.length === 2 &&
-    typeof shape[1] === "string" &&
+    along.includes(`${shape[1]}`) &&
     tokensOf(name) === null &&
     name !== "document";
-  const tokens = texts.filter(isTokens).map(({ name }) => name);
+  const tokens = texts.filter(isTokens);
   const planned = texts.map((input): RecordInput => {
     const { name, type, shape } = input;
     const [first, second, ...rest] = shape;
@@ -74,14 +83,23 @@ export function recordInputs({ inputs, axes }: Pick<Model, "inputs" | "axes">): 
       );
     if (typeof second !== "string" || !sequences.has(second))
       return { kind: "record", name, type, shape: fixed(shape.slice(1)) };
-    if (isTokens(input)) return { kind: "tokens", name };
-    if (name === "document" && type === "u32" && rest.length === 0) return { kind: "document", name };
+    const axis = along.indexOf(second);
+    if (isTokens(input)) return { kind: "tokens", name, axis };
+    if (name === "document" && type === "u32" && rest.length === 0) return { kind: "document", name, axis };
     const wanted = rest.length === 0 && type !== "f32" ? tokensOf(name) : null;
-    const of = wanted === "" ? (tokens.length === 1 ? tokens[0]! : "tokens") : wanted;
-    if (of === null || !tokens.includes(of)) return { kind: "along", name, type, inner: fixed(rest) };
+    const of = wanted === "" ? (tokens.length === 1 ? tokens[0]!.name : "tokens") : wanted;
+    const text = tokens.find((each) => each.name === of);
+    if (of === null || text === undefined) return { kind: "along", name, type, inner: fixed(rest), axis };
+    if (text.shape[1] !== second)
+      fail(
+        `${name} lies along ${second}, its tokens along ${text.shape[1]}`,
+        `declare ${name}: i32[B, ${text.shape[1]}]`,
+      );
     if (type !== "i32")
       fail(`${name} cannot say that a token has no target`, `declare ${name}: i32[B, T]; −1 is no target`);
-    return { kind: "targets", name, of };
+    return { kind: "targets", name, of, axis };
   });
-  return { inputs: planned, byTargets: planned.filter(({ kind }) => kind === "targets").length === 1 };
+  const boundOf = (wanted: string): number | null => axes.find(({ name }) => name === wanted)?.bound ?? null;
+  const planAxes = along.map((each) => ({ name: each, bound: boundOf(each) }));
+  return { inputs: planned, axes: planAxes, byTargets: planned.filter(({ kind }) => kind === "targets").length === 1 };
 }

@@ -17,10 +17,11 @@ export interface ScoredRecord extends Pick<DataRow, "place" | "values"> {
 
 /** The plan by which records fill an objective with these texts. */
 const planOf = (...names: readonly string[]): RecordPlan => ({
-  inputs: names.flatMap((of) => [
-    { kind: "tokens", name: of },
-    { kind: "targets", name: of === "tokens" ? "targets" : `${of}_targets`, of },
+  inputs: names.flatMap((of, axis) => [
+    { kind: "tokens", name: of, axis },
+    { kind: "targets", name: of === "tokens" ? "targets" : `${of}_targets`, of, axis },
   ]),
+  axes: names.map((name) => ({ name, bound: null })),
   byTargets: names.length === 1,
 });
 
