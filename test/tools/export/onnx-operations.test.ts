@@ -41,9 +41,6 @@ const NONE = [
   { B: 0, T: 6, lengths: [] },
 ] as const;
 
-/** Operations that the export refuses by name. */
-const WITHOUT_FORM: ReadonlySet<LogicalOp> = new Set(["pair_attention", "mass", "linear_attention"]);
-
 /** A reduction over the batch is one over all sequences; there the batch is one in the cases. */
 const crossesBatch = ({ op, name }: Case): boolean => op === "reduce" && / 0/.test(name);
 
@@ -77,7 +74,7 @@ describe.skipIf(!hasOnnx)(`operations in ONNX${onnxNote}`, () => {
         written(path, model, held, { lengths: ragged });
       } catch (error) {
         if (!(error instanceof ExportError)) throw error;
-        if (!WITHOUT_FORM.has(c.op)) refused.push(`${nameOf(c)}: ${error.message}`);
+        refused.push(`${nameOf(c)}: ${error.message}`);
         return [];
       }
       const givenTo = ({ inputs }: Feed, lengths: readonly number[]): object => ({
@@ -123,10 +120,6 @@ describe.skipIf(!hasOnnx)(`operations in ONNX${onnxNote}`, () => {
     const elsewhere: readonly LogicalOp[] = ["live", "cross_entropy", "bce", "contrast"]; // in onnx.test.ts
     const none: readonly LogicalOp[] = ["dropout", "random_normal", "random_uniform"];
     const tested = new Set<string>([...jobs.map((job) => job.case.op), ...elsewhere, ...none]);
-    expect([...tested].sort()).toEqual(
-      Object.keys(operations)
-        .filter((op) => !WITHOUT_FORM.has(op as LogicalOp))
-        .sort(),
-    );
+    expect([...tested].sort()).toEqual(Object.keys(operations).sort());
   });
 });

@@ -3,11 +3,13 @@ import { invariant } from "../../../ground/base/invariant.js";
 import type { Value } from "../../../language/check/model/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
-import { refuse, type Keys, type OwnKeys, type Scope } from "./scope.js";
+import { pairTensors } from "./pairs.js";
+import { operandsOf, refuse, type Keys, type OwnKeys, type Scope, type Scored } from "./scope.js";
 import { parentOf, routeAxis, rowsAlong } from "./routes.js";
 import { LOWEST } from "./shorthand.js";
 
-type Attending = Value<"attention"> | Value<"received">;
+/** The mass of a query that sees no key. */
+const NO_MASS = -1e30;
 
 /** The number of heads in [B, heads, T, d]; 1 if the dimension is absent. */
 function headsOf({ type: { shape }, path }: Value): number {
@@ -27,7 +29,7 @@ class Heads {
 
   constructor(
     private readonly cx: Scope,
-    { inputs: [q, k] }: Attending,
+    { inputs: [q, k] }: Scored,
   ) {
     [this.queries, this.keys] = [headsOf(q!), headsOf(k!)];
     this.grouped = this.queries !== this.keys;
@@ -46,6 +48,16 @@ class Heads {
   ofKeys(x: Name, value: Value): Name {
     const { shape } = value.type;
     return this.#apart(x, shape, this.grouped ? [this.keys, 1] : [this.keys], this.cx.at.dim(x, shape.length - 2));
+  }
+
+  /** A value for each pair, [B, T, S] or [B, H, T, S] with heads of queries, in the rank of the scores. */
+  ofPairs(x: Name, { type: { shape } }: Value): Name {
+    const { at, graph } = this.cx;
+    if (shape.length === 3) return at.unsqueeze(x, ...(this.grouped ? [1, 2] : [1]));
+    if (!this.grouped) return x;
+    if (shape[1] === 1) return at.unsqueeze(x, 2);
+    const group = graph.ints(this.keys, this.queries / this.keys);
+    return at.reshapeTo(x, at.concat([at.dim(x, 0), group, at.dim(x, 2), at.dim(x, 3)], 0));
   }
 
   /** Restores the head dimensions to a value's shape. */
@@ -69,7 +81,7 @@ const rowsOf = ({ axes }: Scope, x: Value): string =>
   axes.sequenceOf(x.type.shape.at(-2)) ?? refuse("attention along no sequence", x.path);
 
 /** The keys of the current run; with caches, preceded by the keys of earlier runs. */
-function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
+function keysOf({ whole, ...here }: Scope, value: Scored): Keys {
   const cx = whole ?? here;
   const ownRows = ownKeys(cx, value);
   if (cx.caches !== null) return cx.caches.appended(cx, value, ownRows);
@@ -77,15 +89,16 @@ function keysOf({ whole, ...here }: Scope, value: Attending): Keys {
 }
 
 /** If the key weights are a route's mask (1 on the route, 0 elsewhere), only the route's keys are gathered. */
-function ownKeys(cx: Scope, { inputs: [, k, v, weights] }: Attending): OwnKeys {
-  const axis = rowsOf(cx, k!);
-  const route = weights === undefined ? null : routeOfMask(weights);
+function ownKeys(cx: Scope, value: Scored): OwnKeys {
+  const { k, v, weight, mask, bias } = operandsOf(value);
+  const axis = rowsOf(cx, k);
+  const route = weight === null || mask !== null || bias !== null ? null : routeOfMask(weight);
   if (route === null || parentOf(cx, routeAxis(route)) !== axis) {
-    const of = (x: Value | undefined): Name | null => (x === undefined ? null : cx.get(x));
-    return { axis, keys: cx.get(k!), values: of(v), weights: of(weights) };
+    const of = (x: Value | null): Name | null => (x === null ? null : cx.get(x));
+    return { axis, keys: cx.get(k), values: of(v), weights: of(weight) };
   }
   const taken = (x: Value): Name => rowsAlong(cx, x, x.type.shape.length - 2, route);
-  return { axis: routeAxis(route), keys: taken(k!), values: v === undefined ? null : taken(v), weights: null };
+  return { axis: routeAxis(route), keys: taken(k), values: v === null ? null : taken(v), weights: null };
 }
 
 /** The route from which the weights were made as a mask; null for other weights. */
@@ -100,7 +113,7 @@ function routeOfMask(weights: Value): Value | null {
 }
 
 /** The attention mask [B or 1, Tq, S]; null if each query sees all keys. */
-function seenBy(cx: Scope, { attrs }: Attending, axis: string, { positions, exists, weights }: Keys): Name | null {
+function seenBy(cx: Scope, { attrs }: Scored, axis: string, { positions, exists, weights }: Keys): Name | null {
   const { at, graph } = cx;
   const { causal, window } = attrs;
   const conditions: Name[] = [];
@@ -118,53 +131,74 @@ function seenBy(cx: Scope, { attrs }: Attending, axis: string, { positions, exis
   return conditions.reduce<Name | null>((a, b) => (a === null ? b : at.and(a, b)), null);
 }
 
-interface Shares {
-  /** [B, …, Tq, S]: the attention probabilities. */
-  readonly shares: Name;
-  /** [B or 1, 1, …, Tq, 1]: whether a query sees any key; null if every query does. */
+interface Scores {
+  /** [B, …, Tq, S]; the lowest number for keys that a query does not see. */
+  readonly scores: Name;
+  /** [B or 1, …, Tq, 1]: whether a query sees any key; null if every query does. */
   readonly some: Name | null;
 }
 
-function sharesOf(cx: Scope, value: Attending, heads: Heads, given: Keys): Shares {
+function scoresOf(cx: Scope, value: Scored, heads: Heads, given: Keys): Scores {
   const { at, graph } = cx;
-  const [q, k] = value.inputs;
-  const axis = rowsOf(cx, q!);
-  const width = q!.type.shape.at(-1);
+  const { q, k } = operandsOf(value);
+  const axis = rowsOf(cx, q);
+  const width = q.type.shape.at(-1);
   invariant(typeof width === "number", "attention needs a static last dimension");
   const scale = graph.float(value.attrs.scale ?? 1 / Math.sqrt(width));
-  const query = heads.ofQueries(at.mul(cx.get(q!), scale), q!);
+  const query = heads.ofQueries(at.mul(cx.get(q), scale), q);
   const { rank } = heads;
   const turned = [...Array.from({ length: rank - 2 }, (_, i) => i), rank - 1, rank - 2];
-  let scores = at.matmul(query, at.transpose(heads.ofKeys(given.keys, k!), turned));
+  const { cap, mask, bias } = pairTensors(cx, value, axis, given);
+  let scores = at.matmul(query, at.transpose(heads.ofKeys(given.keys, k), turned));
+  if (cap !== null) scores = at.mul(graph.node("Tanh", [at.div(scores, graph.float(cap))]), graph.float(cap));
+  if (bias !== null) scores = at.add(scores, heads.ofPairs(bias.tensor, bias.value));
   if (given.weights !== null)
     scores = at.add(scores, at.unsqueezedTo(graph.node("Log", [given.weights]), rank - 1, rank));
-  const seen = seenBy(cx, value, axis, given);
-  if (seen === null) return { shares: graph.node("Softmax", [scores], { axis: -1 }), some: null };
+  const each = seenBy(cx, value, axis, given);
   const ones = Array.from({ length: rank - 3 }, (_, i) => i + 1);
-  const mask = at.unsqueeze(seen, ...ones);
-  const shares = graph.node("Softmax", [at.where(mask, scores, graph.float(LOWEST))], { axis: -1 });
+  const ofAll = each === null ? null : at.unsqueeze(each, ...ones);
+  const ofPairs = mask === null ? null : heads.ofPairs(mask.tensor, mask.value);
+  const seen = ofAll === null || ofPairs === null ? (ofAll ?? ofPairs) : at.and(ofAll, ofPairs);
+  if (seen === null) return { scores, some: null };
+  const visible = at.where(seen, scores, graph.float(LOWEST));
   // A query sees at least itself if queries and keys share one axis and all keys weigh the same.
-  if (axis === given.axis && given.weights === null) return { shares, some: null };
-  const any = at.reduce("Max", at.cast(seen, "i64"), [2], true);
-  const some = graph.node("Greater", [any, graph.int(0)]);
-  return { shares, some: at.unsqueeze(some, ...ones) };
+  if (axis === given.axis && given.weights === null && ofPairs === null) return { scores: visible, some: null };
+  const [known, dim] = ofPairs === null && each !== null ? [each, 2] : [seen, rank - 1];
+  const some = graph.node("Greater", [at.reduce("Sum", at.cast(known, "i64"), [dim], true), graph.int(0)]);
+  return { scores: visible, some: known === each ? at.unsqueeze(some, ...ones) : some };
 }
 
-function attention(cx: Scope, value: Value<"attention">): Name {
+function attention(cx: Scope, value: Value<"attention"> | Value<"pair_attention">): Name {
   const heads = new Heads(cx, value);
   const keys = keysOf(cx, value);
   invariant(keys.values !== null, "attention has values");
-  const { shares, some } = sharesOf(cx, value, heads, keys);
+  const { scores, some } = scoresOf(cx, value, heads, keys);
+  const shares = cx.graph.node("Softmax", [scores], { axis: -1 });
   let result = cx.at.matmul(shares, heads.ofKeys(keys.values, value.inputs[2]!));
   if (some !== null) result = cx.at.where(some, result, cx.graph.float(0));
   return heads.together(result, value.type.shape, 2);
+}
+
+/** A column of the lowest number stands beside the scores, so that a query without keys has a greatest one. */
+function mass(cx: Scope, value: Value<"mass">): Name {
+  const { at, graph } = cx;
+  const heads = new Heads(cx, value);
+  const { scores } = scoresOf(cx, value, heads, keysOf(cx, value));
+  const dim = heads.rank - 1;
+  const none = graph.ints(...Array.from({ length: 2 * heads.rank }, (_, i) => Number(i === 2 * heads.rank - 1)));
+  const most = at.reduce("Max", graph.node("Pad", [scores, none, graph.float(LOWEST)]), [dim], true);
+  const total = at.reduce("Sum", graph.node("Exp", [at.sub(scores, most)]), [dim], true);
+  const seen = graph.node("Greater", [most, graph.float(LOWEST)]);
+  const sums = at.where(seen, at.add(graph.node("Log", [total]), most), graph.float(NO_MASS));
+  return heads.together(at.squeeze(sums, dim), value.type.shape, 1);
 }
 
 /** The attention that each key receives, summed over all queries. */
 function received(cx: Scope, value: Value<"received">): Name {
   const { at, graph } = cx;
   const heads = new Heads(cx, value);
-  const { shares, some } = sharesOf(cx, value, heads, keysOf(cx, value));
+  const { scores, some } = scoresOf(cx, value, heads, keysOf(cx, value));
+  const shares = graph.node("Softmax", [scores], { axis: -1 });
   const exists = cx.axes.exists(rowsOf(cx, value.inputs[0]!));
   const { rank } = heads;
   let existingShares = some === null ? shares : at.where(some, shares, graph.float(0));
@@ -173,6 +207,4 @@ function received(cx: Scope, value: Value<"received">): Name {
   return heads.together(at.reduce("Sum", existingShares, [rank - 2], false), value.type.shape, 1);
 }
 
-const refusedPairs = (_cx: Scope, { path }: Value): never => refuse("attention with a mask, a bias or a cap", path);
-
-export const attentionEmitters = { attention, received, pair_attention: refusedPairs, mass: refusedPairs };
+export const attentionEmitters = { attention, received, pair_attention: attention, mass };

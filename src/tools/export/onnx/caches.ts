@@ -2,9 +2,19 @@
 // each run a cache grows by the number of tokens that its layer processed, possibly 0.
 import type { Model, Value } from "../../../language/check/model/model.js";
 import type { Size } from "../../../ground/size/size.js";
-import type { Element, Name, Port } from "./graph.js";
+import type { Element, GraphBuilder, Name, Port } from "./graph.js";
 import { ExportError } from "../refused.js";
-import { refuse, type KeyCache, type Keys, type OwnKeys, type Scope } from "./scope.js";
+import {
+  elementOf,
+  operandsOf,
+  refuse,
+  type KeyCache,
+  type Keys,
+  type KeptState,
+  type OwnKeys,
+  type Scope,
+  type Scored,
+} from "./scope.js";
 
 /** The input with each sequence's count of earlier tokens, and the output with the count after the run. */
 export const LENGTH = "length";
@@ -37,17 +47,18 @@ export class Caches implements KeyCache {
 
   constructor(
     model: Pick<Model, "routes">,
+    private readonly graph: GraphBuilder,
     private readonly batch: string,
   ) {
     this.#paths = new Map(model.routes.map(({ axis, path }) => [axis, path]));
   }
 
   /** i64[B]: each sequence's count of earlier tokens. */
-  begin(cx: Pick<Scope, "graph">): Name {
+  begin(): Name {
     const doc = "number of earlier tokens of each sequence";
     const past: Port = { name: `past.${LENGTH}`, element: "i64", shape: [this.batch], doc };
     this.tensors.push({ name: LENGTH, past, present: { ...past, name: `present.${LENGTH}` } });
-    return cx.graph.input(past);
+    return this.graph.input(past);
   }
 
   end(cx: Scope, root: string, before: Name): void {
@@ -59,23 +70,36 @@ export class Caches implements KeyCache {
   }
 
   /** Appends keys and values to the cached rows of earlier runs. */
-  appended(
-    cx: Scope,
-    { op, path, inputs: [, k, v, weights] }: Value<"attention"> | Value<"received">,
-    own: OwnKeys,
-  ): Keys {
-    if (op === "received" || own.values === null) return refuse("attention that is received, while generating,", path);
+  appended(cx: Scope, value: Scored, own: OwnKeys): Keys {
+    const { path } = value;
+    if (value.op === "received") return refuse("attention that is received, while generating,", path);
     const { axis } = own;
+    const { k, v, weight } = operandsOf(value);
+    const kept = (name: string, rows: Name | null, of: Value | null): Name | null =>
+      rows === null || of === null ? null : this.#tensor(cx, under(path, name), rows, of, axis);
     const positions = this.#positions(cx, axis);
-    const name = path === "" ? "" : `${path}.`;
     return {
       axis,
-      keys: this.#tensor(cx, `${name}keys`, own.keys, k!, axis),
-      values: this.#tensor(cx, `${name}values`, own.values, v!, axis),
+      keys: this.#tensor(cx, under(path, "keys"), own.keys, k, axis),
+      values: kept("values", own.values, v),
       positions,
       exists: cx.graph.node("GreaterOrEqual", [positions, cx.graph.int(0)]),
-      weights: own.weights === null ? null : this.#tensor(cx, `${name}weights`, own.weights, weights!, axis),
+      weights: kept("weights", own.weights, weight),
     };
+  }
+
+  rowsOfPairs(cx: Scope, value: Value, axis: string): Name {
+    return this.#tensor(cx, under(value.path, "pairs"), cx.get(value), value, axis);
+  }
+
+  state({ path, type: { dtype } }: Value, name: string, shape: readonly Size[]): KeptState {
+    const own = this.#fresh(under(path, name));
+    const dims = shape.map((size, i) => (i === 0 ? this.batch : numberOf(size, path)));
+    const doc = `${name} that a recurrence goes on from`;
+    const past: Port = { name: `past.${own}`, element: elementOf(dtype), shape: dims, doc };
+    const port: Port = { ...past, name: `present.${own}` };
+    this.tensors.push({ name: own, past, present: port });
+    return { past: this.graph.input(past), keep: (from) => void this.#results.push({ port, from }) };
   }
 
   /** The positions of all cached and new rows, i64[B, S]; -1 marks rows that a sequence does not have. */
@@ -101,14 +125,14 @@ export class Caches implements KeyCache {
   }
 
   /** Caches a tensor with the type of a value, except for the axis that grows. */
-  #tensor(cx: Scope, name: string, from: Name, { type: { shape }, path }: Value, axis: string): Name {
+  #tensor(cx: Scope, name: string, from: Name, { type: { dtype, shape }, path }: Value, axis: string): Name {
     const known = this.#grown.get(from);
     if (known !== undefined) return known;
     const dim = shape.findIndex((size, i) => i > 0 && cx.axes.sequenceOf(size) !== null);
     const rows = this.#rowsOf(cx, axis);
     const made = this.#grow(cx, from, {
       name,
-      element: "f32",
+      element: elementOf(dtype),
       shape: shape.map((size, i) => (i === 0 ? this.batch : i === dim ? rows : numberOf(size, path))),
       dim,
       doc: `${name.slice(name.lastIndexOf(".") + 1)} of the earlier tokens`,
@@ -118,9 +142,7 @@ export class Caches implements KeyCache {
   }
 
   #grow({ graph, at }: Scope, rows: Name, { name: wanted, doc, dim, ...kept }: Kept): Name {
-    let name = wanted;
-    for (let n = 2; this.#names.has(name); n++) name = `${wanted}.${n}`;
-    this.#names.add(name);
+    const name = this.#fresh(wanted);
     const past: Port = { name: `past.${name}`, element: kept.element, shape: kept.shape, doc };
     const grown = kept.shape.map((size, i) => (i === dim ? String(size).replace("past", "present") : size));
     const present: Port = { ...past, name: `present.${name}`, shape: grown };
@@ -128,6 +150,13 @@ export class Caches implements KeyCache {
     const from = at.concat([graph.input(past), rows], dim);
     this.#results.push({ port: present, from });
     return from;
+  }
+
+  #fresh(wanted: string): string {
+    let name = wanted;
+    for (let n = 2; this.#names.has(name); n++) name = `${wanted}.${n}`;
+    this.#names.add(name);
+    return name;
   }
 
   #pathOf(cx: Scope, axis: string): string {
@@ -140,6 +169,8 @@ export class Caches implements KeyCache {
     return path === "" ? "past" : `past.${path}`;
   }
 }
+
+const under = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
 
 const numberOf = (size: Size, path: string): number =>
   typeof size === "number" ? size : refuse("a cache of rows whose size an axis decides", path);

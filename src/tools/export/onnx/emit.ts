@@ -11,7 +11,7 @@ import type { Name } from "./graph.js";
 import { recurrenceEmitters } from "./recurrences.js";
 import { reduceEmitters } from "./reduce.js";
 import { routeEmitters } from "./routes.js";
-import type { Scope } from "./scope.js";
+import { rounded, type Scope } from "./scope.js";
 import { forward, shapeEmitters } from "./shapes.js";
 
 type Emitters = { readonly [K in LogicalOp]: (cx: Scope, value: Value<K>) => Name };
@@ -34,9 +34,6 @@ function emitValue(cx: Scope, value: Value): Name {
   const emitted = (emitters[value.op] as (cx: Scope, value: Value) => Name)(cx, value);
   return value.type.dtype === "f16" ? rounded(cx, emitted) : emitted;
 }
-
-/** f16 values are computed in 32 bits and rounded when stored. */
-const rounded = ({ at }: Scope, x: Name): Name => at.cast(at.cast(x, "f16"), "f32");
 
 export interface Roots {
   /** Values needed for all tokens. */

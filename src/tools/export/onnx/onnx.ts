@@ -48,8 +48,8 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   for (const [axis, rows] of inputAxes(model, at)) axes.define(axis, rows);
   const batch = model.axes.find(({ role }) => role === "batch")?.name ?? null;
   if (options.lengths) defineLengths(model, axes, batch);
-  const caches = root === null || batch === null ? null : new Caches(model, batch);
-  const cachedLength = caches?.begin({ graph }) ?? null;
+  const caches = root === null || batch === null ? null : new Caches(model, graph, batch);
+  const cachedLength = caches?.begin() ?? null;
   if (root !== null && cachedLength !== null)
     axes.define(root, { ...axes.rows(root), start: at.unsqueeze(cachedLength, 1) });
 

@@ -1,15 +1,17 @@
-// Recurrences along the tokens of each sequence in ONNX.
+// Recurrences along the tokens of each sequence in ONNX. With caches they go on from a state of fixed size.
 import type { Value } from "../../../language/check/model/model.js";
 import type { Name } from "./graph.js";
-import { boundOf } from "../outline.js";
-import { broadcast, elementOf, existing, refuse, type Scope } from "./scope.js";
+import { linearAttention } from "./linear-attention.js";
+import { broadcast, elementOf, existing, type Scope } from "./scope.js";
+import { forward } from "./shapes.js";
+import { mostRows, moved, summedUp } from "./shifts.js";
 
 /** Pads with zeros before the first row, or behind the last, and cuts as many rows at the other end. */
 function shift(cx: Scope, value: Value<"shift">): Name {
   const { at, axes } = cx;
   const { dim, by } = value.attrs;
   const [x] = value.inputs;
-  if (cx.caches) refuse("earlier tokens, while generating,", value.path);
+  if (cx.caches) return shiftOn(cx, value);
   const { dtype, shape } = value.type;
   const rows = by > 0 ? cx.get(x!) : existing(cx, value.type, cx.get(x!));
   const isBool = elementOf(dtype) === "bool";
@@ -18,38 +20,39 @@ function shift(cx: Scope, value: Value<"shift">): Name {
   return isBool ? at.cast(cut, "bool") : cut;
 }
 
-/** `rows` moved by `by` rows along a dimension, which has `length` of them; zeros come in at the other end. */
-function moved({ at, graph }: Scope, rows: Name, rank: number, dim: number, by: number, length: Name): Name {
-  const pads = Array.from({ length: 2 * rank }, (_, i) => (i === dim + (by > 0 ? 0 : rank) ? Math.abs(by) : 0));
-  const padded = graph.node("Pad", [rows, graph.ints(...pads)]);
-  return by > 0 ? at.slice(padded, graph.ints(0), length, dim) : at.slice(padded, graph.ints(-by), null, dim);
+/** The rows of earlier runs stand before the rows of this one; those that come next are the last that exist. */
+function shiftOn(cx: Scope, value: Value<"shift">): Name {
+  const { at, axes, graph } = cx;
+  const { dim, by } = value.attrs;
+  const { shape } = value.type;
+  const { counts, length } = axes.rows(axes.sequenceOf(shape[dim])!);
+  const state = cx.caches!.state(value, "rows", shape.with(dim, by));
+  const all = at.concat([state.past, cx.get(value.inputs[0]!)], dim);
+  const [rows, back] = forward(cx, all, shape.length, dim);
+  const places = (from: Name): Name => at.add(at.unsqueeze(at.range(graph.ints(by)), 0), at.unsqueeze(from, 1));
+  state.keep(counts === null ? at.slice(all, length, null, dim) : back(at.rows(rows, places(counts))));
+  return at.slice(all, graph.ints(0), length, dim);
 }
 
-/**
- * Doubles the rows that each row sums up, until they are all: y_t + exp(d_t) · y_(t−n) for n = 1, 2, 4, …, with d
- * summed up alike.
- */
 function scan(cx: Scope, value: Value<"scan">): Name {
-  const { at, graph, axes, model } = cx;
+  const { at, graph, axes } = cx;
   const { dim, reverse } = value.attrs;
   const { shape } = value.type;
+  const rank = shape.length;
   const [x, decay] = value.inputs;
-  if (cx.caches) refuse("a scan, while generating,", value.path);
-  const name = axes.sequenceOf(shape[dim])!;
-  const bound = boundOf(model);
-  if (bound === null) return refuse("a scan of sequences without a longest length", value.path);
-  const { length } = axes.rows(name);
-  let sum = existing(cx, value.type, cx.get(x!));
-  let log = decay ? existing(cx, value.type, broadcast(cx, cx.get(decay), decay.type.shape, shape)) : null;
-  for (let n = 1; n < bound; n *= 2) {
-    const by = reverse ? -n : n;
-    const before = moved(cx, sum, shape.length, dim, by, length);
-    sum = at.add(sum, log === null ? before : at.mul(graph.node("Exp", [log]), before));
-    if (log !== null) log = at.add(log, moved(cx, log, shape.length, dim, by, length));
-  }
-  return sum;
+  const axis = axes.sequenceOf(shape[dim])!;
+  const most = mostRows(cx, axis, value.path);
+  const { length } = axes.rows(axis);
+  const own = existing(cx, value.type, cx.get(x!));
+  const log = decay ? existing(cx, value.type, broadcast(cx, cx.get(decay), decay.type.shape, shape)) : null;
+  if (cx.caches === null) return summedUp(cx, own, log === null ? null : { log }, { rank, dim, length, most, reverse });
+  const state = cx.caches.state(value, "sum", shape.with(dim, 1));
+  const first = graph.ints(...Array.from({ length: 2 * rank }, (_, i) => Number(i === dim)));
+  const logs = log === null ? null : { log: graph.node("Pad", [log, first]) };
+  const longer = { rank, dim, length: at.add(length, graph.ints(1)), most: most + 1, reverse };
+  const sums = summedUp(cx, at.concat([state.past, own], dim), logs, longer);
+  state.keep(at.slice(sums, graph.ints(-1), null, dim));
+  return at.slice(sums, graph.ints(1), null, dim);
 }
-
-const linearAttention = (_cx: Scope, value: Value<"linear_attention">): Name => refuse("linear attention", value.path);
 
 export const recurrenceEmitters = { shift, scan, linear_attention: linearAttention };

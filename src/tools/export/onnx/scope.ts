@@ -1,6 +1,7 @@
 // The context for emitting an operation: the graph, the operands, and the axes at this place. Refuses operations
 // without an ONNX form.
 import type { LogicalType, Model, Value } from "../../../language/check/model/model.js";
+import { pairInputs, type Attending } from "../../../language/check/model/pairs.js";
 import type { DType } from "../../../ground/base/dtype.js";
 import { equalShapes } from "../../../language/check/model/types.js";
 import { sourceOf } from "../../../language/check/model/input-ranges.js";
@@ -10,6 +11,27 @@ import type { Element, GraphBuilder, Name } from "./graph.js";
 import type { Shorthand } from "./shorthand.js";
 import type { Fraction } from "./sizes.js";
 import { ExportError } from "../refused.js";
+
+/** An operation with the scores of queries and keys. */
+export type Scored = Attending | Value<"received">;
+
+/** The operands of such an operation; v is null where only scores are wanted. */
+export interface Operands {
+  readonly q: Value;
+  readonly k: Value;
+  readonly v: Value | null;
+  readonly weight: Value | null;
+  readonly mask: Value | null;
+  readonly bias: Value | null;
+}
+
+export function operandsOf(value: Scored): Operands {
+  const received = value.op === "received";
+  const { rows, ...pairs } = received
+    ? { rows: value.inputs, weight: null, mask: null, bias: null }
+    : pairInputs(value);
+  return { q: rows[0]!, k: rows[1]!, v: rows[2] ?? null, ...pairs };
+}
 
 /** The keys that one attention computes. */
 export interface OwnKeys {
@@ -30,9 +52,18 @@ export interface Keys extends OwnKeys {
   readonly exists: Name | null;
 }
 
+/** What a recurrence keeps between runs, of fixed size; zeros at the beginning. */
+export interface KeptState {
+  readonly past: Name;
+  readonly keep: (next: Name) => void;
+}
+
 /** Appends the keys of an attention to the keys of earlier runs. */
 export interface KeyCache {
-  appended(cx: Scope, value: Value<"attention"> | Value<"received">, own: OwnKeys): Keys;
+  appended(cx: Scope, value: Scored, own: OwnKeys): Keys;
+  /** The rows of a value that pairs of queries and keys read, for the keys of this run and of earlier ones. */
+  rowsOfPairs(cx: Scope, value: Value, axis: string): Name;
+  state(value: Value, name: string, shape: readonly Size[]): KeptState;
 }
 
 export interface Scope {
@@ -65,6 +96,9 @@ export const elementOf = (dtype: DType): Element & ("f32" | "i64" | "bool") =>
 /** Broadcasts a tensor from one shape to another. */
 export const broadcast = ({ graph, axes }: Scope, x: Name, from: readonly Size[], to: readonly Size[]): Name =>
   equalShapes(from, to) ? x : graph.node("Expand", [x, axes.dims(to)]);
+
+/** f16 values are computed in 32 bits and rounded when stored. */
+export const rounded = ({ at }: Scope, x: Name): Name => at.cast(at.cast(x, "f16"), "f32");
 
 /** A scalar with the given type. */
 export const scalar = ({ graph }: Scope, value: number, dtype: DType): Name => {

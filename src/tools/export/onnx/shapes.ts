@@ -35,14 +35,18 @@ function concat(cx: Scope, value: Value<"concat">): Name {
 
 /** Computed indices beyond the table are clamped to the last row. Negative indices count from the end. */
 function gather(cx: Scope, value: Value<"gather">): Name {
-  const { at, graph, axes } = cx;
   const [table, indices] = value.inputs;
-  const rows = table!.type.shape[0]!;
-  if (isGiven(cx, indices)) return graph.node("Gather", [cx.get(table!), cx.get(indices!)], { axis: 0 });
+  if (isGiven(cx, indices)) return cx.graph.node("Gather", [cx.get(table!), cx.get(indices!)], { axis: 0 });
+  const signed = indices!.type.dtype === "i32";
+  return gatherAt(cx, cx.get(table!), cx.get(indices!), table!.type.shape[0]!, signed);
+}
+
+/** The rows of a table at computed indices; `signed`: they may be negative. */
+export function gatherAt({ at, graph, axes }: Scope, table: Name, indices: Name, rows: Size, signed: boolean): Name {
   const last = typeof rows === "number" ? graph.int(rows - 1) : at.sub(at.squeeze(axes.size(rows), 0), graph.int(1));
-  let index = at.min(cx.get(indices!), last);
-  if (indices!.type.dtype === "i32") index = at.max(index, at.sub(graph.int(-1), last));
-  return graph.node("Gather", [cx.get(table!), index], { axis: 0 });
+  const low = at.min(indices, last);
+  const index = signed ? at.max(low, at.sub(graph.int(-1), last)) : low;
+  return graph.node("Gather", [table, index], { axis: 0 });
 }
 
 /** x with zeros for non-existing tokens along a dimension that a matmul sums over. */
