@@ -1,5 +1,6 @@
 // Random layers of the language: text that computes f32[B, T, dim] from the same, by attention, routes and expressions.
 import * as fc from "fast-check";
+import { pairs, recurrences } from "./random-layers-pairs.js";
 
 /**
  * A layer: the blocks it declares (given a number of its own), and the expression that makes it, f32[B, T, dim] → the
@@ -365,4 +366,6 @@ export const layer = (sizes: Sizes): fc.Arbitrary<Layer> =>
     live(sizes),
     shared(sizes),
     conditional,
+    pairs,
+    recurrences,
   );

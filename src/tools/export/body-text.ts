@@ -6,7 +6,7 @@ import { refuse } from "./refused.js";
 import { axisVariables } from "./sequences.js";
 import { LONGEST, Statements, type BodyOptions } from "./statements.js";
 import type { Updates } from "./tallies.js";
-import type { Needs } from "./variants.js";
+import { RUN, type Needs } from "./variants.js";
 
 export interface BodyText {
   readonly parameters: readonly string[];
@@ -126,7 +126,7 @@ class Writer extends Statements {
       this.axes.set(axis, name);
       return `${name}: mt.${isSorted ? "Entries" : "Axis"}`;
     });
-    return [...names, ...others, ...along, ...(run ? ["run: mt.Run"] : [])];
+    return [...names, ...others, ...along, ...(run ? [RUN] : [])];
   }
 
   /** Writes the item at this index; returns the number of items written. */

@@ -11,7 +11,7 @@ import { refuse } from "./refused.js";
 import { inputSequences, type InputSequence } from "./sequences.js";
 import type { SourceNotes } from "./source-notes.js";
 import { stageText, type StageText } from "./stage-text.js";
-import type { NeedsOf, Variant } from "./variants.js";
+import { RUN, type NeedsOf, type Variant } from "./variants.js";
 
 export interface Method extends BodyText {
   readonly name: string;
@@ -94,7 +94,9 @@ export class Methods {
       named.set(key, name);
       const all = [...texts].map(([version, { lines }]) => ({ version, lines }));
       const [first] = texts.values();
-      return { ...first!, name, lines: merged(all, (a, b) => written(a) === written(b)) };
+      // Without the run, all versions compute the same; their lines may be broken at different places.
+      const isOne = instance !== "" && !first!.parameters.includes(RUN);
+      return { ...first!, name, lines: isOne ? first!.lines : merged(all, (a, b) => written(a) === written(b)) };
     });
     const moved = this.#moved(instance, holes);
     const methodOf = (variant: Variant, call: string): string => this.nameOf(variant, call);

@@ -178,5 +178,19 @@ function enclosingOf(body: Body, { model, bodies }: Variant): readonly Body[] {
   return found;
 }
 
+/** The parameter of functions whose text depends on the run. */
+export const RUN = "run: mt.Run";
+
 const shapeOf = (body: Body): string =>
-  body.items.map((item) => (item.value ? item.value.op : `${item.body.instance}(${shapeOf(item.body)})`)).join(" ");
+  body.items
+    .map((item) => (item.value ? operationOf(item.value) : `${item.body.instance}(${shapeOf(item.body)})`))
+    .join(" ");
+
+/** An operation with its function and its numbers; names of axes may differ between versions. */
+const operationOf = ({ op, attrs }: Value): string =>
+  [
+    op,
+    ...Object.entries(attrs).flatMap(([name, x]: readonly [string, unknown]) =>
+      name === "fn" || typeof x === "number" || typeof x === "boolean" ? [String(x)] : [],
+    ),
+  ].join();

@@ -25,7 +25,8 @@ const inputsOf = ({ inputs, axes }: Model): Case["inputs"] => {
         if (typeof size === "number") return size;
         return dim === 0 ? BATCH : size.key === first ? TOKENS : TOKENS - 6;
       });
-      return [name, type.dtype === "f32" ? randomInput(shape, 7 + i) : randomTokens(shape, 64, 7 + i)];
+      const below = type.dtype === "bool" ? 2 : 64;
+      return [name, type.dtype === "f32" ? randomInput(shape, 7 + i) : randomTokens(shape, below, 7 + i)];
     }),
   );
 };
