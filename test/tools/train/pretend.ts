@@ -171,6 +171,7 @@ export const pretendModel: RunModel = {
   declared: { name: "Small", inputs: [], axes: [] },
   vocabulary: 256,
   own: ["next_token"],
+  likelihood: true,
   routed: true,
   rules: ["top-k", "causal"],
 };
