@@ -194,7 +194,7 @@ function headsOf(
   return [...heads.slice(first, first + 1), ...heads.filter((_, axis) => axis !== first)];
 }
 
-/** The largest bound of a sequence axis of the inputs; null: one has none, or there is no such axis. */
+/** The largest bound of the inputs' sequence axes; null if an axis has no bound, or if there is no axis. */
 function longestOf({ axes }: Model): number | null {
   const bounds = axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound] : []));
   return bounds.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)), bounds[0] ?? null);

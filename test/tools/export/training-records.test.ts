@@ -81,7 +81,7 @@ interface Case {
   readonly model?: string;
   readonly data: string;
   readonly words?: string;
-  /** What the test is called, if the example has another. */
+  /** The name of the test. Default: the name of the example. */
   readonly called?: string;
   /** Between losses and their norms, relative. Both compute in f32. */
   readonly tolerance?: number;
@@ -150,7 +150,7 @@ function ran(args: readonly string[]): Promise<readonly [number | null, string]>
 const trained = (folder: string, output: string, ...args: readonly string[]): Promise<void> =>
   trainedOn(1, folder, output, ...args);
 
-/** Trains on so many processes, which gloo connects. */
+/** Trains with this number of processes, which gloo connects. */
 async function trainedOn(ranks: number, folder: string, output: string, ...args: readonly string[]): Promise<void> {
   const script = [join(folder, "train.py"), "--device", "cpu", "--output", output, ...args];
   const [status, said] = await ran(ranks === 1 ? script : [ON_CPU, String(ranks), ...script]);

@@ -1,4 +1,4 @@
-// Bits per byte and perplexity are of objectives whose loss is the negative log-likelihood of tokens alone.
+// Models have bits per byte and perplexity only if the objective's loss is one cross-entropy of tokens.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { trainingModel } from "../../../src/tools/train/model.js";
@@ -17,7 +17,7 @@ const withLosses = (...losses: readonly string[]): string => `model Small() {
 }`;
 
 it.each([
-  ["moby", true], // its predictors' losses are not its own
+  ["moby", true], // the losses of predictors do not count
   ["lora", true],
   ["objectives/masked", true],
   ["objectives/distill", false],

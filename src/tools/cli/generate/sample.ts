@@ -50,7 +50,7 @@ export async function sample(opened: OpenedModel, path: string, flags: SampleFla
     const prompts: Prompted[] = [];
     for await (const line of objectsIn(lines)) prompts.push(await promptOf(line, engine));
     if (prompts.length === 0) throw new TrainError("bad-data", `${path} has no prompts`);
-    // Each text has a signal of its own: a signal of all texts has a listener for each, of which Node warns.
+    // Each text has its own signal. Node warns if one signal has more than ten listeners.
     const running = new Set<AbortController>();
     restore = onInterrupt(() => {
       stop.abort();
