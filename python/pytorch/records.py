@@ -383,9 +383,8 @@ class Records:
 
     @property
     def bytes_per_token(self) -> float | None:
-        """Of the text of targets, where the losses are of a text alone."""
-        others = any(entry.kind in ("along", "record") for entry in self.inputs)
-        if others or not self.by_targets or any(record.bytes is None for record in self.all):
+        """Of the text of targets, where it is known."""
+        if not self.by_targets or any(record.bytes is None for record in self.all):
             return None
         return sum(record.bytes or 0 for record in self.all) / sum(record.targets for record in self.all)
 

@@ -18,6 +18,7 @@ from settings import SettingsError
 INPUTS: tuple[str, str | None] | None = ("tokens", "targets")  # the inputs that a text fills; None: no text does
 SIGNED = False  # whether a target may be -1: none
 VOCABULARY: int | None = None  # tokens are below that
+LIKELIHOOD = True  # whether the loss is a mean negative log-likelihood of tokens
 CONTRAST = False  # whether a loss compares the sequences of a step
 
 _OF_RECORDS = ("tokenizer", "field", "chat_template", "labels", "learn", "pack")
@@ -63,7 +64,7 @@ class TextData:
         self.tokens, self.length, self.share, self.shares = tokens, s["length"], share, shares
         self.windows = Windows(len(tokens), s["length"], s["seed"], s["validation"])
         self.described: dict[str, Any] = tokens.described
-        self.bytes_per_token: float | None = tokens.bytes_per_token
+        self.bytes_per_token: float | None = tokens.bytes_per_token if LIKELIHOOD else None
 
     def next(self, position: Position, rows: int) -> tuple[list[int], Position]:
         return self.windows.next(position, rows)
@@ -104,7 +105,7 @@ class RecordData:
             largest = records.largest_token
             raise ValueError(f"the data has the token {largest}, the model knows those below {VOCABULARY}")
         self.counts = "targets" if records.by_targets else "records"
-        self.bytes_per_token = records.bytes_per_token
+        self.bytes_per_token = records.bytes_per_token if LIKELIHOOD else None
         about = {"path": str(records.path.resolve()), "records": count, "reading": vars(records.reading)}
         self.described: dict[str, Any] = {**about, "digest": records.digest}
         of = f"of {count + records.empty} records"

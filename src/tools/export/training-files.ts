@@ -1,5 +1,6 @@
 // Writes the files for distributed training: fixed texts with a few facts about the model filled in.
 import { rolesOf, type WeightRole } from "../../compiler/autodiff/roles.js";
+import { isLikelihood } from "../../language/check/model/likelihood.js";
 import type { Model } from "../../language/check/model/model.js";
 import {
   recordInputs,
@@ -71,6 +72,7 @@ export function trainingFiles(
       records.inputs.length === 0 ? pairs([[[...axisNames.values()][0]!, variable(inputs!.tokens)]]) : pairs(heads),
     ],
     ["NO_RECORDS", records.reason === null ? "None" : quoted(records.reason)],
+    ["LIKELIHOOD", isLikelihood(model) ? "True" : "False"],
     ["CONTRAST", isContrasting(model) ? "True" : "False"],
     ["CAUSAL", variants.some(({ phase, entry }) => phase === "generate" && entry === "objective") ? "True" : "False"],
     ["ROUTED", model.routes.length > 0 ? "True" : "False"],
@@ -192,7 +194,7 @@ function headsOf(
   return [...heads.slice(first, first + 1), ...heads.filter((_, axis) => axis !== first)];
 }
 
-/** The largest bound of a sequence axis of the inputs; null: one has none, or there is no such axis. */
+/** The largest bound of the inputs' sequence axes; null if an axis has no bound, or if there is no axis. */
 function longestOf({ axes }: Model): number | null {
   const bounds = axes.flatMap((a) => (a.role === "sequence" && a.count.kind === "input" ? [a.bound] : []));
   return bounds.reduce((a, b) => (a === null || b === null ? null : Math.max(a, b)), bounds[0] ?? null);

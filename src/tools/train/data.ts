@@ -15,7 +15,7 @@ export interface TrainingData {
     readonly training: number;
     readonly validation: number;
   };
-  /** Bytes of text for each target; null if the loss is not of a text. */
+  /** Bytes of text for each target; null if they are not known. */
   readonly bytesPerToken: number | null;
   /** Sentences about the data that are no errors. */
   readonly notes: readonly string[];

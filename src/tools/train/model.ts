@@ -3,6 +3,7 @@ import { percentHint } from "../../ground/base/shown.js";
 import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
 import { DENSE } from "../../language/check/instances/overrides.js";
+import { isLikelihood } from "../../language/check/model/likelihood.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
@@ -71,6 +72,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     declared: { name: model.name, inputs: model.inputs, axes: model.axes },
     vocabulary: limits.length === 0 ? null : Math.min(...limits),
     own: model.losses.filter((l) => l.own).map((l) => l.path),
+    likelihood: isLikelihood(model),
     routed,
     ...(hasContrast(model) && { compares: true }),
     // A model that is only trained need not have a causal rule.

@@ -57,7 +57,7 @@ export async function encodeRecord(row: Row, options: RecordOptions): Promise<En
   const wholes = plan.axes.map((_, axis) => wholeLength(row, plan, axis, texts, along));
   const lengths = wholes.map((whole, axis) => Math.min(whole, context, plan.axes[axis]!.bound ?? Infinity));
   const written = new Map<string, ArrayLike<number>>();
-  /** The targets along each axis that has some: of its first input of targets, uncut. */
+  /** For each axis, the targets of its first input of targets, before they are cut. */
   const uncut = new Map<number, readonly number[]>();
   let targets = 0;
   for (const input of plan.inputs) {

@@ -262,13 +262,11 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
     validationWindows,
   );
   const tokens = plan.inputs.find((input) => input.kind === "tokens");
-  const only =
-    plan.byTargets && plan.inputs.every(({ kind }) => kind === "tokens" || kind === "targets" || kind === "document");
   return {
     digest,
     path: reader.path,
     counts: { unit: "record", training, validation: held },
-    bytesPerToken: only && described.bytes !== null ? described.bytes / described.targets : null,
+    bytesPerToken: plan.byTargets && described.bytes !== null ? described.bytes / described.targets : null,
     notes: notesOf(described, context, plan),
     sequences: training,
     epochsAt: ({ epoch, window }) => epoch + window / training,

@@ -227,7 +227,7 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
 async function loopOptions({ options, run, data, settings, trainer, log, found }: Opened): Promise<LoopOptions> {
   const { model } = options;
   const { seed } = settings;
-  const { bytesPerToken } = data;
+  const bytesPerToken = model.likelihood ? data.bytesPerToken : null;
   const microBatches = async (
     position: DataPosition,
   ): Promise<{ readonly micro: readonly Batch[]; readonly next: DataPosition }> => {

@@ -26,6 +26,8 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly vocabulary: number | null;
   /** Paths of the objective's own losses. */
   readonly own: readonly string[];
+  /** Whether the own loss is a mean negative log-likelihood of tokens, which bits per byte and perplexity describe. */
+  readonly likelihood: boolean;
   /** Whether any layer is routed. */
   readonly routed: boolean;
   /** Whether a loss compares the sequences of a step with each other. Default: no. */

@@ -1,4 +1,4 @@
-// Texts under a constraint: what it allows is all that comes, alone, beside others, and where memory is short.
+// Texts under a constraint: tests that only allowed tokens come, for one text or several, and with little memory.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AllowedTokens, TokenConstraint } from "../../../src/generation/generate/index.js";
 import type { Device } from "../../../src/runtime/index.js";

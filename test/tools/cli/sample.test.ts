@@ -60,6 +60,21 @@ describe("modc sample", () => {
     }
   });
 
+  it("causes no warnings of Node with many texts at once", async () => {
+    const warnings: string[] = [];
+    const heard = ({ name, message }: Error): void => void warnings.push(`${name}: ${message}`);
+    process.on("warning", heard);
+    try {
+      const prompts = lines("many.jsonl", { prompt: "ab" });
+      expect((await sample(prompts, "--count", "40", "--max-tokens", "5", "-o", output)).status).toBe(0);
+      expect(written().length).toBe(40);
+      await new Promise((resolve) => setImmediate(resolve)); // warnings come after the current tick
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off("warning", heard);
+    }
+  });
+
   it("gives the log-probabilities of the model whatever the temperature, and those of eval", async () => {
     const prompts = lines("warm.jsonl", { prompt: "ab" }, { prompt: "a" });
     await sample(prompts, "--count", "2", "-n", "6", "--temperature", "0.5", "--top-p", "0.9", "-o", output);

@@ -51,8 +51,8 @@ export interface Holding {
   readonly weights: Weights;
   readonly inputs: (model: Model) => Case["inputs"];
   /**
-   * Each is tried in every version; a short run tries them in turns, from the one at `turn`. A list is of the first
-   * sequence axis; along others sequences have the lengths of the next sequence.
+   * Each is tried in every version; a short run tries them in turns, from the one at `turn`. A list gives the
+   * lengths along the first sequence axis. Along the second axis each sequence gets the length of the next sequence.
    */
   readonly lengths: readonly (readonly number[] | ByAxis | null)[];
   readonly turn?: number;

@@ -274,7 +274,7 @@ describe.skipIf(!hasOnnx)(`ONNX${onnxNote}${onnxNodeNote}`, { timeout: 240_000 }
       const path = join(root, "objective.onnx");
       written(path, model, weights, { lengths: true });
       const [several, single] = [inputsOf(model, [3, 21]), inputsOf(model, [1, 8])];
-      /** Along the first sequence axis as given, along others those of the next sequence. */
+      /** The first axis gets the lengths. On the second axis each sequence gets the length of the next sequence. */
       const along = (...lengths: number[]): Readonly<Record<string, readonly number[]>> =>
         Object.fromEntries(
           sequenceAxes(model.axes).map((axis, i) => [axis, lengths.map((_, b) => lengths[(b + i) % lengths.length]!)]),

@@ -72,11 +72,17 @@ const moby = file(
 );
 const preferences = example("objectives/preferences.jsonl");
 
+const ON_CPU = new URL("torch/on_cpu.py", import.meta.url).pathname;
+
 interface Case {
   readonly name: string;
+  /** Processes that train; default: one. */
+  readonly ranks?: number;
   readonly model?: string;
   readonly data: string;
   readonly words?: string;
+  /** The name of the test. Default: the name of the example. */
+  readonly called?: string;
   /** Between losses and their norms, relative. Both compute in f32. */
   readonly tolerance?: number;
 }
@@ -88,6 +94,8 @@ const CASES: readonly Case[] = [
   { name: "classify", data: example("objectives/messages.jsonl"), words: "--labels labels=ham,spam" },
   { name: "grpo", data: rewarded },
   { name: "masked", data: hidden },
+  { name: "dpo", called: "dpo on two ranks", data: preferences, ranks: 2, words: "--validation 0.25" },
+  { name: "grpo", called: "grpo on two ranks", data: rewarded, ranks: 2, words: "--validation 0.25" },
   { name: "distill", data: completions, words: "--only student --ema 0.5" },
   {
     name: "packed chats",
@@ -139,8 +147,13 @@ function ran(args: readonly string[]): Promise<readonly [number | null, string]>
   });
 }
 
-async function trained(folder: string, output: string, ...args: readonly string[]): Promise<void> {
-  const [status, said] = await ran([join(folder, "train.py"), "--device", "cpu", "--output", output, ...args]);
+const trained = (folder: string, output: string, ...args: readonly string[]): Promise<void> =>
+  trainedOn(1, folder, output, ...args);
+
+/** Trains with this number of processes, which gloo connects. */
+async function trainedOn(ranks: number, folder: string, output: string, ...args: readonly string[]): Promise<void> {
+  const script = [join(folder, "train.py"), "--device", "cpu", "--output", output, ...args];
+  const [status, said] = await ran(ranks === 1 ? script : [ON_CPU, String(ranks), ...script]);
   expect(status, said).toBe(0);
 }
 
@@ -159,16 +172,16 @@ const near = (a: number, b: number, tolerance: number, what: string): void =>
   expect(Math.abs(a - b) / Math.max(1, Math.abs(b)), `${what}: ${a}, ${b}`).toBeLessThan(tolerance);
 
 describe.skipIf(python === undefined)(`records in PyTorch${torchNote}`, { timeout: 240_000 }, () => {
-  it.each(CASES)(
-    "$name: three steps have the losses of modc train",
-    async ({ name, model, data, words: more, tolerance = 1e-5 }) => {
-      const short = name.replaceAll(/\W+/g, "-");
+  it.each(CASES.map((own) => ({ called: own.name, ...own })))(
+    "$called: three steps have the losses of modc train",
+    async ({ name, called, model, data, words: more, tolerance = 1e-5, ranks = 1 }) => {
+      const short = called.replaceAll(/\W+/g, "-");
       const source = model ?? example(`objectives/${name}.mod`);
       const { weights, folder } = await exportedFrom(source, short);
       const settings = ["--data", data, "--steps", "3", ...SETTINGS, ...(more?.split(" ") ?? [])];
       const [own, theirs] = [join(root, `${short}-run`), join(root, `${short}-torch-run`)];
       await modc("train", source, ...SIZES, "--weights", weights, "-o", own, ...settings);
-      await trained(folder, theirs, ...settings);
+      await trainedOn(ranks, folder, theirs, ...settings);
       const [due, found] = [logOf(own), logOf(theirs)];
       expect(found.steps.length).toBe(3);
       for (const [i, step] of found.steps.entries()) {

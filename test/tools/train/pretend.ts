@@ -32,7 +32,7 @@ export interface Pretence {
 
 export class PretendTrainer implements Trainer {
   #steps = 0;
-  /** Steps that were asked for: they are done one after the other. */
+  /** The number of steps that were requested. */
   #given = 0;
   #queue: Promise<void> = Promise.resolve();
   #weights = Float32Array.from({ length: 64 * 32 }, (_, i) => i / 2048);
@@ -171,6 +171,7 @@ export const pretendModel: RunModel = {
   declared: { name: "Small", inputs: [], axes: [] },
   vocabulary: 256,
   own: ["next_token"],
+  likelihood: true,
   routed: true,
   rules: ["top-k", "causal"],
 };

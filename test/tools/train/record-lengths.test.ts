@@ -1,5 +1,5 @@
-// Texts of a record along axes of their own: a text in a batch of longer ones computes what it computes alone, whatever
-// stands beside it and whatever the padding holds.
+// Each text of a record has its own sequence axis. A batch gives a text the same results as a batch with this text
+// alone, and the padding has no effect.
 import { afterAll, describe, expect, it } from "vitest";
 import { optimize } from "../../../src/compiler/passes/index.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
@@ -35,7 +35,7 @@ const rows = LENGTHS.map(([chosen, rejected]) => ({
   positive: text(rejected),
 }));
 
-/** The batch of all records, and a batch of each alone. */
+/** The batch of all records, and for each record a batch with this record alone. */
 async function batchesOf(source: string): Promise<{ readonly together: Batch; readonly alone: readonly Batch[] }> {
   const model = trainingModel({ source: { file: "m.mod", text: source }, read: () => null }, { set: SET }).model.run;
   const opened = async (own: readonly object[], name: string): Promise<Batch> => {
@@ -125,7 +125,7 @@ describe.each(["dpo", "reward"])("the texts of %s.mod", (name) => {
         seed: 9,
       });
   };
-  /** The own losses of the batches, by evaluation and by a step that changes nothing. */
+  /** The objective's loss of each batch, from an evaluation and from a step with a learning rate of 0. */
   const losses = async (of: string, batches: readonly Batch[]): Promise<readonly (readonly number[])[]> => {
     const make = await trainerOf(of);
     const found: (readonly number[])[] = [];

@@ -50,7 +50,12 @@ export async function sample(opened: OpenedModel, path: string, flags: SampleFla
     const prompts: Prompted[] = [];
     for await (const line of objectsIn(lines)) prompts.push(await promptOf(line, engine));
     if (prompts.length === 0) throw new TrainError("bad-data", `${path} has no prompts`);
-    restore = onInterrupt(() => stop.abort());
+    // Each text has its own signal. Node warns if one signal has more than ten listeners.
+    const running = new Set<AbortController>();
+    restore = onInterrupt(() => {
+      stop.abort();
+      for (const text of running) text.abort(stop.signal.reason);
+    });
     const maxTokens = flags.maxTokens ?? engine.texts.defaults.maxTokens ?? USUAL.tokens;
     const all = prompts.length * count;
     let done = 0;
@@ -60,7 +65,10 @@ export async function sample(opened: OpenedModel, path: string, flags: SampleFla
       for (let i = 0; i < all + 2 * maxBatch; i++) {
         if (i < all && !stop.signal.aborted) {
           const own = { temperature: 1, ...sampling, seed: (seed + i) % 2 ** 32 };
-          const text = textOf(engine, prompts[Math.floor(i / count)]!, own, maxTokens, stop.signal);
+          const ending = new AbortController();
+          running.add(ending);
+          const prompt = prompts[Math.floor(i / count)]!;
+          const text = textOf(engine, prompt, own, maxTokens, ending.signal).finally(() => running.delete(ending));
           text.catch(() => {}); // it is awaited below, in order
           under.push(text);
         }

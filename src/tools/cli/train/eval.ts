@@ -23,7 +23,7 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
   const rows = [...found].map(([rule, { loss, tokens, shares, deviation }]) => ({
     rule,
     loss,
-    perplexity: Math.exp(loss),
+    perplexity: model.run.likelihood ? Math.exp(loss) : null,
     bitsPerByte: bytesPerToken === null ? null : loss / Math.LN2 / bytesPerToken,
     tokens,
     shares,
@@ -34,7 +34,7 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
     ["rule", ({ rule }) => (rule === "causal" || model.run.routed ? nameOf(rule) : "all tokens")],
     ["tokens", (r) => grouped(r.tokens)],
     ["loss", (r) => r.loss.toFixed(4)],
-    bytesPerToken !== null && ["perplexity", (r) => r.perplexity.toPrecision(4)],
+    bytesPerToken !== null && ["perplexity", (r) => r.perplexity?.toPrecision(4) ?? "-"],
     bytesPerToken !== null && ["bits/byte", (r) => r.bitsPerByte?.toFixed(4) ?? "-"],
     ["computed", (r) => meanOfShares(r.shares)],
     // Comparisons with f32 weights.

@@ -48,7 +48,7 @@ export interface Found {
   readonly model: TrainingModel;
   /** Null: the data are records. */
   readonly corpus: Pick<Corpus, "tokens" | "bytes"> | null;
-  /** Bytes of text for each target; null if the loss is not of a text. */
+  /** Bytes of text for each target; null if they are not known, or if the loss is no likelihood of tokens. */
   readonly bytesPerToken: number | null;
   readonly rules: ReadonlyMap<Rule, RuleFound>;
 }
@@ -105,7 +105,12 @@ export async function evaluateRules(
     const rule = rules.at(-1)!;
     if (logits) await observeLogits({ ...common, phase: PHASES[rule] }, logits, rule);
     const { tokens, bytes } = corpus;
-    return { model, corpus: { tokens, bytes }, bytesPerToken: bytes / tokens, rules: found };
+    return {
+      model,
+      corpus: { tokens, bytes },
+      bytesPerToken: model.run.likelihood ? bytes / tokens : null,
+      rules: found,
+    };
   } finally {
     progress.clear();
     device?.destroy();
@@ -156,7 +161,7 @@ async function evaluatedOnRecords(opened: OpenedModel, flags: EvaluationFlags, o
       expectFinite(evaluated, rule);
       found.set(rule, { ...evaluated, deviation: null });
     }
-    return { model, corpus: null, bytesPerToken: data.bytesPerToken, rules: found };
+    return { model, corpus: null, bytesPerToken: model.run.likelihood ? data.bytesPerToken : null, rules: found };
   } finally {
     progress.clear();
     device?.destroy();
