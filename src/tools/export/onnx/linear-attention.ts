@@ -32,7 +32,7 @@ export function linearAttention(cx: Scope, value: Value<"linear_attention">): Na
   const most = mostRows(cx, axis, value.path);
   const perDimension = hasDecays && more[0]!.type.shape.length === 4;
   const longest = perDimension ? LONGEST.dimension : LONGEST.head;
-  const C = Math.min(longest, 2 ** Math.ceil(Math.log2(most)));
+  const C = Math.min(longest, 2 ** Math.ceil(Math.log2(Math.max(1, most))));
   const heads = Number(v!.type.shape[1]);
   const chunks = new Chunks(cx, axis, C, heads);
   const [queries, keys, values] = [q!, k!, v!].map((x) => chunks.ofRows(x, cx.get(x)));
