@@ -21,34 +21,45 @@ interface CompiledKernel {
   dispatched: boolean;
 }
 
-/** Number of most recently used kernels that a device keeps after their sessions are gone. */
+/**
+ * How many of the most recently used kernels and layouts a device keeps after their sessions are gone. Dawn makes room
+ * for a hundred bind groups or more with each layout; on a software device each of them is a mapping of the process,
+ * which may have 65,530.
+ */
 const KEPT_KERNELS = 256;
+const KEPT_LAYOUTS = 64;
+
+/** A map that keeps the most recently used entries. */
+class Recent<V> {
+  readonly #entries = new Map<string, V>();
+  readonly #limit: number;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+  get(key: string): V | undefined {
+    const value = this.#entries.get(key);
+    if (value !== undefined) this.set(key, value);
+    return value;
+  }
+  set(key: string, value: V): void {
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
+    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!);
+  }
+  /** Removes the entry if it has this value. */
+  delete(key: string, value: V): void {
+    if (this.#entries.get(key) === value) this.#entries.delete(key);
+  }
+}
 
 /**
- * The cache that sessions of one GPUDevice share, however often it was opened: layouts by binding types, kernels by
- * text.
+ * What sessions of one GPUDevice share, however often it was opened: layouts by binding types, kernels by text.
+ * Sessions hold their own.
  */
 class Pool {
-  readonly layouts = new Map<string, Layout>();
-  readonly #kernels = new Map<string, CompiledKernel>();
-
-  get(key: string): CompiledKernel | undefined {
-    const compiled = this.#kernels.get(key);
-    if (compiled) this.set(key, compiled);
-    return compiled;
-  }
-  /**
-   * Marks a kernel as most recently used, and drops the least recently used kernels beyond the limit. Sessions hold
-   * their own kernels.
-   */
-  set(key: string, kernel: CompiledKernel): void {
-    this.#kernels.delete(key);
-    this.#kernels.set(key, kernel);
-    if (this.#kernels.size > KEPT_KERNELS) this.#kernels.delete(this.#kernels.keys().next().value!);
-  }
-  delete(key: string, kernel: CompiledKernel): void {
-    if (this.#kernels.get(key) === kernel) this.#kernels.delete(key);
-  }
+  readonly layouts = new Recent<Layout>(KEPT_LAYOUTS);
+  readonly kernels = new Recent<CompiledKernel>(KEPT_KERNELS);
 }
 
 const pools = new WeakMap<GPUDevice, Pool>();
@@ -99,7 +110,7 @@ export class Pipelines {
   #compiled(key: string): CompiledKernel | undefined {
     const used = this.#used.get(key);
     if (used) return used;
-    const pooled = this.#pool.get(key);
+    const pooled = this.#pool.kernels.get(key);
     if (pooled) this.#used.set(key, pooled);
     return pooled;
   }
@@ -145,7 +156,7 @@ export class Pipelines {
     try {
       await compiled.ready;
     } catch (error) {
-      this.#pool.delete(key, compiled);
+      this.#pool.kernels.delete(key, compiled);
       this.#used.delete(key);
       // The first requester has destroyed the Device object that it opened; this one is alive, so the kernel is
       // compiled again.
@@ -158,7 +169,7 @@ export class Pipelines {
       compiled.pipeline = await compileOne(this.#device, this.#kernels[kernel]!, this.#layouts[kernel]!);
     };
     const compiled: CompiledKernel = { pipeline: null, ready: Promise.resolve().then(compile), dispatched: false };
-    this.#pool.set(key, compiled);
+    this.#pool.kernels.set(key, compiled);
     this.#used.set(key, compiled);
     return compiled;
   }
