@@ -6,7 +6,7 @@ import type { Results, Session } from "../../../runtime/index.js";
 import type { Wish } from "../sequences/scheduler.js";
 import type { Sequence } from "../sequences/sequence.js";
 import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
-import { type Copy, copying } from "./copies.js";
+import { clearing, type Copy, copying, inTurn } from "./copies.js";
 import { hasRoom, PagePool } from "./pool.js";
 import { type Block, Prefixes, type PrefixRows } from "./prefixes.js";
 import { bytesByAxis, cacheLimit, type CacheUse, type PagedModel, UseRecord } from "./use.js";
@@ -152,7 +152,9 @@ export class PagedCaches implements Caches {
         data: Uint32Array.of(sequence.rows[axis]!),
       })),
     ];
-    return [{ sequence, writes, edit: copying(copies.flatMap((copy) => this.#copiesOf(copy))) }];
+    const copied = copying(copies.flatMap((copy) => this.#copiesOf(copy)));
+    const begun = clearing(this.model.states ?? [], slot);
+    return [{ sequence, writes, edit: inTurn(copied, begun) }];
   }
 
   #copiesOf({ axis, from, to, rows }: PageCopy): readonly Copy[] {
@@ -168,6 +170,7 @@ export class PagedCaches implements Caches {
   #share(sequence: Sequence, held: Held): readonly PageCopy[] {
     // Scores and observers need the results of all tokens of the prompt, and the next token the logits of the last.
     if (sequence.reader.scoresPrompt || sequence.reader.observer) return [];
+    if (this.model.states) return [];
     const prefix = this.prefixes.find(sequence.kind, sequence.tokens, sequence.tokens.length - 1);
     const copies = prefix && this.#holdPrefix(held, prefix);
     if (!prefix || !copies) return [];
@@ -308,7 +311,7 @@ export class PagedCaches implements Caches {
       const needed = Math.ceil((sequence.rows[axis]! + sequence.inFlight) / this.#page);
       for (const last of own.splice(needed)) this.#pools[axis]!.release(last);
     });
-    while (held.kept && (held.kept.blocks + 1) * this.#page <= sequence.read)
+    while (!this.model.states && held.kept && (held.kept.blocks + 1) * this.#page <= sequence.read)
       held.kept = this.#keep(sequence, held, held.kept);
   }
 
