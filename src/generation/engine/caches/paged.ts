@@ -11,7 +11,7 @@ import { hasRoom, PagePool } from "./pool.js";
 import { type Held, KeptTexts } from "./kept.js";
 import type { Prefixes, PrefixRows } from "./prefixes.js";
 import type { SnapshotRule } from "./snapshot-rule.js";
-import type { Snapshot } from "./snapshots.js";
+import { SavedStates, type Snapshot } from "./snapshots.js";
 import { bytesByAxis, cacheLimit, type CacheUse, divided, type PagedModel, UseRecord } from "./use.js";
 
 /** How much larger than needed a pool becomes. */
@@ -39,6 +39,8 @@ export class PagedCaches implements Caches {
   /** By axis, the result of prompts with the positions of its tokens; null: there is no such result. */
   readonly positions: readonly (string | null)[];
   readonly kept: KeptTexts;
+  /** The states of sequences before their next tokens are guessed. */
+  readonly saved: SavedStates;
   readonly model: PagedModel;
   readonly #page: number;
   readonly #slots: number;
@@ -67,6 +69,7 @@ export class PagedCaches implements Caches {
     this.#page = page;
     this.positions = axes.map(({ taken }) => taken);
     this.#bytes = bytesByAxis(model).map((bytes) => bytes * page);
+    this.saved = new SavedStates(model.states ?? [], slots);
     this.#record = new UseRecord(model, (sequences) => this.#bytesHeldBy(sequences));
     this.#pools = this.#newPools(Math.min(FIRST_PAGES, this.#most));
     this.kept = new KeptTexts(model, parts.snapshots, {
@@ -321,6 +324,7 @@ export class PagedCaches implements Caches {
   }
 
   dispose(): void {
+    this.saved.dispose();
     this.kept.snapshots.dispose();
   }
 

@@ -1,8 +1,10 @@
 // Copies of the states of recurrences: as they are behind some of a text's tokens, for texts that begin alike.
+import { bug } from "../../../ground/base/invariant.js";
 import { BUFFER_USAGE } from "../../../runtime/device/gpu-flags.js";
 import type { GenerationState } from "../../../runtime/program/generation.js";
 import type { Device } from "../../../runtime/index.js";
 import type { Edit } from "./caches.js";
+import { inTurn } from "./copies.js";
 
 /** The states of one text behind some of its tokens, on the device. */
 export interface Snapshot {
@@ -123,5 +125,37 @@ export class Snapshots {
     this.#disposed = true;
     for (const { buffers } of this.#all) for (const buffer of buffers) buffer.destroy();
     this.#all.clear();
+  }
+}
+
+/** The states of sequences before their next tokens are guessed, by slot: wrong guesses leave nothing in them. */
+export class SavedStates {
+  readonly #snapshots: Snapshots;
+  readonly #saved = new Map<number, Snapshot>();
+
+  constructor(states: readonly GenerationState[], slots: number) {
+    const each = states.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#snapshots = new Snapshots(states, slots * each);
+  }
+
+  /** The edit that saves the states in slots; null without states. */
+  save(slots: readonly number[]): Edit | null {
+    if (!this.#snapshots.possible) return null;
+    return inTurn(
+      ...slots.map((slot) => {
+        const saved = this.#saved.get(slot) ?? this.#snapshots.take() ?? bug("there is room for all slots");
+        this.#saved.set(slot, saved);
+        return this.#snapshots.copy(saved, slot);
+      }),
+    );
+  }
+
+  /** The edit that restores what `save` has saved last. */
+  restore(slots: readonly number[]): Edit | null {
+    return inTurn(...slots.map((slot) => this.#snapshots.restoring(this.#saved.get(slot)!, slot)));
+  }
+
+  dispose(): void {
+    this.#snapshots.dispose();
   }
 }

@@ -96,7 +96,7 @@ export class UseRecord {
     this.#ended = this.#sofar([sequence]);
   }
 
-  /** `active`: sequences that have pages; `held`: bytes of all pages, states and snapshots in use; `limit`: bytes at most. */
+  /** `active`: sequences that have pages; `held`: bytes of pages, states and snapshots in use; `limit`: at most. */
   use(active: readonly Sequence[], held: number, limit: number): CacheUse {
     const used = this.#bytesOf(active);
     const { texts, bytes, tokens } = this.#sofar(active);
