@@ -35,7 +35,7 @@ import type { Axis } from "../ground/size/axes.js";
 import { chosenFrom, declaredShare } from "../ground/size/count-rules.js";
 import { multiply, ONE, toNumber, type Rational } from "../ground/numerics/rational.js";
 
-export { GenerationError, RowsOnlyError } from "./lower/generation-error.js";
+export { GenerationError } from "./lower/generation-error.js";
 
 /** The phase is generate, the entry forward. */
 export interface CompileGenerationOptions extends SourceOptions, GenerationOptions {}
@@ -157,6 +157,9 @@ function generationOf(
       const uncounted = [keys, values, ...operands].filter((state) => !counted.has(state));
       for (const state of uncounted) counted.add(state);
       return { path: layers[i]!, axis, bytes: uncounted.reduce((n, state) => n + bytesOf(made.prompt, state), 0) };
+    }),
+    ...(made.recurrent.length > 0 && {
+      states: made.recurrent.map((name) => ({ name, bytes: bytesOf(made.prompt, name) })),
     }),
     ...(made.loopCaches === "last" && { loopCaches: made.loopCaches }),
     ...(made.caches === "pages" && { pages: pagedOf(made, prompt, later) }),

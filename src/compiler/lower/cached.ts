@@ -33,6 +33,8 @@ export interface Cached {
   /** The first axis is the axis of the input. */
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
+  /** Names of the states of recurrences, which have a row of fixed size for each sequence. */
+  readonly recurrent: readonly string[];
   /** For each of `axes`, u32[B]: the rows of each sequence after the run. */
   readonly counts: readonly Node[];
   /**

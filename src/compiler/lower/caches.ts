@@ -25,7 +25,7 @@ import { grownAxes, steadyNodes } from "./given.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
 import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
-import { isRecurrence, RecurrentStates, refusePages, SEQUENCE_ROWS } from "./recurrent-states.js";
+import { isRecurrence, RecurrentStates, SEQUENCE_ROWS } from "./recurrent-states.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 
 /**
@@ -111,10 +111,10 @@ class CacheRewriter {
       this.#layout.axes(name, this.#sequence(name).bound, this.#keyAxes.has(name)),
     );
     const recurrence = this.#nodes.find(isRecurrence);
-    if (recurrence && paged) refusePages(recurrence);
-    this.#axes = [...graph.axes, ...capacities, ...this.#values.axes, ...(recurrence ? [SEQUENCE_ROWS] : [])];
+    const added = this.#values.axes.length === 0 && recurrence ? [SEQUENCE_ROWS] : this.#values.axes;
+    this.#axes = [...graph.axes, ...capacities, ...added];
     this.#emit = createEmit(ops, this.#axes);
-    this.#recurrences = new RecurrentStates(this.#emit);
+    this.#recurrences = new RecurrentStates(this.#emit, this.#values);
   }
 
   result(): Cached {
@@ -146,14 +146,15 @@ class CacheRewriter {
       starts: new Map([
         ...[...this.#graph.starts].map(([axis, node]) => [axis, of(node)] as const),
         ...this.#capacities().map((name) => [name, this.#startsOf(name)] as const),
-        ...this.#recurrences.starts,
+        ...this.#values.starts,
       ]),
     };
     const root = this.#cachedAxes.get(this.#root.name)!;
     const axes = [root, ...[...this.#cachedAxes.values()].filter((a) => a !== root)];
     const counts = axes.map(({ axis }) => this.#after.get(axis)!); // `#countsOf` sets both
     const positions = axes.map(({ axis }) => (axis === this.#root.name ? null : this.#positionsOf(axis)));
-    return { graph, axes, layers: this.#layers, counts, positions, values: this.#values };
+    const recurrent = [...this.#recurrences.states.keys()];
+    return { graph, axes, layers: this.#layers, recurrent, counts, positions, values: this.#values };
   }
 
   #rewritten(node: Node): Node {

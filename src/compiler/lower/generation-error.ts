@@ -11,9 +11,6 @@ export class GenerationError extends ModcError<"generation"> {
   }
 }
 
-/** Thrown for caches in pages, for a graph that generates only with caches in rows. */
-export class RowsOnlyError extends GenerationError {}
-
 /** The error for an operator that reads other tokens and has no cache rule. */
 export const unsupported = ({ op, origin }: Node, tokens: "earlier" | "all"): GenerationError =>
   new GenerationError(

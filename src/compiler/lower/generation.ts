@@ -64,6 +64,8 @@ export interface GenerationGraphs {
   readonly vocabulary: number;
   readonly axes: readonly CachedAxis[];
   readonly layers: readonly CachedLayer[];
+  /** Names of the states of recurrences, which have a row of fixed size for each sequence. */
+  readonly recurrent: readonly string[];
   readonly loopCaches: LoopCaches;
   readonly caches: CacheKind;
   /** The observed choices of entries (experts). */
@@ -153,6 +155,7 @@ export function generationGraphs(
     vocabulary,
     axes: cached.axes,
     layers: cached.layers,
+    recurrent: cached.recurrent,
     loopCaches,
     caches,
     choices: observed.choices,

@@ -1,6 +1,7 @@
 // What generation keeps of recurrences: for each sequence the last rows that `shift` reads, the last row of a `scan`,
-// and the matrices of linear attention. States of fixed size, moved by the rows of a run on the recurrence's own axis:
-// a routed one by the tokens that took the route. A sequence without such rows keeps its state.
+// and the matrices of linear attention. States of fixed size, in the order of the run's sequences or in slots, moved by
+// the rows of a run on the recurrence's own axis: a routed one by the tokens that took the route. A sequence without
+// such rows keeps its state.
 import { isOp, typeOf, type Node, type State } from "../ir/graph.js";
 import type { Emit } from "../ir/build.js";
 import { inputsFor, packedAxis } from "../ir/typing.js";
@@ -9,7 +10,7 @@ import { rowsSize, type Size } from "../../ground/size/size.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { SEQUENCES } from "../../runtime/program/axes-of-generation.js";
 import type { Axis } from "../../ground/size/axes.js";
-import { RowsOnlyError } from "./generation-error.js";
+import type { SequenceValues } from "./sequence-values.js";
 
 /** Whether generation has a rule for what a node keeps of earlier tokens. */
 export const isRecurrence = (node: Node): node is Node<"shift"> | Node<"scan"> | Node<"linear_attention"> =>
@@ -17,14 +18,21 @@ export const isRecurrence = (node: Node): node is Node<"shift"> | Node<"scan"> |
   (isOp(node, "scan") && !node.attrs.reverse) ||
   isOp(node, "linear_attention");
 
+/** A state, and its values for the sequences of a run: [rows(SEQUENCES), …each]. */
+interface Kept {
+  readonly name: string;
+  readonly rows: Node;
+}
+
 export class RecurrentStates {
   readonly #taken = new Map<string, number>();
   readonly states = new Map<string, State>();
-  /** The starts of the axis SEQUENCES, if a state reads them. */
-  readonly starts = new Map<string, Node>();
 
-  /** `emit`: for the graph that continues its sequences, which has the axis SEQUENCES. */
-  constructor(private readonly emit: Emit) {}
+  /** `emit`: for the graph that continues its sequences, which has the axis SEQUENCES. `values`: where states lie. */
+  constructor(
+    private readonly emit: Emit,
+    private readonly values: SequenceValues,
+  ) {}
 
   /** The node for the rows of a run, behind those of earlier runs; `inputs` are the run's. */
   continued(node: Node<"shift"> | Node<"scan"> | Node<"linear_attention">, inputs: readonly Node[]): Node {
@@ -52,8 +60,8 @@ export class RecurrentStates {
       const old = before
         .slice(i + 1)
         .reduce<Node>(
-          (sofar, other, n) => this.#choose(this.#is("eq", counts, this.#number(n + 1)), other, sofar, each),
-          state,
+          (sofar, other, n) => this.#choose(this.#is("eq", counts, this.#number(n + 1)), other.rows, sofar, each),
+          state.rows,
         );
       this.#keep(state, this.#choose(isNew, fresh, old, each));
     });
@@ -61,7 +69,7 @@ export class RecurrentStates {
     const sequence = this.emit.node("segments", [starts!], { axis });
     const within = this.emit.node("shift", [x!, starts!], node.attrs, node.origin);
     const all = before.reduce<Node>((sofar, state, i) => {
-      const row = this.#permuted(this.#gathered(state, sequence), inverse(order));
+      const row = this.#permuted(this.#gathered(state.rows, sequence), inverse(order));
       const here = this.#is("eq", position, this.#number(i));
       const spread = shape.map((_, d) => (d === dim ? rows : 1));
       return this.emit.node("where", [this.#reshaped(here, spread), row, sofar], {}, node.origin);
@@ -77,7 +85,7 @@ export class RecurrentStates {
     const state = this.#before(node, "", "f32", each);
     const sequence = this.emit.node("segments", [starts!], { axis });
     const position = this.emit.node("positions", [starts!], { axis });
-    const before = this.#permuted(this.#gathered(state, sequence), inverse(order));
+    const before = this.#permuted(this.#gathered(state.rows, sequence), inverse(order));
     const zero = this.emit.node("constant", [], { value: 0, dtype: "f32", shape: [] });
     let left = before;
     if (decay) {
@@ -92,7 +100,7 @@ export class RecurrentStates {
     const y = this.emit.node("scan", operands, node.attrs, node.origin);
     const has = this.#is("gt", this.#counts(starts!), this.#number(0));
     const last = this.emit.node("last", [starts!], { axis: SEQUENCES });
-    this.#keep(state, this.#choose(has, this.#gathered(this.#permuted(y, order), last), state, each));
+    this.#keep(state, this.#choose(has, this.#gathered(this.#permuted(y, order), last), state.rows, each));
     return y;
   }
 
@@ -103,7 +111,7 @@ export class RecurrentStates {
     const state = this.#before(node, "", "f32", [heads!, width, columns!]);
     const rest = forgets ? inputs.slice(0, -2) : inputs;
     const joined = forgets ? [this.#joined(inputs.slice(-2), Number(heads))] : [];
-    const operands = inputsFor("linear_attention_from", [...rest, ...joined, state]);
+    const operands = inputsFor("linear_attention_from", [...rest, ...joined, state.rows]);
     const both = this.emit.node("linear_attention_from", operands, node.attrs, node.origin);
     this.#keep(state, this.emit.pick(both, 1));
     return this.emit.pick(both, 0);
@@ -123,17 +131,16 @@ export class RecurrentStates {
     return this.emit.node("concat", spread, { axis: 2 });
   }
 
-  /** A state of a node, [rows(SEQUENCES), …each], as earlier runs have left it. */
-  #before(node: Node, part: string, dtype: DType, each: readonly Size[]): Node<"state"> {
+  /** A state of a node as earlier runs have left it. */
+  #before(node: Node, part: string, dtype: DType, each: readonly Size[]): Kept {
     const stem = ["cache", node.origin?.path ?? "", node.op, part].filter((s) => s !== "").join(".");
     const number = this.#taken.get(stem) ?? 0;
     this.#taken.set(stem, number + 1);
     const name = number === 0 ? stem : `${stem}.${number}`;
-    return this.emit.node("state", [], { name, dtype, shape: [rowsSize(SEQUENCES), ...each] }, node.origin);
+    return { name, rows: this.values.rows(this.emit, name, dtype, each, node.origin) };
   }
-  #keep({ attrs }: Node<"state">, next: Node): void {
-    const { name, dtype, shape } = attrs;
-    this.states.set(name, { name, type: { dtype, shape }, init: { kind: "zeros" }, next });
+  #keep({ name }: Kept, next: Node): void {
+    this.states.set(name, this.values.rowState(this.emit, name, next));
   }
 
   #gathered(table: Node, index: Node): Node {
@@ -163,8 +170,7 @@ export class RecurrentStates {
   }
   /** u32[rows(SEQUENCES)]: the number of rows of each sequence. */
   #counts(starts: Node): Node {
-    const sequences = this.emit.node("starts", [], { axis: SEQUENCES });
-    this.starts.set(SEQUENCES, sequences);
+    const sequences = this.values.startsOfSequences(this.emit);
     const each = this.emit.node("segments", [sequences], { axis: SEQUENCES });
     return this.#gathered(this.emit.node("counts", [starts], {}), each);
   }
@@ -172,14 +178,6 @@ export class RecurrentStates {
 
 /** The axis with a row for each sequence, which the states have. */
 export const SEQUENCE_ROWS: Axis = { role: "sequence", name: SEQUENCES, bound: 1, count: { kind: "input" } };
-
-/** The error for recurrences with caches in pages. */
-export const refusePages = (node: Node): never => {
-  throw new RowsOnlyError(
-    `${node.op}${node.origin?.path ? ` of ${node.origin.path}` : ""} keeps a state of each text, and caches in pages ` +
-      "have no place for one: compile with caches in rows",
-  );
-};
 
 /** The order that brings the rows to the front, their size and axis, and the other sizes. */
 function rowsFirst(shape: readonly Size[], dim: number) {

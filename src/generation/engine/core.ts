@@ -4,6 +4,7 @@
 import { DeviceLostError, type Device, type Session } from "../../runtime/index.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Caches, Given } from "./caches/caches.js";
+import { nextSnapshot } from "./caches/snapshot-rule.js";
 import { disposePlace, knownTo, sessionsOf, type Place } from "./place.js";
 import { editStates, landed, receive, submitRun, type Receiver, type Run } from "./runs.js";
 import { biasWrites, samplingWrites } from "./sampling-states.js";
@@ -75,10 +76,12 @@ export class Core<C extends Caches = Caches> {
   constructor(parts: CoreParts<C>) {
     [this.#parts, this.#opened] = [parts, parts.opened];
     const { generation, caches, place } = parts.opened;
+    const { snapshots } = caches;
     this.#layers = layersOn(generation);
     this.#rules = {
       together: caches.together,
       whole: generation.loopCaches === "last",
+      ends: snapshots ? (from, length) => nextSnapshot(from, length, snapshots) : null,
       drafts: parts.drafts ?? null,
       pace: parts.pace,
     };
@@ -223,8 +226,11 @@ export class Core<C extends Caches = Caches> {
       const given = caches.give(runs.flat());
       if (given === "given")
         for (const wishes of runs)
-          if (action !== "draft") this.#flight.push(submitRun(this.#opened, action, wishes));
-          else {
+          if (action !== "draft") {
+            this.#flight.push(submitRun(this.#opened, action, wishes));
+            const copies = caches.snapshot?.(wishes);
+            if (copies) await editStates(place.prompt, [], copies);
+          } else {
             tried.add(name);
             await this.#draft(wishes);
           }
@@ -275,6 +281,7 @@ export class Core<C extends Caches = Caches> {
   /** Continues on another device. */
   replace(opened: Opened<C>): void {
     this.#compiledBefore = this.compiling;
+    this.#opened.caches.dispose?.();
     disposePlace(this.#opened.place);
     this.#opened = opened;
   }
@@ -287,6 +294,7 @@ export class Core<C extends Caches = Caches> {
 
   /** Frees its memory on the device, and the device that it opened itself. */
   dispose(): void {
+    this.#opened.caches.dispose?.();
     disposePlace(this.#opened.place);
     this.#parts.recovery?.dispose();
   }

@@ -49,38 +49,77 @@ async function draft(
 ): Promise<{ readonly changed: readonly Sequence[]; readonly guessed: number; readonly right: number }> {
   const count = wishes[0]!.tokens - 1;
   const sequences = wishes.map(({ sequence }) => sequence);
+  const { generation, place, caches } = drafter;
+  const before = sequences.map(({ rows }) => rows);
+  // Guesses move the states of recurrences.
+  const slots = sequences.map(({ slot }) => slot!);
+  const saved = caches.saved.save(slots);
+  if (saved) await editStates(place.prompt, [], saved);
   const guesses = await guessed(drafter, wishes, count);
   // Each guess appended a row to the axis of all tokens. Its count goes back, so that the verifying run writes these
   // rows again. Routed axes got no rows.
-  const { generation, place, caches } = drafter;
   const [root] = generation.pages.axes;
   await editStates(
     place.prompt,
     sequences.map((s) => countWrite(root!.counts, s, 0)),
+    saved && caches.saved.restore(slots),
   );
   const placed = caches.inputs(wishes);
   const results = await verified(drafter, sequences, guesses, placed);
   const writes: Write[] = [];
   let right = 0;
   const changed = sequences.filter((s) => !s.over);
+  const again: Wish<Sequence>[] = [];
+  const back: Write[] = [];
   for (const [b, sequence] of sequences.entries()) {
     if (sequence.over) continue;
-    right += receiveGuesses(drafter, b, sequence, guesses[b]!, results);
+    const own = receiveGuesses(drafter, b, sequence, guesses[b]!, results);
+    right += own;
+    if (saved && own < count && !sequence.over) {
+      again.push({ sequence, tokens: own + 1 });
+      const rows = before[b]!;
+      back.push(
+        ...generation.pages.axes.map(({ counts }, axis) => countWrite(counts, { slot: sequence.slot, rows }, axis)),
+      );
+    }
     writes.push(...generation.pages.axes.map(({ counts }, axis) => countWrite(counts, sequence, axis)), {
       state: generation.pages.token,
       element: sequence.slot!,
       data: Uint32Array.of(sequence.tokens.at(-1)!),
     });
   }
+  if (again.length > 0) await reread(drafter, again, back);
   await editStates(place.prompt, writes);
   return { changed, guessed: count * changed.length, right };
 }
 
-const countWrite = (state: string, sequence: Sequence, axis: number): Write => ({
+const countWrite = (state: string, { slot, rows }: Pick<Sequence, "slot" | "rows">, axis: number): Write => ({
   state,
-  element: sequence.slot!,
-  data: Uint32Array.of(sequence.rows[axis]!),
+  element: slot!,
+  data: Uint32Array.of(rows[axis]!),
 });
+
+/**
+ * Brings the states of recurrences behind the tokens that were right: they are restored as before the draft, with the
+ * counts `back`, and these tokens are read again.
+ */
+async function reread(
+  { generation, place, caches }: Drafter,
+  wishes: readonly Wish<Sequence>[],
+  back: readonly Write[],
+): Promise<void> {
+  await editStates(place.prompt, back, caches.saved.restore(wishes.map(({ sequence }) => sequence.slot!)));
+  const { inputs, extents, lengths } = caches.inputs(wishes);
+  const width = Math.max(...lengths);
+  const data = new Uint32Array(wishes.length * width);
+  for (const [b, { sequence, tokens }] of wishes.entries())
+    data.set(sequence.tokens.slice(sequence.read - tokens, sequence.read), b * width);
+  const { live } = wishes[0]!.sequence.settled;
+  await place.prompt.run(
+    { ...inputs, [generation.input]: { data, shape: [wishes.length, width] } },
+    { outputs: [generation.counts], extents, lengths, ...(live && { live }) },
+  );
+}
 
 /** The next tokens of each sequence, as the model without routes chooses them. */
 async function guessed(

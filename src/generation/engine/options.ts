@@ -3,7 +3,7 @@ import type { Generation } from "../../runtime/program/generation.js";
 import { InputError } from "../../runtime/index.js";
 import { bug } from "../../ground/base/invariant.js";
 import type { OpenOptions } from "../types.js";
-import { bytesByAxis, type PagedModel } from "./caches/use.js";
+import { bytesByAxis, memoryWith, type PagedModel, stateBytes } from "./caches/use.js";
 import { checkOptions } from "./check.js";
 import type { EngineObserver } from "./types.js";
 
@@ -26,13 +26,19 @@ export interface EngineLimits {
 const USUAL_TEXT = 1024;
 const MOST_DEFAULT = 2 * 2 ** 30;
 
-/** Room for texts of 1024 tokens, or of the context, in every sequence of a batch; at most 2 GiB, at least one text. */
+/**
+ * Room for texts of 1024 tokens, or of the context, in every sequence of a batch; at most 2 GiB, at least one text. For
+ * recurrences also for the states of the batch, and for copies of them.
+ */
 function defaultCacheMemory(generation: PagedModel, maxBatch: number): number {
   const dense = bytesByAxis(generation).reduce((a, b) => a + b, 0);
   const { context } = generation;
   const text = wholePages(Math.min(context ?? USUAL_TEXT, USUAL_TEXT), generation) * dense;
   const whole = wholePages(context ?? USUAL_TEXT, generation) * dense;
-  return Math.max(whole, Math.min(MOST_DEFAULT, text * maxBatch));
+  const pools = Math.max(whole, Math.min(MOST_DEFAULT, text * maxBatch));
+  const state = stateBytes(generation);
+  const copies = dense === 0 ? Math.max(state, Math.min(MOST_DEFAULT, 4 * maxBatch * state)) : 0;
+  return memoryWith(generation, pools, maxBatch) + copies;
 }
 
 const wholePages = (tokens: number, { pages }: PagedModel): number => pages.page * Math.ceil(tokens / pages.page);
@@ -74,12 +80,15 @@ export function checkEngine(generation: Generation, options: LimitOptions): read
   const [most, usual] = pages.slots ? [MOST_BATCH, 16] : [1, 1];
   const maxBatch = whole("maxBatch", options.maxBatch ?? usual, 1, most);
   const cacheMemory = options.cacheMemory ?? defaultCacheMemory(paged, maxBatch);
-  const least = bytesByAxis(paged).reduce((a, b) => a + b, 0) * pages.page;
-  if (!(Number.isSafeInteger(cacheMemory) && cacheMemory >= 2 * least))
+  const twoPages = 2 * bytesByAxis(paged).reduce((a, b) => a + b, 0) * pages.page;
+  const least = memoryWith(paged, twoPages, maxBatch);
+  if (!(Number.isSafeInteger(cacheMemory) && cacheMemory >= least))
     throw new InputError(
       "cacheMemory",
-      `cacheMemory is ${cacheMemory}: it must be at least ${2 * least} bytes, the keys and values of two pages of ` +
-        `${pages.page} tokens`,
+      `cacheMemory is ${cacheMemory}: it must be at least ${least} bytes, the keys and values of two pages of ` +
+        `${pages.page} tokens` +
+        (paged.states ? `, and the states of ${maxBatch} text${maxBatch === 1 ? "" : "s"} and copies of them` : ""),
+      paged.states && maxBatch > 1 ? "give more, or lower maxBatch: each text has states" : null,
     );
   if (options.draft === "routes" && !mayDraft(paged))
     throw new InputError("draft", "the model has no routes that skip layers, so it cannot draft");

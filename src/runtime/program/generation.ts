@@ -55,6 +55,8 @@ export interface Generation {
   readonly axes: readonly GenerationAxis[];
   /** Attention layers, in order of computation. */
   readonly layers: readonly GenerationLayer[];
+  /** The states of recurrences: values of a fixed size for each sequence. Absent: there are none. */
+  readonly states?: readonly GenerationState[];
   /**
    * Set if the caches keep only a token's keys and values of its last loop. A run attends to its own tokens as they are
    * in each loop, so a prompt must be one run, and each later token its own run.
@@ -93,6 +95,13 @@ export interface GenerationLayer {
   readonly path: string;
   readonly axis: string;
   /** Bytes of a token's keys and values in the caches, without caches shared with an earlier layer. */
+  readonly bytes: number;
+}
+
+export interface GenerationState {
+  /** Name of a state with a row for each sequence, [sequences, …]; with caches in pages for each slot, [slots, …]. */
+  readonly name: string;
+  /** Bytes of a row. */
   readonly bytes: number;
 }
 
@@ -183,7 +192,7 @@ export function parseGeneration(text: string): Generation {
       axes: itself,
       layers: itself,
     },
-    { loopCaches: oneOf(["last"]), given: readProgram, beside: list(string) },
+    { loopCaches: oneOf(["last"]), given: readProgram, beside: list(string), states: itself },
   )(root);
   const known =
     (what: string, names: (program: Program) => readonly string[]): Read<string> =>
@@ -204,8 +213,10 @@ export function parseGeneration(text: string): Generation {
   const tokenAxis = axis(at.tokenAxis);
   if (!first || first.axis !== tokenAxis || first.capacity === null)
     at.axes.fail("must begin with the axis of all tokens");
+  const { states, ...others } = at;
   return {
-    ...at,
+    ...others,
+    ...(states && { states: states.list(object({ name: state, bytes: whole(1) })) }),
     batchAxis: axis(at.batchAxis),
     tokenAxis,
     sequenceAxis: axis(at.sequenceAxis),

@@ -1,7 +1,7 @@
 // A model opened to serve many requests at once: an engine, or the embeddings of a pooled result. Node only.
 import { createHash } from "node:crypto";
 import { EXIT } from "../../ground/base/errors.js";
-import { GenerationError, RowsOnlyError } from "../../compiler/compile-generation.js";
+import { GenerationError } from "../../compiler/compile-generation.js";
 import { createEngine, type Engine, type EngineOptions } from "../../generation/engine/index.js";
 import { printGeneration, type Generation } from "../../generation/generate/index.js";
 import { printProgram } from "../../runtime/program/serialize.js";
@@ -63,9 +63,8 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
     // Caches of the last loop alone are in rows: requests take turns.
     const inRows = { caches: "rows" } as const;
     const inPages = { caches: "pages", slots: rest.maxBatch !== 1 } as const;
-    // Recurrences keep states of texts, which pages have no place for, and pages refuse inputs beside the tokens.
+    // Pages refuse inputs beside the tokens.
     prepared = await prepare(from, given, loopCaches === "last" ? inRows : inPages).catch(async (fault: unknown) => {
-      if (fault instanceof RowsOnlyError) return prepare(from, given, inRows);
       const other =
         fault instanceof GenerationError && loopCaches !== "last" ? await prepare(from, given, inRows) : null;
       if (other && (other.generation.given || other.generation.beside)) return other;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EngineRequest } from "../../../src/generation/engine/index.js";
 import type { Device } from "../../../src/runtime/index.js";
 import { sparingDevice } from "../../device.js";
-import { MODELS } from "../generate/models.js";
+import { MODELS as OTHERS, RECURRENT_MODELS } from "../generate/models.js";
 import { random } from "../../random.js";
 import { soaking } from "../../soak.js";
 import { aloneOf, answerOf, pairOf, randomRequest } from "./engines.js";
@@ -14,13 +14,16 @@ beforeAll(async () => {
 });
 afterAll(() => device.destroy());
 
-const SHORT = ["mixture of depths"];
+const MODELS: Readonly<Record<string, string>> = { ...OTHERS, ...RECURRENT_MODELS };
+const RECURRENT = ["a hybrid with a routed layer of each", "a routed delta rule beside attention"];
+const SHORT = ["mixture of depths", ...RECURRENT];
 const ROUTED = [
   "mixture of depths",
   "every layer routed",
   "routes that take nothing",
   "nested routes",
   "noise and positions",
+  ...RECURRENT,
 ];
 
 describe("drafting by depth", () => {

@@ -6,6 +6,7 @@ import {
   type EngineOptions,
   type EngineRequest,
 } from "../../../src/generation/engine/index.js";
+import { bytesByAxis, memoryWith, type PagedModel } from "../../../src/generation/engine/caches/use.js";
 import type { EngineEvent, EngineToken, PromptRead } from "../../../src/generation/engine/types.js";
 import { createGenerator, type Generator, type SamplingOptions } from "../../../src/generation/generate/index.js";
 import type { Program } from "../../../src/runtime/program/program.js";
@@ -37,6 +38,13 @@ export interface Pair {
   readonly close: () => Promise<void>;
 }
 
+export interface PairOptions extends EngineOptions {
+  readonly memory?: number;
+  /** Bytes beside `memory`, such as those of snapshots of a model without keys. */
+  readonly more?: number;
+  readonly slots?: boolean;
+}
+
 /**
  * The engine and the generator of a model with the same weights. `memory`: of the cache, in tokens that take all layers.
  * `slots`: whether the engine's programs are for several sequences.
@@ -45,13 +53,16 @@ export async function pairOf(
   source: string,
   device: Device,
   seed: number,
-  { memory, slots = true, ...given }: EngineOptions & { readonly memory?: number; readonly slots?: boolean } = {},
+  { memory, more, slots = true, ...given }: PairOptions = {},
 ): Promise<Pair> {
   const compiled = (caches: "rows" | "pages") =>
     compileGeneration(source, { target: device.target, caches, slots }).generation!;
   const [rows, pages] = [compiled("rows"), compiled("pages")];
-  const bytes = pages.pages!.axes.flatMap(({ states }) => states).reduce((sum, state) => sum + state.bytes, 0);
-  const options = { ...given, ...(memory !== undefined && { cacheMemory: memory * bytes }) };
+  const paged = pages as PagedModel; // as it was compiled
+  const bytes = bytesByAxis(paged).reduce((a, b) => a + b, 0);
+  const batch = given.maxBatch ?? (slots ? 16 : 1);
+  const cacheMemory = memory === undefined ? undefined : memoryWith(paged, memory * bytes, batch) + (more ?? 0);
+  const options = { ...given, ...(cacheMemory !== undefined && { cacheMemory }) };
   const values = randomWeights(rows.prompt, seed);
   const weights = ({ path }: { readonly path: string }): Float32Array => values.get(path)!.data;
   const alone = await createGenerator(rows, device, weights, { chunk: options.chunk ?? 256 });

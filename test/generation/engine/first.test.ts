@@ -8,7 +8,7 @@ import { type Device, openDevice } from "../../../src/runtime/index.js";
 import { Session } from "../../../src/runtime/run/session.js";
 import { sparingDevice } from "../../device.js";
 import { soaking } from "../../soak.js";
-import { MODELS } from "../generate/models.js";
+import { MODELS as OTHERS, RECURRENT_MODELS } from "../generate/models.js";
 import { aloneOf, answerOf, pairOf, randomWeights } from "./engines.js";
 
 let device: Device;
@@ -20,9 +20,18 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+const MODELS: Readonly<Record<string, string>> = { ...OTHERS, ...RECURRENT_MODELS };
+const HYBRID = "a hybrid with a routed layer of each";
 const MIXTURE = MODELS["mixture of depths"]!;
 /** Models of the short run. */
-const SHORT = ["dense", "mixture of depths", "nested routes", "routed work without attention", "weights of keys"];
+const SHORT = [
+  "dense",
+  "mixture of depths",
+  "nested routes",
+  "routed work without attention",
+  "weights of keys",
+  HYBRID,
+];
 const SAMPLED = { temperature: 0.9, seed: 5, repetitionPenalty: 1.3, logitBias: { 3: 0.5 } };
 
 /** Counts the runs of both programs. */

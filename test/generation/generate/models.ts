@@ -208,13 +208,26 @@ block Rates(dim: int) {
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x + scan(x, log_decay: -softplus(rate)) }
 }`;
 
-/** Models with recurrences, whose caches lie in rows. */
+/** Models with recurrences. */
 export const RECURRENT_MODELS: Readonly<Record<string, string>> = {
   "a delta rule behind a short convolution": LM(RECURRENT, "delta: Delta(dim, 2)", "x = x + delta(x)"),
   "a routed delta rule beside attention": LM(
     RECURRENT,
     "delta: Delta(dim, 2)\n  attn: Attention(dim, 2)\n  weight score: f32[dim]",
     "r = above(x @ score, 0.2)\n    x = put(x, r, delta(take(x, r)))\n    x = x + attn(x)",
+  ),
+  "a hybrid with a routed layer of each": LM(
+    RECURRENT,
+    `delta: Delta(dim, 2)
+  attn: Residual(Layer(dim, 2, hidden: 24))
+  inner: Delta(dim, 4)
+  guess: Predictor(dim)
+  deep: MoD(Layer(dim, 2, hidden: 24), dim, 50%)
+  rates: Rates(dim)`,
+    `x = attn(x + delta(x))
+    r = above(guess(x)[..., 0], 0.0, expected: 50%)
+    x = put(x, r, inner(take(x, r)))
+    x = rates(deep(x))`,
   ),
   "sums that decay": LM(RECURRENT, "rates: Rates(dim)", "x = rates(x)"),
   "the latest row of a route, held": LM(RECURRENT, "held: Held(dim)", "x = x + held(x)"),

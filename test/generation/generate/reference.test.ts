@@ -7,7 +7,7 @@ import { isOp, nodesOf, type Graph } from "../../../src/compiler/ir/graph.js";
 import { parseGraph } from "../../../src/compiler/ir/parse.js";
 import { printGraph } from "../../../src/compiler/ir/print.js";
 import { assertSound } from "../../../src/compiler/ir/verify.js";
-import { GenerationError, RowsOnlyError } from "../../../src/compiler/lower/generation-error.js";
+import { GenerationError } from "../../../src/compiler/lower/generation-error.js";
 import { COUNTS, generationGraphs, LOGITS, TOKEN } from "../../../src/compiler/lower/generation.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
@@ -143,9 +143,9 @@ describe("prompt and steps in the reference", () => {
 
 describe("graphs of generation", () => {
   it("are sound, and print as text that reads back", () => {
-    for (const source of Object.values(MODELS)) {
-      const { prompt, step } = generationGraphs(lowered(source));
-      for (const graph of [prompt, step]) {
+    for (const source of Object.values({ ...MODELS, ...RECURRENT_MODELS })) {
+      const [rows, pages] = (["rows", "pages"] as const).map((caches) => generationGraphs(lowered(source), { caches }));
+      for (const graph of [rows!.prompt, rows!.step, pages!.prompt, pages!.step]) {
         assertSound(graph, ops, "generation");
         const text = printGraph(graph);
         expect(printGraph(parseGraph(text, ops))).toBe(text);
@@ -173,11 +173,5 @@ describe("graphs of generation", () => {
     expect(() => generationGraphs(two, { caches: "pages" })).toThrow(
       /only input is their tokens, but this one has b too/,
     );
-  });
-});
-
-describe("recurrences with caches in pages", () => {
-  it.each(Object.entries(RECURRENT_MODELS))("are refused: %s", (_name, source) => {
-    expect(() => generationGraphs(lowered(source), { caches: "pages" })).toThrow(RowsOnlyError);
   });
 });

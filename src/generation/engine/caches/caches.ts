@@ -4,6 +4,7 @@ import type { Words } from "../../../ground/base/dtype.js";
 import type { Results, Session } from "../../../runtime/index.js";
 import type { Wish } from "../sequences/scheduler.js";
 import type { Sequence } from "../sequences/sequence.js";
+import type { SnapshotRule } from "./snapshot-rule.js";
 
 /** Values from an element of a state on. */
 export interface Write {
@@ -78,6 +79,12 @@ export interface Caches {
   routes(sequence: Sequence, run: RunRows, results: Results): readonly boolean[] | null;
   /** After an answer: keeps what other sequences may share, and takes back room that was not needed. */
   settle?(sequence: Sequence): void;
+  /** Where runs of prompts end, so that states can be copied there; null or absent: anywhere. */
+  readonly snapshots?: SnapshotRule | null;
+  /** After a run was submitted: the edit that copies states for other sequences; null: there is nothing to copy. */
+  snapshot?(wishes: readonly Wish<Sequence>[]): Edit | null;
+  /** Frees what is not in the states of the programs. */
+  dispose?(): void;
   /** Takes back the place and the room of a sequence. `ended`: it will not be read again. */
   release(sequence: Sequence, ended: boolean): void;
   /** The rows on an axis for which sequences with these rows have room. */

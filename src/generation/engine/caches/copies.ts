@@ -1,5 +1,7 @@
-// Copies rows of pages: a sequence adds to its own copy of a shared page.
+// Edits of states on the device: rows of pages are copied, since a sequence adds to its own copy of a shared page, and
+// states of recurrences begin as zeros.
 import { BUFFER_USAGE } from "../../../runtime/device/gpu-flags.js";
+import type { GenerationState } from "../../../runtime/program/generation.js";
 import type { Edit } from "./caches.js";
 
 /** Bytes of a state, copied within it. */
@@ -32,3 +34,19 @@ export const copying = (copies: readonly Copy[]): Edit | null =>
         gpu.queue.submit([encoder.finish()]);
         between.destroy();
       };
+
+/** The edit that sets the states in a slot to zeros; null without states. */
+export const clearing = (states: readonly GenerationState[], slot: number): Edit | null =>
+  states.length === 0
+    ? null
+    : ({ gpu }, buffer) => {
+        const encoder = gpu.createCommandEncoder();
+        for (const { name, bytes } of states) encoder.clearBuffer(buffer(name), slot * bytes, bytes);
+        gpu.queue.submit([encoder.finish()]);
+      };
+
+/** The edit that does several, one after the other; null if there is none. */
+export const inTurn = (...edits: readonly (Edit | null)[]): Edit | null => {
+  const all = edits.filter((edit) => edit !== null);
+  return all.length === 0 ? null : (device, buffer) => all.forEach((edit) => edit(device, buffer));
+};

@@ -5,11 +5,14 @@ import { seenWords } from "../../../ground/numerics/sampling.js";
 import type { Results, Session } from "../../../runtime/index.js";
 import type { Wish } from "../sequences/scheduler.js";
 import type { Sequence } from "../sequences/sequence.js";
-import type { Admission, Caches, Given, Growth, RunPlace, RunRows } from "./caches.js";
-import { type Copy, copying } from "./copies.js";
+import type { Admission, Caches, Edit, Given, Growth, RunPlace, RunRows } from "./caches.js";
+import { clearing, type Copy, copying, inTurn } from "./copies.js";
 import { hasRoom, PagePool } from "./pool.js";
-import { type Block, Prefixes, type PrefixRows } from "./prefixes.js";
-import { bytesByAxis, cacheLimit, type CacheUse, type PagedModel, UseRecord } from "./use.js";
+import { type Held, KeptTexts } from "./kept.js";
+import type { Prefixes, PrefixRows } from "./prefixes.js";
+import type { SnapshotRule } from "./snapshot-rule.js";
+import { SavedStates, type Snapshot } from "./snapshots.js";
+import { bytesByAxis, cacheLimit, type CacheUse, divided, type PagedModel, UseRecord } from "./use.js";
 
 /** How much larger than needed a pool becomes. */
 const GROWTH = 1.5;
@@ -24,35 +27,28 @@ interface PageCopy {
   readonly rows: number;
 }
 
-/** What a sequence has. */
-interface Held {
-  readonly slot: number;
-  /** By axis, the pages with its rows, and some for those to come. */
-  readonly pages: readonly number[][];
-  /** By axis, the positions of its tokens; null for an axis without positions. */
-  readonly taken: readonly (number[] | null)[];
-  /** The last block that is kept as a prefix for other sequences; null: no later block may be kept. */
-  kept: Kept | null;
+/** What a sequence has of a prefix: copies of pages, and the states behind it. */
+interface Shared {
+  readonly copies: readonly PageCopy[];
+  readonly snapshot: Snapshot | null;
 }
-
-/** A number of blocks, the last of them, and by axis the rows at their end. */
-interface Kept {
-  readonly blocks: number;
-  readonly block: Block | null;
-  readonly rows: readonly number[];
-}
+const NOTHING: Shared = { copies: [], snapshot: null };
 
 export class PagedCaches implements Caches {
   readonly together = false;
   /** By axis, the result of prompts with the positions of its tokens; null: there is no such result. */
   readonly positions: readonly (string | null)[];
-  readonly prefixes: Prefixes;
+  readonly kept: KeptTexts;
+  /** The states of sequences before their next tokens are guessed. */
+  readonly saved: SavedStates;
   readonly model: PagedModel;
   readonly #page: number;
   readonly #slots: number;
   readonly #first: boolean;
   #freeSlots: number[];
+  /** Bytes of all pools at most, and of what is beside them. */
   #limit: number;
+  readonly #beside: number;
   /** By axis; null without a pool. */
   #pools: readonly (PagePool | null)[];
   /** By axis, bytes of a page. */
@@ -63,7 +59,9 @@ export class PagedCaches implements Caches {
   /** `first`: whether there is a program for steps of one sequence in slot 0. */
   constructor(model: PagedModel, limit: number, slots: number, first = false) {
     this.model = model;
-    this.#limit = limit;
+    const parts = divided(model, limit, slots);
+    this.#limit = parts.pools;
+    this.#beside = parts.states + parts.snapshots;
     this.#slots = slots;
     this.#first = first;
     this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -71,9 +69,10 @@ export class PagedCaches implements Caches {
     this.#page = page;
     this.positions = axes.map(({ taken }) => taken);
     this.#bytes = bytesByAxis(model).map((bytes) => bytes * page);
+    this.saved = new SavedStates(model.states ?? [], slots);
     this.#record = new UseRecord(model, (sequences) => this.#bytesHeldBy(sequences));
     this.#pools = this.#newPools(Math.min(FIRST_PAGES, this.#most));
-    this.prefixes = new Prefixes(page, {
+    this.kept = new KeptTexts(model, parts.snapshots, {
       hold: (axis, p) => this.#pools[axis]!.hold(p),
       release: (axis, p) => this.#pools[axis]!.release(p),
     });
@@ -88,9 +87,15 @@ export class PagedCaches implements Caches {
     return this.model.pages.axes.map(({ pool }) => (pool === null ? null : new PagePool(pages)));
   }
 
-  /** The most bytes of all pools. */
+  /** The most bytes of all pools, states and snapshots. */
   get memory(): number {
-    return this.#limit;
+    return this.#limit + this.#beside;
+  }
+  get prefixes(): Prefixes {
+    return this.kept.prefixes;
+  }
+  get snapshots(): SnapshotRule | null {
+    return this.kept.rule;
   }
   get places(): number {
     return this.#freeSlots.length;
@@ -136,9 +141,10 @@ export class PagedCaches implements Caches {
     sequence.slot = slot;
     const pages = this.#pools.map((): number[] => []);
     const taken = this.positions.map((name): number[] | null => (name === null ? null : []));
-    const held: Held = { slot, pages, taken, kept: { blocks: 0, block: null, rows: sequence.rows } };
+    const kept = { blocks: 0, block: null, rows: sequence.rows };
+    const held: Held = { slot, pages, taken, kept, snapshots: new Map() };
     this.#held.set(sequence, held);
-    const copies = this.#share(sequence, held);
+    const { copies, snapshot } = this.#share(sequence, held);
     const { seen, axes } = this.model.pages;
     const words = seenWords(this.model.vocabulary);
     const known = new Uint32Array(words);
@@ -152,7 +158,9 @@ export class PagedCaches implements Caches {
         data: Uint32Array.of(sequence.rows[axis]!),
       })),
     ];
-    return [{ sequence, writes, edit: copying(copies.flatMap((copy) => this.#copiesOf(copy))) }];
+    const copied = copying(copies.flatMap((copy) => this.#copiesOf(copy)));
+    const begun = snapshot ? this.kept.snapshots.restoring(snapshot, slot) : clearing(this.model.states ?? [], slot);
+    return [{ sequence, writes, edit: inTurn(copied, begun) }];
   }
 
   #copiesOf({ axis, from, to, rows }: PageCopy): readonly Copy[] {
@@ -165,18 +173,18 @@ export class PagedCaches implements Caches {
   }
 
   /** Gives a sequence the rows of the longest known prefix. */
-  #share(sequence: Sequence, held: Held): readonly PageCopy[] {
+  #share(sequence: Sequence, held: Held): Shared {
     // Scores and observers need the results of all tokens of the prompt, and the next token the logits of the last.
-    if (sequence.reader.scoresPrompt || sequence.reader.observer) return [];
+    if (sequence.reader.scoresPrompt || sequence.reader.observer) return NOTHING;
     const prefix = this.prefixes.find(sequence.kind, sequence.tokens, sequence.tokens.length - 1);
     const copies = prefix && this.#holdPrefix(held, prefix);
-    if (!prefix || !copies) return [];
+    if (!prefix || !copies) return NOTHING;
     sequence.read = sequence.submitted = prefix.tokens;
     sequence.rows = [...prefix.rows];
     // One by one: a prefix may have more tokens than a call takes arguments.
     prefix.taken.forEach((own, axis) => own?.forEach((position) => held.taken[axis]?.push(position)));
     held.kept = { blocks: prefix.tokens / this.#page, block: prefix.block, rows: prefix.rows };
-    return copies;
+    return { copies, snapshot: prefix.snapshot };
   }
 
   /** Holds the pages of a prefix, with a copy of each that is partly filled; null if there is no page for a copy. */
@@ -308,20 +316,16 @@ export class PagedCaches implements Caches {
       const needed = Math.ceil((sequence.rows[axis]! + sequence.inFlight) / this.#page);
       for (const last of own.splice(needed)) this.#pools[axis]!.release(last);
     });
-    while (held.kept && (held.kept.blocks + 1) * this.#page <= sequence.read)
-      held.kept = this.#keep(sequence, held, held.kept);
+    this.kept.settle(sequence, held);
   }
 
-  /** Keeps the next block of a sequence for prompts that begin alike. */
-  #keep(sequence: Sequence, { pages, taken: all }: Held, { blocks, block: parent, rows: before }: Kept): Kept | null {
-    const [from, to] = [blocks * this.#page, (blocks + 1) * this.#page];
-    const taken = all.map((own) => own && own.filter((position) => position >= from && position < to));
-    const rows = sequence.rows.map((now, axis) =>
-      axis === 0 ? to : taken[axis] ? before[axis]! + taken[axis].length : to === sequence.read ? now : before[axis]!,
-    );
-    const tokens = sequence.tokens.slice(from, to);
-    const block = this.prefixes.keep(sequence.kind, parent, tokens, { before, rows, pages, taken });
-    return block && { blocks: blocks + 1, block, rows };
+  snapshot(wishes: readonly Wish<Sequence>[]): Edit | null {
+    return this.kept.copies(wishes, (sequence) => this.#held.get(sequence)!);
+  }
+
+  dispose(): void {
+    this.saved.dispose();
+    this.kept.snapshots.dispose();
   }
 
   release(sequence: Sequence, ended: boolean): void {
@@ -329,6 +333,7 @@ export class PagedCaches implements Caches {
     if (!held) return;
     if (ended && sequence.read > 0) this.#record.add(sequence);
     held.pages.forEach((own, axis) => own.forEach((page) => this.#pools[axis]!.release(page)));
+    this.kept.release(held);
     this.#freeSlots.push(held.slot);
     this.#freeSlots.sort((a, b) => b - a); // the lowest is taken next
     this.#held.delete(sequence);
@@ -377,13 +382,17 @@ export class PagedCaches implements Caches {
   }
 
   use(active: readonly Sequence[]): CacheUse {
-    return this.#record.use(active, this.bytes.held, this.#limit);
+    const held = this.bytes.held + active.length * this.kept.snapshots.each + this.kept.snapshots.bytes;
+    return this.#record.use(active, held, this.memory);
   }
 
-  /** Bytes of the pages of sequences. A shared page counts once. */
+  /** Bytes of the pages and states of sequences. A shared page counts once. */
   #bytesHeldBy(sequences: readonly Sequence[]): number {
     const all = sequences.map((sequence) => this.pagesOf(sequence));
-    return this.#bytes.reduce((sum, bytes, i) => sum + bytes * new Set(all.flatMap((pages) => pages[i] ?? [])).size, 0);
+    return this.#bytes.reduce(
+      (sum, bytes, i) => sum + bytes * new Set(all.flatMap((pages) => pages[i] ?? [])).size,
+      sequences.length * this.kept.snapshots.each,
+    );
   }
 }
 

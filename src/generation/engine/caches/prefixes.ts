@@ -1,6 +1,8 @@
 // Texts that were read: a tree of blocks of tokens, each with the pages that hold its keys and values. The causal rule
 // makes the routes of a prefix final, so another text that begins alike reads only what follows.
 
+import type { Snapshot } from "./snapshots.js";
+
 /** Rows of the caches at the end of a text's first tokens, and the pages that hold them, by axis. */
 export interface PrefixRows {
   /** The last block. */
@@ -12,6 +14,8 @@ export interface PrefixRows {
   readonly pages: readonly (readonly number[])[];
   /** By axis, the positions of the tokens that took it; null for an axis that keeps none. */
   readonly taken: readonly (readonly number[] | null)[];
+  /** The states of recurrences behind the tokens; null where there are none. */
+  readonly snapshot: Snapshot | null;
 }
 
 /** A block of tokens after other blocks. */
@@ -28,6 +32,16 @@ export interface Block {
   readonly pages: readonly (readonly (readonly [number, number])[])[];
   /** By axis, positions of the block's tokens that took it. */
   readonly taken: readonly (readonly number[] | null)[];
+  /** The states of recurrences behind the block, if they were kept. */
+  snapshot: Snapshot | null;
+}
+
+/** What holds the memory of blocks. */
+export interface Memory {
+  hold(axis: number, page: number): void;
+  release(axis: number, page: number): boolean;
+  /** Of models with recurrences alone: a text continues behind a snapshot of states. */
+  readonly forget?: ((snapshot: Snapshot) => void) | null;
 }
 
 export class Prefixes {
@@ -37,13 +51,12 @@ export class Prefixes {
   readonly #roots = new Map<string, Map<string, Block>>();
   readonly #hold: (axis: number, page: number) => void;
   readonly #release: (axis: number, page: number) => boolean;
+  readonly #forget: ((snapshot: Snapshot) => void) | null;
 
   /** `page`: tokens of a block, and rows of a page. */
-  constructor(
-    page: number,
-    pages: { hold(axis: number, page: number): void; release(axis: number, page: number): boolean },
-  ) {
+  constructor(page: number, pages: Memory) {
     this.#page = page;
+    this.#forget = pages.forget ?? null;
     this.#hold = (axis, p) => pages.hold(axis, p);
     this.#release = (axis, p) => pages.release(axis, p);
   }
@@ -65,6 +78,7 @@ export class Prefixes {
       path.push(next);
       children = next.children;
     }
+    if (this.#forget) while (path.length > 0 && !path.at(-1)!.snapshot?.made) path.pop();
     const last = path.at(-1);
     if (!last) return null;
     this.#use(last);
@@ -78,6 +92,7 @@ export class Prefixes {
         return pages;
       }),
       taken: last.taken.map((own, axis) => own && path.flatMap((block) => block.taken[axis] ?? [])),
+      snapshot: last.snapshot,
     };
   }
 
@@ -114,7 +129,17 @@ export class Prefixes {
       ]);
     });
     const { rows, taken } = block;
-    const made: Block = { kind, parent, siblings: children, key, children: new Map(), rows, pages, taken };
+    const made: Block = {
+      kind,
+      parent,
+      siblings: children,
+      key,
+      children: new Map(),
+      rows,
+      pages,
+      taken,
+      snapshot: null,
+    };
     pages.forEach((own, axis) => own.forEach(([, page]) => this.#hold(axis, page)));
     children.set(key, made);
     this.#use(made);
@@ -130,9 +155,34 @@ export class Prefixes {
     return false;
   }
 
+  /** Gives up the snapshot that was used longest ago, with the blocks that nothing can continue; false without one. */
+  giveUpSnapshot(): boolean {
+    for (const block of this.#blocks) {
+      if (!block.snapshot) continue;
+      this.#forgetSnapshot(block);
+      this.prune(block);
+      return true;
+    }
+    return false;
+  }
+
+  /** Of models with recurrences: gives up a block that no text can continue from, and those before it. */
+  prune(block: Block | null): void {
+    if (this.#forget && block && this.#blocks.has(block) && block.children.size === 0 && !block.snapshot)
+      this.#drop(block, 0);
+  }
+
+  #forgetSnapshot(block: Block): void {
+    if (block.snapshot) this.#forget?.(block.snapshot);
+    block.snapshot = null;
+  }
+
   /** Gives up all. */
   clear(): void {
-    for (const { pages } of this.#blocks) pages.forEach((own, axis) => own.forEach(([, p]) => this.#release(axis, p)));
+    for (const block of this.#blocks) {
+      block.pages.forEach((own, axis) => own.forEach(([, p]) => this.#release(axis, p)));
+      this.#forgetSnapshot(block);
+    }
     this.#blocks.clear();
     this.#roots.clear();
   }
@@ -146,7 +196,10 @@ export class Prefixes {
     block.pages.forEach((own, a) => {
       for (const [, page] of own) if (this.#release(a, page) && a === axis) freed = true;
     });
-    return freed;
+    this.#forgetSnapshot(block);
+    const { parent } = block;
+    const isUseless = this.#forget && parent && parent.children.size === 0 && !parent.snapshot;
+    return (isUseless && this.#blocks.has(parent) && this.#drop(parent, axis)) || freed;
   }
 
   /** Marks a block and those before it as used last; a block stays older than the one before it. */

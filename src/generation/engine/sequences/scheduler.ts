@@ -51,6 +51,8 @@ export interface Rules {
   readonly together: boolean;
   /** Whether a prompt is read in one run, and each token after it alone: caches of the last loop need it. */
   readonly whole: boolean;
+  /** Where runs of a prompt of `length` tokens end: the next place behind `from`. Null: anywhere. */
+  readonly ends?: ((from: number, length: number) => number) | null;
   /** Guesses tokens; null: none are guessed. */
   readonly drafts: DraftRules | null;
   readonly pace: Paced;
@@ -123,9 +125,10 @@ function chunkOf<S extends Scheduled>(reading: readonly S[], most: number, rules
 }
 
 /** The tokens that the next run reads of a sequence. */
-function nextOf({ length, submitted, generated }: Scheduled, most: number, { together, whole }: Rules): number {
+function nextOf({ length, submitted, generated }: Scheduled, most: number, { together, whole, ends }: Rules): number {
   const left = length - submitted;
   if (whole) return left > generated ? left - generated : 1;
   // If a step had read the last token, it is read alone again, so that its routes are known.
-  return Math.min(most, together && generated > 0 && left > 1 ? left - 1 : left);
+  const next = ends ? Math.min(left, ends(submitted, length) - submitted) : left;
+  return Math.min(most, together && generated > 0 && left > 1 ? left - 1 : next);
 }
