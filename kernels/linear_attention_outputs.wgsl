@@ -59,7 +59,6 @@ fn forgetFour(place: u32, c: u32) -> vec4f { return vec4f(); }
 fn factorPlace(h: u32, row: u32) -> u32 { return 0u; }
 /** What rows 4c to 4c + 3 of the state are multiplied by. */
 fn factorFour(place: u32, c: u32) -> vec4f { return vec4f(1.0); }
-/** Columns 4c to 4c + 3 of a row of r. */
 fn recalledFour(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }
 /** Columns 4c to 4c + 3 of row i of the state before chunk `slot`. */
 fn stateFour(slot: u32, h: u32, i: u32, c: u32) -> vec4f {
@@ -67,6 +66,12 @@ fn stateFour(slot: u32, h: u32, i: u32, c: u32) -> vec4f {
 }
 /** Stores column j of a row of y. */
 fn write(h: u32, row: u32, j: u32, x: f32) { y[(h * starts[batch()] + row) * columns() + j] = x; }
+/** The packed row at place `row` of sequence b's order, and the rows there of a factor, of forget, of r and of y. */
+fn rowOf(b: u32, row: u32) -> u32 { return row; }
+fn factorRow(b: u32, row: u32) -> u32 { return row; }
+fn forgetRow(b: u32, row: u32) -> u32 { return row; }
+fn recalledRow(b: u32, row: u32) -> u32 { return row; }
+fn writeRow(b: u32, row: u32) -> u32 { return row; }
 // --- end of parameters
 
 const TILE = 2u * HALF;
@@ -139,7 +144,7 @@ fn decayed(products: vec4f, factor: f32, own: vec4u, t: u32) -> vec4f {
   return select(select(vec4f(), vec4f(1.0), own == vec4u(t)), products * factor, own < vec4u(t));
 }
 
-/** x times the factors; 0 where they are 0, whatever x is. */
+/** x times the factors; 0 if a factor is 0, whatever x is. */
 fn kept0(x: vec4f, factors: vec4f) -> vec4f { return select(x * factors, vec4f(), factors == vec4f()); }
 
 /** Adds the values of the four rows that lane j owns. */
@@ -171,6 +176,18 @@ fn addOne(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Sco
   }
 }
 
+/** Row r of both halves of a tile. */
+fn rowAt(rows0: ptr<function, array<Columns, HALF>>, rows1: ptr<function, array<Columns, HALF>>, r: u32) -> Columns {
+  var x = (*rows0)[0];
+  for (var i = 1u; i < HALF; i++) {
+    for (var p = 0u; p < PARTS; p++) { x[p] = select(x[p], (*rows0)[i][p], r == i); }
+  }
+  for (var i = 0u; i < HALF; i++) {
+    for (var p = 0u; p < PARTS; p++) { x[p] = select(x[p], (*rows1)[i][p], r == HALF + i); }
+  }
+  return x;
+}
+
 fn valuesOf(h: u32, row: u32, c: u32) -> Columns {
   let place = valuePlace(h, row);
   var x: Columns;
@@ -190,6 +207,20 @@ fn stateOf(slot: u32, h: u32, i: u32, c: u32) -> Columns {
     x[p] = stateFour(slot, h, min(i, width() - 1u), min(c + p * WIDTH, quartersV() - 1u));
   }
   return x;
+}
+
+/** The places of the lane's four rows in operands. */
+fn keysAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(keyPlace(h, rowOf(b, rows.x)), keyPlace(h, rowOf(b, rows.y)), keyPlace(h, rowOf(b, rows.z)),
+    keyPlace(h, rowOf(b, rows.w)));
+}
+fn forgetsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(forgetPlace(h, forgetRow(b, rows.x)), forgetPlace(h, forgetRow(b, rows.y)),
+    forgetPlace(h, forgetRow(b, rows.z)), forgetPlace(h, forgetRow(b, rows.w)));
+}
+fn factorsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(factorPlace(h, factorRow(b, rows.x)), factorPlace(h, factorRow(b, rows.y)),
+    factorPlace(h, factorRow(b, rows.z)), factorPlace(h, factorRow(b, rows.w)));
 }
 
 @compute @workgroup_size(WIDTH)
@@ -219,8 +250,8 @@ fn main(
   var queries: Rows;
   var factors: Rows;
   for (var r = 0u; r < filled; r++) {
-    let place = queryPlace(h, first + r);
-    let factorAt = factorPlace(h, first + r);
+    let place = queryPlace(h, rowOf(b, first + r));
+    let factorAt = factorPlace(h, factorRow(b, first + r));
     for (var p = 0u; p < PIECES; p++) {
       let c = min(p * WIDTH + lane, quarters() - 1u);
       queries[r][p] = queryFour(place, c) * scale();
@@ -232,14 +263,8 @@ fn main(
   var scores1: Scores;
   var erased0: Scores;
   var erased1: Scores;
-  for (var r = 0u; r < HALF; r++) {
-    scores0[r] = vec4f();
-    scores1[r] = vec4f();
-    erased0[r] = vec4f();
-    erased1[r] = vec4f();
-  }
-  let keyAt = vec4u(keyPlace(h, at.x), keyPlace(h, at.y), keyPlace(h, at.z), keyPlace(h, at.w));
-  let forgetAt = vec4u(forgetPlace(h, at.x), forgetPlace(h, at.y), forgetPlace(h, at.z), forgetPlace(h, at.w));
+  let keyAt = keysAt(h, b, at);
+  let forgetAt = forgetsAt(h, b, at);
   for (var c = 0u; c < quarters(); c += WIDTH) {
     var piece0 = pieceOf(&queries, 0u, c / WIDTH);
     var piece1 = pieceOf(&queries, 1u, c / WIDTH);
@@ -278,8 +303,9 @@ fn main(
   // What each row has of the lane's four, and of the state before the chunk.
   var ownFactors = vec4f(1.0);
   if (DECAYS == 1u) {
-    ownFactors = vec4f(factorFour(factorPlace(h, at.x), 0u).x, factorFour(factorPlace(h, at.y), 0u).x,
-      factorFour(factorPlace(h, at.z), 0u).x, factorFour(factorPlace(h, at.w), 0u).x);
+    let places = factorsAt(h, b, at);
+    ownFactors = vec4f(factorFour(places.x, 0u).x, factorFour(places.y, 0u).x, factorFour(places.z, 0u).x,
+      factorFour(places.w, 0u).x);
   }
   var products = vec4f();
   var passed = 1.0;
@@ -335,39 +361,39 @@ fn main(
   }
   for (var j = 0u; j < offset / 4u; j++) {
     let row = chunkFirst + 4u * j;
-    let v0 = valuesOf(h, row, column);
-    let v1 = valuesOf(h, row + 1u, column);
-    let v2 = valuesOf(h, row + 2u, column);
-    let v3 = valuesOf(h, row + 3u, column);
+    let v0 = valuesOf(h, rowOf(b, row), column);
+    let v1 = valuesOf(h, rowOf(b, row + 1u), column);
+    let v2 = valuesOf(h, rowOf(b, row + 2u), column);
+    let v3 = valuesOf(h, rowOf(b, row + 3u), column);
     addFour(&added0, &scores0, j, v0, v1, v2, v3);
     addFour(&added1, &scores1, j, v0, v1, v2, v3);
     if (FORGETS == 1u) {
-      let r0 = recalledOf(h, row, column);
-      let r1 = recalledOf(h, row + 1u, column);
-      let r2 = recalledOf(h, row + 2u, column);
-      let r3 = recalledOf(h, row + 3u, column);
+      let r0 = recalledOf(h, recalledRow(b, row), column);
+      let r1 = recalledOf(h, recalledRow(b, row + 1u), column);
+      let r2 = recalledOf(h, recalledRow(b, row + 2u), column);
+      let r3 = recalledOf(h, recalledRow(b, row + 3u), column);
       addFour(&added0, &erased0, j, r0, r1, r2, r3);
       addFour(&added1, &erased1, j, r0, r1, r2, r3);
     }
   }
   for (var i = offset; i < offset + filled; i++) {
-    let value = valuesOf(h, chunkFirst + i, column);
+    let value = valuesOf(h, rowOf(b, chunkFirst + i), column);
     addOne(&added0, &scores0, i / 4u, i % 4u, value);
     addOne(&added1, &scores1, i / 4u, i % 4u, value);
     if (FORGETS == 1u) {
-      let recalled = recalledOf(h, chunkFirst + i, column);
+      let recalled = recalledOf(h, recalledRow(b, chunkFirst + i), column);
       addOne(&added0, &erased0, i / 4u, i % 4u, recalled);
       addOne(&added1, &erased1, i / 4u, i % 4u, recalled);
     }
   }
 
-  for (var r = 0u; r < TILE; r++) {
-    if (r < filled) {
-      for (var p = 0u; p < PARTS; p++) {
-        let x = select(added0[r % HALF][p], added1[r % HALF][p], r >= HALF);
-        let j = 4u * (column + p * WIDTH);
-        for (var i = 0u; i < 4u; i++) { if (j + i < columns()) { write(h, first + r, j + i, x[i]); } }
-      }
+  // The bound is no constant, so compilers do not unroll the loop, and the text has each load and store once.
+  for (var r = 0u; r < filled; r++) {
+    let x = rowAt(&added0, &added1, r);
+    let row = writeRow(b, first + r);
+    for (var p = 0u; p < PARTS; p++) {
+      let j = 4u * (column + p * WIDTH);
+      for (var i = 0u; i < 4u; i++) { if (j + i < columns()) { write(h, row, j + i, x[p][i]); } }
     }
   }
 }

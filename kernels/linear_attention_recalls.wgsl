@@ -65,6 +65,11 @@ fn recalledFour(h: u32, row: u32, c: u32) -> vec4f {
 fn keepRecalled(h: u32, row: u32, c: u32, x: vec4f) {
   kept[sizes.recalled + (h * starts[batch()] + row) * quartersV() + c] = x;
 }
+/** The packed row at place `row` of sequence b's order; the row of a factor, of forget and of r there. */
+fn rowOf(b: u32, row: u32) -> u32 { return row; }
+fn factorRow(b: u32, row: u32) -> u32 { return row; }
+fn forgetRow(b: u32, row: u32) -> u32 { return row; }
+fn atRow(b: u32, row: u32) -> u32 { return row; }
 // --- end of parameters
 
 const TILE = 2u * HALF;
@@ -133,7 +138,7 @@ fn decayed(products: vec4f, factor: f32, own: vec4u, t: u32) -> vec4f {
   return select(select(vec4f(), vec4f(1.0), own == vec4u(t)), products * factor, own < vec4u(t));
 }
 
-/** x times the factors; 0 where they are 0, whatever x is. */
+/** x times the factors; 0 if a factor is 0, whatever x is. */
 fn kept0(x: vec4f, factors: vec4f) -> vec4f { return select(x * factors, vec4f(), factors == vec4f()); }
 
 /** Adds the values of the four rows that lane j owns. */
@@ -165,6 +170,18 @@ fn addOne(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Sco
   }
 }
 
+/** Row r of both halves of a tile. */
+fn rowAt(rows0: ptr<function, array<Columns, HALF>>, rows1: ptr<function, array<Columns, HALF>>, r: u32) -> Columns {
+  var x = (*rows0)[0];
+  for (var i = 1u; i < HALF; i++) {
+    for (var p = 0u; p < PARTS; p++) { x[p] = select(x[p], (*rows0)[i][p], r == i); }
+  }
+  for (var i = 0u; i < HALF; i++) {
+    for (var p = 0u; p < PARTS; p++) { x[p] = select(x[p], (*rows1)[i][p], r == HALF + i); }
+  }
+  return x;
+}
+
 fn valuesOf(h: u32, row: u32, c: u32) -> Columns {
   let place = valuePlace(h, row);
   var x: Columns;
@@ -173,16 +190,30 @@ fn valuesOf(h: u32, row: u32, c: u32) -> Columns {
 }
 
 /** The columns of W or of U that the lane has stored. */
-fn solvedOf(isThrough: bool, h: u32, row: u32, c: u32) -> Columns {
+fn solvedOf(isThrough: bool, h: u32, b: u32, row: u32, c: u32) -> Columns {
   var x: Columns;
   for (var p = 0u; p < PARTS; p++) {
     if (isThrough) {
       x[p] = throughFour(h, row, min(c + p * WIDTH, quarters() - 1u));
     } else {
-      x[p] = recalledFour(h, row, min(c + p * WIDTH, quartersV() - 1u));
+      x[p] = recalledFour(h, rowOf(b, row), min(c + p * WIDTH, quartersV() - 1u));
     }
   }
   return x;
+}
+
+/** The places of the lane's four rows in operands. */
+fn keysAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(keyPlace(h, rowOf(b, rows.x)), keyPlace(h, rowOf(b, rows.y)), keyPlace(h, rowOf(b, rows.z)),
+    keyPlace(h, rowOf(b, rows.w)));
+}
+fn forgetsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(forgetPlace(h, forgetRow(b, rows.x)), forgetPlace(h, forgetRow(b, rows.y)),
+    forgetPlace(h, forgetRow(b, rows.z)), forgetPlace(h, forgetRow(b, rows.w)));
+}
+fn factorsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(factorPlace(h, factorRow(b, rows.x)), factorPlace(h, factorRow(b, rows.y)),
+    factorPlace(h, factorRow(b, rows.z)), factorPlace(h, factorRow(b, rows.w)));
 }
 
 @compute @workgroup_size(WIDTH)
@@ -205,13 +236,13 @@ fn main(
   // The lane's four rows, counted from the first of the chunk, and where they are read.
   let own = vec4u(4u * lane) + vec4u(0u, 1u, 2u, 3u);
   let rows = min(vec4u(first) + own, vec4u(first + count - 1u));
-  let keyAt = vec4u(keyPlace(h, rows.x), keyPlace(h, rows.y), keyPlace(h, rows.z), keyPlace(h, rows.w));
-  let forgetAt = vec4u(forgetPlace(h, rows.x), forgetPlace(h, rows.y), forgetPlace(h, rows.z),
-    forgetPlace(h, rows.w));
+  let keyAt = keysAt(h, b, rows);
+  let forgetAt = forgetsAt(h, b, rows);
   var ownFactors = vec4f(1.0);
   if (DECAYS == 1u) {
-    ownFactors = vec4f(factorFour(factorPlace(h, rows.x), 0u).x, factorFour(factorPlace(h, rows.y), 0u).x,
-      factorFour(factorPlace(h, rows.z), 0u).x, factorFour(factorPlace(h, rows.w), 0u).x);
+    let places = factorsAt(h, b, rows);
+    ownFactors = vec4f(factorFour(places.x, 0u).x, factorFour(places.y, 0u).x, factorFour(places.z, 0u).x,
+      factorFour(places.w, 0u).x);
   }
 
   var products = vec4f();
@@ -221,8 +252,8 @@ fn main(
     var places: Rows;
     var factors: Rows;
     for (var r = 0u; r < filled; r++) {
-      let placeAt = atPlace(h, first + tile + r);
-      let factorAt = factorPlace(h, first + tile + r);
+      let placeAt = atPlace(h, atRow(b, first + tile + r));
+      let factorAt = factorPlace(h, factorRow(b, first + tile + r));
       for (var p = 0u; p < PIECES; p++) {
         let c = min(p * WIDTH + lane, quarters() - 1u);
         places[r][p] = atFour(placeAt, c);
@@ -285,13 +316,13 @@ fn main(
         var all = vec4f(1.0);
         for (var r = 0u; r < HALF; r++) {
           let row = first + min(tile + r, count - 1u);
-          added0[r][p] = kept0(atFour(atPlace(h, row), c), added0[r][p] * all);
-          if (DECAYS == 2u) { all *= factorFour(factorPlace(h, row), c); }
+          added0[r][p] = kept0(atFour(atPlace(h, atRow(b, row)), c), added0[r][p] * all);
+          if (DECAYS == 2u) { all *= factorFour(factorPlace(h, factorRow(b, row)), c); }
         }
         for (var r = 0u; r < HALF; r++) {
           let row = first + min(tile + HALF + r, count - 1u);
-          added1[r][p] = kept0(atFour(atPlace(h, row), c), added1[r][p] * all);
-          if (DECAYS == 2u) { all *= factorFour(factorPlace(h, row), c); }
+          added1[r][p] = kept0(atFour(atPlace(h, atRow(b, row)), c), added1[r][p] * all);
+          if (DECAYS == 2u) { all *= factorFour(factorPlace(h, factorRow(b, row)), c); }
         }
       }
     } else {
@@ -303,49 +334,48 @@ fn main(
       }
       for (var j = 0u; 4u * j < tile; j++) {
         let row = first + 4u * j;
-        let v0 = valuesOf(h, row, column);
-        let v1 = valuesOf(h, row + 1u, column);
-        let v2 = valuesOf(h, row + 2u, column);
-        let v3 = valuesOf(h, row + 3u, column);
+        let v0 = valuesOf(h, rowOf(b, row), column);
+        let v1 = valuesOf(h, rowOf(b, row + 1u), column);
+        let v2 = valuesOf(h, rowOf(b, row + 2u), column);
+        let v3 = valuesOf(h, rowOf(b, row + 3u), column);
         addFour(&added0, &scores0, j, v0, v1, v2, v3);
         addFour(&added1, &scores1, j, v0, v1, v2, v3);
       }
       for (var i = tile; i < tile + filled; i++) {
-        let value = valuesOf(h, first + i, column);
+        let value = valuesOf(h, rowOf(b, first + i), column);
         addOne(&added0, &scores0, i / 4u, i % 4u, value);
         addOne(&added1, &scores1, i / 4u, i % 4u, value);
       }
     }
     for (var j = 0u; 4u * j < tile; j++) {
       let row = first + 4u * j;
-      let x0 = solvedOf(isThrough, h, row, column);
-      let x1 = solvedOf(isThrough, h, row + 1u, column);
-      let x2 = solvedOf(isThrough, h, row + 2u, column);
-      let x3 = solvedOf(isThrough, h, row + 3u, column);
+      let x0 = solvedOf(isThrough, h, b, row, column);
+      let x1 = solvedOf(isThrough, h, b, row + 1u, column);
+      let x2 = solvedOf(isThrough, h, b, row + 2u, column);
+      let x3 = solvedOf(isThrough, h, b, row + 3u, column);
       addFour(&added0, &erased0, j, x0, x1, x2, x3);
       addFour(&added1, &erased1, j, x0, x1, x2, x3);
     }
-    // The tile's own rows, one after the other.
-    for (var r = 0u; r < HALF; r++) {
-      let solved = added0[r];
+    // Solves for the rows of the tile in turn. The bounds are no constants, so compilers do not unroll the loops.
+    for (var r = 0u; r < min(HALF, filled); r++) {
+      let solved = rowAt(&added0, &added1, r);
       addOne(&added0, &erased0, (tile + r) / 4u, r % 4u, solved);
       addOne(&added1, &erased1, (tile + r) / 4u, r % 4u, solved);
     }
-    for (var r = 0u; r < HALF; r++) {
-      let solved = added1[r];
-      addOne(&added1, &erased1, (tile + HALF + r) / 4u, r % 4u, solved);
+    for (var r = HALF; r < filled; r++) {
+      let solved = rowAt(&added0, &added1, r);
+      addOne(&added1, &erased1, (tile + r) / 4u, r % 4u, solved);
     }
 
-    for (var r = 0u; r < TILE; r++) {
-      if (r < filled) {
-        for (var p = 0u; p < PARTS; p++) {
-          let c = column + p * WIDTH;
-          let x = select(added0[r % HALF][p], added1[r % HALF][p], r >= HALF);
-          if (isThrough) {
-            if (c < quarters()) { keepThrough(h, first + tile + r, c, x); }
-          } else if (c < quartersV()) {
-            keepRecalled(h, first + tile + r, c, x);
-          }
+    for (var r = 0u; r < filled; r++) {
+      let x = rowAt(&added0, &added1, r);
+      let row = first + tile + r;
+      for (var p = 0u; p < PARTS; p++) {
+        let c = column + p * WIDTH;
+        if (isThrough) {
+          if (c < quarters()) { keepThrough(h, row, c, x[p]); }
+        } else if (c < quartersV()) {
+          keepRecalled(h, rowOf(b, row), c, x[p]);
         }
       }
     }

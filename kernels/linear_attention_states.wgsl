@@ -28,8 +28,9 @@ const PIECES = 2u;
 const PARTS = 2u;
 /** 0 without decays, 1 with one for each row, 2 with one for each dimension. */
 const DECAYS = 0u;
-/** 1 if there are forget and at. */
+/** 1 if there is forget, and 1 if r is to be made by W and U. */
 const FORGETS = 0u;
+const RECALLS = 0u;
 /** 1 if sequences begin with a given state, and the last one is stored. */
 const GIVEN = 0u;
 /** Workgroups that share the rows of a state. */
@@ -66,6 +67,11 @@ fn keepState(slot: u32, h: u32, i: u32, c: u32, x: vec4f) {
 /** The same of the state that sequence b begins with, and of its last. */
 fn givenFour(b: u32, h: u32, i: u32, c: u32) -> vec4f { return vec4f(); }
 fn keepLast(b: u32, h: u32, i: u32, c: u32, x: vec4f) {}
+/** The packed row at place `row` of sequence b's order; the row of a factor, of forget and of r there. */
+fn rowOf(b: u32, row: u32) -> u32 { return row; }
+fn factorRow(b: u32, row: u32) -> u32 { return row; }
+fn forgetRow(b: u32, row: u32) -> u32 { return row; }
+fn recalledRow(b: u32, row: u32) -> u32 { return row; }
 // --- end of parameters
 
 const TILE = 2u * HALF;
@@ -103,6 +109,18 @@ fn addFour(
         fma(vec4f(w.y), v1[p], fma(vec4f(w.x), v0[p], (*added)[r][p]))));
     }
   }
+}
+
+/** Row r of both halves of a tile. */
+fn rowAt(rows0: ptr<function, array<Columns, HALF>>, rows1: ptr<function, array<Columns, HALF>>, r: u32) -> Columns {
+  var x = (*rows0)[0];
+  for (var i = 1u; i < HALF; i++) {
+    for (var p = 0u; p < PARTS; p++) { x[p] = select(x[p], (*rows0)[i][p], r == i); }
+  }
+  for (var i = 0u; i < HALF; i++) {
+    for (var p = 0u; p < PARTS; p++) { x[p] = select(x[p], (*rows1)[i][p], r == HALF + i); }
+  }
+  return x;
 }
 
 fn valuesOf(h: u32, row: u32, c: u32) -> Columns {
@@ -158,6 +176,20 @@ fn decayOf(factors: vec4f, lane: u32) -> Decay {
   return Decay(vec4f(factors.y * last, last, factors.w, 1.0) * behind, all);
 }
 
+/** The places of the lane's four rows in operands. */
+fn keysAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(keyPlace(h, rowOf(b, rows.x)), keyPlace(h, rowOf(b, rows.y)), keyPlace(h, rowOf(b, rows.z)),
+    keyPlace(h, rowOf(b, rows.w)));
+}
+fn forgetsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(forgetPlace(h, forgetRow(b, rows.x)), forgetPlace(h, forgetRow(b, rows.y)),
+    forgetPlace(h, forgetRow(b, rows.z)), forgetPlace(h, forgetRow(b, rows.w)));
+}
+fn factorsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
+  return vec4u(factorPlace(h, factorRow(b, rows.x)), factorPlace(h, factorRow(b, rows.y)),
+    factorPlace(h, factorRow(b, rows.z)), factorPlace(h, factorRow(b, rows.w)));
+}
+
 @compute @workgroup_size(WIDTH)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -191,7 +223,7 @@ fn main(
     let first = begin + chunk * CHUNK;
     let count = min(CHUNK, end - first);
     let slot = firstSlot + chunk;
-    if (FORGETS == 1u) {
+    if (RECALLS == 1u) {
       for (var tile = 0u; tile < count; tile += TILE) {
         let filled = min(TILE, count - tile);
         var through: Rows;
@@ -222,16 +254,13 @@ fn main(
             addFour(&added1, &piece1, j, s0, s1, s2, s3);
           }
         }
-        for (var r = 0u; r < TILE; r++) {
-          if (r < filled) {
-            for (var p = 0u; p < PARTS; p++) {
-              let c = column + p * WIDTH;
-              let x = select(added0[r % HALF][p], added1[r % HALF][p], r >= HALF);
-              if (c < quartersV()) {
-                let row = first + tile + r;
-                keepRecalled(h, row, c, recalledFour(h, row, c) + x);
-              }
-            }
+        // The bound is no constant, so compilers do not unroll the loop, and the text has each load and store once.
+        for (var r = 0u; r < filled; r++) {
+          let x = rowAt(&added0, &added1, r);
+          let row = rowOf(b, first + tile + r);
+          for (var p = 0u; p < PARTS; p++) {
+            let c = column + p * WIDTH;
+            if (c < quartersV()) { keepRecalled(h, row, c, recalledFour(h, row, c) + x[p]); }
           }
         }
       }
@@ -240,9 +269,9 @@ fn main(
 
     let at = min(vec4u(first) + own, vec4u(first + count - 1u));
     let exists = own < vec4u(count);
-    let keyAt = vec4u(keyPlace(h, at.x), keyPlace(h, at.y), keyPlace(h, at.z), keyPlace(h, at.w));
-    let forgetAt = vec4u(forgetPlace(h, at.x), forgetPlace(h, at.y), forgetPlace(h, at.z), forgetPlace(h, at.w));
-    let factorAt = vec4u(factorPlace(h, at.x), factorPlace(h, at.y), factorPlace(h, at.z), factorPlace(h, at.w));
+    let keyAt = keysAt(h, b, at);
+    let forgetAt = forgetsAt(h, b, at);
+    let factorAt = factorsAt(h, b, at);
     var decay = Decay(vec4f(1.0), 1.0);
     if (DECAYS == 1u) { decay = decayOf(select(vec4f(1.0), factorsOf(factorAt, 0u)[0], exists), lane); }
     for (var i = firstRow; i < behindRow; i += TILE) {
@@ -275,37 +304,37 @@ fn main(
       var added0: array<Columns, HALF>;
       var added1: array<Columns, HALF>;
       for (var r = 0u; r < HALF; r++) {
-        let before0 = stateOf(slot, h, i + r, column);
-        let before1 = stateOf(slot, h, i + HALF + r, column);
         for (var p = 0u; p < PARTS; p++) {
-          added0[r][p] = select(all[r] * before0[p], vec4f(), all[r] == 0.0);
-          added1[r][p] = select(all[HALF + r] * before1[p], vec4f(), all[HALF + r] == 0.0);
+          added0[r][p] = vec4f();
+          added1[r][p] = vec4f();
         }
       }
       for (var j = 0u; 4u * j < count; j++) {
         let row = first + 4u * j;
         let most = first + count - 1u;
-        let v0 = valuesOf(h, row, column);
-        let v1 = valuesOf(h, min(row + 1u, most), column);
-        let v2 = valuesOf(h, min(row + 2u, most), column);
-        let v3 = valuesOf(h, min(row + 3u, most), column);
+        let v0 = valuesOf(h, rowOf(b, row), column);
+        let v1 = valuesOf(h, rowOf(b, min(row + 1u, most)), column);
+        let v2 = valuesOf(h, rowOf(b, min(row + 2u, most)), column);
+        let v3 = valuesOf(h, rowOf(b, min(row + 3u, most)), column);
         addFour(&added0, &weights0, j, v0, v1, v2, v3);
         addFour(&added1, &weights1, j, v0, v1, v2, v3);
         if (FORGETS == 1u) {
-          let r0 = recalledOf(h, row, column);
-          let r1 = recalledOf(h, min(row + 1u, most), column);
-          let r2 = recalledOf(h, min(row + 2u, most), column);
-          let r3 = recalledOf(h, min(row + 3u, most), column);
+          let r0 = recalledOf(h, recalledRow(b, row), column);
+          let r1 = recalledOf(h, recalledRow(b, min(row + 1u, most)), column);
+          let r2 = recalledOf(h, recalledRow(b, min(row + 2u, most)), column);
+          let r3 = recalledOf(h, recalledRow(b, min(row + 3u, most)), column);
           addFour(&added0, &erased0, j, r0, r1, r2, r3);
           addFour(&added1, &erased1, j, r0, r1, r2, r3);
         }
       }
-      for (var r = 0u; r < TILE; r++) {
+      for (var r = 0u; r < min(TILE, behindRow - i); r++) {
+        let x = rowAt(&added0, &added1, r);
+        let before = stateOf(slot, h, i + r, column);
         for (var p = 0u; p < PARTS; p++) {
           let c = column + p * WIDTH;
-          let x = select(added0[r % HALF][p], added1[r % HALF][p], r >= HALF);
-          if (i + r < behindRow && c < quartersV()) {
-            if (chunk + 1u < chunks) { keepState(slot + 1u, h, i + r, c, x); } else { keepLast(b, h, i + r, c, x); }
+          let y = x[p] + select(all[r] * before[p], vec4f(), all[r] == 0.0);
+          if (c < quartersV()) {
+            if (chunk + 1u < chunks) { keepState(slot + 1u, h, i + r, c, y); } else { keepLast(b, h, i + r, c, y); }
           }
         }
       }

@@ -97,6 +97,16 @@ function continued(form: Form, setting: Setting, seed = 8): Case {
   return b.finish(b.node("linear_attention_from", [...joined, state], flagsOf(form)), "continued");
 }
 
+/** The gradient, with a cotangent of y. */
+function changed(form: Form, setting: Setting, seed = 9): Case {
+  const b = new Bench(setting, seed);
+  const inputs = operands(b, form);
+  const dy = b.rows([form.heads], [form.columns]);
+  const isRouted = b.axes.some(({ name }) => name === "K");
+  const taken = isRouted ? b.node("take", [dy, b.index("K")], { dim: 1 }) : dy;
+  return b.finish(b.node("linear_attention_grad", [...inputs, taken], flagsOf(form)), "changed");
+}
+
 /** The most that a result is off, by the largest of the reference. */
 async function offOf(of: Case, inChunks: boolean): Promise<number> {
   const device = await testDevice("default");
@@ -121,6 +131,16 @@ describe("linear attention in chunks", { tags: "long" }, () => {
   );
   it.each(every)("%s", async (_name, form, setting) => {
     const of = attended(form, setting);
+    expect(await offOf(of, true)).toBeLessThan(1e-4);
+    expect(await offOf(of, false)).toBeLessThan(1e-4);
+  });
+
+  // Kernels of what is forgotten compile for several seconds each.
+  const gradients = every.filter(
+    ([name, { decay, forgets }]) => decay !== "dimensions" && (!forgets || name.endsWith("ragged")),
+  );
+  it.each(gradients)("the gradient, %s", { timeout: 300_000 }, async (_name, form, setting) => {
+    const of = changed(form, setting);
     expect(await offOf(of, true)).toBeLessThan(1e-4);
     expect(await offOf(of, false)).toBeLessThan(1e-4);
   });

@@ -1,30 +1,12 @@
-// Linear attention in chunks: what rows recall, if they forget; the states before all chunks; the results.
-import { invariant } from "../../../ground/base/invariant.js";
+// The kernels of linear attention in chunks, for its result and its gradient: they go through the rows of a sequence in
+// either direction.
 import { addSizes, type Size } from "../../../ground/size/size.js";
-import { packedAxis } from "../../ir/typing.js";
-import { stridesOf } from "../addressing/index-map.js";
 import type { Extents } from "../analysis/extents.js";
 import type { Step } from "../plan/plan.js";
-import { CHUNK_TILE, CHUNKS } from "../tunings/linear-attention.js";
-import {
-  declareColumns,
-  exponential,
-  Kernel,
-  operandsOf,
-  quartersOf,
-  widthsOf,
-  type Forward,
-  type Linear,
-  type Name,
-  type Rows,
-} from "./linear-attention-operands.js";
-import { input, result, scratch, typeAt, work, type Operand, type Work } from "./spec.js";
+import { CHUNK_TILE } from "../tunings/linear-attention.js";
+import { exponential, Kernel, quartersOf, type Linear, type Rows } from "./linear-attention-operands.js";
+import { scratch, type Operand } from "./spec.js";
 
-/** Sequences with at most so many rows on average, as in a step of generation, go row by row. */
-export const FEW_ROWS = CHUNK_TILE;
-/** Narrower values leave most lanes of a subgroup idle, wider keys have too many registers. */
-const LEAST_COLUMNS = 16;
-const MOST_WIDTH = 256;
 /** The most `vec4f` columns of a lane. */
 const MOST_PARTS = 2;
 
@@ -37,151 +19,115 @@ export interface Chunks {
   readonly decays: 0 | 1 | 2;
 }
 
-/** Null: row by row. */
-export function chunksFor(context: Forward): Chunks | null {
-  const { attention } = context.tunings;
-  const tuning = CHUNKS[attention.kind](attention);
-  const operands = operandsOf(context, isJoined(context));
-  const { width, columns } = widthsOf(operands);
-  const most = context.extents.most(packedAxis(typeAt(context.inputs, 2).shape[1]!)!);
-  if (!tuning || columns < LEAST_COLUMNS || width > MOST_WIDTH || (most !== null && most <= FEW_ROWS)) return null;
-  const decay = operands.get("decay");
-  const decays = !decay ? 0 : decay.type.shape.length === 2 ? 1 : 2;
-  return { width: tuning.width, rows: decays === 2 ? CHUNK_TILE : tuning.rows, decays };
+/** Rows of an operand, or of a table that another system has made. */
+export type Source =
+  | { readonly kind: "operand"; readonly rows: Rows; readonly times?: number }
+  | { readonly kind: "table"; readonly table: Table; readonly negative?: boolean };
+export type Table = "recalled" | "changes";
+
+export const operand = (rows: Rows, times = 1): Source => ({ kind: "operand", rows, times });
+export const table = (name: Table, negative = false): Source => ({ kind: "table", table: name, negative });
+
+/**
+ * A state [width, columns] of each head that goes along the rows of a sequence: S' = a ⊙ S + key · valueᵀ −
+ * forget · rᵀ. In reverse it goes from the last row to the first, and the factor, and an operand that is `behind`, are
+ * from the row that it leaves.
+ */
+export interface System {
+  readonly reverse: boolean;
+  readonly width: number;
+  readonly columns: number;
+  readonly key: Source;
+  readonly value: Source;
+  readonly decay: Rows | undefined;
+  readonly forgets: {
+    readonly forget: Source;
+    readonly isBehind: boolean;
+    /** Where r = at · S is stored, for the `at` of `recallsOf`; or what stands for r. */
+    readonly r:
+      | { readonly kind: "made"; readonly to: Table }
+      | { readonly kind: "given"; readonly as: Source; readonly isBehind: boolean };
+  } | null;
 }
 
-/** Whether forget and at are one operand, as where a node continues from a state. */
-const isJoined = ({ attrs, results }: Forward): boolean => attrs.forgets && results.length > 1;
-
-/** The tables that the dispatches leave to one another, in one buffer of `vec4f`: states, then W and r if rows forget. */
-class Kept {
+/** The tables in one buffer of `vec4f` that dispatches leave to one another: states, W, and r for each row. */
+export class Kept {
   readonly #perSlot: number;
+  readonly #through: number;
+  readonly #each: number;
+
   constructor(
-    private readonly chunks: Chunks,
-    private readonly extents: Extents,
-    private readonly heads: number,
+    readonly chunks: Chunks,
+    private readonly context: Linear,
+    readonly heads: number,
     private readonly rows: Size,
-    private readonly widths: { readonly width: number; readonly columns: number },
-    private readonly forgets: boolean,
+    widths: { readonly width: number; readonly columns: number },
+    /** How many tables of r. */
+    private readonly tables: 0 | 1 | 2,
+    /** Whether states are also transposed. */
+    transposes = false,
   ) {
-    this.#perSlot = heads * widths.width * quartersOf(widths.columns);
+    const [quarters, quartersV] = [quartersOf(widths.width), quartersOf(widths.columns)];
+    const plain = widths.width * quartersV;
+    this.#perSlot = heads * Math.max(plain, transposes ? widths.columns * quarters : plain);
+    this.#through = quarters;
+    this.#each = quartersV;
   }
 
   /** An upper bound on the chunks of all sequences: each begins a new one. */
   get slots(): Size {
     return addSizes(this.extents.ceilDivide(this.rows, this.chunks.rows), this.extents.batch);
   }
+  /** Likewise of tiles. */
+  get tiles(): Size {
+    return addSizes(this.extents.ceilDivide(this.rows, CHUNK_TILE), this.extents.batch);
+  }
+  get extents(): Extents {
+    return this.context.extents;
+  }
   get bytes(): Size {
-    const { extents } = this;
-    const each = this.heads * (quartersOf(this.widths.width) + quartersOf(this.widths.columns));
-    const states = extents.times(16 * this.#perSlot, this.slots);
-    return this.forgets ? addSizes(states, extents.times(16 * each, this.rows)) : states;
+    const states = this.extents.times(16 * this.#perSlot, this.slots);
+    if (this.tables === 0) return states;
+    const each = this.heads * (this.#through + this.tables * this.#each);
+    return addSizes(states, this.extents.times(16 * each, this.rows));
   }
 
-  /** Declares the tables in a kernel, for reading and, if `writes`, for writing. */
-  declare({ builder }: Kernel, writes: { readonly states: boolean; readonly recalled: boolean } | null): void {
-    const size = "(starts[batch()] / CHUNK + batch()) * heads() * width() * quartersV()";
-    const places = {
-      state: "((slot * heads() + h) * width() + i) * quartersV() + c",
-      through: `${size} + (h * starts[batch()] + row) * quarters() + c`,
-      recalled: `${size} + heads() * starts[batch()] * quarters() + (h * starts[batch()] + row) * quartersV() + c`,
-    } as const;
+  /** Binds the buffer, and declares the sizes of its tables. */
+  bind({ builder }: Kernel, writes: boolean): void {
     if (writes) builder.write("kept", "vec4f", scratch());
     else builder.read("kept", "vec4f", scratch());
-    const read = (name: string, place: string, row: string): void =>
-      void builder.function(`fn ${name}(${row}, c: u32) -> vec4f { return kept[${place}]; }`);
-    const store = (name: string, place: string, row: string): void =>
-      void builder.function(`fn ${name}(${row}, c: u32, x: vec4f) { kept[${place}] = x; }`);
-    const none = (name: string): void =>
-      void builder.function(`fn ${name}(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }`);
-    const [ofState, ofRow] = ["slot: u32, h: u32, i: u32", "h: u32, row: u32"];
-    read("stateFour", places.state, ofState);
-    if (this.forgets) {
-      read("throughFour", places.through, ofRow);
-      read("recalledFour", places.recalled, ofRow);
-    } else {
-      none("throughFour");
-      none("recalledFour");
-    }
-    if (!writes) return;
-    if (writes.states) store("keepState", places.state, ofState);
-    if (!writes.recalled) return;
-    store("keepThrough", places.through, ofRow);
-    store("keepRecalled", places.recalled, ofRow);
+    builder.count("perSlot", this.#perSlot).count("throughEach", this.#through).count("recalledEach", this.#each);
+    builder.function("fn throughBegin() -> u32 { return (starts[batch()] / CHUNK + batch()) * perSlot(); }");
+  }
+
+  static readonly state = "((slot * heads() + h) * width() + i) * quartersV() + c";
+  static readonly through = "throughBegin() + (h * starts[batch()] + row) * throughEach() + c";
+  static rowOf(of: Table, row = "row"): string {
+    const before = of === "recalled" ? "h" : "(heads() + h)";
+    const begin = "throughBegin() + heads() * starts[batch()] * throughEach()";
+    return `${begin} + (${before} * starts[batch()] + ${row}) * recalledEach()`;
   }
 }
 
-/** The work in chunks, with all rows. `continues`: from a state, which a first step copies. */
-export function chunkedWork(context: Forward, chunks: Chunks, continues: boolean): Work {
-  const { attrs, inputs, extents, views, resultViews } = context;
-  const operands = operandsOf(context, isJoined(context));
-  const { width, columns } = widthsOf(operands);
-  const [heads, rows] = typeAt(inputs, 2).shape;
-  invariant(typeof heads === "number" && rows !== undefined, "the heads are known");
-  const { forgets } = attrs;
-  const kept = new Kept(chunks, extents, heads, rows, { width, columns }, forgets);
-  const declare = (file: string, most: number): Declared => declared(file, context, chunks, operands, most);
-  const steps: Step<Operand>[] = [];
-
-  if (forgets) {
-    const { kernel, parts } = declare("linear_attention_recalls", Math.max(width, columns));
-    const [own, other] = [panelsOf(width, chunks, parts), panelsOf(columns, chunks, parts)];
-    declareColumns(kernel, operands, isJoined(context));
-    kernel.fours("value", "v", operands.get("v"));
-    kernel.builder.count("panelsW", own).count("panels", own + other);
-    kept.declare(kernel, { states: false, recalled: true });
-    steps.push(kernel.builder.dispatch(extents.times(heads * (own + other), kept.slots)));
+/** `fn namePlace(h, row)` and `fn nameFour(place, c)` of a source. */
+function declareSource(kernel: Kernel, name: string, buffer: string, source: Source | null): void {
+  if (source === null) {
+    kernel.fours(name, buffer, undefined);
+    return;
   }
-
-  const states = declare("linear_attention_states", columns);
-  const panels = panelsOf(columns, chunks, states.parts);
-  const { builder } = states.kernel;
-  declareOperands(states.kernel, operands);
-  const split = forgets ? 1 : Math.ceil(width / CHUNK_TILE);
-  builder.constant("FORGETS", Number(forgets)).constant("GIVEN", Number(continues)).constant("SPLIT", split);
-  builder.count("panels", panels);
-  kept.declare(states.kernel, { states: true, recalled: forgets });
-  if (!forgets) builder.function("fn keepRecalled(h: u32, row: u32, c: u32, x: vec4f) {}");
-  if (continues) {
-    const state = inputs.length - 1;
-    invariant(!views[state], "states are row-major");
-    steps.unshift({ kind: "copy", from: input(state), to: result(1), bytes: extents.bytes(typeAt(inputs, state)) });
-    builder.write("states", "f32", result(1)).count("stateColumns", columns);
-    const place = "((b * heads() + h) * width() + i) * stateColumns() + j";
-    const each = (body: string): string =>
-      `for (var j = 4u * c; j < min(stateColumns(), 4u * c + 4u); j++) { ${body} }`;
-    builder.function(
-      "fn givenFour(b: u32, h: u32, i: u32, c: u32) -> vec4f {\n  var s = vec4f();\n  " +
-        `${each(`s[j - 4u * c] = states[${place}];`)}\n  return s;\n}`,
-    );
-    builder.function(
-      `fn keepLast(b: u32, h: u32, i: u32, c: u32, s: vec4f) {\n  ${each(`states[${place}] = s[j - 4u * c];`)}\n}`,
-    );
-  } else {
-    builder.function("fn givenFour(b: u32, h: u32, i: u32, c: u32) -> vec4f { return vec4f(); }");
-    builder.function("fn keepLast(b: u32, h: u32, i: u32, c: u32, s: vec4f) {}");
+  if (source.kind === "operand") {
+    const { rows, times = 1 } = source;
+    if (times === 1) kernel.fours(name, buffer, rows);
+    else {
+      kernel.builder.value(`${name}Times`, times, "f32");
+      kernel.fours(name, buffer, rows, undefined, (x) => `${x} * ${name}Times()`);
+    }
+    return;
   }
-  steps.push(builder.dispatch(extents.times(extents.batch, heads * split * panels)));
-
-  const outputs = declare("linear_attention_outputs", columns);
-  outputs.kernel.fours("query", "q", operands.get("q"));
-  declareOperands(outputs.kernel, operands);
-  outputs.kernel.builder
-    .constant("FORGETS", Number(forgets))
-    .constant("GIVEN", Number(continues))
-    .count("panels", panels)
-    .count("columns", columns)
-    .value("scale", attrs.scale, "f32");
-  kept.declare(outputs.kernel, null);
-  outputs.kernel.builder.write("y", "f32", result(0));
-  const y = typeAt(context.results, 0);
-  const strides = resultViews[0]?.strides ?? stridesOf(extents, y.shape);
-  const place = outputs.kernel.element("result", { strides, offset: resultViews[0]?.offset ?? 0 });
-  outputs.kernel.builder.function(`fn write(h: u32, row: u32, j: u32, x: f32) { y[${place}] = x; }`);
-  // Each sequence may leave a tile half filled.
-  const tiles = addSizes(extents.ceilDivide(rows, CHUNK_TILE), extents.batch);
-  steps.push(outputs.kernel.builder.dispatch(extents.times(heads * panels, tiles)));
-  return work(steps, [kept.bytes]);
+  const sign = source.negative ? "-" : "";
+  kernel.builder
+    .function(`fn ${name}Place(h: u32, row: u32) -> u32 { return ${Kept.rowOf(source.table)}; }`)
+    .function(`fn ${name}Four(place: u32, c: u32) -> vec4f { return ${sign}kept[place + c]; }`);
 }
 
 const panelsOf = (columns: number, { width }: Chunks, parts: number): number =>
@@ -193,30 +139,144 @@ interface Declared {
   readonly parts: number;
 }
 
-/** A kernel with the constants and counts that all have. `most`: the most columns that its workgroups share. */
-function declared(
-  file: string,
-  context: Linear,
-  { width, rows, decays }: Chunks,
-  operands: ReadonlyMap<Name, Rows>,
-  most: number,
-): Declared {
+/** A kernel with the declarations that all have. `most`: the most columns that its workgroups share. */
+function declared(file: string, context: Linear, { chunks }: Kept, system: System, most: number): Declared {
   const kernel = new Kernel(file, context);
-  const widths = widthsOf(operands);
-  const [quarters, quartersV] = [quartersOf(widths.width), quartersOf(widths.columns)];
+  const { builder } = kernel;
+  const { width, rows, decays } = chunks;
+  const [quarters, quartersV] = [quartersOf(system.width), quartersOf(system.columns)];
   const parts = Math.min(MOST_PARTS, Math.ceil(quartersOf(most) / width));
   const constants = { WIDTH: width, HALF: CHUNK_TILE / 2, CHUNK: rows, PIECES: Math.ceil(quarters / width) };
-  kernel.builder.subgroups(width);
+  builder.subgroups(width);
   for (const [name, value] of Object.entries({ ...constants, PARTS: parts, DECAYS: decays }))
-    kernel.builder.constant(name, value);
-  kernel.builder.count("width", widths.width).count("quarters", quarters).count("quartersV", quartersV);
+    builder.constant(name, value);
+  builder.count("width", system.width).count("quarters", quarters).count("quartersV", quartersV);
+  // The direction is a word of the uniforms, so both directions share a compiled kernel.
+  const { forgets } = system;
+  const direction = builder.word(Number(system.reverse), "u32", "reverse");
+  const rowFunction = (name: string, isBehind: boolean): void => {
+    const behind = builder.word(Number(isBehind), "u32", `${name}Behind`);
+    const back = `min(starts[b] + starts[b + 1u] - 1u - row + sizes.${behind}, starts[b + 1u] - 1u)`;
+    builder.function(`fn ${name}(b: u32, row: u32) -> u32 { return select(row, ${back}, sizes.${direction} == 1u); }`);
+  };
+  rowFunction("rowOf", false);
+  rowFunction("factorRow", true);
+  rowFunction("forgetRow", forgets?.isBehind ?? false);
+  rowFunction("atRow", true);
+  rowFunction("recalledRow", forgets?.r.kind === "given" && forgets.r.isBehind);
+  declareSource(kernel, "key", "k", system.key);
+  declareSource(kernel, "value", "v", system.value);
+  kernel.fours("factor", "decay", system.decay, "vec4f(1.0)", exponential);
+  declareSource(kernel, "forget", "forget", forgets?.forget ?? null);
   return { kernel, parts };
 }
 
-/** The operands that a state is made with. */
-function declareOperands(kernel: Kernel, operands: ReadonlyMap<Name, Rows>): void {
-  kernel.fours("key", "k", operands.get("k"));
-  kernel.fours("value", "v", operands.get("v"));
-  kernel.fours("factor", "decay", operands.get("decay"), "vec4f(1.0)", exponential);
-  kernel.fours("forget", "forget", operands.get("forget"));
+/** `fn recalledFour`: what a row recalls, or what stands for it. */
+function declareRecalled(kernel: Kernel, { forgets }: System): void {
+  const signature = "fn recalledFour(h: u32, row: u32, c: u32) -> vec4f";
+  if (!forgets) {
+    kernel.builder.function(`${signature} { return vec4f(); }`);
+    return;
+  }
+  const { r } = forgets;
+  if (r.kind === "made") {
+    kernel.builder.function(`${signature} { return kept[${Kept.rowOf(r.to)} + c]; }`);
+    return;
+  }
+  declareSource(kernel, "erased", "erased", r.as);
+  kernel.builder.function(`${signature} { return erasedFour(erasedPlace(h, row), c); }`);
+}
+
+const readThrough = ({ builder }: Kernel): void =>
+  void builder.function(`fn throughFour(h: u32, row: u32, c: u32) -> vec4f { return kept[${Kept.through}]; }`);
+
+function storeRecalled({ builder }: Kernel, { forgets }: System): void {
+  const store = forgets?.r.kind === "made" ? ` kept[${Kept.rowOf(forgets.r.to)} + c] = x; ` : "";
+  builder.function(`fn keepRecalled(h: u32, row: u32, c: u32, x: vec4f) {${store}}`);
+}
+
+/** W, and U in the place of r. */
+export function recallsOf(
+  context: Linear,
+  kept: Kept,
+  system: System,
+  declareAt: (kernel: Kernel) => void,
+): Step<Operand> {
+  const { width, columns } = system;
+  const { kernel, parts } = declared("linear_attention_recalls", context, kept, system, Math.max(width, columns));
+  const [own, other] = [panelsOf(width, kept.chunks, parts), panelsOf(columns, kept.chunks, parts)];
+  declareAt(kernel);
+  kernel.builder.count("panelsW", own).count("panels", own + other);
+  kept.bind(kernel, true);
+  readThrough(kernel);
+  kernel.builder.function(`fn keepThrough(h: u32, row: u32, c: u32, x: vec4f) { kept[${Kept.through}] = x; }`);
+  declareRecalled(kernel, system);
+  storeRecalled(kernel, system);
+  return kernel.builder.dispatch(kept.extents.times(kept.heads * (own + other), kept.slots));
+}
+
+/** The states before all chunks, and what rows recall. `given`: states of the sequences, that the last ones replace. */
+export function statesOf(context: Linear, kept: Kept, system: System, given: Operand | null): Step<Operand> {
+  const { width, columns, forgets } = system;
+  const { kernel, parts } = declared("linear_attention_states", context, kept, system, columns);
+  const { builder } = kernel;
+  const panels = panelsOf(columns, kept.chunks, parts);
+  const makes = forgets?.r.kind === "made";
+  const split = makes ? 1 : Math.ceil(width / CHUNK_TILE);
+  builder.constant("FORGETS", Number(forgets !== null)).constant("RECALLS", Number(makes));
+  builder
+    .constant("GIVEN", Number(given !== null))
+    .constant("SPLIT", split)
+    .count("panels", panels);
+  kept.bind(kernel, true);
+  readThrough(kernel);
+  declareRecalled(kernel, system);
+  storeRecalled(kernel, system);
+  const [ofState, ofSequence] = ["slot: u32, h: u32, i: u32, c: u32", "b: u32, h: u32, i: u32, c: u32"];
+  builder
+    .function(`fn stateFour(${ofState}) -> vec4f { return kept[${Kept.state}]; }`)
+    .function(`fn keepState(${ofState}, x: vec4f) { kept[${Kept.state}] = x; }`);
+  if (given) {
+    builder.write("states", "f32", given).count("stateColumns", columns);
+    const place = "((b * heads() + h) * width() + i) * stateColumns() + j";
+    const each = (body: string): string =>
+      `for (var j = 4u * c; j < min(stateColumns(), 4u * c + 4u); j++) { ${body} }`;
+    const read = each(`s[j - 4u * c] = states[${place}];`);
+    builder
+      .function(`fn givenFour(${ofSequence}) -> vec4f {\n  var s = vec4f();\n  ${read}\n  return s;\n}`)
+      .function(`fn keepLast(${ofSequence}, s: vec4f) {\n  ${each(`states[${place}] = s[j - 4u * c];`)}\n}`);
+  } else {
+    builder
+      .function(`fn givenFour(${ofSequence}) -> vec4f { return vec4f(); }`)
+      .function(`fn keepLast(${ofSequence}, s: vec4f) {}`);
+  }
+  return builder.dispatch(kept.extents.times(kept.extents.batch, kept.heads * split * panels));
+}
+
+/** A result of a system: query · S of each row. */
+export interface Reading {
+  readonly query: Source;
+  readonly scale: number;
+  readonly isGiven: boolean;
+  /** Whether the result is that of the next row; the first row has that of the last. */
+  readonly isNext: boolean;
+  /** Binds the result, and declares `fn write(h, row, j, x)`. */
+  readonly write: (kernel: Kernel) => void;
+}
+
+export function outputsOf(context: Linear, kept: Kept, system: System, reading: Reading): Step<Operand> {
+  const { kernel, parts } = declared("linear_attention_outputs", context, kept, system, system.columns);
+  const { builder } = kernel;
+  const panels = panelsOf(system.columns, kept.chunks, parts);
+  const { query, scale, isGiven, isNext, write } = reading;
+  declareSource(kernel, "query", "q", query);
+  builder.constant("FORGETS", Number(system.forgets !== null)).constant("GIVEN", Number(isGiven));
+  builder.count("panels", panels).count("columns", system.columns).value("scale", scale, "f32");
+  kept.bind(kernel, false);
+  builder.function(`fn stateFour(slot: u32, h: u32, i: u32, c: u32) -> vec4f { return kept[${Kept.state}]; }`);
+  declareRecalled(kernel, system);
+  write(kernel);
+  const row = isNext ? "select(row + 1u, starts[b], row + 1u == starts[b + 1u])" : "rowOf(b, row)";
+  builder.function(`fn writeRow(b: u32, row: u32) -> u32 { return ${row}; }`);
+  return builder.dispatch(kept.extents.times(kept.heads * panels, kept.tiles));
 }

@@ -173,10 +173,15 @@ export function widthsOf(operands: ReadonlyMap<Name, Rows>): { readonly width: n
 
 /** Operands that a column of the state is made with. `joined`: `at` lies behind `forget` in one operand. */
 export function declareColumns(kernel: Kernel, operands: ReadonlyMap<Name, Rows>, joined: boolean): void {
-  const { width } = widthsOf(operands);
   kernel.fours("key", "k", operands.get("k"));
   kernel.fours("factor", "decay", operands.get("decay"), "vec4f(1.0)", exponential);
   kernel.fours("forget", "forget", operands.get("forget"));
+  declareAt(kernel, operands, joined);
+}
+
+/** `atPlace` and `atFour`. `joined`: behind `forget`. */
+export function declareAt(kernel: Kernel, operands: ReadonlyMap<Name, Rows>, joined: boolean): void {
+  const { width } = widthsOf(operands);
   if (!joined) {
     kernel.fours("at", "at", operands.get("at"));
     return;

@@ -5,7 +5,7 @@ import { addSizes, applySize, subtractSizes } from "../../../ground/size/size.js
 import { stridesOf } from "../addressing/index-map.js";
 import type { Step } from "../plan/plan.js";
 import { whereRows } from "./cases.js";
-import { chunkedWork, chunksFor, FEW_ROWS } from "./linear-attention-chunks.js";
+import { chunkedGradient, chunkedWork, FEW_ROWS } from "./linear-attention-work.js";
 import {
   declareColumns,
   exponential,
@@ -17,7 +17,7 @@ import {
   type Forward,
   type Linear,
 } from "./linear-attention-operands.js";
-import { input, result, typeAt, work, type Operand, type Spec, type Work } from "./spec.js";
+import { input, result, scratch, typeAt, work, type Operand, type Spec, type Work } from "./spec.js";
 
 /** Lanes of a workgroup. Each goes through a whole sequence, so few lanes spread a head over several workgroups. */
 const LANES = 32;
@@ -38,11 +38,10 @@ const overLanes = ({ extents }: Linear, { builder, heads }: Kernel, count: numbe
  * forget and at as one operand.
  */
 function forward(context: Forward, continues: boolean): Work {
-  const chunks = chunksFor(context);
-  if (!chunks) return byRows(context, continues);
+  const chunked = chunkedWork(context, continues);
+  if (!chunked) return byRows(context, continues);
   const { extents } = context;
   const { shape } = typeAt(context.inputs, 2);
-  const chunked = chunkedWork(context, chunks, continues);
   const rows = shape[1]!;
   // Only the host chooses by rows.
   if (extents.deviceSize(rows) !== null) return chunked;
@@ -103,7 +102,10 @@ function byRows(context: Forward, continues: boolean): Work {
 const linearAttention: Spec<"linear_attention"> = (context) => forward(context, false);
 const linearAttentionFrom: Spec<"linear_attention_from"> = (context) => forward(context, true);
 
-const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) => {
+const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) =>
+  chunkedGradient(context) ?? gradientByRows(context);
+
+const gradientByRows: Spec<"linear_attention_grad"> = (context) => {
   const { attrs, inputs, extents, views } = context;
   const { forgets, scale } = attrs;
   const operands = operandsOf(context);
@@ -111,7 +113,10 @@ const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) => {
   const last = inputs.length - 1;
   const dy = rowsOf(typeAt(inputs, last), last, views[last] ?? null, extents);
 
-  /** r, into part 2 of the first result: the queries are not read. */
+  // If rows forget, one buffer holds dv, dr and r.
+  const made = forgets ? scratch() : result(0);
+
+  /** r: the queries are not read. */
   const recall = (): Step<Operand> => {
     const kernel = byLanes("linear_attention", context, quartersOf(width), true);
     kernel.fours("query", "q", undefined);
@@ -120,7 +125,7 @@ const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) => {
     kernel.builder
       .count("columns", columns)
       .value("scale", scale, "f32")
-      .write("y", "f32", result(0))
+      .write("y", "f32", scratch())
       .function(
         "fn write(h: u32, row: u32, j: u32, sum: f32, recalled: f32) { " +
           `y[${Kernel.part(2, "columns()", "j")}] = recalled; }`,
@@ -139,7 +144,7 @@ const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) => {
     kernel.builder
       .count("columns", columns)
       .value("scale", scale, "f32")
-      .write("made", "f32", result(0))
+      .write("made", "f32", made)
       .function(
         "fn write(h: u32, row: u32, j: u32, dv: f32, dr: f32) { " +
           `made[${Kernel.part(0, "columns()", "j")}] = dv;${more} }`,
@@ -157,7 +162,7 @@ const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) => {
     const { builder } = kernel;
     builder.count("width", width).value("scale", scale, "f32");
     const wide = columns % 4 === 0;
-    if (forgets) builder.read("recalls", wide ? "vec4f" : "f32", result(0));
+    if (forgets) builder.read("recalls", wide ? "vec4f" : "f32", scratch());
     for (const [name, part] of [
       ["recalledFour", 2],
       ["recalledChange", 1],
@@ -191,7 +196,10 @@ const linearAttentionGrad: Spec<"linear_attention_grad"> = (context) => {
     kernel.ones("query", "q", operands.get("q"));
     kernel.ones("at", "at", operands.get("at"));
   });
-  return work([...(forgets ? [recall()] : []), ofColumns(), ofQueries, ofKeys]);
+  const bytes = extents.bytes(typeAt(inputs, 2));
+  if (!forgets) return work([ofColumns(), ofQueries, ofKeys]);
+  const copy: Step<Operand> = { kind: "copy", from: scratch(), to: result(0), bytes };
+  return work([recall(), ofColumns(), ofQueries, ofKeys, copy], [extents.times(3, bytes)]);
 };
 
 export const linearAttentionSpecs = {
