@@ -29,7 +29,7 @@ export const linearAttentions: Pick<OpTable, "linear_attention" | "linear_attent
       const { heads, rows, columns } = expectOperands(inputs, attrs, context, false);
       return [{ dtype: "f32", shape: [heads, rows, columns] }];
     },
-    cost: (inputs, attrs, results) => costOf(inputs, attrs, results, 1),
+    cost: (inputs, attrs, results) => costOf(inputs, attrs, results),
     evaluate: (inputs, attrs) => attend(inputs, attrs, false),
     starts: (node) => [[rowsAlong(node, 2, 1), 3]],
     rows: null,
@@ -49,7 +49,8 @@ export const linearAttentions: Pick<OpTable, "linear_attention" | "linear_attent
         mismatch(`the state must be [sequences, heads, width of k, width of v], found ${printType(state)}`);
       return [{ dtype: "f32", shape: [heads, rows, columns] }, state];
     },
-    cost: (inputs, attrs, results) => costOf(inputs, attrs, results, 1),
+    // Steps of generation go row by row.
+    cost: (inputs, attrs, results) => costOf(inputs, attrs, results, { inChunks: false }),
     evaluate: (inputs, attrs) => attend(inputs, attrs, true),
     starts: (node) => [[rowsAlong(node, 2, 1), 3]],
     rows: null,
@@ -64,16 +65,16 @@ export const linearAttentions: Pick<OpTable, "linear_attention" | "linear_attent
     infer(inputs, attrs, context) {
       const { heads, rows, width, columns } = expectOperands(inputs, attrs, context, false);
       expectType(inputs, inputs.length - 1, "f32", [heads, rows, columns]);
-      const [three, two] = attrs.forgets ? [3, 2] : [1, 1];
+      const two = attrs.forgets ? 2 : 1;
       const each: readonly Size[] = [heads, rows, width];
       return [
-        { dtype: "f32", shape: [three, heads, rows, columns] },
+        { dtype: "f32", shape: [1, heads, rows, columns] },
         { dtype: "f32", shape: [two, ...each] },
         { dtype: "f32", shape: [two, ...each] },
       ];
     },
-    // The states again in both directions, by rows and by columns.
-    cost: (inputs, attrs, results) => costOf(inputs, attrs, results, 3),
+    // dq, dk and dv each as the forward pass, or by rows and by columns; with forget also what the rows recall again.
+    cost: (inputs, attrs, results) => costOf(inputs, attrs, results, { times: attrs.forgets ? 4 : 3 }),
     evaluate: (inputs, attrs) => attendBackward(inputs, attrs),
     starts: (node) => [[rowsAlong(node, 2, 1), 3]],
     rows: null,
@@ -124,13 +125,30 @@ function expectOperands(inputs: readonly TensorType[], flags: Flags, context: In
   return { heads, rows: rows!, width, columns };
 }
 
-/** Two for k · v and for the query, one for a decay, and four for what is forgotten: for each number of the states. */
-function costOf(inputs: readonly TensorType[], flags: Flags, results: readonly TensorType[], times: number): Cost {
+/** Rows of a chunk. */
+const CHUNK = 64;
+/** The fewest columns of v that are computed in chunks. */
+export const LEAST_IN_CHUNKS = 16;
+
+/**
+ * For each row and head, in chunks: two for the states and two for the queries for each number of a state, and one for
+ * each row of a chunk and column of k and of v; with forget also for those of k again and of W and r, and for the rows
+ * of (1 + A)⁻¹. Row by row: two for k · v and for the query, one for a decay, and four for what is forgotten.
+ */
+function costOf(
+  inputs: readonly TensorType[],
+  flags: Flags,
+  results: readonly TensorType[],
+  { times = 1, inChunks = true } = {},
+): Cost {
   const [heads, rows, columns] = exactly(3, inputs[2]!.shape);
-  const each = (4 + Number(flags.decays) + (flags.forgets ? 4 : 0)) * times;
-  const states = multiplySizes(multiplySizes(heads, columns), inputs[1]!.shape[2]!);
+  const [width, wide] = [Number(inputs[1]!.shape[2]), Number(columns)];
+  const forgets = CHUNK * (2 * width + wide) + CHUNK * CHUNK;
+  const chunked = 4 * width * wide + CHUNK * (width + wide) + (flags.forgets ? forgets : 0);
+  const alone = (4 + Number(flags.decays) + (flags.forgets ? 4 : 0)) * width * wide;
+  const each = inChunks && wide >= LEAST_IN_CHUNKS ? chunked : alone;
   return {
-    flops: multiplySizes(multiplySizes(each, states), rows),
+    flops: multiplySizes(multiplySizes(times * each, heads), rows),
     bytes: addSizes(bytesOf(inputs), bytesOf(results)),
   };
 }
@@ -206,8 +224,8 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["linear_attent
   const dy = at(inputs, inputs.length - 1).data;
   const [heads, n, columns] = exactly(3, values.shape);
   const width = keys.shape[2]!;
-  const [three, two] = attrs.forgets ? [3, 2] : [1, 1];
-  const ofColumns = tensor("f32", [three, heads, n, columns]);
+  const two = attrs.forgets ? 2 : 1;
+  const ofColumns = tensor("f32", [1, heads, n, columns]);
   const [ofQueries, ofKeys] = [0, 1].map(() => tensor("f32", [two, heads, n, width])) as [Tensor, Tensor];
   const column = (part: number, h: number, row: number): number => ((part * heads + h) * n + row) * columns;
   const entry = (part: number, h: number, row: number): number => ((part * heads + h) * n + row) * width;
@@ -246,10 +264,6 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["linear_attent
           if (attrs.forgets) add(ofKeys, entry(1, h, row) + i, -r * d);
         }
         ofColumns.data[column(0, h, row) + j] = dv;
-        if (attrs.forgets) {
-          ofColumns.data[column(1, h, row) + j] = dr;
-          ofColumns.data[column(2, h, row) + j] = r;
-        }
         for (let i = 0; i < width; i++) {
           if (attrs.forgets) add(ofQueries, entry(1, h, row) + i, dr * s[(row - first) * size + i * columns + j]!);
           const kept = left(factor(h, row, i), ds[i * columns + j]!);
