@@ -17,7 +17,7 @@ block Documents(
 
 /// Dynamic chunks (H-Net; Hwang et al. 2025, arXiv 2507.07955, section 2.2): a chunk begins if a token is unlike the token
 /// before it. `inner` computes one row for each chunk; smoothed by their probabilities, each row holds until the next chunk.
-/// Returns what the decoder reads, with a residual of its own.
+/// Returns what replaces the stream: these rows and a linear map of x.
 block Chunks(
   /// The main network: rows to rows.
   inner: block,
@@ -102,7 +102,7 @@ block MemoryParts(
   }
 }
 
-/// One memory of a `Memories` block: a gated delta rule on the tokens that chose it.
+/// A memory of a `Memories` block: the gated delta rule on the tokens that chose it.
 block Memory(
   /// A `MemoryParts`, which several memories may share.
   parts: block,
@@ -170,7 +170,7 @@ block Memories(
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), as transformers' DeepseekV3Attention: keys and
 /// values are maps of one narrow row of each token, and heads share the rotated part of keys. In phase generate, queries go
-/// through the map of the keys instead, so a token's cache has latent + rotated numbers. Returns its update.
+/// through the map of the keys instead, so a token's cache has 2 · latent + rotated numbers. Returns its update.
 block MLA(
   /// Width of the stream.
   dim: int,

@@ -6,7 +6,7 @@ import { RMSNorm } from "./norm.mod"
 block ShortConv(
   /// Number of channels.
   dim: int,
-  /// Number of rows that count, the token's own included.
+  /// Number of rows in each sum, with the token's own.
   width: int = 4,
   /// Whether a bias is added.
   bias: bool = false,
@@ -125,9 +125,9 @@ block GatedDeltaNet(
   /// Added to the mean square, against division by zero.
   eps: float = 1e-6,
 ) {
-  /// For each head of the keys: its query, its key, and the values and gates of the heads that share it.
+  /// A head of the keys after the other, each with the query, the key, and the values and gates of the heads that share it.
   qkvz: Linear(dim, 2 * key_heads * key_dim + 2 * heads * head_dim, bias: false)
-  /// For each head of the keys: beta, then the rates, of the heads that share it.
+  /// The same of beta and the rates.
   ba:   Linear(dim, 2 * heads, bias: false)
   conv: ShortConv(2 * key_heads * key_dim + heads * head_dim, width)
   weight dt_bias: f32[heads] = ones
@@ -159,8 +159,8 @@ block GatedDeltaNet(
   }
 }
 
-/// Kimi delta attention (Kimi Linear, arXiv 2510.26692), as flash-linear-attention's layer: a delta rule in which each row
-/// of the state has a decay of its own. Returns its update.
+/// Kimi delta attention (Kimi Linear, arXiv 2510.26692), as flash-linear-attention's layer: the delta rule, and
+/// each row of the state has its own decay. Returns its update.
 block KDA(
   /// Width of the stream.
   dim: int,

@@ -1,4 +1,4 @@
-// Texts under a constraint: what it allows is all that comes, alone, beside others, and where memory is short.
+// Texts under a constraint are made of allowed tokens: alone, beside others, and where memory is short.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AllowedTokens, TokenConstraint } from "../../../src/generation/generate/index.js";
 import type { Device } from "../../../src/runtime/index.js";

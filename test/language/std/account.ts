@@ -1,6 +1,5 @@
-// Blocks of the library against accounts of published modules in PyTorch, in 64 bits: alone, and as the inner block of a
-// route that takes some of the tokens; results, also
-// by the causal rule, and gradients of all weights.
+// Blocks of the library against accounts of published modules in PyTorch, in 64 bits: results alone, by the causal rule
+// and on a route that takes some of the tokens, and gradients of all weights.
 import { expect } from "vitest";
 import { withGradients } from "../../../src/compiler/autodiff/gradients.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";

@@ -32,7 +32,7 @@ export interface Pretence {
 
 export class PretendTrainer implements Trainer {
   #steps = 0;
-  /** Steps that were asked for: they are done one after the other. */
+  /** Number of steps asked for. The trainer does them in order. */
   #given = 0;
   #queue: Promise<void> = Promise.resolve();
   #weights = Float32Array.from({ length: 64 * 32 }, (_, i) => i / 2048);
