@@ -157,7 +157,7 @@ function expectAnswer(outputs: Outputs, answer: Answer, tolerance: number): void
   // the predictor learns from a loss of its own, which test/compiler/autodiff/pytorch.test.ts compares
   const own = grads.filter((name) => !name.includes(".guess."));
   expect(own.toSorted()).toEqual(Object.keys(answer.gradients).toSorted());
-  // the terms of some gradients cancel, such as of a bias of keys: the error is the terms'
+  // The error is a share of the terms, and for a bias of keys the terms cancel.
   const floor = 0.1 * largestOf(Object.values(answer.gradients).map(largestOf));
   for (const [name, values] of Object.entries(wanted)) {
     const largest = Math.max(largestOf(values), name === "y" ? 0 : floor);

@@ -4,11 +4,29 @@ import { readdirSync, readFileSync } from "node:fs";
 const FOLDER = new URL("../../examples/variants/", import.meta.url);
 /** The names of all variants, without .mod. */
 export const NAMES = readdirSync(FOLDER).map((file) => file.replace(/\.mod$/, ""));
-export const textOf = (name: string): string => readFileSync(new URL(`${name}.mod`, FOLDER), "utf8");
+/** Some of them again, with a setting. */
+export const VARIED = ["hybrid with mamba2", "packed with t5"];
+/**
+ * They have recurrences, masks, biases or `mass`: in ONNX these have no form yet, or none while generating, and in PyTorch
+ * they keep nothing between calls, so tests of exports that continue from caches leave them out.
+ */
+export const WITHOUT_STEPS: ReadonlySet<string> = new Set([
+  "hybrid",
+  "packed",
+  "hold",
+  "gap",
+  "memories",
+  "whole-text",
+  "depth-keys",
+  "chunks",
+]);
+export const textOf = (name: string): string => readFileSync(new URL(`${name.split(" ")[0]!}.mod`, FOLDER), "utf8");
 
 /** Encoders, and routes over an image: they look at all tokens. */
 export const WHOLE: ReadonlySet<string> = new Set(["a-mod", "colt5", "p-mod-multimodal"]);
-export const CAUSAL = NAMES.filter((name) => !WHOLE.has(name));
+/** Those that choose no tokens at all in phase infer. */
+export const UNROUTED: ReadonlySet<string> = new Set(["layer-skip", "depth-keys"]);
+export const CAUSAL = [...NAMES, ...VARIED].filter((name) => !WHOLE.has(name));
 
 /** Two layers, with routing in one or in both. */
 const SMALL = { dim: "32", heads: "2", depth: "2" };
@@ -22,6 +40,13 @@ const SET: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   threshold: { ...SMALL, vocab: "19" },
   "layer-skip": { ...SMALL, vocab: "19" },
   "p-mod-multimodal": SMALL,
+  hybrid: { ...SMALL, vocab: "19", hidden: "48", depth: "4" },
+  "hybrid with mamba2": { ...SMALL, vocab: "19", hidden: "48", state_dim: "8", mixer: '"mamba2"' },
+  "packed with t5": { ...SMALL, vocab: "19", hidden: "48", separator: "2", kind: '"t5"', buckets: "6", far: "20" },
+  packed: { ...SMALL, vocab: "19", hidden: "48", separator: "2" },
+  gap: { ...SMALL, vocab: "19" },
+  "whole-text": { ...SMALL, vocab: "19", hidden: "48", depth: "3", window: "4" },
+  chunks: { ...SMALL, vocab: "19", hidden: "48", state_dim: "8" },
 };
 /** Sizes that tests can afford. */
 export const setOf = (name: string): Readonly<Record<string, string>> =>

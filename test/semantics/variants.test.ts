@@ -29,14 +29,17 @@ import { expectGenerated } from "../compiler/ops/generated-whole.js";
 import { optimized } from "../optimized.js";
 import { soaking } from "../soak.js";
 import { ACCOUNTS } from "./variant-accounts.js";
-import { CAUSAL, NAMES, setOf, textOf, WHOLE } from "./variant-sources.js";
+import { CAUSAL, NAMES, setOf, textOf, UNROUTED, VARIED, WHOLE } from "./variant-sources.js";
 
 const checked = (name: string, phase: Phase) =>
   check({ file: `${name}.mod`, text: textOf(name) }, { phase, set: setOf(name), read: () => null });
 
 /** For `infer`, made once for all that looks at it. */
 const INFERRED = Object.fromEntries(
-  NAMES.map((name) => [name, once(() => optimized(textOf(name), { phase: "infer", set: setOf(name) }))]),
+  [...NAMES, ...VARIED].map((name) => [
+    name,
+    once(() => optimized(textOf(name), { phase: "infer", set: setOf(name) })),
+  ]),
 );
 
 /** Inputs by name: tokens, embedded tokens, or a mask for the tokens of an image. */
@@ -50,7 +53,7 @@ function inputsOf(graph: Graph, batch: number, T: number, seed: number): Readonl
   );
 }
 
-describe.each(NAMES)("%s", (name) => {
+describe.each([...NAMES, ...VARIED])("%s", (name) => {
   const phases: readonly Phase[] = WHOLE.has(name) ? ["infer", "train"] : ["infer", "train", "generate"];
 
   it("is formatted, names its paper, and checks without a word", () => {
@@ -80,7 +83,7 @@ describe.each(NAMES)("%s", (name) => {
     }
     session.dispose();
     expect(tally.forced).toBeLessThanOrEqual(1);
-    if (name !== "layer-skip") expect(tally.choices).toBeGreaterThan(1);
+    if (!UNROUTED.has(name)) expect(tally.choices).toBeGreaterThan(1);
   });
 
   // In the short run every third.
@@ -98,7 +101,8 @@ describe.each(NAMES)("%s", (name) => {
         else expect(shape.length).toBeGreaterThan(1);
       const given: Case = { inputs, seed: 3 };
       const tally: Tally = { choices: 0, forced: 0 };
-      expectAgreement(graph, weights, given, await onDevice(session, given), { atol: 1e-4, rtol: 1e-4 }, tally);
+      const error = name.startsWith("hybrid") ? 5e-4 : 1e-4; // four layers, three of them with sums along the text
+      expectAgreement(graph, weights, given, await onDevice(session, given), { atol: error, rtol: error }, tally);
       expect(tally.forced).toBe(0);
       session.dispose();
       // Every weight of a router has a gradient.
@@ -134,7 +138,8 @@ describe.each(NAMES)("%s", (name) => {
 
     it.skipIf(!soaking && turn === 0)("generates token by token what one pass gives", { tags: "long" }, async () => {
       const text = Object.entries(setOf(name)).reduce(
-        (source, [parameter, value]) => source.replace(new RegExp(`(\\b${parameter}: int = )\\d+`, "g"), `$1${value}`),
+        (source, [parameter, value]) =>
+          source.replace(new RegExp(`(\\b${parameter}: (?:int|string) = )[^,)]+`, "g"), `$1${value}`),
         textOf(name),
       );
       await expectGenerated(text, await testDevice(), [

@@ -63,6 +63,28 @@ describe("the standard library", () => {
           "float = 0.001, balance: float = 0.0, z: float = 0.0)",
         "SharedMoE(moe: block, shared: block, dim: int, gated: bool = false)",
         "ExpertChoice(experts: [block], dim: int, share: ratio)",
+        "ShortConv(dim: int, width: int = 4, bias: bool = false)",
+        "DeltaRule(shared: int = 1)",
+        "Mamba2(dim: int, heads: int, head_dim: int = 2 * dim / heads, state_dim: int = 128, groups: int = 1, " +
+          "width: int = 4, bias: bool = false, conv_bias: bool = true, eps: float = 1e-5)",
+        "L2Norm(eps: float = 1e-6)",
+        "GatedDeltaNet(dim: int, heads: int, head_dim: int = dim / heads, key_heads: int = heads, key_dim: int = " +
+          "head_dim, width: int = 4, eps: float = 1e-6)",
+        "KDA(dim: int, heads: int, head_dim: int = dim / heads, width: int = 4, eps: float = 1e-5)",
+        'Bottleneck(dim: int, rank: int, act: string = "none", bias: bool = true)',
+        "RWKV7TimeMix(dim: int, head_dim: int = 64, first: bool = true, decay_rank: int = 32, rate_rank: int = " +
+          "32, value_rank: int = 32, gate_rank: int = 32)",
+        "RWKV7ChannelMix(dim: int, hidden: int = 4 * dim)",
+        "RGLRU(dim: int, heads: int = 1)",
+        "Griffin(dim: int, channels: int = dim, heads: int = 1, width: int = 4)",
+        "Documents(separator: int)",
+        "Chunks(inner: block, dim: int, share: ratio = 1 / 6, rate: float = 0.03)",
+        "MemoryParts(dim: int, heads: int, key_dim: int, value_dim: int, width: int)",
+        "Memory(parts: block, dim: int, heads: int, key_dim: int, value_dim: int)",
+        "Memories(dim: int, heads: int, count: int = 8, active: int = 2, key_dim: int = dim / heads, value_dim: " +
+          "int = 2 * key_dim, shared: bool = false, width: int = 4, eps: float = 1e-5)",
+        "MLA(dim: int, heads: int, latent: int = 512, query_latent: int = 0, plain: int = 128, rotated: int = 64, " +
+          "value_dim: int = 128, theta: float = 10000.0, eps: float = 1e-6)",
       ]),
     );
   });

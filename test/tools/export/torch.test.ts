@@ -9,7 +9,7 @@ import type { Model } from "../../../src/language/check/model/model.js";
 import { hold, nothingHeld } from "./held.js";
 import { exported } from "./versions.js";
 import { randomInput, randomTokens, randomWeights, type Case } from "../../end-to-end/model.js";
-import { NAMES, setOf } from "../../semantics/variant-sources.js";
+import { NAMES, setOf, WITHOUT_STEPS } from "../../semantics/variant-sources.js";
 import { hasTorch, torchNote } from "../../pytorch.js";
 import { byTurns, soaking } from "../../soak.js";
 
@@ -51,7 +51,11 @@ const EXAMPLES: readonly Example[] = [
       ...(name === "classify" && { classes: "64" }),
     },
   })),
-  ...byTurns(NAMES, 4, 1).map((name) => {
+  ...byTurns(
+    NAMES.filter((name) => !WITHOUT_STEPS.has(name)),
+    4,
+    1,
+  ).map((name) => {
     const set = setOf(name);
     const keysOfAll = KEYS_OF_ALL.has(name);
     // Their tokens and labels are below 64.
