@@ -178,6 +178,23 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
   }
 }`,
   },
+  "pictures without tokens, whose patches have places": {
+    whole: true,
+    source: `import { Layer, Linear, MoD, PatchEmbed, Residual, Sinusoids } from "std"
+model M(dim: int = 8) {
+  patches: PatchEmbed(8, 2, dim)
+  places: Sinusoids(dim)
+  first: Residual(Layer(dim, 2, theta: 0.0, causal: false))
+  routed: MoD(Layer(dim, 2, theta: 0.0, causal: false), dim, 25%)
+  head: Linear(dim, 5)
+  forward(image: f32[B, 3, 8, 8]) -> f32[B, 5] {
+    x = patches(image)
+    x = routed(first(x + places(f32(position(x)))))
+    head(mean(x, axis: 1))
+  }
+  objective(image: f32[B, 3, 8, 8], target: f32[B, 5]) { loss fit = mean((forward(image) - target) ^ 2) }
+}`,
+  },
   "two layers": layersOf(2),
   "three layers": layersOf(3),
   "five layers": layersOf(5),
