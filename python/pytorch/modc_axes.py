@@ -320,6 +320,29 @@ def zeros(axis: Axis, shape: tuple[int, ...], along: bool = True, dtype: torch.d
     return torch.zeros(lead + shape, dtype=dtype, device=axis.positions.device)
 
 
+def keys_of(x: Tensor, axis: Axis, dim: int) -> Tensor:
+    """What a mask or bias reads of keys, along a dimension: behind the rows of earlier calls, if there are caches."""
+    if axis.caches is None:
+        return x
+    rows_first = x.movedim(dim, 1)
+    whole = rows_first.expand((axis.positions.shape[0],) + rows_first.shape[1:])
+    return axis.caches.extended_rows(whole, axis.valid).movedim(1, dim)
+
+
+def keys_so_far(
+    k: Tensor, v: Tensor, keys: Axis, weights: Tensor | None
+) -> tuple[Tensor, Tensor, Axis, Tensor | None]:
+    """k, v[B, G, S, d], their axis and weights[B, S], behind the keys of earlier calls, if there are caches."""
+    if keys.caches is None:
+        return k, v, keys, weights
+    if weights is not None:  # they are kept beside the values
+        v = torch.cat((v, weights[:, None, :, None].expand(v.shape[:-1] + (1,))), -1)
+    k, v, *kept_tokens = keys.caches.extended(k, v, keys.positions, keys.valid)
+    if weights is not None:
+        v, weights = v[..., :-1], v[:, 0, :, -1]
+    return k, v, Axis(*kept_tokens), weights
+
+
 def seen_by(axis: Axis, keys: Axis, causal: bool, window: int) -> Tensor:
     """Which keys each query sees: bool[B, T, S]."""
     distance = axis.positions[:, :, None] - keys.positions[:, None, :]

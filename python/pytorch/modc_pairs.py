@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modc_axes import Axis, seen_by
+from modc_axes import Axis, keys_so_far, seen_by
 
 _NO_MASS = -1e30
 
@@ -23,6 +23,7 @@ def pair_attention(
     if q.dim() == 3:
         q, k, v = q[:, None], k[:, None], v[:, None]
         return pair_attention(q, k, v, axis, keys, causal, window, scale, cap, weights, mask, bias)[:, 0]
+    k, v, keys, weights = keys_so_far(k, v, axis if keys is None else keys, weights)
     share, some, _ = _shares(q, k, axis, keys, causal, window, scale, cap, weights, mask, bias)
     v = v.repeat_interleave(q.shape[1] // v.shape[1], 1)
     return (share @ v) / torch.where(some, share.sum(-1, keepdim=True), 1.0)
@@ -36,21 +37,17 @@ def mass(
     """The logarithm of the sum of weight * exp(score) of each query, [B, H, T]; -1e30 if it sees no key."""
     if q.dim() == 3:
         return mass(q[:, None], k[:, None], axis, keys, causal, window, scale, cap, weights, mask, bias)[:, 0]
+    k, _, keys, weights = keys_so_far(k, k[..., :0], axis if keys is None else keys, weights)
     share, some, top = _shares(q, k, axis, keys, causal, window, scale, cap, weights, mask, bias)
     total = torch.where(some, share.sum(-1, keepdim=True), 1.0)
     return torch.where(some, total.log() + top, _NO_MASS)[..., 0]
 
 
 def _shares(
-    q: Tensor, k: Tensor, axis: Axis, keys: Axis | None, causal: bool, window: int, scale: float | None,
+    q: Tensor, k: Tensor, axis: Axis, keys: Axis, causal: bool, window: int, scale: float | None,
     cap: float | None, weights: Tensor | None, mask: Tensor | None, bias: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """weight * exp(score - top), 0 for keys that are not seen; whether a query sees a key; and top, [B, H, T, 1]."""
-    if axis.caches is not None:
-        raise ValueError(
-            "caches have no values of pairs of tokens; leave out the caches, and compute all tokens in each call"
-        )
-    keys = axis if keys is None else keys
     seen = seen_by(axis, keys, causal, window)[:, None]
     if mask is not None:
         seen = seen & (mask if mask.dim() == 4 else mask[:, None])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modc_axes import *  # noqa: F403
-from modc_axes import Axis, Route, larger, lengths_of, ranked, ratio, seen_by, smaller, spread
+from modc_axes import Axis, Route, keys_so_far, larger, lengths_of, ranked, ratio, seen_by, smaller, spread
 from modc_caches import Caches  # noqa: F401
 from modc_entries import *  # noqa: F403
 from modc_losses import *  # noqa: F403
@@ -147,14 +147,8 @@ def attention(
     if q.dim() == 3:
         q, k, v = q[:, None], k[:, None], v[:, None]
         return attention(q, k, v, axis, keys, causal, window, scale, weights=weights)[:, 0]
-    if axis.caches is not None:
-        if weights is not None:  # they are kept beside the values
-            v = torch.cat((v, weights[:, None, :, None].expand(v.shape[:-1] + (1,))), -1)
-        keys = axis if keys is None else keys
-        k, v, *kept_tokens = axis.caches.extended(k, v, keys.positions, keys.valid)
-        keys = Axis(*kept_tokens)
-        if weights is not None:
-            v, weights = v[..., :-1], v[:, 0, :, -1]
+    if (axis if keys is None else keys).caches is not None:
+        k, v, keys, weights = keys_so_far(k, v, axis if keys is None else keys, weights)
     if q.shape[2] == 0 or k.shape[2] == 0:
         return v.new_zeros(q.shape[:-1] + v.shape[-1:])
     # Tokens ascend, so their order is that of positions.

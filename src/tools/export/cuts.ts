@@ -6,6 +6,7 @@ import {
   axisMade,
   axisOfTokens,
   axisSorted,
+  firstInputAxis,
   inputAxis,
   isLiteral,
   pathOfWeight,
@@ -150,7 +151,8 @@ const widthOf = ({ type }: Value): string => type.shape.slice(2).join(" ");
 function crossing(variant: Variant): ReadonlyMap<number, Value> {
   const { model } = variant;
   const { items } = variant.bodies.get("")!;
-  const axis = inputAxis(model);
+  const axis = firstInputAxis(model);
+  if (axis === null) return new Map(); // stages pass on tokens
   const stream = ({ type: { dtype, shape } }: Value): boolean =>
     dtype === "f32" &&
     shape.length > 2 &&

@@ -2,7 +2,7 @@
 // part's count.
 import type { Model, Value } from "../../language/check/model/model.js";
 import { reachable } from "../../language/check/model/model-values.js";
-import { inputAxis, sequenceAt } from "./outline.js";
+import { firstInputAxis, sequenceAt } from "./outline.js";
 import { is } from "./text.js";
 
 export interface Means {
@@ -58,9 +58,9 @@ function meanOver(model: Model, value: Value, targets: Value | null): "tokens" |
     }
     return null;
   }
-  const axis = inputAxis(model);
+  const axis = firstInputAxis(model);
   const [x, y] = value.inputs;
-  const along = (of: Value): boolean => sequenceAt(model, of.type.shape[1]) === axis;
+  const along = (of: Value): boolean => axis !== null && sequenceAt(model, of.type.shape[1]) === axis;
   const ofRecords = ({ type: { shape } }: Value): boolean =>
     typeof shape[0] !== "number" && shape.slice(1).every((size) => typeof size === "number");
   const readsAll = value.inputs.some((input) => readsBatch(input));

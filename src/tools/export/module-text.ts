@@ -1,5 +1,5 @@
 // Writes `model.py`: one class for each kind of block, the model's arguments, and the functions that load weights.
-import { hasCaches, hasCausal } from "./caches.js";
+import { cachedSequence, hasCausal } from "./caches.js";
 import { inputsOf } from "./call-inputs.js";
 import { filled, marksIn } from "./text.js";
 import { signaturesOf, type Child, type Kind, type Parts, type Signature } from "./classes.js";
@@ -339,7 +339,8 @@ class ModuleWriter {
     const sequences = this.#sequences;
     const inputs = inputsOf(variants, sequences);
     const causal = hasCausal(variants);
-    const caches = hasCaches(variants, sequences);
+    const cached = cachedSequence(variants, sequences);
+    const caches = cached !== null;
     return [
       `class ${this.#names.get(kind)!}(nn.Module):`,
       ...indented(docstring(doc)),
@@ -368,11 +369,11 @@ class ModuleWriter {
             : []),
           ...inputs.checks,
           runOf(inputs.objective, model),
-          ...axesText(sequences, caches, (sequence) => this.#most(sequence)),
+          ...axesText(sequences, cached, (sequence) => this.#most(sequence)),
           ...unsigned(variants, sequences),
           ...this.#texts(kind, linesOf(kind)),
         ]),
-        ...(caches && sequences.length > 0 ? ["", ...stepText(model)] : []),
+        ...(caches && sequences.length > 0 ? ["", ...stepText(model, sequences.length > 1)] : []),
         ...(variants.some(({ updates }) => updates.size > 0) ? ["", ...UPDATE_STATES] : []),
       ]),
     ];

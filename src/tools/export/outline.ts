@@ -253,13 +253,13 @@ export function countedBy(model: Model, value: Value<"top"> | Value<"top_tokens"
   return countingAxis(model.axes, axis.count);
 }
 
+/** The sequence axis of the model's inputs, or null. */
+export const firstInputAxis = ({ axes }: Model): string | null =>
+  axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input")?.name ?? null;
+
 /** The sequence axis of the model's inputs. `reader` is the place that needs the axis, for the error. */
-export function inputAxis(model: Model, reader: Place = placeOf(model.inputs[0])): string {
-  const sequenceAxis = model.axes.find((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  return (
-    sequenceAxis?.name ?? refuse("a model without sequences", reader, "give an input a sequence axis: f32[B, T, …]")
-  );
-}
+export const inputAxis = (model: Model, reader: Place = placeOf(model.inputs[0])): string =>
+  firstInputAxis(model) ?? refuse("a model without sequences", reader, "give an input a sequence axis: f32[B, T, …]");
 
 /** The axis that a token selection selects from. `reader` is the place that needs the axis, for the error. */
 export function axisChosenFrom(model: Model, axis: string, reader: Place): string {
@@ -293,7 +293,7 @@ export function axesRead(model: Model, value: Value): readonly string[] {
   if (is(value, "rows")) return along(value.inputs[0], 1);
   if (is(value, "join")) return value.inputs.flatMap((input) => along(input, value.attrs.dim));
   if (is(value, "token")) return along(value.inputs[0], value.attrs.dim);
-  if (is(value, "literal")) return [inputAxis(model, value)];
+  if (is(value, "literal")) return firstInputAxis(model) === null ? [] : [inputAxis(model, value)];
   if (is(value, "zeros")) return along(value, 1).length > 0 ? along(value, 1) : [inputAxis(model, value)];
   if (is(value, "length")) return axesOfSize(value.attrs.size);
   if (is(value, "top") || is(value, "top_tokens"))

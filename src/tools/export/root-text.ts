@@ -212,14 +212,14 @@ function checksText(all: readonly Argument[]): readonly string[] {
 /** Statements that define the axes for input sequences. `mostOf`: a sequence's greatest length, as an expression. */
 export function axesText(
   sequences: readonly InputSequence[],
-  caches: boolean,
+  cached: InputSequence | null,
   mostOf: (sequence: InputSequence) => string | null,
 ): readonly string[] {
   const hasLengths = alone(sequences);
-  const made = sequences.map((sequence, i) => {
+  const made = sequences.map((sequence) => {
     const most = mostOf(sequence);
     const own = sequences.length < 2 ? "lengths" : `by_axis.get("${sequence.name}")`;
-    const options = [own, ...(i === 0 && caches ? ["caches"] : [])];
+    const options = [own, ...(sequence === cached ? ["caches"] : [])];
     const input = variable(sequence.input);
     const other = sequence.instead === null ? null : variable(sequence.instead);
     const given = other === null ? input : `${input} if ${other} is None else ${other}`;
@@ -235,11 +235,11 @@ export function axesText(
 }
 
 /** Writes the method for one generation step. */
-export function stepText({ inputs }: Model): readonly string[] {
+export function stepText({ inputs }: Model, byAxis: boolean): readonly string[] {
   const names = inputs.map(({ name }) => variable(name));
   return [
     `def step(self, ${names.map((name) => `${name}: Tensor`).join(", ")}, caches: mt.Caches, ` +
-      "lengths: Tensor | None = None) -> Tensor | dict[str, Tensor]:",
+      `lengths: Tensor | ${byAxis ? "dict[str, Tensor] | " : ""}None = None) -> Tensor | dict[str, Tensor]:`,
     '    """The result of tokens behind those that the caches have seen, by the causal rule."""',
     "    if caches is None:",
     '        raise ValueError("a step goes on with caches: mt.Caches() begins some")',

@@ -1,5 +1,6 @@
 // Writes a statement for each operation of a function, and manages the names that the statements use.
 import type { Value } from "../../language/check/model/model.js";
+import { isChoice } from "../../language/check/model/types.js";
 import { expertProduct, ownWeight, sortingText } from "./entry-ops.js";
 import type { Stacks } from "./experts.js";
 import { pythonNumber, type Holes, tuple, type Scope, type Text } from "./text.js";
@@ -151,8 +152,16 @@ export class Statements {
       holes: this.options.holes,
       tight: (v) => expertText(v, (w) => this.tight(w)),
       loose: (v) => expertText(v, (w) => this.loose(w)),
+      given: this.#given(),
       axis: (name) => this.axis(name),
     };
+  }
+
+  #given(): string | null {
+    const { body, options } = this;
+    const read = body.path === "" ? options.variant.model.inputs.map(({ value }) => value) : body.ins;
+    const tensor = read.find((x) => !isChoice(x) && this.texts.has(x));
+    return tensor === undefined ? null : this.tight(tensor);
   }
 
   /** The sorted entries along whose axis a value has its rows. */
@@ -215,8 +224,22 @@ export class Statements {
   protected axis(name: string): string {
     return (
       this.axes.get(name) ??
+      this.#fixedAxis(name) ??
       refuse("what is read of a sequence that is not known here", this.#current ?? this.body.path)
     );
+  }
+
+  /** An axis of a fixed number of tokens, made by a block within: that of rows along it; null for another axis. */
+  #fixedAxis(name: string): string | null {
+    const { model } = this.options.variant;
+    const axis = model.axes.find((a) => a.name === name);
+    if (axis?.role !== "sequence" || axis.count.kind !== "fixed") return null;
+    const rows = [...this.texts].find(([{ type }]) => sequenceAt(model, type.shape[1]) === name)?.[1];
+    if (rows === undefined) return null;
+    const made = this.names.fresh("rows_axis");
+    this.lines.push(`${made} = mt.rows(${rows.text}, None)`);
+    this.axes.set(name, made);
+    return made;
   }
 
   protected loose(value: Value): string {

@@ -54,6 +54,8 @@ export interface Scope {
   readonly tight: (value: Value) => string;
   /** An operand for use as an argument, without parentheses. */
   readonly loose: (value: Value) => string;
+  /** A tensor that the block reads; null if it reads none. */
+  readonly given: string | null;
   /** The expression for a sequence axis. */
   readonly axis: (name: string) => string;
 }

@@ -1,6 +1,6 @@
 // Translates operations that cut and join the tokens of sequences, and values that are made without data, to PyTorch.
 import type { Value } from "../../language/check/model/model.js";
-import { axesOfSize, inputAxis, sequenceAt } from "./outline.js";
+import { axesOfSize, firstInputAxis, inputAxis, sequenceAt } from "./outline.js";
 import { call, infix, is, pythonFloat, type Scope, type Text } from "./text.js";
 import { refuse } from "./refused.js";
 import { realText, sizeText } from "./sizes.js";
@@ -32,15 +32,18 @@ export function tokenExpression(value: Value, scope: Scope): Text | null {
   return null;
 }
 
-/** Numbers as a tensor on the device of the model's tokens. */
-function literal(value: Value<"literal">, { model, axis }: Scope): Text {
+/** Numbers as a tensor on the device of the model's tokens, or in a model without tokens of what the block reads. */
+function literal(value: Value<"literal">, { model, axis, given }: Scope): Text {
   const rows = value.type.shape.map(Number).slice(1).toReversed();
   const numbers = value.attrs.values.map(pythonFloat);
   const nested = rows.reduce<readonly string[]>(
     (items, n) => groups(items, n).map((row) => `(${row.join(", ")},)`),
     numbers,
   );
-  return call(`torch.tensor((${nested.join(", ")},), device=${axis(inputAxis(model, value))}.positions.device)`);
+  const tokens = firstInputAxis(model);
+  const tensor = tokens === null ? given : `${axis(tokens)}.positions`;
+  if (tensor === null) return refuse("a list of numbers in a block that reads no tensor", value);
+  return call(`torch.tensor((${nested.join(", ")},), device=${tensor}.device)`);
 }
 
 const groups = (items: readonly string[], n: number): readonly (readonly string[])[] =>

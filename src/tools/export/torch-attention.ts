@@ -1,8 +1,7 @@
 // Attention in its forms as calls of the modules' functions in PyTorch.
 import { pairInputs } from "../../language/check/model/pairs.js";
-import { axesOfModel, reachable, rootsOf } from "../../language/check/model/model-values.js";
+import { reachable, rootsOf } from "../../language/check/model/model-values.js";
 import type { Model, Value } from "../../language/check/model/model.js";
-import { rootOf, sequenceOf } from "../../language/check/model/types.js";
 import { sequenceAt } from "./outline.js";
 import { refuse } from "./refused.js";
 import { call, pythonFloat, type Scope, type Text } from "./text.js";
@@ -54,22 +53,6 @@ export function received(value: Value<"received">, { model, loose, axis, holes }
   ];
   return call(`mt.received(${[loose(q!), loose(k!), axis(from), ...options].join(", ")})`);
 }
-
-/**
- * Whether caches of the modules lack what attention reads: values of pairs of tokens, a mass, or keys on another
- * sequence than the queries.
- */
-export const readsMore = (model: Model): boolean => {
-  const axes = axesOfModel(model);
-  const rootName = (x: Value | undefined): string | null => {
-    const axis = sequenceOf(axes, x?.type.shape.at(-2) ?? 1);
-    return axis && rootOf(axes, axis).name;
-  };
-  return reachable(rootsOf(model)).some(
-    ({ op, inputs: [q, k] }) =>
-      op === "pair_attention" || op === "mass" || (op === "attention" && rootName(q) !== rootName(k)),
-  );
-};
 
 /** Whether attention reads values of pairs of tokens, or gives its mass. */
 export const hasPairs = (model: Model): boolean =>

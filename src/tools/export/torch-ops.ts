@@ -1,6 +1,7 @@
 // Translates modc operations to PyTorch expressions; unsupported operations are refused by name.
 import type { Model, Value, PointwiseName } from "../../language/check/model/model.js";
 import type { Size } from "../../ground/size/size.js";
+import { rowsOfKeys } from "./caches.js";
 import { attention, pairs, received } from "./torch-attention.js";
 import { entryExpression } from "./entry-ops.js";
 import { tokenExpression } from "./token-ops.js";
@@ -12,6 +13,12 @@ import { countOfTop, mayFall } from "./sizes.js";
 
 /** Throws ExportError for an operation that has no PyTorch form. */
 export function expression(value: Value, scope: Scope): Text {
+  const made = operation(value, scope);
+  const rows = rowsOfKeys(scope.model)?.get(value);
+  return rows ? call(`mt.keys_of(${made.text}, ${scope.axis(rows.axis)}, ${rows.dim})`) : made;
+}
+
+function operation(value: Value, scope: Scope): Text {
   const { tight, loose, axis, model, holes } = scope;
   const [x, y, z] = value.inputs;
   if (is(value, "pointwise")) return pointwise(value, scope);

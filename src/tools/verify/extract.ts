@@ -121,6 +121,13 @@ function isCut(graph: Graph, node: Node): boolean {
   const [type, more] = node.types;
   if (!type || more || (type.dtype !== "f32" && type.dtype !== "f16") || isGiven(node) || !isShown(graph, node))
     return false;
+  // The extent of an input is a number or an axis of inputs: what has 64 patches for each picture is computed again.
+  const isExtent = (size: Size): boolean => {
+    if (typeof size === "number" || packedAxis(size) !== null) return true;
+    const axis = graph.axes.find(({ name }) => name === plainAxis(size));
+    return axis !== undefined && (axis.role !== "sequence" || axis.count.kind === "input");
+  };
+  if (!type.shape.every(isExtent)) return false;
   const axis = type.shape.map(packedAxis).find((a) => a !== null);
   return (
     axis === undefined || graph.axes.some((a) => a.name === axis && a.role === "sequence" && a.count.kind === "input")

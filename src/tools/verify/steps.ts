@@ -1,6 +1,8 @@
 // Checks that generation with caches (a prompt, then steps) gives the same logits as the whole sequence, position by
 // position; if the caches are an approximation by design, measures the error of the logits.
 import { createGenerator, type Generator, type Summary } from "../../generation/generate/index.js";
+import type { InputOptions } from "../../generation/types.js";
+import { countOf } from "../../ground/base/collections.js";
 import type { Generation } from "../../runtime/program/generation.js";
 import type { Values } from "./compare.js";
 import type { Loaded, Machine, Weights } from "./machine.js";
@@ -22,6 +24,23 @@ export interface StepsOf {
   readonly whole: Loaded;
   readonly prompts: readonly (readonly number[])[];
   readonly tokens: number;
+  /** Absent: the model takes tokens alone. */
+  readonly further?: FurtherInputs;
+}
+
+/** Inputs beside the tokens, with a row for each prompt. */
+export interface FurtherInputs {
+  /** Whole when a prompt is read. */
+  readonly given: ReadonlyMap<string, Tensor>;
+  /** Their lengths by axis. */
+  readonly lengths: Readonly<Record<string, readonly number[]>>;
+  /** With a value for each token, also of tokens to come: [prompts, tokens, …]. */
+  readonly beside: ReadonlyMap<string, Tensor>;
+}
+
+export interface Tensor {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
 }
 
 /**
@@ -61,17 +80,43 @@ async function generatorOf({ machine, generation, weights }: StepsOf): Promise<G
 /** The sequences of a generation, and the log-probability of each generated token. */
 async function textsOf(
   generator: Generator,
-  { prompts, tokens }: StepsOf,
+  { prompts, tokens, further }: StepsOf,
   temperature: number,
 ): Promise<{ readonly texts: readonly number[][]; readonly logprobs: readonly number[][] }> {
   const texts = prompts.map((p) => [...p]);
   const logprobs = prompts.map((): number[] => []);
   const sampling = { temperature, seed: 1, logprobs: true };
-  for await (const { sequence, token, logprob } of generator.generate(prompts, { maxTokens: tokens, sampling })) {
+  const beside = further ? besideTokens(further, prompts) : {};
+  const options = { maxTokens: tokens, sampling, ...beside };
+  for await (const { sequence, token, logprob } of generator.generate(prompts, options)) {
     texts[sequence]!.push(token);
     logprobs[sequence]!.push(logprob!); // requested by the options
   }
   return { texts, logprobs };
+}
+
+/** The options of generation that give further inputs. */
+function besideTokens({ given, lengths, beside }: FurtherInputs, prompts: StepsOf["prompts"]): InputOptions {
+  const longest = Math.max(...prompts.map((prompt) => prompt.length));
+  const read = [...beside].map(([name, x]) => [name, firstRows(x, longest)] as const);
+  const inputs = { ...Object.fromEntries(given), ...Object.fromEntries(read) };
+  if (beside.size === 0) return { inputs, lengths };
+  const next: NonNullable<InputOptions["next"]> = (_, position, sequence) =>
+    Object.fromEntries([...beside].map(([name, x]) => [name, rowOf(x, sequence, position)]));
+  return { inputs, lengths, next };
+}
+
+/** The values of one token. */
+function rowOf({ shape: [, tokens, ...rest], data }: Tensor, sequence: number, position: number): readonly number[] {
+  const width = countOf(rest);
+  return data.slice((sequence * tokens! + position) * width).slice(0, width);
+}
+
+/** The first tokens of each sequence. */
+function firstRows(x: Tensor, count: number): Tensor {
+  const [sequences, , ...rest] = x.shape;
+  const rows = Array.from({ length: sequences! }, (_, b) => Array.from({ length: count }, (_, t) => rowOf(x, b, t)));
+  return { shape: [sequences!, count, ...rest], data: rows.flat(2) };
 }
 
 /** A generated token, with its log-probability in the generation, and the whole sequence's logits at its position. */
@@ -98,7 +143,7 @@ async function* addedTokens(of: StepsOf): AsyncIterable<Added> {
     for (const temperature of [0, 1]) {
       const { texts, logprobs } = await textsOf(generator, of, temperature);
       const exact = tookAllKeys(generation, generator.summary!);
-      const logits = await logitsOf(whole, generation.input, texts);
+      const logits = await logitsOf(whole, generation, texts, of.further);
       for (const [sequence, text] of texts.entries())
         for (const [i, found] of logprobs[sequence]!.entries()) {
           const at = prompts[sequence]!.length + i;
@@ -175,15 +220,18 @@ function faultsAt({ row, token, found, greedy, at, sequence }: Added): readonly 
 /** The logits that follow each token of sequences of unequal lengths, except the last token of each. */
 async function logitsOf(
   whole: Loaded,
-  input: string,
+  { input, tokenAxis }: Generation,
   texts: readonly (readonly number[])[],
+  further: FurtherInputs | undefined,
 ): Promise<(sequence: number, token: number) => number[]> {
   const read = texts.map((text) => text.slice(0, -1));
   const longest = Math.max(...read.map((t) => t.length));
   const data = read.flatMap((text) => [...text, ...new Array<number>(longest - text.length).fill(0)]);
+  const lengths = read.map((t) => t.length);
+  const beside = [...(further?.beside ?? [])].map(([name, x]) => [name, firstRows(x, longest)] as const);
   const results: Values = await whole.run({
-    inputs: new Map([[input, { shape: [texts.length, longest], data }]]),
-    lengths: read.map((t) => t.length),
+    inputs: new Map([[input, { shape: [texts.length, longest], data }], ...(further?.given ?? []), ...beside]),
+    lengths: further ? { ...further.lengths, [tokenAxis]: lengths } : lengths,
   });
   // the same output that generation reads
   const output = whole.program.outputs.find((o) => o.role === "result" && o.shape.length === 3)!;

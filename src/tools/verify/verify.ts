@@ -211,14 +211,16 @@ async function verifyLaws(
         ),
       );
     watch.onProgress("sequences one by one");
-    const rows = await checkRows(loaded, inputs(3, true));
+    const ragged = inputs(3, true);
+    const rows = await checkRows(loaded, ragged);
+    const unequal = ragged.lengths === null ? "" : " of unequal lengths";
     if (rows.failing.length === 0)
       tell(
         finding(
           "rows",
           rule,
           "holds",
-          `${rows.cases.length === 1 ? "1 sequence has" : `${rows.cases.length} sequences of unequal lengths have`} ` +
+          `${rows.cases.length === 1 ? "1 sequence has" : `${rows.cases.length} sequences${unequal} have`} ` +
             `the same results as alone: ` +
             (rows.difference === 0 ? "the same bits" : `largest difference ${share(rows.difference)}`),
         ),

@@ -51,6 +51,25 @@ describe("modc generate --input", () => {
     expect(stderr).toContain(message);
   });
 
+  it("is given by verify, whose steps equal the whole sequence", { tags: "long" }, async () => {
+    const beside = SOURCE.replace("T <= 32])", "T <= 32], at: f32[B, T, 2], kind: f32[B, 16])")
+      .replace("out: Linear(dim, 256)", "out: Linear(dim, 256)\n  place: Linear(2, dim)")
+      .replace("x = embed(tokens)", "x = embed(tokens) + place(at) + kind[:, None]");
+    const { status, stdout, stderr } = await modc(["verify", temporary.file("beside.mod", beside), "--seed", "2"]);
+    expect(stderr).toContain("B=3 S=32 T=32");
+    expect(stdout).toMatch(/holds +rows +causal +3 sequences of unequal lengths/);
+    expect(stdout).toMatch(/holds +steps +causal +prompts of 1, 3, 16 tokens and 60 steps equal the whole sequence/);
+    expect(status).toBe(0);
+  });
+
+  it("is not needed to verify pictures, which have no tokens", { tags: "long" }, async () => {
+    const small = ["depth=2", "dim=16", "size=8", "patch=2"].flatMap((set) => ["--set", set]);
+    const { status, stdout } = await modc(["verify", "examples/inputs/pictures.mod", ...small]);
+    expect(stdout).toMatch(/skipped +causality +causal +there are no later tokens/);
+    expect(stdout).toMatch(/holds +rows +causal +3 sequences have the same results as alone/);
+    expect(status).toBe(0);
+  });
+
   it("is all that benches lack", async () => {
     const { status, stderr } = await modc(["bench", MODEL]);
     expect(status).toBe(1);

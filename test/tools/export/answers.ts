@@ -10,7 +10,10 @@ export interface Answer {
     readonly choices: Readonly<Record<string, readonly (readonly (readonly number[])[])[]>>;
     readonly routes: Readonly<Record<string, readonly (readonly number[])[]>>;
     /** The result of a prompt and single tokens behind it, with caches, and how many tokens each of these keeps. */
-    readonly stepped: { readonly output: readonly number[]; readonly counts: readonly (readonly number[])[] } | null;
+    readonly stepped: {
+      readonly results: Readonly<Record<string, readonly number[]>>;
+      readonly counts: readonly (readonly number[])[];
+    } | null;
   }[];
   readonly keys: readonly string[];
 }

@@ -56,7 +56,7 @@ def called(model, call, apart):
         if hasattr(model, "update_states"):
             states = moved(model)
     return {
-        "stepped": stepped(model, inputs, lengths, live_of(call)) if steps(model, call) else None,
+        "stepped": stepped(model, inputs, lengths, live_of(call), call["grown"]) if steps(model, call) else None,
         "results": {name: x.flatten().tolist() for name, x in results.items()},
         "gradients": gradients,
         "states": states,
@@ -85,17 +85,25 @@ def steps(model, call):
     return hasattr(model, "step") and call["causal"] and not call["objective"]
 
 
-def stepped(model, inputs, lengths, live):
-    """The same result from a prompt and single tokens behind it, with caches; and how many tokens each of these keeps."""
+def stepped(model, inputs, lengths, live, grown):
+    """The same result from a prompt and single tokens behind it, with caches; and how many tokens each of these keeps.
+
+    grown: the inputs along the tokens, and the name of their axis; others are given in each call.
+    """
     caches, parts = model_caches(), []
-    x = next(iter(inputs.values()))
+    x = inputs[grown["inputs"][0]]
+    by_axis, lengths = (lengths, lengths.get(grown["axis"])) if isinstance(lengths, dict) else (None, lengths)
     tokens = x.shape[1]
     whole = torch.full((x.shape[0],), tokens) if lengths is None else lengths
     for start, end in [(0, 5), *((at, at + 1) for at in range(5, tokens))]:
-        given = {name: x[:, start:end] for name, x in inputs.items()}
+        given = {name: x[:, start:end] if name in grown["inputs"] else x for name, x in inputs.items()}
         new = None if lengths is None else (whole - start).clamp(0, end - start)
-        parts.append(model(**given, causal=True, caches=caches, lengths=new, **live))
-    return {"output": torch.cat(parts, 1).flatten().tolist(), "counts": caches.counts}
+        if by_axis is not None:
+            new = {**by_axis, **({} if new is None else {grown["axis"]: new})}
+        made = model(**given, causal=True, caches=caches, lengths=new, **live)
+        parts.append(made if isinstance(made, dict) else {"output": made})
+    results = {name: torch.cat([part[name] for part in parts], 1).flatten().tolist() for name in parts[0]}
+    return {"results": results, "counts": caches.counts}
 
 
 def model_caches():

@@ -83,13 +83,10 @@ const words = (result: string): FormSource => ({
 
 /** The name of each program, and its source. */
 export const FORMS: Readonly<Record<string, FormSource>> = {
-  ...Object.fromEntries(
-    PAIR_CASES.map((kase) => [`pairs: ${kase.name}`, { source: programOf(kase, false), steps: false }]),
+  ...Object.fromEntries(PAIR_CASES.map((kase) => [`pairs: ${kase.name}`, { source: programOf(kase, false) }])),
+  "attention to a fixed axis as a sequence": words(
+    "k = sequence(image @ w)\n x + attention(x @ w, rope(k, 100.0), k) + rows(k, at)",
   ),
-  "attention to a fixed axis as a sequence": {
-    ...words("k = sequence(image @ w)\n x + attention(x @ w, rope(k, 100.0), k) + rows(k, at)"),
-    steps: false,
-  },
   "rows from the end, and strides": words(
     "some = (x @ w)[:, 1::3]\n x + attention(x, some, some) + rows(x @ w, pick - 9)[:, 1][:, None]",
   ),
@@ -158,6 +155,44 @@ export const FORMS: Readonly<Record<string, FormSource>> = {
     z = linear_attention(k[:, 0:1], k[:, 0:1], h, log_decay: d[..., 0]) + linear_attention(h, h, h, scale: 0.1)
     rearrange(y + z, "b h t d -> b t (h d)") + later(x, 1)
   }
+}`,
+  },
+  "pairs and recurrences of a route, which go on from caches": {
+    source: `model M(dim: int = 8) {
+  weight w: f32[8]
+  forward(x: f32[B, T <= 64, 8]) -> f32[B, T, 8] {
+    x = x + mixed(x, scan(f32(x[..., 1] > 0.8))) * 0.5
+    chosen = above(x @ w, 0.0)
+    observe chosen
+    y = take(x, chosen)
+    put(x, chosen, mixed(y, scan(f32(y[..., 1] > 0.5))))
+  }
+  mixed(x: f32[B, T, 8], doc: f32[B, T]) -> f32[B, T, 8] {
+    h = rearrange(x, "b t (h d) -> b h t d", h: 2)
+    gap = f32(position(x))[:, :, None] - f32(position(x))[:, None, :]
+    y = attention(h, h, h, causal: true, mask: doc[:, :, None] == doc[:, None, :], bias: gap * -0.1)
+    y = y * sigmoid(mass(h, h, causal: true) - 0.5)[..., None] + earlier(h, 2) + scan(h, log_decay: -0.5)
+    k = h * rsqrt(sum(h ^ 2, axis: -1, keep: true) + 1.0)
+    y = y + linear_attention(h, k, h, log_decay: -softplus(h), forget: 0.5 * k, at: k, fresh: doc != earlier(doc, 1))
+    rearrange(y + linear_attention(h, k, h, log_decay: -0.25), "b h t d -> b t (h d)")
+  }
+}`,
+  },
+  "pictures without tokens, whose patches have places": {
+    whole: true,
+    source: `import { Layer, Linear, MoD, PatchEmbed, Residual, Sinusoids } from "std"
+model M(dim: int = 8) {
+  patches: PatchEmbed(8, 2, dim)
+  places: Sinusoids(dim)
+  first: Residual(Layer(dim, 2, theta: 0.0, causal: false))
+  routed: MoD(Layer(dim, 2, theta: 0.0, causal: false), dim, 25%)
+  head: Linear(dim, 5)
+  forward(image: f32[B, 3, 8, 8]) -> f32[B, 5] {
+    x = patches(image)
+    x = routed(first(x + places(f32(position(x)))))
+    head(mean(x, axis: 1))
+  }
+  objective(image: f32[B, 3, 8, 8], target: f32[B, 5]) { loss fit = mean((forward(image) - target) ^ 2) }
 }`,
   },
   "two layers": layersOf(2),

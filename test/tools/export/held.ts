@@ -3,7 +3,9 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { axesOfModel } from "../../../src/language/check/model/model-values.js";
 import type { Model } from "../../../src/language/check/model/model.js";
+import { rootOf, sequenceOf } from "../../../src/language/check/model/types.js";
 import type { Graph } from "../../../src/compiler/ir/graph.js";
 import { saveTensors } from "../../../src/runtime/node.js";
 import { sequenceAxes } from "../../../src/ground/size/axes.js";
@@ -94,7 +96,8 @@ export async function hold(root: string, holding: Holding, held: Held): Promise<
   const [answer] = await askTorch<Answer>(SCRIPT, [
     {
       folder,
-      calls: calls.map(({ model: { phase, entry, inputs: types }, lengths, inputs }) => ({
+      calls: calls.map(({ model, model: { phase, entry, inputs: types }, lengths, inputs }) => ({
+        grown: grownOf(model),
         inputs: Object.fromEntries(
           types.map(({ name, type }) => {
             const { shape, data } = inputs[name]!;
@@ -124,6 +127,19 @@ export async function hold(root: string, holding: Holding, held: Held): Promise<
     if (isNear(wanted, holding.chance === true)) held.near++;
     else agree(answer!.calls[i]!, wanted, { holding, model, lengths: ofFirst(model, lengths), inputs, where, held });
   });
+}
+
+/** The axis of the inputs along which the result grows, and the inputs along it; null for a result without tokens. */
+function grownOf(model: Model): { readonly axis: string; readonly inputs: readonly string[] } | null {
+  const axes = axesOfModel(model);
+  const [along] = model.outputs.flatMap(({ value }) =>
+    value.type.shape.flatMap((size) => sequenceOf(axes, size) ?? []),
+  );
+  if (!along) return null;
+  const axis = rootOf(axes, along).name;
+  const isAlong = ({ type }: Model["inputs"][number]): boolean => sequenceOf(axes, type.shape[1] ?? 1)?.name === axis;
+  const inputs = model.inputs.filter(isAlong).map(({ name }) => name);
+  return inputs.length === 0 ? null : { axis, inputs };
 }
 
 /** The lengths along the first axis of the inputs. */
@@ -205,11 +221,10 @@ function agree(answer: Answer["calls"][number], { outputs }: Evaluation, call: C
     expect(rows, `${where} ${path}`).toEqual(due);
     held.routes += rows.length;
   }
-  const sequences = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  const steps = model.phase === "generate" && !isObjective && sequences.length === 1 && holding.steps !== false;
+  const steps = model.phase === "generate" && !isObjective && grownOf(model) !== null && holding.steps !== false;
   expect(stepped !== null, where).toBe(steps);
   if (stepped) {
-    compare(stepped.output, only);
+    for (const [name, values] of Object.entries(stepped.results)) compare(values, name === "output" ? only : name);
     held.steps++;
     if (holding.keysOfAll !== undefined) {
       // A cache of each attention: it has the tokens that took the layer's route, in a dense layer all tokens.

@@ -222,16 +222,35 @@ model M() {
     expect(fileOf(source("8"), "model.py", {}, false)).toContain("axis = mt.rows(x, lengths, caches, most=8)");
   });
 
-  it("has an axis for each sequence of the inputs, with lengths by axis, and then no caches", () => {
+  it("has an axis for each sequence of the inputs, with lengths by axis, and caches of the one that grows", () => {
     const own = "model M(most: int = 8) {\n  forward(x: f32[B, T <= most, 4], y: f32[B, S <= 9, 4]) -> f32[B, T, 4] ";
     const text = fileOf(`${own} { x + mean(y, axis: 1)[:, None] }\n}`, "model.py", {}, false);
     expect(text).toContain(
       '        by_axis = mt.lengths_by(lengths, ("T", "S"))\n' +
-        '        axis = mt.rows(x, by_axis.get("T"), most=self.args.most)\n' +
+        '        axis = mt.rows(x, by_axis.get("T"), caches, most=self.args.most)\n' +
         '        y_axis = mt.rows(y, by_axis.get("S"), most=9)\n',
     );
-    expect(text).not.toContain("caches");
-    expect(text).not.toContain("def step");
+    expect(text).toContain(
+      "caches: mt.Caches,\n        lengths: Tensor | dict[str, Tensor] | None = None,\n    ) -> Tensor",
+    );
+    const pooled = fileOf(
+      `${own.replace("f32[B, T, 4] ", "f32[B, 4] ")} { mean(x, axis: 1) }\n}`,
+      "model.py",
+      {},
+      false,
+    );
+    expect(pooled).not.toContain("caches");
+    expect(pooled).not.toContain("def step");
+  });
+
+  it("keeps what a mask reads of keys, if nothing else reads it", () => {
+    const own = (rest: string): string =>
+      `model M() {\n  forward(x: f32[B, T, 4], d: u32[B, T]) -> f32[B, T, 4] {\n    k = d[:, None, :]\n` +
+      `    y = attention(x, x, x, causal: true, mask: d[:, :, None] == k)\n    ${rest}\n  }\n}`;
+    const kept = fileOf(own("y"), "model.py", {}, false);
+    expect(kept).toContain("mask=d.unsqueeze(-1) == mt.keys_of(d.unsqueeze(1), axis, 2)");
+    expect(kept).toContain("def step");
+    expect(fileOf(own("y + f32(k[:, 0])[..., None]"), "model.py", {}, false)).not.toContain("def step");
   });
 
   it("has all experts of a list as one, whose weights are the keys of each", { tags: "long" }, () => {

@@ -25,7 +25,7 @@ export type PairPart =
   | { readonly kind: "computed"; readonly value: PairOperation; readonly parts: readonly PairPart[] }
   | { readonly kind: "lookup"; readonly table: Value; readonly perHead: boolean; readonly index: PairPart }
   | { readonly kind: "number"; readonly value: Value<"number"> }
-  | { readonly kind: "position"; readonly of: "query" | "key" }
+  | { readonly kind: "position"; readonly of: "query" | "key"; readonly value: Value }
   | ({ readonly kind: "rows"; readonly of: "query" | "key" } & RoledValue)
   | ({ readonly kind: "shared" } & RoledValue)
   | ({ readonly kind: "stored" } & RoledValue);
@@ -104,7 +104,9 @@ class Parts {
     if (!onQuery && !onKey) return { kind: "shared", value, roles };
     const of = onQuery ? "query" : "key";
     const position = positionBehind(value);
-    return position?.attrs.axis === this.#axes[of] ? { kind: "position", of } : { kind: "rows", of, value, roles };
+    return position?.attrs.axis === this.#axes[of]
+      ? { kind: "position", of, value }
+      : { kind: "rows", of, value, roles };
   }
 
   #computed(value: Value, roles: readonly PairRole[]): PairPart | null {

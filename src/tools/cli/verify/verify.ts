@@ -21,10 +21,11 @@ import { checkReproduction, parseReproduction } from "../../verify/reproduction.
 import { checkSteps, measureSteps, type StepsApart } from "../../verify/steps.js";
 import { finding, verifyModel, type Finding, type RuleGraph, type VerifyTarget } from "../../verify/verify.js";
 import { Agreement, routesOfTokens } from "../train/agreement.js";
+import { furtherInputs } from "./further-inputs.js";
 import { wantedDevice } from "../source/device.js";
 import type { EvaluationFlags } from "../train/evaluated-rule.js";
 import { evaluateRules, expectEvaluable, nameOf } from "../train/evaluation.js";
-import { EXIT, UserError, type ExitCode } from "../terminal/exit.js";
+import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { readWeights } from "../run/execute.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
 import { readText, writeText } from "../source/files.js";
@@ -120,8 +121,6 @@ async function verified(
     live,
   });
   if (tooLarge) throw tooLarge;
-  if (!program.inputs.some((i) => i.packing))
-    throw new UserError(`${model.name} has no input along a sequence, so there are no later tokens`);
   return {
     name: model.name,
     extents,
@@ -209,19 +208,19 @@ async function verifySteps(
   }
   const { generation } = compiled;
   if (!generation) return;
-  if (generation.given || generation.beside)
-    return tell.onFinding(finding("steps", "causal", "skipped", "steps are compared for models of tokens alone"));
   const plain = await loadGraph(subject.machine, optimize(causal.graph), weights);
   try {
     const longest = Math.min(extents.get(generation.tokenAxis) ?? USUAL.tokens, generation.context ?? Infinity);
-    const { shape, data } = subject.inputs(4, false).inputs.get(generation.input)!;
+    const { inputs } = subject.inputs(4, false);
+    const { shape, data } = inputs.get(generation.input)!;
     const prompts = PROMPTS.map((part, b) =>
       Array.from(data)
         .slice((b % shape[0]!) * shape[1]!)
         .slice(0, Math.max(1, Math.floor(longest * part))),
     );
     const tokens = Math.max(1, Math.min(24, Math.floor(longest / 3)));
-    const of = { machine: subject.machine, generation, weights, whole: plain, prompts, tokens };
+    const further = furtherInputs(generation, inputs, { extents, prompts: PROMPTS.length });
+    const of = { machine: subject.machine, generation, weights, whole: plain, prompts, tokens, ...further };
     const steps = (added: number): string =>
       `prompts of ${prompts.map((p) => p.length).join(", ")} tokens and ${added} steps`;
     if (generation.loopCaches) return tell.onFinding(approximateSteps(await measureSteps(of), steps));

@@ -138,7 +138,7 @@ function modelClass(
             "\n- observed: a dict that is filled with what the source observes, by path.",
         ),
         runOf(inputs.objective, model),
-        ...axesText(sequences, true, () => pieces.most).map(read),
+        ...axesText(sequences, sequences[0] ?? null, () => pieces.most).map(read),
         ...withLogits(pieces.forward).map(read),
       ]),
     ]),
