@@ -1,16 +1,16 @@
-import { Embedding, Linear, MoD, Residual, RMSNorm } from "std"
+import { Embedding, L2Norm, Linear, MoD, Residual, RMSNorm } from "std"
 
 /// Linear attention with decays (GLA, Yang et al. 2024, arXiv 2312.06635) in which time passes for tokens that skip it: the
 /// log of a token's decay counts once for each position since the token before it on the route. Without `timed`, a token
 /// that skips lets nothing decay.
 block Decaying(dim: int, heads: int, timed: bool) {
-  norm:     RMSNorm(dim)
-  q:        Linear(dim, dim, bias: false)
-  k:        Linear(dim, dim, bias: false)
-  v:        Linear(dim, dim, bias: false)
-  decay:    Linear(dim, heads)
-  out_norm: RMSNorm(dim / heads)
-  o:        Linear(dim, dim, bias: false)
+  norm:  RMSNorm(dim)
+  q:     Linear(dim, dim, bias: false)
+  k:     Linear(dim, dim, bias: false)
+  v:     Linear(dim, dim, bias: false)
+  decay: Linear(dim, heads)
+  unit:  L2Norm()
+  o:     Linear(dim, dim, bias: false)
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
     n    = norm(x)
@@ -21,8 +21,8 @@ block Decaying(dim: int, heads: int, timed: bool) {
       gap  = at - earlier(at, 1)
       rate = rate * gap[:, None]
     }
-    y = linear_attention(rows[0], rows[1], rows[2], log_decay: rate)
-    o(rearrange(out_norm(y), "b h t d -> b t (h d)"))
+    y = linear_attention(unit(rows[0]), unit(rows[1]), rows[2], log_decay: rate)
+    o(rearrange(y, "b h t d -> b t (h d)"))
   }
 }
 
