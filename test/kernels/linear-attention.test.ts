@@ -10,6 +10,7 @@ import { tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
 import { testDevice } from "../device.js";
 import { Bench, type Case, type Random, type Setting } from "../compiler/ops/bench.js";
+import { byTurns } from "../soak.js";
 import { runOnDevice } from "./operators.js";
 
 type Decay = "none" | "heads" | "dimensions";
@@ -126,10 +127,13 @@ async function offOf(of: Case, inChunks: boolean): Promise<number> {
 }
 
 describe("linear attention in chunks", { tags: "long" }, () => {
-  const every = FORMS.flatMap(([name, form]) =>
-    SETTINGS.map(([where, setting]) => [`${name}, ${where}`, form, setting] as const),
+  // Each route compiles kernels of its own for seconds: the short run has some forms on it, by turns.
+  const every = SETTINGS.flatMap(([where, setting], turn) =>
+    (where === "ragged" ? FORMS : byTurns(FORMS, 4, turn)).map(
+      ([name, form]) => [`${name}, ${where}`, form, setting] as const,
+    ),
   );
-  it.each(every)("%s", async (_name, form, setting) => {
+  it.each(every)("%s", { timeout: 300_000 }, async (_name, form, setting) => {
     const of = attended(form, setting);
     expect(await offOf(of, true)).toBeLessThan(1e-4);
     expect(await offOf(of, false)).toBeLessThan(1e-4);
@@ -145,7 +149,7 @@ describe("linear attention in chunks", { tags: "long" }, () => {
     expect(await offOf(of, false)).toBeLessThan(1e-4);
   });
 
-  it.each(FORMS)("from a state, %s", async (_name, form) => {
+  it.each(FORMS)("from a state, %s", { timeout: 300_000 }, async (_name, form) => {
     const of = continued(form, RAGGED);
     expect(await offOf(of, true)).toBeLessThan(1e-4);
     expect(await offOf(of, false)).toBeLessThan(1e-4);
@@ -178,7 +182,7 @@ function piece(inputs: Given, b: number, first: number, end: number, tokens: num
 
 describe("bits of linear attention", { tags: "long" }, () => {
   const forms = FORMS.filter(([name]) => /^(sums|strong decays|all)/.test(name));
-  it.each(forms)("alone and among others, %s", async (_name, form) => {
+  it.each(forms)("alone and among others, %s", { timeout: 300_000 }, async (_name, form) => {
     const device = await testDevice("default");
     const all = attended(form, RAGGED);
     const { data } = (await runOnDevice(device, all))["y0"]!;
@@ -197,7 +201,7 @@ describe("bits of linear attention", { tags: "long" }, () => {
     }
   });
 
-  it.each(forms)("in pieces, %s", async (_name, form) => {
+  it.each(forms)("in pieces, %s", { timeout: 300_000 }, async (_name, form) => {
     const device = await testDevice("default");
     const all = continued(form, { batch: 1, tokens: 101 });
     const run = async (inputs: Given) => {
