@@ -7,6 +7,7 @@ import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from 
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { isAttention, keyOperands } from "../ops/pairs.js";
+import { partOfKeys } from "../ops/part-of-keys.js";
 import { costOf } from "../ops/traits.js";
 import { callerReads } from "../passes/readers.js";
 import { packedAtLoad } from "../schedule/analysis/side-by-side.js";
@@ -221,13 +222,14 @@ interface Cached {
 
 /**
  * Keys, values, key weights and operands of pairs that causal attention reads: the contents of a generation cache. Each
- * value counts once even if several nodes read it.
+ * value counts once even if several nodes read it, and values that are a part of their keys do not count.
  */
 function* cached(nodes: readonly Node[]): Generator<Cached> {
   const seen = new Set<Node | string>();
   for (const node of nodes) {
     if (!isAttention(node) || !node.attrs.causal) continue;
-    for (const operand of [...node.inputs.slice(1, 3), ...keyOperands(node)]) {
+    const values = partOfKeys(node) ? [] : [node.inputs[2]];
+    for (const operand of [node.inputs[1], ...values, ...keyOperands(node)]) {
       const memory = stateUnder(operand) ?? operand;
       if (seen.has(memory)) continue;
       seen.add(memory);

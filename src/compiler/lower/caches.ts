@@ -15,6 +15,7 @@ import { ops } from "../ops/index.js";
 import { UNUSED_POSITION } from "../ops/paged.js";
 import { FIRST_OPERAND, isAttention, keyOperands, type AttentionNode } from "../ops/pairs.js";
 import { capacityOf } from "../../runtime/program/axes-of-generation.js";
+import { partOfKeys } from "../ops/part-of-keys.js";
 import { alongSequences, tokensOf } from "../ops/traits.js";
 import type { Axis, SequenceAxis } from "../../ground/size/axes.js";
 import { axisSize, substitute, type Size } from "../../ground/size/size.js";
@@ -209,7 +210,10 @@ class CacheRewriter {
     const layerName = looped ?? [path, ...(taken === 0 ? [] : [taken])].filter((part) => part !== "").join(".");
     const name = `cache.${layerName === "" ? "" : `${layerName}.`}`;
     const keys = this.#appendToState(`${name}keys`, place, k, node.origin);
-    const values = this.#appendToState(`${name}values`, place, v, node.origin);
+    const columns = partOfKeys(node);
+    const values = columns
+      ? { ...keys, node: this.#emit.node("slice", [keys.node], { axis: 2, ...columns }, node.origin) }
+      : this.#appendToState(`${name}values`, place, v, node.origin);
     const operands = keyOperands(node).map((operand, i) => {
       const rows = this.#rewrittenNodes.get(operand)!;
       const { dtype, shape } = typeOf(rows);

@@ -170,7 +170,7 @@ block Memories(
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), as transformers' DeepseekV3Attention: keys and
 /// values are maps of one narrow row of each token, and heads share the rotated part of keys. In phase generate, queries go
-/// through the map of the keys instead, so a token's cache has 2 · latent + rotated numbers. Returns its update.
+/// through the map of the keys instead, so a token's cache has latent + rotated numbers. Returns its update.
 block MLA(
   /// Width of the stream.
   dim: int,

@@ -64,3 +64,25 @@ it.each([
     expect(cache).toEqual({ used: executed.cache, allocated: executed.cache, dense: dense.cache });
   },
 );
+
+it("of latent attention is one row of each token, and of the chosen tokens where it is routed", () => {
+  const text = `import { Embedding, MLA, MoD, Residual } from "std"
+model Latent(dim: int = 32) {
+  embed: Embedding(50, dim)
+  one: Residual(MLA(dim, 4, latent: 16, plain: 8, rotated: 4, value_dim: 8))
+  two: MoD(MLA(dim, 4, latent: 16, plain: 8, rotated: 4, value_dim: 8), dim, 25%)
+  forward(tokens: u32[B, T <= 64]) -> f32[B, T, 50] { two(one(embed(tokens))) @ transpose(embed.table) }
+}`;
+  const { generation } = compileGeneration(text);
+  const states = generation!.step.states.filter(({ name }) => name.startsWith("cache.") && !name.includes("positions"));
+  expect(states.map(({ name, shape }) => [name, ...shape.slice(1)])).toEqual([
+    ["cache.one.inner.keys", 1, 20],
+    ["cache.two.inner.keys", 1, 20],
+  ]);
+  const { graph, model } = compile(text, { phase: "generate" });
+  const extents = new Map([
+    ["B", 1],
+    ["T", 64],
+  ]);
+  expect(ledger(graph!, model!, { extents }).total.executed.cache).toBe(4 * 20 * (64 + 16));
+});

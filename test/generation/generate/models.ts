@@ -168,6 +168,12 @@ export const MODELS: Readonly<Record<string, string>> = {
   ),
   "products from the left": LM(LEFT, "one: Residual(Left(dim))\n  two: MoD(Left(dim), dim, 50%)", "x = two(one(x))"),
   "pairs of tokens": LM(PAIRED, "one: Residual(Paired(dim))\n  two: MoD(Paired(dim), dim, 50%)", "x = two(one(x))"),
+  "values among the keys": LM(
+    'import { MLA } from "std"',
+    "one: Residual(MLA(dim, 2, latent: 6, plain: 4, rotated: 2, value_dim: 3))\n" +
+      "  two: MoD(MLA(dim, 2, latent: 5, query_latent: 4, plain: 4, rotated: 2, value_dim: 3), dim, 50%)",
+    "x = two(one(x))",
+  ),
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };
 
