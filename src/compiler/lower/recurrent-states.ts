@@ -6,7 +6,7 @@ import { isOp, typeOf, type Node, type State } from "../ir/graph.js";
 import type { Emit } from "../ir/build.js";
 import { inputsFor, packedAxis } from "../ir/typing.js";
 import type { DType } from "../../ground/base/dtype.js";
-import { rowsSize, type Size } from "../../ground/size/size.js";
+import { multiplySizes, rowsSize, type Size } from "../../ground/size/size.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { SEQUENCES } from "../../runtime/program/axes-of-generation.js";
 import type { Axis } from "../../ground/size/axes.js";
@@ -183,6 +183,15 @@ export class RecurrentStates {
     const each = this.emit.node("segments", [sequences], { axis: SEQUENCES });
     return this.#gathered(this.emit.node("counts", [starts], {}), each);
   }
+}
+
+/** How many numbers generation keeps of a recurrence for each sequence. */
+export function keptBy(node: RecurrenceNode): Size {
+  const product = (shape: readonly Size[]): Size => shape.reduce((a, b) => multiplySizes(a, b), 1);
+  const { shape } = typeOf(node);
+  if (isOp(node, "linear_attention")) return product([shape[0]!, typeOf(node.inputs[1]).shape[2]!, shape[2]!]);
+  const row = product(shape.filter((_, d) => d !== node.attrs.dim));
+  return isOp(node, "shift") ? multiplySizes(node.attrs.by, row) : row;
 }
 
 /** The axis with a row for each sequence, which the states have. */
