@@ -1,4 +1,4 @@
-// Copies of the states of recurrences, made after some tokens of a text. Later texts that begin alike continue from them.
+// Copies of the states of recurrences, made after some tokens of a text. Later texts that begin alike continue there.
 import { bug } from "../../../ground/base/invariant.js";
 import { BUFFER_USAGE } from "../../../runtime/device/gpu-flags.js";
 import type { GenerationState } from "../../../runtime/program/generation.js";
