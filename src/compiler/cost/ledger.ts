@@ -4,17 +4,20 @@ import { countOf } from "../../ground/base/collections.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
+import { packedAxis, plainAxis } from "../ir/typing.js";
+import { SEQUENCES, SLOTS } from "../../runtime/program/axes-of-generation.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
 import { isAttention, keyOperands } from "../ops/pairs.js";
 import { partOfKeys } from "../ops/part-of-keys.js";
 import { costOf } from "../ops/traits.js";
+import { isRecurrence, keptBy } from "../lower/recurrent-states.js";
 import { callerReads } from "../passes/readers.js";
 import { packedAtLoad } from "../schedule/analysis/side-by-side.js";
 import { resolveSizes, type Axis, type RunSizes } from "../../ground/size/axes.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";
-import { multiplySizes, printSize, type Size } from "../../ground/size/size.js";
+import { axisSize, multiplySizes, printSize, type Size } from "../../ground/size/size.js";
 import { morConvention } from "./convention.js";
 import { mixturesOf, type Mixture } from "./experts.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
@@ -51,7 +54,10 @@ export interface Work {
   readonly flops: number;
   /** Bytes that operators read and write, each input and result once. */
   readonly bytes: number;
-  /** Bytes of the keys and values that causal attention reads: what a cache holds at this length. */
+  /**
+   * Bytes of the keys and values that causal attention reads, and of the states of recurrences: what a cache holds at
+   * this length.
+   */
   readonly cache: number;
 }
 
@@ -112,7 +118,7 @@ export function ledger(
       addWork(group.work[way]!, node, { ...counted, factor: q.multiply(counted.factor, share) }, sizes);
     });
   }
-  for (const { path, span, values } of cached(nodes)) {
+  for (const { path, span, values } of [...cached(nodes), ...recurrentStates(graph, nodes)]) {
     const group = getOrCreate(groups, rowNamed(path, span), newGroup);
     evaluators.forEach(
       (sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))),
@@ -241,6 +247,33 @@ function* cached(nodes: readonly Node[]): Generator<Cached> {
     }
   }
 }
+
+/** What generation keeps of recurrences: the states of a graph that generates, else as many as it would have. */
+function* recurrentStates(graph: Graph, nodes: readonly Node[]): Generator<Cached> {
+  const own = new Set<string>();
+  for (const node of nodes)
+    if (isOp(node, "state") && node.attrs.name.startsWith("cache.") && isOfSequences(node.attrs.shape[0]!)) {
+      if (own.has(node.attrs.name)) continue;
+      own.add(node.attrs.name);
+      yield cachedOf(
+        node,
+        node.attrs.shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
+      );
+    }
+  const batch = graph.axes.find(({ role }) => role === "batch");
+  if (own.size > 0 || !batch) return;
+  for (const node of nodes)
+    if (isRecurrence(node)) yield cachedOf(node, multiplySizes(axisSize(batch.name), keptBy(node)));
+}
+
+const cachedOf = ({ origin }: Node, values: Size): Cached => ({
+  path: origin?.path ?? "",
+  span: origin?.span ?? null,
+  values,
+});
+
+/** Whether a state has a row for each sequence, and none for each token. */
+const isOfSequences = (size: Size): boolean => packedAxis(size) === SEQUENCES || plainAxis(size) === SLOTS;
 
 /** The state whose memory a value shares through views and scatters. Several calls of a block may share one state. */
 function stateUnder(value: Node): string | null {

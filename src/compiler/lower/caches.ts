@@ -25,7 +25,7 @@ import { GenerationError, unsupported } from "./generation-error.js";
 import { grownAxes, steadyNodes } from "./given.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
-import { loopedAttentions, type LoopCaches } from "./loop-caches.js";
+import { loopedAttentions, loopedRecurrences, type LoopCaches } from "./loop-caches.js";
 import { isRecurrence, RecurrentStates, SEQUENCE_ROWS } from "./recurrent-states.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 
@@ -115,7 +115,11 @@ class CacheRewriter {
     const added = this.#values.axes.length === 0 && recurrence ? [SEQUENCE_ROWS] : this.#values.axes;
     this.#axes = [...graph.axes, ...capacities, ...added];
     this.#emit = createEmit(ops, this.#axes);
-    this.#recurrences = new RecurrentStates(this.#emit, this.#values);
+    this.#recurrences = new RecurrentStates(
+      this.#emit,
+      this.#values,
+      loopCaches === "last" ? loopedRecurrences(this.#nodes, this.#root.name) : new Map(),
+    );
   }
 
   result(): Cached {

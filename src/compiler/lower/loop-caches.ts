@@ -3,7 +3,9 @@
 // call's row.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import { isAttention, keyOperands, type AttentionNode } from "../ops/pairs.js";
+import { equalTypes, packedAxis } from "../ir/typing.js";
 import { GenerationError } from "./generation-error.js";
+import { isRecurrence, type RecurrenceNode } from "./recurrent-states.js";
 
 /**
  * each: every call of a block has a separate cache. last: all calls share a cache, and each call overwrites its rows.
@@ -44,17 +46,54 @@ export function loopedAttentions(
       .filter((calls) => calls.length > 1)
       .map((calls, i) => ({ calls, name: i === 0 ? path : `${path}.${i}` })),
   );
-  if (looped.length === 0)
+  if (looped.length === 0 && loopedRecurrences(nodes, root).size === 0)
     throw new GenerationError(
       [...byPath.values()].some((calls) => calls.length > 1)
         ? `${HINT}: no block has the same attention in several calls`
-        : `${HINT}: no block with attention is called more than once`,
+        : `${HINT}: no block with attention is called more than once, nor one with a recurrence`,
       "leave out loopCaches (--loop-caches): it is for models that run layers in loops",
     );
   const order = new Map(nodes.map((node, i) => [node, i]));
   for (const { calls, name } of looped) expectLoop(name, calls, root, { axisOf, order, ofWeights });
   return new Map(looped.flatMap(({ calls, name }) => calls.map((node) => [node, name] as const)));
 }
+
+/**
+ * For each recurrence of a block called several times, the name of the states shared with the same recurrence in the
+ * other calls. As with rows, each call continues the states that earlier runs left, and the last call's are kept.
+ * Throws GenerationError if a call leaves out tokens or does not depend on the call before.
+ */
+export function loopedRecurrences(nodes: readonly Node[], root: string): ReadonlyMap<RecurrenceNode, string> {
+  const groups = new Map<string, RecurrenceNode[]>();
+  const within = new Map<string, number>();
+  for (const node of nodes) {
+    if (!isRecurrence(node) || !pathOf(node).includes("#")) continue;
+    const kind = JSON.stringify([node.op, node.origin?.span]);
+    const inCall = `${pathOf(node)} ${kind}`;
+    const index = within.get(inCall) ?? 0;
+    within.set(inCall, index + 1);
+    add(groups, `${withoutCalls(pathOf(node))} ${kind} ${index}`, node);
+  }
+  const order = new Map(nodes.map((node, i) => [node, i]));
+  const names = new Map<RecurrenceNode, string>();
+  for (const calls of [...groups.values()].filter(({ length }) => length > 1)) {
+    const first = calls[0]!;
+    const path = withoutCalls(pathOf(first));
+    if (calls.some((node) => axisOfRows(node) !== root))
+      throw new GenerationError(`${HINT}: a call leaves tokens out of the ${first.op} of ${path}`);
+    if (calls.some((call, i) => i > 0 && !follows(call, calls[i - 1]!, order)))
+      throw new GenerationError(`${HINT}: the calls of ${path} are not computed one after the other`);
+    if (calls.some((node) => !equalTypes(typeOf(node), typeOf(first))))
+      throw new GenerationError(`${HINT}: the ${first.op} of ${path} has not the same shape in all calls`);
+    const name = `${path}.loops.${names.size}`;
+    for (const node of calls) names.set(node, name);
+  }
+  return names;
+}
+
+/** The axis of the rows of a recurrence. */
+const axisOfRows = (node: RecurrenceNode): string | null =>
+  packedAxis(typeOf(node).shape[isOp(node, "linear_attention") ? 1 : node.attrs.dim]!);
 
 function add<T>(groups: Map<string, T[]>, key: string, item: T): void {
   groups.set(key, [...(groups.get(key) ?? []), item]);

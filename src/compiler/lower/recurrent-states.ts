@@ -6,14 +6,16 @@ import { isOp, typeOf, type Node, type State } from "../ir/graph.js";
 import type { Emit } from "../ir/build.js";
 import { inputsFor, packedAxis } from "../ir/typing.js";
 import type { DType } from "../../ground/base/dtype.js";
-import { rowsSize, type Size } from "../../ground/size/size.js";
+import { multiplySizes, rowsSize, type Size } from "../../ground/size/size.js";
 import { invariant } from "../../ground/base/invariant.js";
 import { SEQUENCES } from "../../runtime/program/axes-of-generation.js";
 import type { Axis } from "../../ground/size/axes.js";
 import type { SequenceValues } from "./sequence-values.js";
 
+export type RecurrenceNode = Node<"shift"> | Node<"scan"> | Node<"linear_attention">;
+
 /** Whether generation has a rule for what a node keeps of earlier tokens. */
-export const isRecurrence = (node: Node): node is Node<"shift"> | Node<"scan"> | Node<"linear_attention"> =>
+export const isRecurrence = (node: Node): node is RecurrenceNode =>
   (isOp(node, "shift") && node.attrs.by > 0) ||
   (isOp(node, "scan") && !node.attrs.reverse) ||
   isOp(node, "linear_attention");
@@ -28,14 +30,19 @@ export class RecurrentStates {
   readonly #taken = new Map<string, number>();
   readonly states = new Map<string, State>();
 
-  /** `emit`: for the graph that continues its sequences, which has the axis SEQUENCES. `values`: where states lie. */
+  /**
+   * `emit`: for the graph that continues its sequences, which has the axis SEQUENCES. `values`: where states lie.
+   * `looped`: names of states that several calls of a block share: each call continues what earlier runs left, and
+   * what the last call leaves is kept.
+   */
   constructor(
     private readonly emit: Emit,
     private readonly values: SequenceValues,
+    private readonly looped: ReadonlyMap<Node, string>,
   ) {}
 
   /** The node for the rows of a run, behind those of earlier runs; `inputs` are the run's. */
-  continued(node: Node<"shift"> | Node<"scan"> | Node<"linear_attention">, inputs: readonly Node[]): Node {
+  continued(node: RecurrenceNode, inputs: readonly Node[]): Node {
     if (isOp(node, "shift")) return this.#shifted(node, inputs);
     if (isOp(node, "scan")) return this.#scanned(node, inputs);
     return this.#attended(node, inputs);
@@ -133,7 +140,9 @@ export class RecurrentStates {
 
   /** A state of a node as earlier runs have left it. */
   #before(node: Node, part: string, dtype: DType, each: readonly Size[]): Kept {
-    const stem = ["cache", node.origin?.path ?? "", node.op, part].filter((s) => s !== "").join(".");
+    const looped = this.looped.get(node);
+    const stem = ["cache", looped ?? node.origin?.path ?? "", node.op, part].filter((s) => s !== "").join(".");
+    if (looped !== undefined) return { name: stem, rows: this.values.rows(this.emit, stem, dtype, each, node.origin) };
     const number = this.#taken.get(stem) ?? 0;
     this.#taken.set(stem, number + 1);
     const name = number === 0 ? stem : `${stem}.${number}`;
@@ -174,6 +183,15 @@ export class RecurrentStates {
     const each = this.emit.node("segments", [sequences], { axis: SEQUENCES });
     return this.#gathered(this.emit.node("counts", [starts], {}), each);
   }
+}
+
+/** How many numbers generation keeps of a recurrence for each sequence. */
+export function keptBy(node: RecurrenceNode): Size {
+  const product = (shape: readonly Size[]): Size => shape.reduce((a, b) => multiplySizes(a, b), 1);
+  const { shape } = typeOf(node);
+  if (isOp(node, "linear_attention")) return product([shape[0]!, typeOf(node.inputs[1]).shape[2]!, shape[2]!]);
+  const row = product(shape.filter((_, d) => d !== node.attrs.dim));
+  return isOp(node, "shift") ? multiplySizes(node.attrs.by, row) : row;
 }
 
 /** The axis with a row for each sequence, which the states have. */

@@ -177,7 +177,8 @@ export const MODELS: Readonly<Record<string, string>> = {
   "noise and positions": LM(PLACED, "one: Residual(Placed(dim))\n  two: MoD(Placed(dim), dim, 50%)", "x = two(one(x))"),
 };
 
-const RECURRENT = `
+/** Blocks with recurrences. */
+export const RECURRENT = `
 block Conv(dim: int) {
   weight weight: f32[dim, 3]
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {

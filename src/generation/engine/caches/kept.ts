@@ -1,5 +1,5 @@
-// What is kept of the texts of caches in pages for others that begin alike: blocks of pages and, for recurrences,
-// snapshots of states. A text with recurrences continues behind a snapshot alone.
+// Keeps parts of texts for later texts that begin alike: blocks of pages and, for recurrences, snapshots of states.
+// A text with recurrences continues only from a snapshot.
 import type { Wish } from "../sequences/scheduler.js";
 import type { Sequence } from "../sequences/sequence.js";
 import type { Edit } from "./caches.js";

@@ -46,7 +46,7 @@ export class PagedCaches implements Caches {
   readonly #slots: number;
   readonly #first: boolean;
   #freeSlots: number[];
-  /** Bytes of all pools at most, and of what is beside them. */
+  /** The most bytes of all pools; the bytes of states and snapshots. */
   #limit: number;
   readonly #beside: number;
   /** By axis; null without a pool. */

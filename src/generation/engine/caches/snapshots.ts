@@ -1,4 +1,4 @@
-// Copies of the states of recurrences: as they are behind some of a text's tokens, for texts that begin alike.
+// Copies of the states of recurrences, made after some tokens of a text. Later texts that begin alike continue there.
 import { bug } from "../../../ground/base/invariant.js";
 import { BUFFER_USAGE } from "../../../runtime/device/gpu-flags.js";
 import type { GenerationState } from "../../../runtime/program/generation.js";
@@ -6,7 +6,7 @@ import type { Device } from "../../../runtime/index.js";
 import type { Edit } from "./caches.js";
 import { inTurn } from "./copies.js";
 
-/** The states of one text behind some of its tokens, on the device. */
+/** A copy of one text's states on the device. */
 export interface Snapshot {
   buffers: readonly GPUBuffer[];
   /** Whether the copy is known to be made. */

@@ -214,7 +214,7 @@ export const runningCommands = {
       ),
       o.valued(
         "--cache-memory <size>",
-        "memory for keys and values, such as 2GiB (default: for --max-batch requests of 1024 tokens, at most 2GiB)",
+        "memory for caches and states, such as 2GiB (default: for --max-batch texts of 1024 tokens, at most 2GiB)",
         bytesOf,
       ),
       o.whole("--queue <n>", "longest queue; further requests get 429 (default 256)", 0, 1e6),
@@ -257,7 +257,7 @@ export const runningCommands = {
       o.option("--show-depth", "show how many layers computed each token; /depth turns it on and off"),
       o.valued(
         "--cache-memory <size>",
-        "memory for keys and values, such as 2GiB (default: for the model's limit, or 1024 tokens)",
+        "memory for keys, values and states, such as 2GiB (default: for the model's limit, or 1024 tokens)",
         bytesOf,
       ),
       o.draft,

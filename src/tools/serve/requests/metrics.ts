@@ -213,12 +213,14 @@ export class Metrics implements EngineObserver {
       new Gauge("modc_http_requests_active", "Requests in progress.", () => [[{}, requests()]]),
       new Gauge("modc_texts_active", "Sequences being read or generated.", () => [[{}, engine.state.active]]),
       new Gauge("modc_texts_queued", "Sequences in the queue.", () => [[{}, engine.state.queued]]),
-      new Gauge("modc_cache_bytes", "Bytes of keys and values, by use.", () => [
+      new Gauge("modc_cache_bytes", "Bytes of keys, values and states, by use.", () => [
         [{ state: "used" }, cache().used],
         [{ state: "kept" }, cache().kept],
         [{ state: "free" }, cache().free],
       ]),
-      new Gauge("modc_cache_limit_bytes", "Limit of the bytes of keys and values.", () => [[{}, cache().limit]]),
+      new Gauge("modc_cache_limit_bytes", "Limit of the bytes of keys, values and states.", () => [
+        [{}, cache().limit],
+      ]),
       new Gauge("modc_cache_texts", "Sequences of average length for which the cache has room.", () => [
         [{ model: "own" }, cache().streams.own],
         [{ model: "dense" }, cache().streams.dense],
