@@ -245,9 +245,7 @@ class CacheRewriter {
     const type = { dtype, shape: [this.#layout.rows(place.axis), heads, width] };
     return this.#appendRows(name, place, type, rows, origin);
   }
-  /**
-   * Writes rows into a state, after the existing rows or over the rows of an earlier call. Equal rows share one state.
-   */
+  /** Writes rows into a state, behind its rows or over the rows of an earlier call. Equal rows share a state. */
   #appendRows(
     name: string,
     place: Place,
