@@ -34,8 +34,9 @@ const overLanes = ({ extents }: Linear, { builder, heads }: Kernel, count: numbe
   builder.dispatch(extents.ceilDivide(extents.times(extents.batch, heads * count), LANES));
 
 /**
- * In chunks where the device does these and sequences have enough rows on average. `continues`: from a state, with
- * forget and at as one operand.
+ * In chunks where the device does these. `continues`: from a state, with forget and at as one operand; then sequences
+ * with few rows on average, as in steps of generation, go row by row. Whole sequences do not, so that a sequence has the
+ * same bits alone and beside others.
  */
 function forward(context: Forward, continues: boolean): Work {
   const chunked = chunkedWork(context, continues);
@@ -44,7 +45,7 @@ function forward(context: Forward, continues: boolean): Work {
   const { shape } = typeAt(context.inputs, 2);
   const rows = shape[1]!;
   // Only the host chooses by rows.
-  if (extents.deviceSize(rows) !== null) return chunked;
+  if (!continues || extents.deviceSize(rows) !== null) return chunked;
   // One more than the rows beyond the few of each sequence.
   const few = applySize("min", [rows, extents.times(FEW_ROWS, extents.batch)]);
   const beyond = addSizes(subtractSizes(rows, few), 1);
