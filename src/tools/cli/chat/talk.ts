@@ -24,7 +24,7 @@ import { resolve } from "node:path";
 import { escapedName } from "../../../ground/base/shown.js";
 import { writeText } from "../source/files.js";
 import type { RequestUse } from "../../../generation/engine/index.js";
-import { rate } from "../generate/generation-summary.js";
+import { atRate } from "../generate/generation-summary.js";
 import { milliseconds, plural } from "../terminal/units.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { expectTemplate } from "../../session/session.js";
@@ -299,7 +299,7 @@ class Stopwatch {
   line({ promptTokens, cachedTokens }: Pick<RequestUse, "promptTokens" | "cachedTokens">): string | null {
     if (this.#first === null) return null;
     const later = this.#tokens - 1;
-    const speed = later === 0 ? "" : ` at ${rate(later, this.#last - this.#first)}`;
+    const speed = later === 0 ? "" : ` ${atRate(later, this.#last - this.#first)}`;
     const cached = cachedTokens === 0 ? "" : `, ${cachedTokens} cached`;
     return (
       `${plural(this.#tokens, "token")}${speed}, the first after ${milliseconds(this.#first - this.#start)} ms ` +

@@ -17,7 +17,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
   const speed = [
     `first ${sequences === 1 ? "token" : "tokens"} after ${milliseconds(firstToken)} ms ` +
       `(${compiled}${plural(promptTokens, "token")} of prompt, ${rate(promptTokens, reading)})`,
-    ...(later === 0 ? [] : [`then ${plural(later, "token")} at ${rate(later, generation)}`]),
+    ...(later === 0 ? [] : [`then ${plural(later, "token")} ${atRate(later, generation)}`]),
   ];
   const computed = routed.map(({ path, tokens }) => `${path} ${percent(tokens, all!.tokens)}`);
   return [
@@ -44,8 +44,10 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
 }
 
 /** `23.1 tokens/s` */
-export const rate = (tokens: number, ms: number): string =>
+const rate = (tokens: number, ms: number): string =>
   ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once";
+/** `at 23.1 tokens/s` */
+export const atRate = (tokens: number, ms: number): string => (ms > 0 ? `at ${rate(tokens, ms)}` : "at once");
 const short = (value: number): string => (value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3));
 
 /** How many tokens have each entry of a choice. */
