@@ -3,7 +3,7 @@ import type { Value } from "../../../src/language/check/model/model.js";
 import { add, D, mul, pairs, pointwise, score, x, type Case } from "./case-forms.js";
 import type { ModelBuilder } from "./model-builder.js";
 
-/** [B, n, T, 2]: the heads of an input of its own. */
+/** [B, n, T, 2]: a separate input, split into heads. */
 const ofHeads = (m: ModelBuilder, name: string, n: number, axis = "T", v?: Value): Value =>
   m.value(
     "permute",

@@ -1,4 +1,4 @@
-// The generator as its caller sees it: order, ends, errors, abort, and what it makes on the device.
+// Tests the generator through its public interface: order, ends, errors, abort, and what it makes on the device.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
