@@ -14,7 +14,7 @@ export const hasCausal = (variants: readonly Variant[]): boolean => variants.som
 export const alone = (sequences: readonly InputSequence[]): boolean =>
   sequences.filter((s) => !s.isOptional).length < 2;
 
-/** The sequence of `forward` that grows when generating, of which caches are; null: calls cannot continue from caches. */
+/** The sequence of `forward` that grows in generation and has caches. Null if calls cannot continue from caches. */
 export function cachedSequence(
   variants: readonly Variant[],
   sequences: readonly InputSequence[],

@@ -1,4 +1,4 @@
-// The inputs of a model beside its tokens, where `modc verify` generates.
+// Makes the further inputs of a model for the generation in `modc verify`.
 import { countOf } from "../../../ground/base/collections.js";
 import { sequenceAxes } from "../../../ground/size/axes.js";
 import type { Generation } from "../../../runtime/program/generation.js";

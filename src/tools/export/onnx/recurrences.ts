@@ -20,7 +20,7 @@ function shift(cx: Scope, value: Value<"shift">): Name {
   return isBool ? at.cast(cut, "bool") : cut;
 }
 
-/** The rows of earlier runs stand before the rows of this one; those that come next are the last that exist. */
+/** Puts the rows of earlier runs before the rows of this run, and keeps the last existing rows for the next run. */
 function shiftOn(cx: Scope, value: Value<"shift">): Name {
   const { at, axes, graph } = cx;
   const { dim, by } = value.attrs;

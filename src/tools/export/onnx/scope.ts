@@ -15,7 +15,7 @@ import { ExportError } from "../refused.js";
 /** An operation with the scores of queries and keys. */
 export type Scored = Attending | Value<"received">;
 
-/** The operands of such an operation; v is null where only scores are wanted. */
+/** The operands of such an operation. v is null if the operation needs only scores. */
 export interface Operands {
   readonly q: Value;
   readonly k: Value;
