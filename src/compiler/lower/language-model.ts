@@ -1,5 +1,6 @@
 // The tokens and the logits of a graph that computes a language model.
 import { tokensAmong } from "../../language/check/model/text-inputs.js";
+import { printShape } from "../ir/typing.js";
 import { equalSizes } from "../../ground/size/size.js";
 import { typeOf, type Graph, type GraphInput, type GraphOutput } from "../ir/graph.js";
 import { GenerationError } from "./generation-error.js";
@@ -42,7 +43,10 @@ export function decoderOf(graph: Graph, what: string): LanguageModel {
 function withLogits(graph: Graph, input: GraphInput, what: string): LanguageModel {
   const { dtype } = input.node.attrs;
   if ((dtype !== "u32" && dtype !== "i32") || input.shape.length !== 2 || input.packing?.tokenDim !== 1)
-    throw new GenerationError(`the input ${input.name} of ${what} is u32[B, T], its tokens`);
+    throw new GenerationError(
+      `${what} has an input u32[B, T], its tokens; the input ${input.name} of this one is ` +
+        `${dtype}${printShape(input.shape)}`,
+    );
   const result = logitsOf(graph, what);
   const vocabulary = result.shape.at(-1);
   const along =

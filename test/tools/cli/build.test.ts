@@ -25,8 +25,8 @@ describe("modc build", () => {
     expect((await modc(["init", model, "-o", weights])).status).toBe(0);
     const first = await build("out");
     const note =
-      "note: the package runs the model, but does not generate: the input x of a model that generates is u32[B, " +
-      "T], its tokens\n";
+      "note: the package runs the model, but does not generate: a model that generates has an input u32[B, T], its " +
+      "tokens; the input x of this one is f32[B, T, 8]\n";
     expect([first.status, first.stderr]).toEqual([0, note]);
     expect(first.stdout).toMatch(
       /out: package small of Small, runs \(infer\): \d+ files, [\d.]+ KiB, weights in 1 shard\n$/,
@@ -268,8 +268,8 @@ describe("modc build", () => {
     const { status, stderr } = await build("batch", "--max-batch", "4");
     expect([status, stderr]).toEqual([
       1,
-      "error: --max-batch: the model does not generate: the input x of a model that generates is u32[B, T], its " +
-        "tokens\n  hint: leave out --max-batch\n",
+      "error: --max-batch: the model does not generate: a model that generates has an input u32[B, T], its tokens; " +
+        "the input x of this one is f32[B, T, 8]\n  hint: leave out --max-batch\n",
     ]);
     expect(existsSync(join(folder.path, "batch"))).toBe(false);
   });

@@ -341,7 +341,7 @@ describe("what modc generate refuses", () => {
         the,
       ],
       [1, "there is no folder", file, { weights, ...the, heatmap: join(temporary.path, "none", "heat.html") }],
-      [1, "the input x of a model that generates is u32[B, T], its tokens", other, the],
+      [1, "a model that generates has an input u32[B, T], its tokens; the input x of this one is ", other, the],
     ];
     for (const [code, message, path, flags] of cases) {
       const fault: unknown = await openNamed(path, flags)

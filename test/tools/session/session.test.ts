@@ -183,7 +183,7 @@ describe("what is refused", () => {
     await refused(
       open("b.mod", "model B() { forward(x: f32[B, T]) -> f32[B, T] { x } }"),
       "GenerationError",
-      /is u32\[B, T\], its tokens/,
+      /has an input u32\[B, T\], its tokens/,
     );
     const whole = `import { Embedding } from "std"
 model C(vocab: int = 256) {
