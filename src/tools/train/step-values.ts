@@ -8,7 +8,16 @@ import { LineTable } from "../../compiler/codegen/works.js";
 import type { Watched } from "../../compiler/autodiff/non-finite.js";
 import type { Results, RunOptions, Session } from "../../runtime/index.js";
 import type { TrainingPrograms } from "./programs.js";
-import { along, tokensAlong, tokensOf, weightOf, type Batch, type Loads, type StepMetrics } from "./types.js";
+import {
+  along,
+  tokensIn,
+  tokensOf,
+  weightOf,
+  type Batch,
+  type Loads,
+  type Sequences,
+  type StepMetrics,
+} from "./types.js";
 
 export interface InputTensor {
   readonly data: Float32Array | Uint32Array | Int32Array;
@@ -95,7 +104,7 @@ export function lengthsIn({ lengths, axes }: Batch): Pick<RunOptions, "lengths">
   return ragged.length === 0 ? {} : { lengths: Object.fromEntries(ragged) };
 }
 
-/** The sequence axis of the inputs from whose tokens an observed route chooses. */
+/** The sequence axis from whose tokens an observed route chooses: of the inputs, or fixed. */
 export function sourceAxis({ axes, outputs }: Pick<Program, "axes" | "outputs">, path: string): string {
   const index = outputs.find(({ name }) => name === `${path}.index`);
   let name = index?.packing?.axis ?? bug(`no output is the index of the route ${path}`);
@@ -108,9 +117,17 @@ export function sourceAxis({ axes, outputs }: Pick<Program, "axes" | "outputs">,
   }
 }
 
+/** The sequences of a batch along an axis of a program; a fixed axis, such as the patches of pictures, is full. */
+function sequencesAlong(batch: Batch, { axes }: Pick<Program, "axes">, name: string): Sequences {
+  const axis = axes.find((each) => each.name === name);
+  return axis?.role === "sequence" && axis.count.kind === "fixed"
+    ? { length: Number(axis.count.tokens) }
+    : along(batch, name);
+}
+
 /** Tokens of a batch from which an observed route chooses. */
 export const tokensBefore = (batch: Batch, program: Pick<Program, "axes" | "outputs">, path: string): number =>
-  tokensAlong(batch, sourceAxis(program, path));
+  tokensIn(batch.rows, sequencesAlong(batch, program, sourceAxis(program, path)));
 
 /** Observed outputs of a step other than losses: counts of routes, loads of experts, and agreement of predictors. */
 export const observedOf = ({ program: { outputs } }: Session): readonly string[] => [
@@ -160,9 +177,15 @@ export function shareOf(results: readonly Results[], program: Program, micro: re
 }
 
 /** The mask of a route over the tokens of its axis: 1 for chosen tokens, else 0, [B, T]. */
-export function maskOf(results: Results, path: string, batch: Batch, axis: string): Uint8Array {
+export function maskOf(
+  results: Results,
+  path: string,
+  batch: Batch,
+  program: Pick<Program, "axes">,
+  axis: string,
+): Uint8Array {
   const { rows } = batch;
-  const { length } = along(batch, axis);
+  const { length } = sequencesAlong(batch, program, axis);
   const mask = new Uint8Array(rows * length);
   const { data: counts } = results[`${path}.count`]!;
   const { data: index, shape } = results[`${path}.index`]!;

@@ -41,6 +41,7 @@ import {
   shareOf,
   sharesOf,
   sourceAxis,
+  tokensBefore,
   sumOf,
   vector,
   type InputTensor,
@@ -49,7 +50,6 @@ import {
 import {
   along,
   IN_FLIGHT,
-  tokensAlong,
   tokensOf,
   weightOf,
   type Batch,
@@ -294,10 +294,14 @@ class DeviceTrainer implements Trainer {
         const { chosen, all } = counted.get(path)!;
         counted.set(path, {
           chosen: chosen + sumOf(results[`${path}.count`]!.data),
-          all: all + tokensAlong(batch, axes.get(path)!),
+          all: all + tokensBefore(batch, session.program, path),
         });
       }
-      first ??= [...axes].map(([path, axis]) => ({ path, axis, mask: maskOf(results, path, batch, axis) }));
+      first ??= [...axes].map(([path, axis]) => ({
+        path,
+        axis,
+        mask: maskOf(results, path, batch, session.program, axis),
+      }));
     }
     return {
       loss: weight === 0 ? 0 : loss / weight,

@@ -34,14 +34,12 @@ type Shape = Pick<Batch, "rows" | "length" | "lengths" | "axes">;
 /** The rows along an axis. */
 export const along = (batch: Shape, axis: string): Sequences => batch.axes?.[axis] ?? batch;
 
-/** Tokens along an axis, without padding. */
-export const tokensAlong = (batch: Shape, axis: string): number => tokensIn(batch.rows, along(batch, axis));
-
 /** Tokens of a batch, without padding; along several axes: of all. */
 export const tokensOf = (batch: Shape): number =>
   Object.values(batch.axes ?? { only: batch }).reduce((n, sequences) => n + tokensIn(batch.rows, sequences), 0);
 
-const tokensIn = (rows: number, { length, lengths }: Sequences): number =>
+/** Tokens of so many sequences, without padding. */
+export const tokensIn = (rows: number, { length, lengths }: Sequences): number =>
   lengths === undefined ? rows * length : lengths.reduce((a, b) => a + b, 0);
 
 /** The batch's weight in means over batches. */
