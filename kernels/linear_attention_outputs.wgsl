@@ -2,9 +2,9 @@
 // times the scale. S is the state before the chunk of row t, p_t the product of the factors of its rows up to t, and
 // d_ts that of the rows behind s up to t.
 // Method: the chunked form (Hua et al. 2022, arXiv 2202.10447; Yang et al. 2024, arXiv 2406.06484), as in
-// `attention_subgroup.wgsl`: a subgroup takes a tile of rows of one chunk. To score, a lane owns four rows of the
-// chunk; to add up, it owns columns. Factors are multiplied and never divided, so no decay overflows and a factor of 0
-// is exact.
+// `attention_subgroup.wgsl`: each subgroup computes one tile of a chunk's rows. To score, a lane owns four
+// rows of the chunk; to add up, it owns columns. Factors are multiplied and never divided, so no decay overflows and a
+// factor of 0 is exact.
 // Grid: one subgroup for each tile of rows, head and panel of columns; each sequence begins a new tile.
 enable subgroups;
 
@@ -26,7 +26,7 @@ const WIDTH = 8u;
 const HALF = 8u;
 /** Rows of a chunk: whole tiles, at most four for each lane; a tile if each dimension has a decay. */
 const CHUNK = 32u;
-/** `vec4f` of a row of q that a lane holds. */
+/** How many `vec4f` of a row of q a lane holds. */
 const PIECES = 2u;
 /** `vec4f` columns of v that a lane owns. */
 const PARTS = 2u;

@@ -26,7 +26,7 @@ const WIDTH = 8u;
 const HALF = 8u;
 /** Rows of a chunk: whole tiles, at most four for each lane; a tile if each dimension has a decay. */
 const CHUNK = 32u;
-/** `vec4f` of a row of at that a lane holds. */
+/** How many `vec4f` of a row of `at` a lane holds. */
 const PIECES = 2u;
 /** `vec4f` columns of W or of U that a lane owns. */
 const PARTS = 2u;
@@ -34,7 +34,7 @@ const PARTS = 2u;
 const DECAYS = 0u;
 fn heads() -> u32 { return sizes.heads; }
 fn batch() -> u32 { return sizes.batch; }
-/** Workgroups that share the columns of W, and those that share the columns of W and of U. */
+/** The number of workgroups that share the columns of W, and of W and U together. */
 fn panelsW() -> u32 { return sizes.panelsW; }
 fn panels() -> u32 { return sizes.panels; }
 /** The `vec4f` columns of k and of v. */

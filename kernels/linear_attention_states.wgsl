@@ -22,7 +22,7 @@ const WIDTH = 8u;
 const HALF = 8u;
 /** Rows of a chunk, at most four for each lane. */
 const CHUNK = 32u;
-/** `vec4f` of a row of W that a lane holds. */
+/** How many `vec4f` of a row of W a lane holds. */
 const PIECES = 2u;
 /** `vec4f` columns of v that a lane owns. */
 const PARTS = 2u;
@@ -53,7 +53,7 @@ fn forgetFour(place: u32, c: u32) -> vec4f { return vec4f(); }
 fn factorPlace(h: u32, row: u32) -> u32 { return 0u; }
 /** What rows 4c to 4c + 3 of the state are multiplied by. */
 fn factorFour(place: u32, c: u32) -> vec4f { return vec4f(1.0); }
-/** Columns 4c to 4c + 3 of a row of W and of U; `keepRecalled` stores those of r in place of those of U. */
+/** Columns 4c to 4c + 3 of a row of W and of U; `keepRecalled` stores r in place of U. */
 fn throughFour(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }
 fn recalledFour(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }
 fn keepRecalled(h: u32, row: u32, c: u32, x: vec4f) {}
@@ -163,7 +163,7 @@ struct Decay {
   all: f32,
 }
 
-/** `factors`: those of the lane's four rows. */
+/** `factors`: of the lane's four rows. */
 fn decayOf(factors: vec4f, lane: u32) -> Decay {
   let last = factors.z * factors.w;
   let product = factors.x * factors.y * last;

@@ -51,9 +51,9 @@ const wholeProject = () => [
 const checks = filter.words.length === 0 ? wholeProject() : [];
 
 /**
- * All tests run in three parts, one after the other, each in new processes. A process keeps what its test files made, and
- * on Mesa's software device each layout of bindings costs hundreds of memory mappings, of which a process may have
- * 65,530: a single run of all files came to 53,000 after three quarters of them.
+ * All tests run in three parts, one after the other, each in new processes. A process keeps the devices and layouts of
+ * its test files. On Mesa's software device a layout of bindings costs hundreds of memory mappings, and a process may
+ * have 65,530: a single run of all files came to 53,000 after three quarters of them.
  */
 const PARTS = filter.words.length === 0 && !filter.vitest.includes(SHORT) ? 3 : 1;
 const tests = { passed: 0, failed: 0 };

@@ -1,4 +1,4 @@
-// Finds values of attention that its keys hold already, so that a cache keeps them once.
+// Finds attention whose keys contain its values: a cache then keeps only the keys.
 import { isOp, typeOf, type Node } from "../ir/graph.js";
 import type { AttentionNode } from "./pairs.js";
 

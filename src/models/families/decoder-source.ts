@@ -199,7 +199,7 @@ const onceForward = (head: (x: string) => string): string => `
   }`;
 
 const ORIGINS: Readonly<Record<DecoderConfig["origin"], string>> = {
-  "config.json": "as its config.json describes it; its weights have the keys of that checkpoint",
+  "config.json": "from its config.json; each weight has its name in the checkpoint",
   gguf: "as its GGUF file describes it; its weights have the keys that Hugging Face gives them",
 };
 

@@ -40,7 +40,7 @@ export interface Pair {
 
 export interface PairOptions extends EngineOptions {
   readonly memory?: number;
-  /** Bytes beside `memory`, such as those of snapshots of a model without keys. */
+  /** Bytes beside `memory`, such as the snapshots of a model without keys. */
   readonly more?: number;
   readonly slots?: boolean;
 }

@@ -1,5 +1,5 @@
 // What a request may ask for, and what it is told: scores, routes, penalties, ends; and what is refused.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { EngineClosedError, QueueFullError, type EngineRequest } from "../../../src/generation/engine/index.js";
 import type { Device } from "../../../src/runtime/index.js";
 import { sparingDevice } from "../../device.js";
@@ -234,7 +234,8 @@ describe("an engine", () => {
       const aborted = new AbortController();
       const stream = engine.submit({ prompt: PROMPT, maxTokens: 17, signal: aborted.signal });
       const reading = answerOf(stream);
-      while (engine.state.active === 0) await new Promise((resolve) => void setImmediate(resolve));
+      const active = vi.waitUntil(() => engine.state.active > 0, { timeout: 50_000, interval: 1 });
+      await Promise.race([active, reading]);
       const none = "the engine is full, and requests may not wait";
       expect(() => engine.submit({ prompt: PROMPT, maxTokens: 1 })).toThrow(none);
       if (stop === "cancel") stream.cancel();

@@ -63,7 +63,7 @@ block DecoderLayer(
   }
 }
 
-/// DeepseekV3ForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
+/// DeepseekV3ForCausalLM, from its config.json; each weight has its name in the checkpoint.
 model DeepSeek(
   vocab: int = 96, dim: int = 64, heads: int = 4, query_rank: int = 40, key_rank: int = 28,
   still: int = 20, turned: int = 12, value: int = 18, hidden: int = 96, dense: int = 1,

@@ -82,7 +82,7 @@ block DecoderLayer(
   }
 }
 
-/// LongcatFlashForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
+/// LongcatFlashForCausalLM, from its config.json; each weight has its name in the checkpoint.
 model LongCat(
   vocab: int = 96, dim: int = 64, heads: int = 4, query_rank: int = 36, key_rank: int = 28,
   still: int = 20, turned: int = 12, value: int = 16, hidden: int = 72, experts: int = 6,

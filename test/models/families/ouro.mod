@@ -46,7 +46,7 @@ block DecoderLayer(
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }
 }
 
-/// OuroForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
+/// OuroForCausalLM, from its config.json; each weight has its name in the checkpoint.
 /// All layers run up to `loops` times, and the final norm behind each (Ouro,
 /// Zhu et al. 2025, arXiv 2510.25741). After a loop a gate says with which
 /// probability a token ends there; it leaves once the probability that it has

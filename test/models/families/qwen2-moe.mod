@@ -41,7 +41,7 @@ block DecoderLayer(
   }
 }
 
-/// Qwen2MoeForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
+/// Qwen2MoeForCausalLM, from its config.json; each weight has its name in the checkpoint.
 model Qwen2MoE(
   vocab: int = 96, dim: int = 64, heads: int = 4, kv_heads: int = 2, head_dim: int = 16,
   hidden: int = 80, experts: int = 5, k: int = 2, expert_hidden: int = 24, shared_hidden: int = 56,

@@ -47,7 +47,7 @@ block DecoderLayer(
   }
 }
 
-/// Qwen3ForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
+/// Qwen3ForCausalLM, from its config.json; each weight has its name in the checkpoint.
 /// Every `every`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
 /// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
 /// modc train --only router,guess --router-lr 1e-2 --live-schedule capacity=100%@0,12.5%@50%

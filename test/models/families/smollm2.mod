@@ -39,7 +39,7 @@ block DecoderLayer(
   }
 }
 
-/// LlamaForCausalLM, as its config.json describes it; its weights have the keys of that checkpoint.
+/// LlamaForCausalLM, from its config.json; each weight has its name in the checkpoint.
 model Llama(
   vocab: int = 49152, dim: int = 576, heads: int = 9, kv_heads: int = 3, head_dim: int = 64,
   hidden: int = 1536, depth: int = 30, context: int = 8192, theta: float = 100000.0,

@@ -188,8 +188,8 @@ describe("the runtime in a package", () => {
   const all = sum(sizes.filter((file) => !onDemand(file)));
   // Above 40 kB by the names of classes, lines of at most 200 characters, hints for links and servers, and inputs of
   // several sequences.
-  it(`takes at most 48 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
-    expect(all).toBeLessThanOrEqual(48_000);
+  it(`takes at most 49 kB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(" + ")} = ${all} bytes`, () => {
+    expect(all).toBeLessThanOrEqual(49_000);
     expect(sizes.filter(onDemand)).toHaveLength(2);
     expect(sum(sizes.filter(onDemand))).toBeLessThanOrEqual(3_000);
   });

@@ -1,4 +1,4 @@
-// `python/`, the files that exported folders carry, is a Python project: its own tests and its lint pass. Skipped, and
+// `python/`, the files that exported folders carry, is a Python project whose tests and lint pass here. Skipped, and
 // saying so, if Python lacks a module.
 // @module-tag long
 import { spawnSync } from "node:child_process";

@@ -35,8 +35,8 @@ const overLanes = ({ extents }: Linear, { builder, heads }: Kernel, count: numbe
 
 /**
  * In chunks where the device does these. `continues`: from a state, with forget and at as one operand; then sequences
- * with few rows on average, as in steps of generation, go row by row. Whole sequences do not, so that a sequence has the
- * same bits alone and beside others.
+ * with few rows on average, as in steps of generation, go row by row. Whole sequences do not, so that a sequence has
+ * the same bits alone and beside others.
  */
 function forward(context: Forward, continues: boolean): Work {
   const chunked = chunkedWork(context, continues);

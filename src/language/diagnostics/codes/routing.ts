@@ -83,7 +83,7 @@ is a common mistake in routed models, most visible when generating token by toke
   "lost-beginning": code<{ readonly fn: string }>({
     severity: "warning",
     message: ({ fn }) =>
-      `\`${fn}\` begins anew only at tokens that the route chose, so a beginning whose token skips is lost`,
+      `\`${fn}\` starts again only at tokens that the route chose: a beginning whose token skips is lost`,
     hint: () =>
       "number the segments before the route, `doc = scan(f32(begins))`, and compare: `fresh: take(doc, chosen) != " +
       "earlier(take(doc, chosen), 1)`",

@@ -44,8 +44,7 @@ export function summaryLines(summary: Summary, sequences: number, width: number)
 }
 
 /** `23.1 tokens/s` */
-const rate = (tokens: number, ms: number): string =>
-  ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once";
+const rate = (tokens: number, ms: number): string => (ms > 0 ? `${short((1000 * tokens) / ms)} tokens/s` : "at once");
 /** `at 23.1 tokens/s` */
 export const atRate = (tokens: number, ms: number): string => (ms > 0 ? `at ${rate(tokens, ms)}` : "at once");
 const short = (value: number): string => (value >= 100 ? grouped(Math.round(value)) : value.toPrecision(3));
