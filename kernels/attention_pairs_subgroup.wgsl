@@ -1,6 +1,6 @@
 // y[h, i] = Σ over j of e(i, j) · v[g, j] / Σ over j of e(i, j), with e(i, j) = exp(f(scale · q[h, i] · k[g, j])), j
 // over the keys that query i sees; 0 if there is no such key. f and who sees whom depend on the pair of tokens: a cap,
-// a bias, a mask.
+// a bias, a mask, the weight of a key.
 // Method: as attention_subgroup.wgsl. Blocks of keys of which no pair can be seen are not visited.
 // Grid: one workgroup of one subgroup for each tile and key head; each sequence starts a new tile.
 

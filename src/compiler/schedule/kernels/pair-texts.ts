@@ -7,11 +7,15 @@ import type { KernelBuilder } from "./spec.js";
 
 const PARAMETERS = "head: u32, query: u32, key: u32, firstKey: u32, i: u32, j: u32";
 
+/** The least normal number, below which a weight counts as this number, so that its logarithm is finite. */
+const LEAST_WEIGHT = "1.17549435e-38";
+
 /**
  * Declares `fn pairOf(…, score: f32) -> PairValue`: for a head, a query and a key, the row of the sequence's first key
- * and the positions of both.
+ * and the positions of both. `weight`: the operand with the weights of keys, if these are part of the value: a bias of
+ * their logarithm, and a mask of those that are not above 0.
  */
-export function declarePair(kernel: KernelBuilder, rows: PairRows, pair: Pair): void {
+export function declarePair(kernel: KernelBuilder, rows: PairRows, pair: Pair, weight: number | null = null): void {
   const { mask, bias, cap, steps } = pair;
   const lines = stepLines(rows, steps, [mask, bias]);
   const capped =
@@ -19,12 +23,18 @@ export function declarePair(kernel: KernelBuilder, rows: PairRows, pair: Pair): 
       ? ["  let capped = score;", "  let slope = 1.0;"]
       : [`  let t = modc_tanh(score / cap());`, "  let capped = cap() * t;", "  let slope = 1.0 - t * t;"];
   if (cap !== null) kernel.value("cap", cap, "f32");
-  const scored = bias === null ? "capped" : `capped + s${bias}`;
+  const weighs = weight === null ? [] : [`  let weight = ${rows.element(weight, null)};`];
+  const scored = [
+    "capped",
+    ...(bias === null ? [] : [`s${bias}`]),
+    ...(weight === null ? [] : [`log(max(weight, ${LEAST_WEIGHT}))`]),
+  ].join(" + ");
+  const seen = [...(mask === null ? [] : [`s${mask}`]), ...(weight === null ? [] : ["weight > 0.0"])].join(" && ");
   kernel
     .function("struct PairValue { score: f32, slope: f32, seen: bool }")
     .function(
-      `fn pairOf(${PARAMETERS}, score: f32) -> PairValue {\n${[...lines, ...capped].join("\n")}\n` +
-        `  return PairValue(${scored}, slope, ${mask === null ? "true" : `s${mask}`});\n}`,
+      `fn pairOf(${PARAMETERS}, score: f32) -> PairValue {\n${[...lines, ...weighs, ...capped].join("\n")}\n` +
+        `  return PairValue(${scored}, slope, ${seen || "true"});\n}`,
     );
 }
 
