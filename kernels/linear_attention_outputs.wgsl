@@ -30,7 +30,7 @@ const CHUNK = 32u;
 const PIECES = 2u;
 /** `vec4f` columns of v that a lane owns. */
 const PARTS = 2u;
-/** 0 without decays, 1 with one for each row, 2 with one for each dimension. */
+/** 0 without decays, 1 with one for each row, 2 with one for each row of the state, 3 with one for each column. */
 const DECAYS = 0u;
 /** 1 if there are forget and at. */
 const FORGETS = 0u;
@@ -57,7 +57,7 @@ fn valueFour(place: u32, c: u32) -> vec4f { return v[place + c]; }
 fn forgetPlace(h: u32, row: u32) -> u32 { return 0u; }
 fn forgetFour(place: u32, c: u32) -> vec4f { return vec4f(); }
 fn factorPlace(h: u32, row: u32) -> u32 { return 0u; }
-/** What rows 4c to 4c + 3 of the state are multiplied by. */
+/** What rows 4c to 4c + 3 of the state are multiplied by, or these columns if DECAYS is 3. */
 fn factorFour(place: u32, c: u32) -> vec4f { return vec4f(1.0); }
 fn recalledFour(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }
 /** Columns 4c to 4c + 3 of row i of the state before chunk `slot`. */
@@ -207,6 +207,36 @@ fn stateOf(slot: u32, h: u32, i: u32, c: u32) -> Columns {
     x[p] = stateFour(slot, h, min(i, width() - 1u), min(c + p * WIDTH, quartersV() - 1u));
   }
   return x;
+}
+
+/** The factors of the columns that the lane owns. */
+fn columnFactorsOf(h: u32, row: u32, c: u32) -> Columns {
+  let place = factorPlace(h, row);
+  var x: Columns;
+  for (var p = 0u; p < PARTS; p++) { x[p] = factorFour(place, min(c + p * WIDTH, quartersV() - 1u)); }
+  return x;
+}
+
+/**
+ * Adds the values of the i-th row of the tile, which decay from row to row, to a half whose first row is `first`;
+ * `value` is then what is left of them.
+ */
+fn addDecaying(
+  added: ptr<function, array<Columns, HALF>>,
+  weights: ptr<function, Scores>,
+  factors: ptr<function, array<Columns, TILE>>,
+  first: u32,
+  i: u32,
+  value: ptr<function, Columns>,
+) {
+  for (var r = 0u; r < HALF; r++) {
+    let w = subgroupShuffle((*weights)[r], i / 4u)[i % 4u];
+    for (var p = 0u; p < PARTS; p++) {
+      let a = select(vec4f(1.0), (*factors)[first + r][p], first + r > i);
+      (*value)[p] = kept0((*value)[p], a);
+      (*added)[r][p] = fma(vec4f(w), select((*value)[p], vec4f(), w == 0.0), (*added)[r][p]);
+    }
+  }
 }
 
 /** The places of the lane's four rows in operands. */
@@ -359,7 +389,33 @@ fn main(
       }
     }
   }
-  for (var j = 0u; j < offset / 4u; j++) {
+  // A chunk is a tile, so that the tile's rows are all that precede a row in it.
+  if (DECAYS == 3u) {
+    var columnFactors: array<Columns, TILE>;
+    for (var r = 0u; r < filled; r++) { columnFactors[r] = columnFactorsOf(h, factorRow(b, first + r), column); }
+    for (var p = 0u; p < PARTS; p++) {
+      var all = vec4f(1.0);
+      for (var r = 0u; r < HALF; r++) {
+        all *= columnFactors[r][p];
+        added0[r][p] = kept0(added0[r][p], all);
+      }
+      for (var r = 0u; r < HALF; r++) {
+        all *= columnFactors[HALF + r][p];
+        added1[r][p] = kept0(added1[r][p], all);
+      }
+    }
+    for (var i = 0u; i < filled; i++) {
+      var value = valuesOf(h, rowOf(b, first + i), column);
+      addDecaying(&added0, &scores0, &columnFactors, 0u, i, &value);
+      addDecaying(&added1, &scores1, &columnFactors, HALF, i, &value);
+      if (FORGETS == 1u) {
+        var recalled = recalledOf(h, recalledRow(b, first + i), column);
+        addDecaying(&added0, &erased0, &columnFactors, 0u, i, &recalled);
+        addDecaying(&added1, &erased1, &columnFactors, HALF, i, &recalled);
+      }
+    }
+  }
+  for (var j = 0u; DECAYS != 3u && j < offset / 4u; j++) {
     let row = chunkFirst + 4u * j;
     let v0 = valuesOf(h, rowOf(b, row), column);
     let v1 = valuesOf(h, rowOf(b, row + 1u), column);
@@ -376,7 +432,7 @@ fn main(
       addFour(&added1, &erased1, j, r0, r1, r2, r3);
     }
   }
-  for (var i = offset; i < offset + filled; i++) {
+  for (var i = offset; DECAYS != 3u && i < offset + filled; i++) {
     let value = valuesOf(h, rowOf(b, chunkFirst + i), column);
     addOne(&added0, &scores0, i / 4u, i % 4u, value);
     addOne(&added1, &scores1, i / 4u, i % 4u, value);

@@ -140,9 +140,7 @@ describe("linear attention in chunks", { tags: "long" }, () => {
   });
 
   // Kernels of what is forgotten compile for several seconds each.
-  const gradients = every.filter(
-    ([name, { decay, forgets }]) => decay !== "dimensions" && (!forgets || name.endsWith("ragged")),
-  );
+  const gradients = every.filter(([name, { forgets }]) => !forgets || name.endsWith("ragged"));
   it.each(gradients)("the gradient, %s", { timeout: 300_000 }, async (_name, form, setting) => {
     const of = changed(form, setting);
     expect(await offOf(of, true)).toBeLessThan(1e-4);
