@@ -38,22 +38,24 @@ const pairAttention: Spec<"pair_attention"> = (context) => {
     });
     return kernel.write("lse", "f32", result(1));
   };
-  const dispatched = ({ kernel, tile }: Tiled): Step<Operand> => {
+  const dispatched = ({ kernel, tile, alone = false, anyWidth = true }: Tiled): Step<Operand> => {
     kernel.function("fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }");
     kernel.count("sharedHeads", shared).count("groupSize", groupSize).value("scale", attrs.scale, "f32");
-    if (tile !== null) kernel.count("quarters", quarters).count("quartersV", quartersV);
+    if (anyWidth) kernel.count("quarters", quarters).count("quartersV", quartersV);
     accessOperands(kernel, operands, extents, "row");
     declareSight(kernel, attrs);
     declarePair(kernel, rows, pair, pair.weight);
     declareMayPair(kernel, rows, context, bounded);
-    if (tile === null) return kernel.dispatch(extents.times(heads, queries));
+    if (alone) return kernel.dispatch(extents.times(heads, queries));
     // Each sequence may leave a tile half filled.
     const tiles = addSizes(extents.ceilDivide(extents.times(groupSize, queries), tile), extents.batch);
     return kernel.dispatch(extents.times(shared, tiles));
   };
   const { few } = tunings.attention;
-  const forFew = (): Step<Operand> =>
-    dispatched({ kernel: queryKernel(few!, quarters, quartersV, make, "attention_pairs_"), tile: null });
+  const forFew = (): Step<Operand> => {
+    const kernel = queryKernel(few!, quarters, quartersV, make, "attention_pairs_");
+    return dispatched({ kernel, tile: 1, alone: true, anyWidth: false });
+  };
   const forMany = (): Step<Operand> =>
     dispatched(tiled(context, operands, quarters, quartersV, most === null ? Infinity : most * groupSize, make));
   const steps = (): readonly Step<Operand>[] => {
@@ -68,8 +70,12 @@ const pairAttention: Spec<"pair_attention"> = (context) => {
 
 interface Tiled {
   readonly kernel: KernelBuilder;
-  /** Queries; null where a workgroup computes a single query. */
-  readonly tile: number | null;
+  /** Queries. */
+  readonly tile: number;
+  /** Whether a workgroup computes a single query. */
+  readonly alone?: boolean;
+  /** Whether the widths of heads are uniforms. */
+  readonly anyWidth?: boolean;
 }
 
 /** The kernel with its tile's constants; `most`: the most queries of a sequence. */
@@ -93,14 +99,17 @@ function tiled(
     const { width } = exact;
     const [chunks, parts] = [Math.ceil(quarters / width), Math.ceil(quartersV / width)];
     if (readsVectors(operands) && Math.max(chunks, parts) <= MOST_VECTORS) {
+      const ofWidth = (file: string): KernelBuilder =>
+        make(file)
+          .subgroups(width)
+          .constant("WIDTH", width)
+          .constant("CHUNKS", chunks)
+          .constant("PARTS", parts)
+          .constant("PAIRED", paired);
+      if (most === 1) return { kernel: ofWidth("attention_pairs_row"), tile: 1, alone: true };
       const half = halfTile(exact.tile, most, Math.max(chunks, parts));
-      const kernel = make("attention_pairs_subgroup")
-        .subgroups(width)
-        .constant("WIDTH", width)
+      const kernel = ofWidth("attention_pairs_subgroup")
         .constant("HALF", half)
-        .constant("CHUNKS", chunks)
-        .constant("PARTS", parts)
-        .constant("PAIRED", paired)
         .constant("MASKED", mask === null && weight === null ? 0 : 1);
       return { kernel, tile: 2 * half };
     }
