@@ -66,15 +66,7 @@ fn mayPair(firstQuery: u32, lastQuery: u32, firstKey: u32, lastKey: u32) -> bool
   return positionQ(firstQuery) / 128u <= positionK(lastKey) / 128u &&
     positionK(firstKey) / 128u <= positionQ(lastQuery) / 128u;
 }
-// Workgroup memory `tiles`, in vectors of eight halves or four sums, so that units load 16 bytes at a time. Strides
-// have an extra vector, so that the rows of a matrix are in different banks.
-//   from           stride        rows: contents of a vector. Lifetime.
-//   0              STRIDE        TILE queries: eight columns. Until `queries` is loaded.
-//   0              STRIDE        BLOCK keys: eight columns. For a block.
-//   FIRST_VALUES   STRIDE_V      COLUMNS_V columns of v: eight keys. For a block.
-//   FIRST_SUMS     STRIDE_SUMS   TILE queries' scores: four keys. Until weights overwrite them.
-//   FIRST_SUMS     STRIDE_SUMS   TILE queries' sums of values: four of BLOCK columns. While they are scaled or stored.
-//   FIRST_WEIGHTS  STRIDE_W      TILE queries' weights: eight keys. For a block.
+// Workgroup memory `tiles`: the table in attention_matrix.wgsl.
 const FIRST_SUMS = FIRST_VALUES + COLUMNS_V * STRIDE_V;
 const FIRST_WEIGHTS = FIRST_SUMS;
 const STRIDE_W = STRIDE_SUMS;
@@ -155,8 +147,7 @@ fn bring(head: u32, block: u32, last: u32, lane: u32) -> Brought {
     own.keys[p] = array<vec4f, 2>(keyPart(head, row, c), keyPart(head, row, c + 1u));
   }
   for (var p = 0u; p < VALUES_EACH; p++) {
-    let i = lane + p * LANES;
-    let c = min(i % (COLUMNS_V / 4u), quartersV() - 1u);
+    let i = lane + p * LANES; let c = min(i % (COLUMNS_V / 4u), quartersV() - 1u);
     for (var j = 0u; j < 8u; j++) {
       own.values[p][j] = valueAt(head, min(block + i / (COLUMNS_V / 4u) * 8u + j, last), c);
     }
@@ -182,24 +173,15 @@ fn sequenceOf(tile: u32) -> u32 {
 
 /** For each of four positions, the first key in [begin, end) at or past it; `end` if there is none. */
 fn keysFrom(begin: u32, end: u32, at: vec4u) -> vec4u {
-  var low = vec4u(begin);
-  var left = end - begin;
+  var low = vec4u(begin); var left = end - begin;
   while (left > 0u) {
-    let half = left / 2u;
-    let middle = low + half;
-    let own = min(middle, vec4u(end - 1u));
+    let half = left / 2u; let middle = low + half; let own = min(middle, vec4u(end - 1u));
     let held = vec4u(positionK(own.x), positionK(own.y), positionK(own.z), positionK(own.w));
-    low = select(low, middle + 1u, (held < at) & (middle < vec4u(end)));
-    left = half;
+    low = select(low, middle + 1u, (held < at) & (middle < vec4u(end))); left = half;
   }
   return low;
 }
 
-/** Whether a query at position i of sequence b sees a key. */
-fn seesAny(b: u32, i: u32) -> bool {
-  let first = keysFrom(startK(b), startK(b + 1u), vec4u(firstSeen(i))).x;
-  return first < startK(b + 1u) && sees(i, positionK(first));
-}
 /** Whether a query at position i sees each of the four keys of the block from its j-th on. */
 fn seesFour(i: u32, j: u32, block: u32, end: u32) -> vec4<bool> {
   let at = places[j / 4u];
@@ -219,8 +201,7 @@ fn visited(block: u32, end: u32, tileQuery: u32, lastQuery: u32) -> u32 {
  * that the mask hides.
  */
 fn pairsOf(head: u32, query: u32, firstKey: u32, i: u32, j: u32, block: u32, last: u32, products: vec4f) -> vec4f {
-  let at = places[j / 4u];
-  var x = vec4f(LOWEST);
+  let at = places[j / 4u]; var x = vec4f(LOWEST);
   for (var n = 0u; n < 4u; n++) {
     let pair = pairOf(head, query, min(block + j + n, last), firstKey, i, at[n], products[n]);
     x[n] = select(LOWEST, pair.score * LOG2_E, pair.seen);
@@ -232,38 +213,27 @@ fn pairsOf(head: u32, query: u32, firstKey: u32, i: u32, j: u32, block: u32, las
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32,
         @builtin(subgroup_invocation_id) member: u32) {
-  let n = group.x + group.y * groups.x;
-  let tiles = groups.x * groups.y / sharedHeads();
-  let head = n / tiles;
+  let n = group.x + group.y * groups.x; let tiles = groups.x * groups.y / sharedHeads(); let head = n / tiles;
   // Last tiles first: with a causal mask they see the most keys.
-  let tile = tiles - 1u - n % tiles;
-  let b = sequenceOf(tile);
-  let firstQuery = startQ(b);
-  let entries = (startQ(b + 1u) - firstQuery) * groupSize();
-  let entry = (tile - tilesBefore(b)) * TILE;
+  let tile = tiles - 1u - n % tiles; let b = sequenceOf(tile); let firstQuery = startQ(b);
+  let entries = (startQ(b + 1u) - firstQuery) * groupSize(); let entry = (tile - tilesBefore(b)) * TILE;
   if (head >= sharedHeads() || entry >= entries) { return; }
-  let filled = min(TILE, entries - entry);
-  let firstPosition = positionQ(firstQuery + entry / groupSize());
+  let filled = min(TILE, entries - entry); let firstPosition = positionQ(firstQuery + entry / groupSize());
   let lastPosition = positionQ(firstQuery + (entry + filled - 1u) / groupSize());
   // `begin` to `end`: the keys that some query of the tile may see. `seenBegin` to `seenEnd`: the keys that every query
   // sees. Positions are below 2^32 − 1, so `+ 1u` does not overflow.
   let stretches = keysFrom(startK(b), startK(b + 1u), vec4u(
     firstSeen(firstPosition), lastSeen(lastPosition) + 1u, firstSeen(lastPosition), lastSeen(firstPosition) + 1u));
-  let begin = stretches.x;
-  let end = max(begin, stretches.y);
-  let seenBegin = clamp(stretches.z, begin, end);
-  let seenEnd = clamp(stretches.w, seenBegin, end);
-  let firstKey = startK(b);
+  let begin = stretches.x; let end = max(begin, stretches.y); let seenBegin = clamp(stretches.z, begin, end);
+  let seenEnd = clamp(stretches.w, seenBegin, end); let firstKey = startK(b);
   let tileQuery = firstQuery + entry / groupSize();
   let lastQuery = firstQuery + (entry + filled - 1u) / groupSize();
   // Entries past the tile's last query repeat it.
   for (var p = 0u; p < QUERIES_EACH; p++) {
     let i = lane + p * LANES;
     if (QUERY_PLACES % LANES != 0u && i >= QUERY_PLACES) { continue; }
-    let c = i % (COLUMNS / 8u) * 2u;
-    let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
-    let own = head * groupSize() + e % groupSize();
-    let row = firstQuery + e / groupSize();
+    let c = i % (COLUMNS / 8u) * 2u; let e = entry + min(i / (COLUMNS / 8u), filled - 1u);
+    let own = head * groupSize() + e % groupSize(); let row = firstQuery + e / groupSize();
     put(i / (COLUMNS / 8u) * STRIDE + c / 2u,
       eight(halves(queryPart(own, row, c)), halves(queryPart(own, row, c + 1u))));
   }
@@ -273,15 +243,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var c = 0u; c < COLUMNS / K; c++) { queries[c] = leftAt(subgroup * M * STRIDE + c * (K / 8u), STRIDE); }
   workgroupBarrier();
   // The first of the lane's EACH queries.
-  let firstRow = subgroup * M + member / SHARING * EACH;
-  let share = member % SHARING;
-  var positions: array<u32, EACH>;
-  var best: array<f32, EACH>;
-  var total: array<f32, EACH>;
+  let firstRow = subgroup * M + member / SHARING * EACH; let share = member % SHARING;
+  var positions: array<u32, EACH>; var best: array<f32, EACH>; var total: array<f32, EACH>;
   for (var r = 0u; r < EACH; r++) {
     positions[r] = positionQ(firstQuery + (entry + min(firstRow + r, filled - 1u)) / groupSize());
-    best[r] = LOWEST;
-    total[r] = 0.0;
+    best[r] = LOWEST; total[r] = 0.0;
   }
   var added: array<Sum, COLUMNS_V / N>;
   for (var c = 0u; c < COLUMNS_V / N; c++) { added[c] = Sum(); }
@@ -324,17 +290,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     // Weights are relative to the query's base: its largest score when this last grew by more than MARGIN.
-    var own: array<array<array<vec4f, 2>, PARTS>, EACH>;
-    var shrink: array<f32, EACH>;
-    var grows = false;
+    var own: array<array<array<vec4f, 2>, PARTS>, EACH>; var shrink: array<f32, EACH>; var grows = false;
     for (var r = 0u; r < EACH; r++) {
       var most = LOWEST;
       for (var p = 0u; p < PARTS; p++) {
         let e = p * SHARING + share;
         for (var h = 0u; h < 2u; h++) {
           let j = 8u * min(e, EIGHTS - 1u) + 4u * h;
-          let product = sumsAt((firstRow + r) * STRIDE_SUMS + j / 4u) * scale();
-          var x = product * LOG2_E;
+          let product = sumsAt((firstRow + r) * STRIDE_SUMS + j / 4u) * scale(); var x = product * LOG2_E;
           if (PAIRED > 0u) {
             let e = entry + min(firstRow + r, filled - 1u);
             x = pairsOf(head * groupSize() + e % groupSize(), firstQuery + e / groupSize(), firstKey, positions[r], j,
@@ -353,8 +316,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       grows |= grew;
     }
     if (subgroupAny(grows) && member == 0u) { grown[subgroup] = block + 1u; }
-    let growth = workgroupUniformLoad(&grown);
-    var any = false;
+    let growth = workgroupUniformLoad(&grown); var any = false;
     for (var s = 0u; s < SUBGROUPS; s++) { any |= growth[s] == block + 1u; }
     if (any) {
       for (var chunk = 0u; chunk < CHUNKS; chunk++) {
@@ -405,8 +367,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var r = 0u; r < EACH; r++) {
     var whole = total[r];
     for (var d = 1u; d < SHARING; d *= 2u) { whole += subgroupShuffleXor(whole, d); }
-    // `best` is LOWEST if no key is seen: the result is 0. Without a pair also if all scores are −∞: it is NaN.
-    let none = best[r] == LOWEST && (PAIRED > 0u || !seesAny(b, positions[r]));
+    // If no key is seen, the result is 0.
+    let none = best[r] == LOWEST;
     inverse[r] = select(1.0 / whole, 0.0, none);
     let e = entry + firstRow + r;
     if (share == 0u && firstRow + r < filled) {

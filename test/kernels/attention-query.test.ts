@@ -1,7 +1,7 @@
 // Attention with few queries, by subgroups and by workgroup memory, agrees with the reference. Samples: plain
-// attention, attention that keeps statistics for its gradient, attention over paged keys, with and without keys divided
-// among workgroups, and attention that reads pairs of tokens. The number of queries decides which kernel runs, and the number of visible keys how the
-// keys are divided.
+// attention, attention that keeps statistics for its gradient, attention over paged keys, with and without keys
+// divided among workgroups, and attention that reads pairs of tokens. The number of queries decides which kernel
+// runs, and the number of visible keys how the keys are divided.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/compiler/ir/graph.js";
 import type { OpName } from "../../src/compiler/ir/vocabulary.js";
