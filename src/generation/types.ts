@@ -257,7 +257,10 @@ export interface Summary {
    * The axis of all tokens, then each route. The last generated token of a sequence was not read and is not counted.
    */
   readonly routes: readonly RouteUse[];
-  /** Bytes of keys and values: in use, allocated, and in use by a model in which every token takes every layer. */
+  /**
+   * Bytes of keys, values and states of recurrences: in use, allocated,
+   * and in use by a model in which every token takes every layer.
+   */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /**
    * Average floating-point operations of a generated token, and of one that takes every layer; null if no generated

@@ -14,7 +14,7 @@ import { type ExitCode, misuse } from "../terminal/exit.js";
 import { chosenExtents } from "../source/extents.js";
 import { expectLive } from "../source/trained.js";
 import { checkFile, precisionOf, programName } from "../source/frontend.js";
-import { memoryLines, table, type Column, grouped, withPrefix } from "../terminal/units.js";
+import { cacheLines, memoryLines, table, type Column, grouped, withPrefix } from "../terminal/units.js";
 import { columns, printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -92,7 +92,7 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
       withPrefix(total.dense.flops / tokens),
     ...parameterLines(found),
   ];
-  lines.push(...memoryLines(memory, columns()));
+  lines.push(...cacheLines(found.caches, columns()), ...memoryLines(memory, columns()));
   if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
   return lines.join("\n");
 }
