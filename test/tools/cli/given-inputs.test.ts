@@ -1,4 +1,5 @@
 // Further inputs of a model that generates: on the command line, and in requests to a server.
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesTokenizer } from "../../../src/models/tokenizer/index.js";
 import { createServer, type Server } from "../../../src/tools/serve/index.js";
@@ -76,10 +77,23 @@ describe("modc generate --input", () => {
     expect(stderr).toContain("bench measures models of tokens alone");
   });
 
-  it("is refused for packages, whose runtime gives none", async () => {
+  it("is an option of packages, but neither of pages nor of packages whose texts share runs", async () => {
     await modc(["init", MODEL, "-o", WEIGHTS]);
-    const { stderr } = await modc(["build", MODEL, "--weights", WEIGHTS, "-o", `${temporary.path}/built`]);
-    expect(stderr).toContain("packages give no inputs other than the tokens");
+    const build = (...args: string[]) => modc(["build", MODEL, "--weights", WEIGHTS, ...args]);
+    const folder = `${temporary.path}/built`;
+    const package_ = await build("-o", folder);
+    expect([package_.status, package_.stderr]).toEqual([0, ""]);
+    expect(package_.stdout).toContain("runs (infer) and generates");
+    expect(readFileSync(`${folder}/README.md`, "utf8")).toContain("inputs: { source: … }");
+    const page = await build("--single-file", `${temporary.path}/page.html`);
+    expect([page.status, page.stderr]).toEqual([
+      1,
+      "error: --single-file: the page gives the model tokens alone, but this model takes further inputs with a " +
+        "prompt\n  hint: give -o for a package, whose `generate` takes them\n",
+    ]);
+    const shared = await build("-o", folder, "--max-batch", "4");
+    expect(shared.status).toBe(1);
+    expect(shared.stderr).toContain("--max-batch: the model does not generate: caches in pages are of models whose");
   });
 });
 
