@@ -24,6 +24,7 @@ import { MODEL_GROUP, groupOf } from "./group.js";
 import { memberShares } from "../ops/members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
+import { tokenAxisOf } from "./token-axis.js";
 
 /**
  * `executed`: counts every operator of the optimized graph, with capacities rounded as in a run, and `above` and kinds
@@ -74,7 +75,7 @@ export interface LedgerRow {
 export interface Ledger {
   readonly convention: Convention;
   readonly extents: Readonly<Record<string, number>>;
-  /** Tokens of the run: batch × length of the first sequence axis. */
+  /** Tokens of the run: batch × length of the axis of `tokenAxisOf`; the batch if no input has a sequence. */
   readonly tokens: number;
   readonly bytesPerValue: 2 | 4;
   /** In order of first appearance. */
@@ -283,11 +284,8 @@ function stateUnder(value: Node): string | null {
 }
 
 function tokensOf(graph: Graph, run: RunSizes): number {
-  const extentOf = (role: "batch" | "sequence"): number => {
-    const axis = graph.axes.find((a) => a.role === role && (a.role !== "sequence" || a.count.kind === "input"));
-    return axis ? (run.extents.get(axis.name) ?? 1) : 1;
-  };
-  return extentOf("batch") * extentOf("sequence");
+  const extentOf = (name: string | null | undefined): number => run.extents.get(name ?? "") ?? 1;
+  return extentOf(graph.axes.find(({ role }) => role === "batch")?.name) * extentOf(tokenAxisOf(graph));
 }
 
 function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {

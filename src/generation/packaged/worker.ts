@@ -147,7 +147,7 @@ class RemoteModel implements LoadedModel {
       throw new InputError(
         "next",
         "`next` is a function, which cannot be sent to a worker",
-        "load the model of index.js, which is not in a worker",
+        "give values for the tokens to come in `inputs`, or load the model of index.js, which is not in a worker",
       );
     const id = ++this.#ids;
     try {

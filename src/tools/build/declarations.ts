@@ -200,10 +200,10 @@ ${
     later.length === 0
       ? ""
       : `  /**
-   * Returns the inputs of a token that was generated; \`position\` counts from 0 with the prompt. A model in a worker
-   * does not take it, because it is a function.
+   * Returns the inputs of a token that was generated; \`position\` counts from 0 with the prompt. Without it \`inputs\`
+   * has the values of all tokens that may be read, as a model in a worker needs: it takes no function.
    */
-  readonly next: (token: number, position: number, sequence: number) => {
+  readonly next?: (token: number, position: number, sequence: number) => {
 ${later.map(({ name }) => `    readonly ${propertyOf(name)}: number | readonly number[];\n`).join("")}  };
 `
   }`;

@@ -195,7 +195,7 @@ describe("a package whose tokens have further values", { timeout: 120_000 }, () 
     const other = { ...options, next: () => ({ at: [0, 0], kind: 0 }) };
     expect(await made.expected(other), "the values matter").not.toEqual(wanted);
     await expect(tokensOf(loaded, { inputs, maxTokens: 2 })).rejects.toThrow(
-      "cannot generate: the input at has a value for each token, and nothing gives it for tokens to come",
+      "cannot generate: the input at has values for 7 tokens, but up to 8 are read",
     );
     loaded.dispose();
     expect(readFileSync(join(made.place, "index.d.ts"), "utf8")).toContain(

@@ -5,6 +5,7 @@ import { withGradients } from "../../../src/compiler/autodiff/gradients.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
 import type { Tensor } from "../../../src/compiler/ops/define.js";
 import { initialValues } from "../../../src/runtime/index.js";
+import { asProgramWeight } from "../../../src/runtime/program/program.js";
 import { openData } from "../../../src/tools/train/data-node.js";
 import { trainingModel } from "../../../src/tools/train/model.js";
 import { compileTraining } from "../../../src/tools/train/programs.js";
@@ -34,7 +35,7 @@ const LENGTHS = [
 const rows = LENGTHS.map(([s, t]) => ({ source: text(s), tokens: text(t) }));
 const { model, graph } = lowered(source, { set: SET });
 /** The values of `--seed`. */
-const weights = new Map(model.weights.map((weight) => [weight.path, initialValues(weight, SEED)]));
+const weights = new Map(model.weights.map((weight) => [weight.path, initialValues(asProgramWeight(weight), SEED)]));
 
 let together: Batch;
 let alone: readonly Batch[];
