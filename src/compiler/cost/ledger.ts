@@ -4,9 +4,7 @@ import { countOf } from "../../ground/base/collections.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { Span } from "../../language/diagnostics/span.js";
 import { nodesOf, type Graph, type Node } from "../ir/graph.js";
-import { capacityOf } from "../../runtime/program/axes-of-generation.js";
 import type { Cost } from "../ops/define.js";
-import { packedAxis } from "../ir/typing.js";
 import { ops } from "../ops/index.js";
 import { costOf } from "../ops/traits.js";
 import { callerReads } from "../passes/readers.js";
@@ -22,6 +20,7 @@ import { MODEL_GROUP, groupOf } from "./group.js";
 import { memberShares } from "../ops/members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
+import { tokenAxisOf } from "./token-axis.js";
 
 /**
  * `executed`: counts every operator of the optimized graph, with capacities rounded as in a run, and `above` and kinds
@@ -72,7 +71,7 @@ export interface LedgerRow {
 export interface Ledger {
   readonly convention: Convention;
   readonly extents: Readonly<Record<string, number>>;
-  /** Tokens of the run: batch × length of the sequence axis of the tokens. */
+  /** Tokens of the run: batch × length of the axis of `tokenAxisOf`; the batch if no input has a sequence. */
   readonly tokens: number;
   readonly bytesPerValue: 2 | 4;
   /** In order of first appearance. */
@@ -222,16 +221,9 @@ function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, size
   if (bytes !== 0) sums.bytes = q.add(sums.bytes, sizes.rational(bytes));
 }
 
-/** The tokens of a run: in generation the tokens that are read, else the rows of a result, else of an input. */
-function tokensOf({ axes, outputs }: Graph, run: RunSizes): number {
-  const extentOf = (axis: Axis | undefined): number => (axis ? (run.extents.get(axis.name) ?? 1) : 1);
-  const read = axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  const results = new Set(outputs.flatMap(({ node }) => node.types.flatMap(({ shape }) => shape.map(packedAxis))));
-  const tokens =
-    read.find(({ name }) => axes.some((axis) => axis.name === capacityOf(name))) ??
-    read.find(({ name }) => results.has(name)) ??
-    read[0];
-  return extentOf(axes.find(({ role }) => role === "batch")) * extentOf(tokens);
+function tokensOf(graph: Graph, run: RunSizes): number {
+  const extentOf = (name: string | null | undefined): number => run.extents.get(name ?? "") ?? 1;
+  return extentOf(graph.axes.find(({ role }) => role === "batch")?.name) * extentOf(tokenAxisOf(graph));
 }
 
 function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {

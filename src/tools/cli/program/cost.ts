@@ -78,6 +78,8 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
     .join(" ");
   const counted = found.convention === "mor" ? ", counted as in the Mixture-of-Recursions paper" : "";
   const { total, tokens } = found;
+  // A model without sequences computes a result for each row of its batch.
+  const unit = model.axes.some((axis) => axis.role === "sequence" && axis.count.kind === "input") ? "token" : "sample";
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
     `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
@@ -87,10 +89,10 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
     table(rows, COLUMNS),
     "",
     ...expertLines(found.mixtures),
-    `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
+    `${withPrefix(total.executed.flops / tokens)} operations a ${unit} (${share("products", total.executed)}, ` +
       `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
       withPrefix(total.dense.flops / tokens),
-    ...parameterLines(found),
+    ...parameterLines(found, unit),
   ];
   lines.push(...cacheLines(found.caches, columns()), ...memoryLines(memory, columns()));
   if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
@@ -120,21 +122,18 @@ function expertLines(mixtures: readonly Mixture[]): readonly string[] {
   return [text, ""];
 }
 
-/** The parameters, and those that are active for a token where these are fewer. */
-function parameterLines({
-  total,
-  embeddingParameters,
-  headParameters,
-  active,
-  stateValues,
-}: Ledger): readonly string[] {
+/** The parameters, and those that are active for a token, or for a sample, where these are fewer. */
+function parameterLines(
+  { total, embeddingParameters, headParameters, active, stateValues }: Ledger,
+  unit: "token" | "sample",
+): readonly string[] {
   const line = (what: string, all: number, tables: number, heads: number): string =>
     `${grouped(Math.round(all))} ${what}, ${grouped(Math.round(all - tables))} of them outside embeddings` +
     (heads > 0 ? `, ${grouped(Math.round(all - tables - heads))} outside the head too` : "");
   const all = line("parameters", total.parameters, embeddingParameters, headParameters);
   const states = stateValues === 0 ? [] : [`${grouped(stateValues)} numbers in states, which are not parameters`];
   if (active.total >= total.parameters) return [all, ...states];
-  return [all, line("active for a token", active.total, active.tables, active.heads), ...states];
+  return [all, line(`active for a ${unit}`, active.total, active.tables, active.heads), ...states];
 }
 
 const orDash = (value: number, text: (value: number) => string): string => (value === 0 ? "-" : text(value));
