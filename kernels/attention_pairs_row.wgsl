@@ -1,7 +1,7 @@
 // y[h, i] = Σ over j of e(i, j) · v[g, j] / Σ over j of e(i, j), with e(i, j) = exp(f(scale · q[h, i] · k[g, j])), j
 // over the keys that query i sees; 0 if there is no such key. f and who sees whom depend on the pair of tokens: a cap,
 // a bias, a mask, the weight of a key.
-// Method: as attention_row.wgsl. Blocks of keys of which the query can see none are not visited.
+// Method: as attention_row.wgsl. A block is skipped if the query can see none of its keys.
 // Grid: a workgroup, which is one subgroup, for each query and head. Heads of a query are neighbours, because they read
 // the same rows of a cache. If the grid has more slots than queries, the queries are spread evenly over the slots: a
 // software device gives each thread one contiguous range of workgroups.

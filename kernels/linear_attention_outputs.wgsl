@@ -202,7 +202,7 @@ fn columnFactorsOf(h: u32, row: u32, c: u32) -> Columns {
 
 /**
  * Adds the values of the i-th row of the tile, which decay from row to row, to a half whose first row is `first`;
- * `value` is then what is left of them.
+ * `value` then holds the remainder.
  */
 fn addDecaying(
   added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>,
