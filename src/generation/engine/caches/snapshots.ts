@@ -25,7 +25,6 @@ export class Snapshots {
   /** Bytes of one. */
   readonly each: number;
   readonly #states: readonly GenerationState[];
-  /** The most that there may be. */
   #most: number;
   readonly #free: Snapshot[] = [];
   readonly #all = new Set<Snapshot>();
@@ -42,6 +41,10 @@ export class Snapshots {
   /** Bytes of those in use. */
   get bytes(): number {
     return (this.#all.size - this.#free.length) * this.each;
+  }
+  /** The most that there may be. */
+  get most(): number {
+    return this.#most;
   }
   /** Whether there may be any. */
   get possible(): boolean {
