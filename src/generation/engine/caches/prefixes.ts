@@ -165,8 +165,8 @@ export class Prefixes {
   /**
    * Gives up a snapshot for one after `end` tokens of a text whose last block is `last`, with the blocks that nothing
    * can continue; false if there is none. If the text alone has at least `share` snapshots, it loses one of them.
-   * Otherwise the text used longest ago loses one that no other text has; its last snapshot goes last. The snapshot that
-   * leaves the smallest gap goes first; of equal gaps, the snapshot after the fewest tokens.
+   * Otherwise the text used longest ago loses one that no other text has; its last snapshot goes last. The snapshot
+   * that leaves the smallest gap goes first; of equal gaps, the snapshot after the fewest tokens.
    */
   giveUpSnapshot(last: Block | null, end: number, share: number): boolean {
     const block = leastMissed(last, end, share) ?? this.#leastUsed();
