@@ -1,4 +1,5 @@
-// Blocks that divide by lengths of rows, on a device: small streams and rows of zeros have the gradients of the reference.
+// Blocks that divide by numbers of their streams, on a device: small streams and rows of zeros have the gradients of the
+// reference.
 import { expect, it } from "vitest";
 import { compiled, onDevice, randomWeights, reference, sessionOf, type Case } from "../../end-to-end/model.js";
 import { expectClose } from "../../close.js";
@@ -8,6 +9,13 @@ import { random } from "../../random.js";
 const [BATCH, TOKENS, DIM] = [2, 12, 32];
 
 const BLOCKS = [
+  "RMSNorm(32)",
+  "LayerNorm(32)",
+  "L2Norm()",
+  "Mamba2(32, 4, state_dim: 8)",
+  "Griffin(32, heads: 2)",
+  'MoE([SwiGLU(32, 16), GeluMLP(32, 16), SwiGLU(32, 16)], 32, 2, "sigmoid", renormalize: true)',
+  'MoE([SwiGLU(32, 16), GeluMLP(32, 16), SwiGLU(32, 16)], 32, 2, "chosen", z: 0.01)',
   "Chunks(ShortConv(32, 2), 32)",
   "GatedDeltaNet(32, 4)",
   "KDA(32, 4)",
@@ -16,7 +24,7 @@ const BLOCKS = [
 ];
 
 const sourceOf = (call: string): string => `
-import { ${[...call.matchAll(/\w+(?=\()/g)].map(([name]) => name).join(", ")} } from "std"
+import { ${[...new Set([...call.matchAll(/\w+(?=\()/g)].map(([name]) => name))].join(", ")} } from "std"
 model M() {
   m: ${call}
   weight size: f32[${DIM}]
