@@ -1,5 +1,5 @@
-// Blocks that divide by numbers of their streams, on a device: small streams and rows of zeros have the gradients of the
-// reference.
+// Blocks that divide by numbers of their streams, on a device: small streams and rows of zeros have the gradients of
+// the reference.
 import { expect, it } from "vitest";
 import { compiled, onDevice, randomWeights, reference, sessionOf, type Case } from "../../end-to-end/model.js";
 import { expectClose } from "../../close.js";

@@ -18,8 +18,8 @@ or a threshold on the score itself.`,
   "non-causal-op": code<{
     readonly what: string;
     /**
-     * `later`, `reverse`: the value is of `later`, or of a scan from the end. `pairs`: a mask or bias of an attention is
-     * a product, or the like. `given`: a value along a given axis reads one that grows. Null: any other value.
+     * `later`, `reverse`: the value is of `later`, or of a scan from the end. `pairs`: a mask or bias of an attention
+     * is a product, or the like. `given`: a value along a given axis reads one that grows. Null: any other value.
      */
     readonly remedy: "causal" | "causal with a mask" | "later" | "reverse" | "pairs" | "given" | null;
   }>({
