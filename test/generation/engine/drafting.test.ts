@@ -15,7 +15,11 @@ beforeAll(async () => {
 afterAll(() => device.destroy());
 
 const MODELS: Readonly<Record<string, string>> = { ...OTHERS, ...RECURRENT_MODELS };
-const RECURRENT = ["a hybrid with a routed layer of each", "a routed delta rule beside attention"];
+const RECURRENT = [
+  "a hybrid with a routed layer of each",
+  "a routed delta rule beside attention",
+  "rows before, on both sides of a route",
+];
 const SHORT = ["mixture of depths", ...RECURRENT];
 const ROUTED = [
   "mixture of depths",
