@@ -220,10 +220,15 @@ out.
 
   rearrange(x, "b t (h d) -> b h t d", h: heads)`,
   }),
-  "argument-out-of-range": code<{ readonly what: string; readonly needs: string; readonly found: string }>({
+  "argument-out-of-range": code<{
+    readonly what: string;
+    readonly needs: string;
+    readonly found: string;
+    readonly hint?: string;
+  }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} must be ${needs}, found ${found}`,
-    hint: ({ needs }) => `give a value that is ${needs}`,
+    hint: ({ hint, needs }) => hint ?? `give a value that is ${needs}`,
     explain: `The function is not defined for this value. \`modc doc\` prints the arguments of each built-in
 function.`,
   }),
