@@ -2,6 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { tell } from "./harness.js";
 
+const THREE = 'rearrange(x[..., 0:3], "b t (h d) -> b h t d", h: 3)';
+const FOUR = 'rearrange(h, "b t h d -> b h t d")';
+
 /** An expression, the beginning of its message, and a part of its hint. */
 const cases: readonly (readonly [expr: string, message: string, hint: string])[] = [
   ["scan(x, fresh: tokens)", "`fresh` of `scan` needs bool, found u32[B, T]", "`fresh: tokens == separator`"],
@@ -16,6 +19,7 @@ const cases: readonly (readonly [expr: string, message: string, hint: string])[]
   ["attention(x, x, x, cap: 0)", "`cap` of `attention` must be above 0, found 0", "leave `cap` out"],
   ["attention(x, x, x, cap: -3)", "`cap` of `attention` must be above 0, found -3", "above 0"],
   ["attention(tokens, x, x)", "`q` of `attention` needs f32 or f16", "`f32(x)`"],
+  [`linear_attention(${THREE}, ${THREE}, ${FOUR})`, "4 heads of `v` cannot share 3 heads of `q`", "in `Mamba2`"],
   ["scan(x, log_decay: tokens)", "`log_decay` of `scan` needs f32", "`f32(x)`"],
   ["where(tokens, x, x)", "`condition` of `where` needs bool", "`x > 0`"],
   ["those(tokens).mask", "`mask` of `those` needs bool", "`x > 0`"],

@@ -232,12 +232,24 @@ out.
     explain: `The function is not defined for this value. \`modc doc\` prints the arguments of each built-in
 function.`,
   }),
-  "heads-mismatch": code<{ readonly query: number; readonly key: number }>({
+  "heads-mismatch": code<{
+    readonly query: number;
+    readonly key: number;
+    /** The operand of `linear_attention` whose heads do not divide those of v. */
+    readonly beside?: string;
+  }>({
     severity: "error",
-    message: ({ query, key }) => `${query} query heads cannot share ${key} heads of keys and values`,
-    hint: () => "the number of query heads must be a multiple of the number of key and value heads",
+    message: ({ query, key, beside }) =>
+      beside === undefined
+        ? `${query} query heads cannot share ${key} heads of keys and values`
+        : `${query} heads of \`v\` cannot share ${key} heads of \`${beside}\``,
+    hint: ({ beside }) =>
+      beside === undefined
+        ? "the number of query heads must be a multiple of the number of key and value heads"
+        : `the number of heads of \`v\` must be a multiple of that of \`${beside}\`, as \`heads\` of \`groups\` in \`Mamba2\``,
     explain: `In grouped-query attention each head of keys and values serves a group of query heads of equal
-size.`,
+size. In \`linear_attention\` each head of the other operands serves a group of heads of v: the
+groups of \`Mamba2\` divide its heads.`,
   }),
   "split-sum": code<{ readonly sum: number; readonly extent: number; readonly shape: string }>({
     severity: "error",
