@@ -246,7 +246,7 @@ function.`,
     hint: ({ beside }) =>
       beside === undefined
         ? "the number of query heads must be a multiple of the number of key and value heads"
-        : `the number of heads of \`v\` must be a multiple of that of \`${beside}\`, as \`heads\` of \`groups\` in \`Mamba2\``,
+        : `heads of \`v\` must be a multiple of heads of \`${beside}\`: \`heads\` of \`groups\` in \`Mamba2\``,
     explain: `In grouped-query attention each head of keys and values serves a group of query heads of equal
 size. In \`linear_attention\` each head of the other operands serves a group of heads of v: the
 groups of \`Mamba2\` divide its heads.`,
