@@ -23,6 +23,8 @@ const route = (path: string, chosen: readonly (readonly number[])[]): ShownRoute
   path,
   axis: path,
   parent: "T",
+  origin: "T",
+  placed: true,
   chosen,
   absolute: true,
 });

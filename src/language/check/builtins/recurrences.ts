@@ -19,7 +19,8 @@ const shifted = (name: "earlier" | "later", doc: string): Builtin => ({
     const given = tensorArg(emitter, args, name, "x");
     const x = given && plainEverywhere(emitter, given, "shifted along", at);
     const along = x && sequenceDim(emitter, name, x, at);
-    const n = integerArg(emitter, args, name, "n", 1, 1);
+    const other = name === "earlier" ? "`later(x, 1)` is the row behind" : "`earlier(x, 1)` is the row before";
+    const n = integerArg(emitter, args, name, "n", 1, 1, `the row itself is \`x\`, and ${other}`);
     if (!x || !along || n === null) return ERROR;
     const by = name === "earlier" ? n : -n;
     return { kind: "tensor", value: emitter.emit("shift", [x], { dim: along.dim, by }, x.type, span) };

@@ -46,13 +46,15 @@ concatenation, indexing along a sequence axis, and its length as a value are ref
 \`later\` and \`reverse: true\`. Losses, and values that only losses read, are exempt: generating does
 not compute them.`,
   }),
-  "cannot-generate": code<{ readonly why: string; readonly next?: true }>({
+  "cannot-generate": code<{
+    readonly why: string;
+    /** What lifts the obstacle; null: nothing that is known. */
+    readonly remedy: string | null;
+  }>({
     severity: "note",
     message: ({ why }) => `cannot generate: ${why}`,
-    hint: ({ next }) =>
-      next
-        ? "compute it from the tokens, such as by `scan`, or give it to `generate` of the library by `next`"
-        : "this matters only to `modc generate` and `--phase generate`",
+    hint: ({ remedy }) =>
+      `this matters only to \`modc generate\` and \`--phase generate\`${remedy === null ? "" : `: ${remedy}`}`,
     explain: `The model is valid, but it cannot generate text token by token: in phase generate a token must not
 depend on later tokens, and nothing gives an input with a value for each token for tokens to come,
 unless the caller does. Inputs along other axes are given as a whole before the prompt. \`modc

@@ -10,12 +10,16 @@ export interface ShownRoute {
   /** The axis of the route, and its parent axis. */
   readonly axis: string;
   readonly parent: string;
+  /** The axis of which the tokens are in the end: one that is not of a route, such as an input's. */
+  readonly origin: string;
   /**
-   * The chosen tokens of each sequence, as positions in the model's input if all routes in between are observed, else
-   * as positions on `parent`.
+   * The chosen tokens of each sequence, as positions on `origin` if all routes in between are observed, else as
+   * positions on `parent`.
    */
   readonly chosen: readonly (readonly number[])[];
-  /** Whether the positions refer to the model's input. */
+  /** Whether the positions refer to `origin`. */
+  readonly placed: boolean;
+  /** Whether they refer to the model's input, too. */
   readonly absolute: boolean;
 }
 
@@ -34,21 +38,31 @@ export function observedRoutes(program: Pick<Program, "axes" | "outputs">, value
     const [index, count] = [values.get(output.name), values.get(`${path}.count`)];
     if (!index || !count) continue;
     const outer = byAxis.get(parent);
-    const parentAxis = axes.get(parent);
-    const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";
+    const originAxis = axes.get(originOf(axes, parent));
+    const placed = outer?.placed ?? originAxis?.name === parent;
+    const isInput = originAxis?.role === "sequence" && originAxis.count.kind === "input";
     const relative = rowsOf(index, count);
     const chosen = outer ? relative.map((rows, b) => rows.map((row) => outer.chosen[b]![row]!)) : relative;
     const route: ShownRoute = {
       path,
       axis: axis.name,
       parent,
+      origin: originAxis?.name ?? parent,
       chosen,
-      absolute: isInput || (outer?.absolute ?? false),
+      placed,
+      absolute: placed && isInput,
     };
     shown.push(route);
     byAxis.set(axis.name, route);
   }
   return shown;
+}
+
+/** The axis from which routes, and routes of these, chose the tokens of an axis. */
+function originOf(axes: ReadonlyMap<string, Program["axes"][number]>, name: string): string {
+  const axis = axes.get(name);
+  const parent = axis?.role === "sequence" ? chosenFrom(axis.count) : null;
+  return parent === null ? name : originOf(axes, parent);
 }
 
 /** The first count[b] entries of each row of index[B, K]. */
@@ -73,8 +87,9 @@ export interface Strip {
 }
 
 /**
- * Strips below the text, a column for each token, in pieces of `width` columns, with `more` strips below those of
- * routes. `tokens`: the length of the sequence. For routes on an unobserved parent only counts are shown.
+ * Strips of routes of one origin below the text, a column for each token, in pieces of `width` columns, with `more`
+ * strips below those of routes. `tokens`: the length of the sequence on the origin. For routes on an unobserved parent
+ * only counts are shown.
  */
 export function drawRoutes(
   routes: readonly ShownRoute[],
@@ -84,7 +99,7 @@ export function drawRoutes(
   width: number,
   more: readonly Strip[] = [],
 ): string {
-  const drawn = routes.filter((r) => r.absolute);
+  const drawn = routes.filter((r) => r.placed);
   const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
   const strips = [
     ...drawn.map((r) => ({ label: labelOf(r), cells: strip(r.chosen[sequence] ?? [], tokens) })),
@@ -92,7 +107,7 @@ export function drawRoutes(
   ];
   const margin = Math.max(0, ...strips.map(({ label }) => label.length)) + 2;
   const piece = Math.max(16, width - margin);
-  const lines: string[] = routes.filter((r) => !r.absolute).map((r) => `${labelOf(r)}, of an unobserved route`);
+  const lines: string[] = routes.filter((r) => !r.placed).map((r) => `${labelOf(r)}, of an unobserved route`);
   for (let from = 0; strips.length > 0 && from < tokens; from += piece) {
     if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
     for (const { label, cells } of strips)

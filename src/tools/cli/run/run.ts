@@ -117,13 +117,8 @@ function words({ dtype, data }: Value): Words {
   }
 }
 
-function report(
-  { program, given }: Job,
-  { values, device }: Done,
-  times: Times | null,
-  verdict: Verdict | null,
-  json: boolean,
-): void {
+function report(job: Job, { values, device }: Done, times: Times | null, verdict: Verdict | null, json: boolean): void {
+  const { program, given } = job;
   if (json) {
     outJson({
       model: program.model,
@@ -142,7 +137,7 @@ function report(
     `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ` +
       [...given.extents].map(([name, n]) => `${name}=${n}`).join(" "),
   );
-  out(showRun(program, given, values, columns()));
+  out(showRun(job, values, columns()));
   if (times) say(timesText(times));
   if (verdict) out(`\n${verdictText(verdict)}`);
 }

@@ -1,13 +1,22 @@
 // Prints results for reading.
 import type { Program } from "../../../runtime/program/program.js";
 import type { Value, Values } from "../../verify/compare.js";
-import type { GivenInputs, GivenTexts } from "./inputs.js";
+import { chosenFrom } from "../../../ground/size/count-rules.js";
+import { resolveSizes } from "../../../ground/size/axes.js";
+import { checkLengths, checkLive } from "../../../runtime/run/extents.js";
+import { parseAxes } from "../../../runtime/steps/sizes.js";
+import type { Job } from "./execute.js";
+import type { GivenTexts } from "./inputs.js";
 import { drawRoutes, observedRoutes, type ShownRoute, type Strip } from "./routes.js";
 import { pathsOfRoutes, observedEntries } from "../../../runtime/program/observed.js";
 import { markOf } from "../terminal/depth.js";
 
-/** Prints a run: results, losses, and a picture of the routes. */
-export function showRun(program: Program, given: GivenInputs, values: Values, width: number): string {
+/** Prints a run: results, losses, and a picture of the routes of each axis. */
+export function showRun(
+  { program, given, live }: Pick<Job, "program" | "given" | "live">,
+  values: Values,
+  width: number,
+): string {
   const parts: string[] = [];
   const routes = observedRoutes(program, values);
   const choices = observedChoices(program, values, routes);
@@ -22,33 +31,47 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
     );
   }
   const batch = routes[0]?.chosen.length ?? choices[0]?.chosen.length ?? 0;
-  for (const b of sequencesOf(given, batch)) parts.push(showSequence(b));
+  const origins = [...new Set([...routes, ...choices].map(({ origin }) => origin))];
+  const tokensOn = lengthsOn({ program, given, live });
+  for (let sequence = 0; sequence < batch; sequence++)
+    for (const origin of origins) {
+      const tokens = tokensOn(origin, sequence);
+      if (tokens > 0) parts.push(showSequence(origin, sequence, tokens));
+    }
   return parts.join("\n");
 
-  function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
+  function showSequence(origin: string, sequence: number, tokens: number): string {
+    const shown = routes.filter((route) => route.origin === origin);
+    const chosen = choices.filter((choice) => choice.origin === origin);
+    const of = origins.length > 1 ? ` of ${origin}` : "";
     const title = [
-      ...(routes.length > 0 ? ["tokens computed (█) and skipped (·)"] : []),
-      ...(choices.length > 0 ? ["the experts of each token (0–9, a–z, A–Z)"] : []),
+      ...(shown.length > 0 ? [`tokens${of} computed (█) and skipped (·)`] : []),
+      ...(chosen.length > 0 ? [`the experts of each token${of} (0–9, a–z, A–Z)`] : []),
     ].join("; ");
-    const strips = choices.flatMap((choice) => stripsOf(choice, sequence, tokens));
-    const picture = drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width, strips);
-    const loads = choices.map((choice) => loadText(choice, sequence, tokens));
+    const strips = chosen.flatMap((choice) => stripsOf(choice, sequence, tokens));
+    const text = origin === textAxisOf(program) ? stripOf(given.texts, sequence) : null;
+    const picture = drawRoutes(shown, sequence, tokens, text, width, strips);
+    const loads = chosen.map((choice) => loadText(choice, sequence, tokens));
     return [`\n${batch > 1 ? `sequence ${sequence}: ` : ""}${title}`, picture, ...loads].join("\n");
   }
 }
 
-/** The sequences that have tokens, with the number of tokens; of inputs along several axes all tokens of the first. */
-export function sequencesOf(
-  given: GivenInputs,
-  batch: number,
-): readonly { readonly sequence: number; readonly tokens: number }[] {
-  const [first] = [...given.inputs.values()];
-  const longest = first?.shape[1] ?? 0;
-  return Array.from({ length: batch }, (_, sequence) => ({
-    sequence,
-    tokens: (Array.isArray(given.lengths) ? (given.lengths as readonly number[])[sequence] : undefined) ?? longest,
-  })).filter(({ tokens }) => tokens > 0);
+/** The number of tokens of each sequence along a sequence axis; of an axis whose counts only the device knows, at most. */
+function lengthsOn({
+  program,
+  given,
+  live,
+}: Pick<Job, "program" | "given" | "live">): (axis: string, sequence: number) => number {
+  const axes = parseAxes(program);
+  const { extents } = given;
+  const lengths = checkLengths(given.lengths ?? undefined, axes, extents);
+  const sizes = resolveSizes(axes, { extents, lengths, live: checkLive(program, live, null) });
+  return (axis, sequence) => sizes.sequence(axis).at(sequence);
 }
+
+/** The axis along which tokens of texts lie: that of the first input of whole numbers. */
+const textAxisOf = ({ inputs }: Program): string | null =>
+  inputs.find(({ dtype }) => dtype === "u32")?.packing?.axis ?? null;
 
 const MOST_NEXT = 5;
 
@@ -113,7 +136,9 @@ const short = (x: number): string => (Number.isInteger(x) ? String(x) : String(N
 export interface ShownChoice {
   /** `layers.0.mlp.chosen` */
   readonly path: string;
-  /** By sequence, the tokens that chose, as positions in the model's input, each with its entries. */
+  /** The axis of the tokens' positions. */
+  readonly origin: string;
+  /** By sequence, the tokens that chose, as positions on `origin`, each with its entries. */
   readonly chosen: readonly ReadonlyMap<number, readonly number[]>[];
 }
 
@@ -131,9 +156,8 @@ function observedChoices(
     if (path === null || !index || !count || output.packing?.tokenDim !== 1 || output.shape.length !== 3) return [];
     const { axis: name } = output.packing;
     const axis = program.axes.find((a) => a.name === name);
-    const route = routes.find((r) => r.axis === name && r.absolute);
-    const isInput = axis?.role === "sequence" && axis.count.kind === "input";
-    if (!route && !isInput) return [];
+    const route = routes.find((r) => r.axis === name && r.placed);
+    if (!route && (axis?.role !== "sequence" || chosenFrom(axis.count) !== null)) return [];
     const [batch = 0, rows = 0, slots = 0] = index.shape;
     const chosen = Array.from({ length: batch }, (_, b) => {
       const positions = route?.chosen[b] ?? Array.from({ length: rows }, (_row, t) => t);
@@ -144,7 +168,7 @@ function observedChoices(
         }),
       );
     });
-    return [{ path, chosen }];
+    return [{ path, origin: route?.origin ?? name, chosen }];
   });
 }
 
