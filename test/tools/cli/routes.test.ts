@@ -23,6 +23,7 @@ const route = (path: string, chosen: readonly (readonly number[])[]): ShownRoute
   path,
   axis: path,
   parent: "T",
+  root: "T",
   chosen,
   absolute: true,
 });

@@ -10,10 +10,9 @@ export interface ShownRoute {
   /** The axis of the route, and its parent axis. */
   readonly axis: string;
   readonly parent: string;
-  /**
-   * The chosen tokens of each sequence, as positions in the model's input if all routes in between are observed, else
-   * as positions on `parent`.
-   */
+  /** The axis among whose tokens the first of nested routes chose; null if a route in between is not observed. */
+  readonly root: string | null;
+  /** The chosen tokens of each sequence, as positions on `root`, or on `parent` if there is no root. */
   readonly chosen: readonly (readonly number[])[];
   /** Whether the positions refer to the model's input. */
   readonly absolute: boolean;
@@ -35,16 +34,13 @@ export function observedRoutes(program: Pick<Program, "axes" | "outputs">, value
     if (!index || !count) continue;
     const outer = byAxis.get(parent);
     const parentAxis = axes.get(parent);
-    const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";
+    const isRoute = parentAxis?.role !== "sequence" || chosenFrom(parentAxis.count) !== null;
+    const root = outer ? outer.root : isRoute ? null : parent;
+    const rootAxis = axes.get(root ?? "");
     const relative = rowsOf(index, count);
     const chosen = outer ? relative.map((rows, b) => rows.map((row) => outer.chosen[b]![row]!)) : relative;
-    const route: ShownRoute = {
-      path,
-      axis: axis.name,
-      parent,
-      chosen,
-      absolute: isInput || (outer?.absolute ?? false),
-    };
+    const absolute = rootAxis?.role === "sequence" && rootAxis.count.kind === "input";
+    const route: ShownRoute = { path, axis: axis.name, parent, root, chosen, absolute };
     shown.push(route);
     byAxis.set(axis.name, route);
   }
@@ -73,8 +69,8 @@ export interface Strip {
 }
 
 /**
- * Strips below the text, a column for each token, in pieces of `width` columns, with `more` strips below those of
- * routes. `tokens`: the length of the sequence. For routes on an unobserved parent only counts are shown.
+ * Strips below the text, a column for each of `tokens`, in pieces of `width` columns, with `more` strips below those of
+ * routes. The routes choose among these tokens.
  */
 export function drawRoutes(
   routes: readonly ShownRoute[],
@@ -84,15 +80,14 @@ export function drawRoutes(
   width: number,
   more: readonly Strip[] = [],
 ): string {
-  const drawn = routes.filter((r) => r.absolute);
   const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
   const strips = [
-    ...drawn.map((r) => ({ label: labelOf(r), cells: strip(r.chosen[sequence] ?? [], tokens) })),
+    ...routes.map((r) => ({ label: labelOf(r), cells: strip(r.chosen[sequence] ?? [], tokens) })),
     ...more,
   ];
   const margin = Math.max(0, ...strips.map(({ label }) => label.length)) + 2;
   const piece = Math.max(16, width - margin);
-  const lines: string[] = routes.filter((r) => !r.absolute).map((r) => `${labelOf(r)}, of an unobserved route`);
+  const lines: string[] = [];
   for (let from = 0; strips.length > 0 && from < tokens; from += piece) {
     if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
     for (const { label, cells } of strips)
