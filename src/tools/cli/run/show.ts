@@ -2,7 +2,8 @@
 import type { Program } from "../../../runtime/program/program.js";
 import type { Value, Values } from "../../verify/compare.js";
 import type { GivenInputs, GivenTexts } from "./inputs.js";
-import { drawRoutes, observedRoutes, type ShownRoute, type Strip } from "./routes.js";
+import { observedRoutes, type ShownRoute } from "../../../runtime/program/observed-routes.js";
+import { drawRoutes, type Strip } from "./routes.js";
 import { pathsOfRoutes, observedEntries } from "../../../runtime/program/observed.js";
 import { chosenFrom } from "../../../ground/size/count-rules.js";
 import { lengthOn } from "../../../ground/size/lengths.js";
