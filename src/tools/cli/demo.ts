@@ -103,7 +103,7 @@ async function runOn(
     `the beginning of ${passage}, run on ${device.info.name} in ${took} ms: compiling kernels\n  and loading ` +
       `${weights} (trained by \`modc train\`) included\n`,
   );
-  out(showRun(job, values, columns()));
+  out(showRun(job.program, job.given, values, columns()));
   out(
     "\n  Each line of dots is a routed layer, with how many of the bytes it computes:\n  those with the highest " +
       "router scores. The others skip it.",

@@ -52,10 +52,10 @@ describe("the picture of routes", () => {
     );
     const lines = await picture(file, "--input", "a=[[[3],[1],[2]]]", "--input", "b=[[[1],[2],[3],[4]]]");
     expect(lines.slice(-5)).toEqual([
-      "tokens of S computed (█) and skipped (·)",
+      "tokens along S computed (█) and skipped (·)",
       "of_a 2/3  █·█",
       "",
-      "tokens of T computed (█) and skipped (·)",
+      "tokens along T computed (█) and skipped (·)",
       "of_b 1/4  ···█",
     ]);
   });

@@ -117,8 +117,13 @@ function words({ dtype, data }: Value): Words {
   }
 }
 
-function report(job: Job, { values, device }: Done, times: Times | null, verdict: Verdict | null, json: boolean): void {
-  const { program, given } = job;
+function report(
+  { program, given }: Job,
+  { values, device }: Done,
+  times: Times | null,
+  verdict: Verdict | null,
+  json: boolean,
+): void {
   if (json) {
     outJson({
       model: program.model,
@@ -137,7 +142,7 @@ function report(job: Job, { values, device }: Done, times: Times | null, verdict
     `${program.model}, ${program.phase} ${program.entry}, on ${device ? device.name : "the reference"}: ` +
       [...given.extents].map(([name, n]) => `${name}=${n}`).join(" "),
   );
-  out(showRun(job, values, columns()));
+  out(showRun(program, given, values, columns()));
   if (times) say(timesText(times));
   if (verdict) out(`\n${verdictText(verdict)}`);
 }
