@@ -6,7 +6,7 @@ import { checkLengths, inferExtents } from "../../runtime/run/extents.js";
 import { flatten, flattenAll, type FlatInput, type InputValue } from "../../runtime/run/inputs.js";
 import { parseAxes } from "../../runtime/steps/sizes.js";
 import { InputError } from "../../runtime/index.js";
-import type { Generation } from "../../runtime/program/generation.js";
+import { furtherInputs, type Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { BesideRows, BesideToken, GivenInputs, InputOptions } from "../types.js";
 
@@ -31,7 +31,7 @@ export function besideOf(
 ): Beside {
   const { prompts } = continued;
   const { given, beside = [] } = generation;
-  const known = [...(given?.inputs.map(({ name }) => name) ?? []), ...beside];
+  const known = furtherInputs(generation).map(({ name }) => name);
   if (typeof inputs !== "object" || inputs === null)
     throw new InputError("inputs", `inputs is ${inspect(inputs)}: it must be an object of tensors by name`);
   for (const name of Object.keys(inputs)) {
@@ -55,8 +55,8 @@ export function besideOf(
 }
 
 /** The hint that lists the inputs of the model apart from its tokens. */
-function takes({ given, prompt, beside = [] }: Generation): string {
-  const all = [...(given?.inputs ?? []), ...prompt.inputs.filter(({ name }) => beside.includes(name))];
+function takes(generation: Generation): string {
+  const all = furtherInputs(generation);
   const list = all.map(({ name, dtype, shape }) => `${name}: ${dtype}[${shape.join(", ")}]`).join(" and ");
   return list === "" ? "it takes its tokens alone" : `it takes ${list}, as \`inputs\` or \`--input name=value\``;
 }

@@ -2,7 +2,7 @@
 import { add, parseRational, type Rational, toNumber, ZERO } from "../../ground/numerics/rational.js";
 import { parseSize } from "../../ground/size/parse-size.js";
 import { evaluateSize } from "../../ground/size/size.js";
-import type { Generation } from "../../runtime/program/generation.js";
+import { furtherInputs, type Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { Summary } from "../types.js";
 import type { Caches } from "./caches/caches.js";
@@ -55,6 +55,7 @@ export function modelOf(generation: Generation): EngineModel {
     context: generation.context,
     routes: generation.axes.map(({ path }, i) => ({ path, layers: layers[i]! })),
     live: generation.prompt.live.map((l) => l.name),
+    inputs: furtherInputs(generation).map(({ name, dtype, shape }) => ({ name, dtype, shape: shape.slice(1) })),
   };
 }
 

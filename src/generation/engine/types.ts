@@ -1,4 +1,6 @@
 // What an engine takes and gives: requests of many clients, each a stream of tokens.
+import type { DType } from "../../ground/base/dtype.js";
+import type { SizeText } from "../../runtime/program/program.js";
 import type { CacheUse } from "./caches/use.js";
 import type { EngineRequest, EngineToken, PromptRead, Summary } from "../types.js";
 
@@ -47,6 +49,14 @@ export interface EngineRoute {
   readonly layers: number;
 }
 
+/** An input that a model takes beside its tokens. */
+export interface EngineInput {
+  readonly name: string;
+  readonly dtype: DType;
+  /** The shape of one text's values, without the axis that counts texts. A name is an axis. */
+  readonly shape: readonly SizeText[];
+}
+
 export interface EngineModel {
   readonly vocabulary: number;
   /** The most tokens of a text with its prompt, within the cache as it was to be; null: no limit. */
@@ -55,6 +65,8 @@ export interface EngineModel {
   readonly routes: readonly EngineRoute[];
   /** Names of the model's live parameters. */
   readonly live: readonly string[];
+  /** The inputs that each request must give. */
+  readonly inputs: readonly EngineInput[];
 }
 
 /** How a request ended. */
