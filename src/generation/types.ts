@@ -264,8 +264,8 @@ export interface Summary {
    */
   readonly routes: readonly RouteUse[];
   /**
-   * Bytes of keys, values and states of recurrences: in use, allocated,
-   * and in use by a model in which every token takes every layer.
+   * Bytes of keys, values, states of recurrences and what is kept of given inputs: in use, allocated, and in use by a
+   * model in which every token takes every layer.
    */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /**
