@@ -22,7 +22,10 @@ export type Recover = (lost: DeviceLostError) => Promise<{ readonly device: Devi
 export interface OpenOptions {
   /** The most sequences that are on the device at once. Default 16; with caches in rows 1: requests take turns. */
   readonly maxBatch?: number;
-  /** Bytes of keys and values, of sequences and of prefixes kept for others. Default: see `defaultCacheMemory`. */
+  /**
+   * Bytes of keys and values, and of states of recurrences, of sequences and of prefixes kept for others. Default: see
+   * `defaultCacheMemory`.
+   */
   readonly cacheMemory?: number;
   /** The most tokens of prompts in a run. Default 256. An engine reads fewer while other texts wait for them. */
   readonly chunk?: number;
@@ -261,8 +264,8 @@ export interface Summary {
    */
   readonly routes: readonly RouteUse[];
   /**
-   * Bytes of keys, values and states of recurrences: in use, allocated,
-   * and in use by a model in which every token takes every layer.
+   * Bytes of keys, values, states of recurrences and what is kept of given inputs: in use, allocated, and in use by a
+   * model in which every token takes every layer.
    */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /**

@@ -1,18 +1,22 @@
-// What the caches of generation hold: keys and values, values of pairs that lie on keys, and states of recurrences.
+// What the caches of generation hold: keys and values, values of pairs that lie on keys, values of given inputs, and
+// states of recurrences.
 import type { Span } from "../../language/diagnostics/span.js";
 import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { packedAxis, plainAxis } from "../ir/typing.js";
+import { GIVEN, keptOfGiven } from "../lower/given.js";
 import { isRecurrence, keptBy, keptShifts } from "../lower/recurrent-states.js";
 import { isAttention, keyOperands } from "../ops/pairs.js";
 import { partOfKeys } from "../ops/part-of-keys.js";
+import { tokenAxisOf } from "./token-axis.js";
 import { SEQUENCES, SLOTS } from "../../runtime/program/axes-of-generation.js";
 import { axisSize, multiplySizes, type Size } from "../../ground/size/size.js";
 
 /**
- * `keys`: keys and values. `pairs`: masses of keys, and what masks and biases read of keys. `states`: of recurrences,
+ * `keys`: keys and values. `pairs`: masses of keys, and what masks and biases read of keys. `given`: values that are
+ * computed of given inputs alone and kept, such as the keys and values of cross-attention. `states`: of recurrences,
  * which have a fixed size for each sequence.
  */
-export const CACHE_PARTS = ["keys", "pairs", "states"] as const;
+export const CACHE_PARTS = ["keys", "pairs", "given", "states"] as const;
 export type CachePart = (typeof CACHE_PARTS)[number];
 
 export interface CachedValues {
@@ -21,7 +25,7 @@ export interface CachedValues {
   readonly part: CachePart;
   /** The number of values. */
   readonly values: Size;
-  /** The number of values of a token, or of a sequence if `part` is `states`. */
+  /** The number of values of a token; of a sequence if `part` is `states`; of a row of the input if it is `given`. */
   readonly each: Size;
 }
 
@@ -38,7 +42,7 @@ export function cacheParts<V extends Pick<CachedValues, "part" | "values" | "eac
     const total = (size: (values: V) => Size): number => own.reduce((n, v) => n + bytesOf(size(v), v), 0);
     return { bytes: total((v) => v.values), each: total((v) => v.each) };
   };
-  return { keys: sum("keys"), pairs: sum("pairs"), states: sum("states") };
+  return { keys: sum("keys"), pairs: sum("pairs"), given: sum("given"), states: sum("states") };
 }
 
 /** What the caches of a graph hold: if it generates, its states, else what generation would keep of it. */
@@ -47,7 +51,9 @@ export function cachedValues(graph: Graph, nodes: readonly Node[] = nodesOf(grap
   const own = graph.states.flatMap(({ name, type: { shape } }) =>
     cachedInState(name, shape).map((found) => ({ ...found, ...placeOf(origins.get(name) ?? null) })),
   );
-  return own.length > 0 ? own : [...cachedRows(nodes), ...recurrentStates(graph, nodes)];
+  if (own.length > 0) return own;
+  const ofTokens = [...cachedRows(nodes), ...recurrentStates(graph, nodes)];
+  return ofTokens.length === 0 ? [] : [...ofTokens, ...ofGiven(graph)];
 }
 
 const placeOf = (origin: Node["origin"]): Pick<CachedValues, "path" | "span"> => ({
@@ -61,6 +67,7 @@ export function cachedInState(
   shape: readonly Size[],
 ): readonly Pick<CachedValues, "part" | "values" | "each">[] {
   const [rows, ...dims] = shape;
+  if (name.startsWith(GIVEN)) return [givenPart(shape)];
   if (!name.startsWith("cache.") || rows === undefined) return [];
   const part: CachePart | null = isOfSequences(rows)
     ? "states"
@@ -73,6 +80,20 @@ export function cachedInState(
 }
 
 const product = (shape: readonly Size[]): Size => shape.reduce<Size>((all, dim) => multiplySizes(all, dim), 1);
+
+/** A value of given inputs. */
+const givenPart = (shape: readonly Size[]): Pick<CachedValues, "part" | "values" | "each"> => ({
+  part: "given",
+  values: product(shape),
+  each: product(shape.filter((dim) => packedAxis(dim) === null && plainAxis(dim) === null)),
+});
+
+/** What generation would keep of given inputs, if the result is along the axis of tokens. */
+function ofGiven(graph: Graph): readonly CachedValues[] {
+  const root = tokenAxisOf(graph);
+  if (root === null || graph.outputs[0]?.packing?.axis !== root) return [];
+  return keptOfGiven(graph, root).map((node) => ({ ...givenPart(typeOf(node).shape), ...placeOf(node.origin) }));
+}
 
 /** Whether a state has a row for each sequence, and none for each token. */
 const isOfSequences = (size: Size): boolean => packedAxis(size) === SEQUENCES || plainAxis(size) === SLOTS;

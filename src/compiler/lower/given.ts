@@ -61,20 +61,20 @@ const sizesIn = (value: unknown): readonly Size[] =>
       ? [value as Size] // by its fields
       : [];
 
-/** Splits the graph; `root` is the axis that grows. */
-export function splitGiven(graph: Graph, root: string): Split {
+/** The start of the names of states with values of given inputs. */
+export const GIVEN = "given.";
+
+/** The values of given inputs alone that values of tokens read, in order; `root` is the axis that grows. */
+export function keptOfGiven(
+  graph: Pick<Graph, "axes" | "outputs" | "states" | "starts">,
+  root: string,
+): readonly Node[] {
   const nodes = nodesOf(graph);
-  const grown = grownAxes(graph.axes, root);
-  const steady = steadyNodes(nodes, grown);
-  // An input that nothing reads is no node of the graph.
-  const isGiven = (input: Node): boolean => steadyNodes([input], grown).has(input);
+  const steady = steadyNodes(nodes, grownAxes(graph.axes, root));
   const ofInputs = new Set<Node>();
   for (const node of nodes)
     if (steady.has(node) && (node.op === "input" || node.inputs.some((input) => ofInputs.has(input))))
       ofInputs.add(node);
-  const inputsOfTokens = graph.inputs.filter(({ node }) => !isGiven(node));
-  const plain = { rest: { ...graph, inputs: inputsOfTokens }, given: null };
-  if (ofInputs.size === 0) return plain;
   const read = new Set<Node>();
   for (const node of nodes)
     if (!ofInputs.has(node)) for (const input of node.inputs) if (ofInputs.has(input)) read.add(input);
@@ -86,12 +86,23 @@ export function splitGiven(graph: Graph, root: string): Split {
       if (!read.has(node)) kept.push(node);
       read.add(node);
     }
+  return kept;
+}
+
+/** Splits the graph; `root` is the axis that grows. */
+export function splitGiven(graph: Graph, root: string): Split {
+  const grown = grownAxes(graph.axes, root);
+  // An input that nothing reads is no node of the graph.
+  const isGiven = (input: Node): boolean => steadyNodes([input], grown).has(input);
+  const inputsOfTokens = graph.inputs.filter(({ node }) => !isGiven(node));
+  const kept = keptOfGiven(graph, root);
+  if (kept.length === 0) return { rest: { ...graph, inputs: inputsOfTokens }, given: null };
+  const steady = steadyNodes(nodesOf(graph), grown);
   const emit = createEmit(ops, graph.axes);
-  if (kept.length === 0) return plain;
   const own = kept.map((next, i): State => {
     if (next.types.length !== 1) throw new GenerationError(`${next.op} of given inputs has several results`);
     const type = typeOf(next);
-    const name = `given.${i}`;
+    const name = `${GIVEN}${i}`;
     return { name, type, init: { kind: "zeros" }, next };
   });
   const before = own.map(({ name, type, next }) => emit.node("state", [], { name, ...type }, next.origin));

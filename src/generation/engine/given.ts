@@ -2,12 +2,16 @@
 import { inspect } from "../../ground/base/shown.js";
 import { countOf } from "../../ground/base/collections.js";
 import type { LengthList } from "../../ground/size/lengths.js";
-import { checkLengths, inferExtents } from "../../runtime/run/extents.js";
+import { toNumber } from "../../ground/numerics/rational.js";
+import { resolveSizes } from "../../ground/size/axes.js";
+import { sizeOfText } from "../../ground/size/parse-size.js";
+import { checkLengths, checkLive, inferExtents } from "../../runtime/run/extents.js";
 import { flatten, flattenAll, type FlatInput, type InputValue } from "../../runtime/run/inputs.js";
 import { parseAxes } from "../../runtime/steps/sizes.js";
 import { InputError } from "../../runtime/index.js";
-import type { Generation } from "../../runtime/program/generation.js";
+import { furtherInputs, type Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
+import type { Sequence } from "./sequences/sequence.js";
 import type { BesideRows, BesideToken, GivenInputs, InputOptions } from "../types.js";
 
 /** The inputs of a group of prompts, apart from the tokens. */
@@ -31,7 +35,7 @@ export function besideOf(
 ): Beside {
   const { prompts } = continued;
   const { given, beside = [] } = generation;
-  const known = [...(given?.inputs.map(({ name }) => name) ?? []), ...beside];
+  const known = furtherInputs(generation).map(({ name }) => name);
   if (typeof inputs !== "object" || inputs === null)
     throw new InputError("inputs", `inputs is ${inspect(inputs)}: it must be an object of tensors by name`);
   for (const name of Object.keys(inputs)) {
@@ -54,9 +58,25 @@ export function besideOf(
   };
 }
 
+/** Bytes of the f32 values that are kept of given inputs, for a sequence and all that came together with it. */
+export function givenBytes({ given: program, batchAxis }: Generation, { settled, group }: Sequence): number {
+  const { given, live } = settled;
+  if (!program || !given) return 0;
+  const sizes = resolveSizes(parseAxes(program), {
+    extents: new Map([...Object.entries(given.extents), [batchAxis, group?.length ?? 1]]),
+    lengths: new Map(Object.entries(given.lengths).map(([axis, list]) => [axis, Uint32Array.from(list)])),
+    live: checkLive(program, live ?? undefined, null),
+  });
+  return program.states.reduce(
+    (bytes, { shape }) =>
+      bytes + 4 * shape.reduce((n: number, size) => n * toNumber(sizes.rational(sizeOfText(size))), 1),
+    0,
+  );
+}
+
 /** The hint that lists the inputs of the model apart from its tokens. */
-function takes({ given, prompt, beside = [] }: Generation): string {
-  const all = [...(given?.inputs ?? []), ...prompt.inputs.filter(({ name }) => beside.includes(name))];
+function takes(generation: Generation): string {
+  const all = furtherInputs(generation);
   const list = all.map(({ name, dtype, shape }) => `${name}: ${dtype}[${shape.join(", ")}]`).join(" and ");
   return list === "" ? "it takes its tokens alone" : `it takes ${list}, as \`inputs\` or \`--input name=value\``;
 }

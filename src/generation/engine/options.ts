@@ -27,8 +27,10 @@ const USUAL_TEXT = 1024;
 const MOST_DEFAULT = 2 * 2 ** 30;
 
 /**
- * Room for texts of 1024 tokens, or of the context, in every sequence of a batch; at most 2 GiB, at least one text. For
- * recurrences also for the states of the batch, and for copies of them.
+ * Bytes of the default: keys and values of texts of 1024 tokens, or of the context if it is shorter, for every sequence
+ * of a batch; at most 2 GiB, but at least those of one text as long as the context. Beside these, for recurrences, the
+ * states of the batch, and copies of states: at most as many bytes as keys and values have. Without keys and values
+ * four copies for each sequence of the batch, at most 2 GiB, but at least one copy.
  */
 function defaultCacheMemory(generation: PagedModel, maxBatch: number): number {
   const dense = bytesByAxis(generation).reduce((a, b) => a + b, 0);

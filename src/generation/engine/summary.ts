@@ -2,10 +2,11 @@
 import { add, parseRational, type Rational, toNumber, ZERO } from "../../ground/numerics/rational.js";
 import { parseSize } from "../../ground/size/parse-size.js";
 import { evaluateSize } from "../../ground/size/size.js";
-import type { Generation } from "../../runtime/program/generation.js";
+import { furtherInputs, type Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { Summary } from "../types.js";
 import type { Caches } from "./caches/caches.js";
+import { givenBytes } from "./given.js";
 import { stateBytes } from "./caches/use.js";
 import type { Sequence } from "./sequences/sequence.js";
 import type { EngineModel, RequestUse } from "./types.js";
@@ -55,6 +56,7 @@ export function modelOf(generation: Generation): EngineModel {
     context: generation.context,
     routes: generation.axes.map(({ path }, i) => ({ path, layers: layers[i]! })),
     live: generation.prompt.live.map((l) => l.name),
+    inputs: furtherInputs(generation).map(({ name, dtype, shape }) => ({ name, dtype, shape: shape.slice(1) })),
   };
 }
 
@@ -78,8 +80,8 @@ export function useOf(generation: Generation, sequence: Sequence): RequestUse {
     };
     return flopsOf(step, sizes, { dense });
   };
-  const states = read > 0 ? stateBytes(generation) : 0;
-  const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), states);
+  const fixed = read > 0 ? stateBytes(generation) + givenBytes(generation, sequence) : 0;
+  const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), fixed);
   return {
     promptTokens: generated > 0 ? promptLength : Math.min(read, promptLength),
     cachedTokens: sequence.cached ?? 0,
@@ -138,6 +140,8 @@ export interface Done {
   readonly rows: readonly (readonly number[])[];
   /** By axis, rows for which there is room. */
   readonly allocated: readonly number[];
+  /** Bytes that are kept of given inputs. */
+  readonly given: number;
   readonly timing: Timing;
 }
 
@@ -149,7 +153,7 @@ const sum = (list: Iterable<number>): number => {
 
 export function summarise(
   generation: Generation,
-  { prompts, generatedTokens, read, rows, allocated, timing }: Done,
+  { prompts, generatedTokens, read, rows, allocated, given, timing }: Done,
 ): Summary {
   const { axes, layers } = generation;
   const totals = rows.map(sum);
@@ -157,7 +161,7 @@ export function summarise(
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
   const attentionsPerAxis = layersOn(generation);
   const state = stateBytes(generation);
-  const states = state * rows[0]!.filter((read) => read > 0).length;
+  const fixed = given + state * rows[0]!.filter((n) => n > 0).length;
   return {
     promptTokens: sum(prompts),
     generatedTokens: sum(generatedTokens),
@@ -166,9 +170,9 @@ export function summarise(
     generation: timing.generation,
     routes: axes.map(({ path }, i) => ({ path, layers: attentionsPerAxis[i]!, tokens: totals[i]! })),
     cache: {
-      used: dot(bytes, totals) + states,
-      allocated: dot(bytes, allocated) + state * prompts.length,
-      dense: sum(bytes) * totals[0]! + states,
+      used: dot(bytes, totals) + fixed,
+      allocated: dot(bytes, allocated) + given + state * prompts.length,
+      dense: sum(bytes) * totals[0]! + fixed,
     },
     flops: flopsPerToken(generation, totals, read, prompts.length),
   };
@@ -184,12 +188,18 @@ export function summaryOf(
   const byAxis = (all: readonly (readonly number[])[]): readonly (readonly number[])[] =>
     generation.axes.map((_, axis) => all.map((own) => own[axis]!));
   const rows = byAxis(sequences.map((sequence) => sequence.rows));
+  // Sequences that came together have their given inputs together.
+  const begun = sequences.filter(({ rows: [read = 0] }) => read > 0);
+  const firsts = begun.filter(
+    ({ settled }, i) => begun.findIndex((other) => other.settled.given === settled.given) === i,
+  );
   return summarise(generation, {
     prompts: sequences.map(({ promptLength }) => promptLength),
     generatedTokens: sequences.map(({ generated }) => generated),
     read: sequences.every((_, i) => promptRows[i]) ? byAxis(promptRows) : [],
     rows,
     allocated: rows.map((own, axis) => caches.allocated(axis, own)),
+    given: sum(firsts.map((sequence) => givenBytes(generation, sequence))),
     timing,
   });
 }

@@ -1,4 +1,6 @@
 // What an engine takes and gives: requests of many clients, each a stream of tokens.
+import type { DType } from "../../ground/base/dtype.js";
+import type { SizeText } from "../../runtime/program/program.js";
 import type { CacheUse } from "./caches/use.js";
 import type { EngineRequest, EngineToken, PromptRead, Summary } from "../types.js";
 
@@ -19,7 +21,10 @@ export interface RequestUse {
   readonly routes: readonly number[];
   /** Floating-point operations of all tokens read, and those with every token in every layer. */
   readonly flops: { readonly own: number; readonly dense: number };
-  /** Bytes of keys, values and states of recurrences, and those with every token in every layer. */
+  /**
+   * Bytes of keys, values, states of recurrences and what is kept of given inputs, and those with every token in every
+   * layer.
+   */
   readonly cache: { readonly own: number; readonly dense: number };
 }
 
@@ -47,6 +52,14 @@ export interface EngineRoute {
   readonly layers: number;
 }
 
+/** An input that a model takes beside its tokens. */
+export interface EngineInput {
+  readonly name: string;
+  readonly dtype: DType;
+  /** The shape of one text's values, without the axis that counts texts. A name is an axis. */
+  readonly shape: readonly SizeText[];
+}
+
 export interface EngineModel {
   readonly vocabulary: number;
   /** The most tokens of a text with its prompt, within the cache as it was to be; null: no limit. */
@@ -55,6 +68,8 @@ export interface EngineModel {
   readonly routes: readonly EngineRoute[];
   /** Names of the model's live parameters. */
   readonly live: readonly string[];
+  /** The inputs that each request must give. */
+  readonly inputs: readonly EngineInput[];
 }
 
 /** How a request ended. */

@@ -1,6 +1,6 @@
 // A model compiled for generation: two programs over shared states, and the metadata that a host needs to run them.
 // Plain data, serialized like programs.
-import type { Program } from "./program.js";
+import type { Program, ProgramInput } from "./program.js";
 import {
   format,
   itself,
@@ -230,6 +230,12 @@ export function parseGeneration(text: string): Generation {
 /** Whether prompts take inputs beside the tokens. */
 export const takesInputs = ({ given, beside = [] }: Pick<Generation, "given" | "beside">): boolean =>
   given !== undefined || beside.length > 0;
+
+/** The inputs beside the tokens: given ones, and those with a value for each token. */
+export const furtherInputs = ({ given, prompt, beside = [] }: Generation): readonly ProgramInput[] => [
+  ...(given?.inputs ?? []),
+  ...prompt.inputs.filter(({ name }) => beside.includes(name)),
+];
 
 /** The programs that every run of a generation takes part in, without those of `pages`. */
 export const programsOf = ({ prompt, step, given }: Generation): readonly Program[] => [

@@ -298,7 +298,8 @@ export interface GenerationSummary {
   /** All tokens first, then those that took each route. */
   readonly routes: readonly { readonly path: string; readonly layers: number; readonly tokens: number }[];
   /**
-   * Bytes of keys, values and states of recurrences: in use, allocated, and if every layer computed every token.
+   * Bytes of keys, values, states of recurrences and what is kept of given inputs: in use, allocated, and if every
+   * layer computed every token.
    */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /** Mean floating-point operations of a token, and if every layer computed every token. */

@@ -171,7 +171,7 @@ class SilentEngine implements Engine {
 
   constructor({ vocabulary, context }: Pooled, embedder: ModelEmbedder) {
     this.#embedder = embedder;
-    this.model = { vocabulary, context, routes: [], live: [] };
+    this.model = { vocabulary, context, routes: [], live: [], inputs: [] };
   }
 
   submit(): never {

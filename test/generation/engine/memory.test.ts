@@ -2,11 +2,11 @@
 import { expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { PagedCaches } from "../../../src/generation/engine/caches/paged.js";
-import { bytesByAxis } from "../../../src/generation/engine/caches/use.js";
+import { bytesByAxis, divided, stateBytes, type PagedModel } from "../../../src/generation/engine/caches/use.js";
 import { checkEngine } from "../../../src/generation/engine/options.js";
 import type { Sequence } from "../../../src/generation/engine/sequences/sequence.js";
 import type { Session } from "../../../src/runtime/index.js";
-import { MODELS } from "../generate/models.js";
+import { LM, MODELS, RECURRENT_MODELS } from "../generate/models.js";
 import { sequenceOf as plainSequence } from "./sequences.js";
 
 const { generation } = compileGeneration(MODELS["mixture of depths"]!, { caches: "pages" });
@@ -89,4 +89,34 @@ it("a block is kept behind another only where the same tokens took the same rout
   expect(memory.prefixes.find("", other, page + 1)!.taken.filter(Boolean)[0]).toEqual([0, 2]);
   read([0, 2]);
   expect(memory.prefixes.find("", prompt, 2 * page)).toMatchObject({ tokens: 2 * page });
+});
+
+it("is by default for keys and values of usual texts, at most 2 GiB but of one, with states beside them", () => {
+  const compiled = (source: string) => compileGeneration(source, { caches: "pages" }).generation as PagedModel;
+  const GiB = 2 ** 30;
+  const parts = (model: PagedModel, maxBatch: number) =>
+    divided(model, checkEngine(model, { maxBatch })[1].cacheMemory, maxBatch);
+  // 8 KiB a token: keys and values of 1024 numbers.
+  const wide = (context: number) =>
+    compiled(LM("", "one: Residual(Layer(dim, 8))", "x = one(x)", context).replace("dim: int = 16", "dim: int = 1024"));
+  const usual = parts(wide(100_000), 16);
+  expect(usual).toEqual({ states: 0, pools: Math.max(16 * 1024, 100_000) * 8192, snapshots: 0 });
+  expect(parts(wide(1024), 16).pools).toBe(16 * 1024 * 8192);
+  expect(parts(wide(100), 16).pools).toBe(16 * 112 * 8192);
+  expect(parts(wide(4096), 1000).pools).toBe(2 * GiB);
+  expect(parts(wide(400_000), 1000).pools).toBe(400_000 * 8192);
+  // Copies beside keys and values, and alone.
+  const hybrid = compiled(RECURRENT_MODELS["a hybrid with a routed layer of each"]!);
+  const own = parts(hybrid, 5);
+  expect(own.states).toBe(5 * stateBytes(hybrid));
+  expect(own.snapshots).toBeLessThanOrEqual(own.pools);
+  const states = compiled(RECURRENT_MODELS["a delta rule behind a short convolution"]!);
+  const state = stateBytes(states);
+  expect(parts(states, 5)).toEqual({ states: 5 * state, pools: 0, snapshots: 20 * state });
+  const large = compiled(
+    RECURRENT_MODELS["a delta rule behind a short convolution"]!.replace("dim: int = 16", "dim: int = 8192"),
+  );
+  const each = stateBytes(large);
+  expect(parts(large, 16)).toEqual({ states: 16 * each, pools: 0, snapshots: Math.min(2 * GiB, 64 * each) });
+  expect(64 * each).toBeGreaterThan(2 * GiB);
 });

@@ -60,6 +60,7 @@ it.each([
       read: rows.map((r) => [...r]),
       rows: rows.map((r) => [...r]),
       allocated: rows.map((own, axis) => caches.allocated(axis, [...own])),
+      given: 0,
       timing: new Timing(),
     });
     expect(cache).toEqual({ used: executed.cache, allocated: executed.cache, dense: dense.cache });
@@ -77,6 +78,7 @@ it("of recurrences is a state of fixed size for each text, in use once tokens ar
     read: [],
     rows: [[5, 7, 0]],
     allocated: [48],
+    given: 0,
     timing: new Timing(),
   });
   const used = 12 * keys + 2 * each;

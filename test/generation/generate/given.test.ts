@@ -152,7 +152,7 @@ async function continued(source: string, chunk: number, own: Pick<GenerateOption
   } finally {
     generator.dispose();
   }
-  return { graph, weights, all, texts, scores };
+  return { graph, weights, all, texts, scores, generation, summary: generator.summary! };
 }
 
 function expectOnePass({ graph, weights, all, texts, scores }: Awaited<ReturnType<typeof continued>>): void {
@@ -178,6 +178,23 @@ describe("inputs beside the tokens", { timeout: 120_000 }, () => {
     it.each([256, 3])(`${name}, read in chunks of at most %i tokens: as one pass`, async (chunk) => {
       expectOnePass(await continued(source, chunk));
     });
+
+  it("count in the memory of caches, by their own lengths", async () => {
+    const translate = await continued(SOURCES["examples/inputs/translate.mod"]!, 256);
+    const { layers, axes } = translate.generation;
+    const { routes, cache } = translate.summary;
+    const rowBytes = (axis: string): number =>
+      layers.reduce((sum, own) => sum + (own.axis === axis ? own.bytes : 0), 0);
+    const used = axes.reduce((sum, { axis }, i) => sum + rowBytes(axis) * routes[i]!.tokens, 0);
+    // Keys and values of 64 numbers in four layers, of 7, 3 and 5 rows of the sources.
+    const kept = (7 + 3 + 5) * 4 * 2 * 64 * 4;
+    expect(cache.used).toBe(used + kept);
+    expect(cache.allocated).toBeGreaterThanOrEqual(cache.used);
+    expect(cache.dense).toBe(layers.reduce((sum, { bytes }) => sum + bytes, 0) * routes[0]!.tokens + kept);
+    // Rows that a route chose of given tokens count at most.
+    const chosen = await continued(SOURCES["keys that a route chose of given tokens"]!, 256);
+    expect(chosen.summary.cache.used).toBeGreaterThan(0);
+  });
 
   it("with a value for each token come from `next`", async () => {
     const all = inputsOf(BESIDE, 9, 16);

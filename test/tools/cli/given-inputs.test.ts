@@ -185,21 +185,74 @@ describe("a request's modc.inputs", () => {
     const short = await text(8);
     expect(short.status).toBe(400);
     expect(short.json.error.message).toContain(
-      "cannot generate: the input at has values for 8 tokens, but up to 9 are read",
+      "cannot generate: modc.inputs.at has values for 8 tokens, but up to 9 are read",
     );
+    expect(short.json.error.param).toBe("modc.inputs.at");
+    expect((await text(1)).json.error).toMatchObject({
+      message: expect.stringMatching(
+        /^modc\.inputs\.at has shape \[1, 2\], but there are 1 prompts of at most 2 tokens/,
+      ),
+      param: "modc.inputs.at",
+    });
     await own.close();
   });
 
-  it("are checked by name and shape", async () => {
-    for (const [inputs, message] of [
-      [undefined, "source"],
-      [{ source: [[1, 2]] }, "source"],
-      [{ source: [1], picture: [1] }, "picture"],
-      [{ source: [1, "two"] }, "modc.inputs.source"],
-    ] as const) {
-      const { status, json } = await complete(inputs);
-      expect(status, JSON.stringify(inputs)).toBe(400);
-      expect(json.error.message).toContain(message);
-    }
+  it("are the same for all prompts and choices of a request", async () => {
+    const body = { prompt: ["ab", "ab"], n: 2, max_tokens: 8, temperature: 0, modc: { inputs: { source: [1, 2, 3] } } };
+    const { status, json } = await ask(server, "/v1/completions", body);
+    expect(status).toBe(200);
+    const { text } = (await complete({ source: [1, 2, 3] })).json.choices[0];
+    expect(json.choices.map((choice: { readonly text: string }) => choice.text)).toEqual([text, text, text, text]);
+  });
+
+  const SOURCE_FIELD = "modc.inputs.source";
+  it.each([
+    [undefined, SOURCE_FIELD, `${SOURCE_FIELD} is missing: the model takes ${SOURCE_FIELD}: u32[S]`],
+    [
+      { source: [1], picture: [1] },
+      "modc.inputs.picture",
+      `the model takes no modc.inputs.picture: it takes ${SOURCE_FIELD}: u32[S]`,
+    ],
+    [
+      { source: [[1, 2]] },
+      SOURCE_FIELD,
+      `${SOURCE_FIELD} has shape [1, 2], the model takes [S]: give the values of one text, without an axis of texts`,
+    ],
+    [{ source: 1 }, SOURCE_FIELD, `${SOURCE_FIELD} has shape [], the model takes [S]`],
+    [{ source: [] }, SOURCE_FIELD, `${SOURCE_FIELD} is an empty list: each list has at least one entry`],
+    [{ source: [[1], []] }, SOURCE_FIELD, `${SOURCE_FIELD}[1] is an empty list: each list has at least one entry`],
+    [{ source: [[1], [2, 3]] }, SOURCE_FIELD, `${SOURCE_FIELD}[1] has 2 entries, but the first list beside it 1`],
+    [{ source: [1, [2]] }, SOURCE_FIELD, `${SOURCE_FIELD}[1] is a list, but the first entry beside it is not`],
+    [{ source: [[1], 2] }, SOURCE_FIELD, `${SOURCE_FIELD}[1] is not a list, but the first entry beside it is`],
+    [
+      { source: "Hi" },
+      SOURCE_FIELD,
+      `${SOURCE_FIELD} is a text, but inputs are numbers in nested lists, such as the tokens that /tokenize gives`,
+    ],
+    [
+      { source: [1, "two"] },
+      SOURCE_FIELD,
+      `${SOURCE_FIELD}[1] is a text, but inputs are numbers in nested lists, such as the tokens that /tokenize gives`,
+    ],
+    [{ source: [1, null] }, SOURCE_FIELD, `${SOURCE_FIELD}[1] is not a number`],
+    [{ source: [3, 11] }, SOURCE_FIELD, `${SOURCE_FIELD}[1] is 11: it must be from 0 to 10`],
+    [{ source: [0.5] }, SOURCE_FIELD, `${SOURCE_FIELD}[0] is 0.5: u32 takes whole numbers from 0 to 4294967295`],
+    [
+      { source: Array.from({ length: 33 }, () => 1) },
+      SOURCE_FIELD,
+      `S is 33 in ${SOURCE_FIELD}: it must not exceed 32`,
+    ],
+  ])("%j are refused in the words of the request", async (inputs, param, message) => {
+    const { status, json } = await complete(inputs);
+    expect([status, json.error.param, json.error.message]).toEqual([400, param, message]);
+    if (inputs === undefined) return;
+    // A reply in pieces that has not begun says the same.
+    const streamed = await ask(server, "/v1/completions", {
+      prompt: "ab",
+      max_tokens: 8,
+      stream: true,
+      modc: { inputs },
+    });
+    expect(streamed.status === 400 ? streamed.json.error.message : streamed.text).toContain(message);
   });
 });

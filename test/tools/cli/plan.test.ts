@@ -132,6 +132,7 @@ describe("caches", () => {
     const parts = {
       keys: { bytes: 655_360, each: 4096 },
       pairs: { bytes: 3072, each: 24 },
+      given: { bytes: 0, each: 0 },
       states: { bytes: 8, each: 8 },
     };
     const planned = JSON.parse(await fine("plan", ...step, "--target", "portable", "--json")) as { caches: unknown };
@@ -149,6 +150,43 @@ describe("caches", () => {
     ].join("\n");
     expect(await fine("plan", ...step, "--target", "portable")).toContain(`\n${lines}\n`);
     expect(await fine("cost", ...step)).toContain(`\n${lines}\n`);
+  });
+
+  it("have the values that are kept of given inputs", async () => {
+    const file = "examples/inputs/translate.mod";
+    // Keys and values of 64 numbers each in four layers: of the rows of the source, and of tokens, of which two of the
+    // layers keep a quarter.
+    const each = 4 * 2 * 64 * 4;
+    const none = { bytes: 0, each: 0 };
+    const cachesOf = (rows: number) => ({
+      keys: { bytes: (256 * each * 2.5) / 4, each },
+      pairs: none,
+      given: { bytes: rows * each, each },
+      states: none,
+    });
+    const told = async (command: string, ...args: readonly string[]) =>
+      JSON.parse(await fine(command, file, ...args, "--json")) as {
+        caches: ReturnType<typeof cachesOf>;
+        total: { executed: { cache: number } };
+      };
+    const step = ["--program", "step"] as const;
+    for (const [rows, args] of [
+      [100, ["--at", "S=100,T=256"]],
+      [256, step],
+    ] as const) {
+      const { caches, total } = await told("cost", ...args);
+      expect(caches).toEqual(cachesOf(rows));
+      expect(total.executed.cache).toBe(caches.keys.bytes + caches.given.bytes);
+    }
+    expect((await told("plan", ...step, "--target", "portable")).caches).toEqual(cachesOf(256));
+    expect(await fine("cost", file, ...step)).toContain(
+      "\ncaches 832 KiB: keys and values 320 KiB (2 KiB for a token in every layer),\n" +
+        "                values of given inputs 512 KiB (2 KiB for a row of each)\n",
+    );
+    expect((await told("cost", "--program", "given", "--length", "100")).caches).toEqual({
+      ...cachesOf(100),
+      keys: none,
+    });
   });
 
   it("are none of a program that does not generate", async () => {

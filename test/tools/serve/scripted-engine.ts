@@ -48,6 +48,7 @@ export class ScriptedEngine implements Engine {
         { path: "layers.1.chosen", layers: 1 },
       ],
       live: ["capacity"],
+      inputs: [],
       ...script.model,
     };
   }

@@ -45,6 +45,7 @@ export class SerialEngine implements Engine {
       context: generation.context,
       routes: generation.axes.map(({ path }, i) => ({ path, layers: layers[i]! })),
       live: [],
+      inputs: [],
     };
   }
 

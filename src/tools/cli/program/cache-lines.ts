@@ -6,6 +6,7 @@ import { wrap } from "../terminal/units.js";
 const CACHED: { readonly [P in CachePart]: readonly [name: string, of: string] } = {
   keys: ["keys and values", "for a token in every layer"],
   pairs: ["values of pairs", "for a token in every layer"],
+  given: ["values of given inputs", "for a row of each"],
   states: ["states of recurrences", "for a sequence"],
 };
 

@@ -214,7 +214,8 @@ export const runningCommands = {
       ),
       o.valued(
         "--cache-memory <size>",
-        "memory for caches and states, such as 2GiB (default: for --max-batch texts of 1024 tokens, at most 2GiB)",
+        "memory for caches and states, such as 2GiB (default: for keys and values of --max-batch texts of 1024 " +
+          "tokens, at most 2GiB unless one whole text needs more; and for states and copies of them)",
         bytesOf,
       ),
       o.whole("--queue <n>", "longest queue; further requests get 429 (default 256)", 0, 1e6),

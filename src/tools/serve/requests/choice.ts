@@ -15,6 +15,7 @@ import { InputError } from "../../../runtime/index.js";
 import type { Call } from "./call.js";
 import { hinted, invalid, queueFull } from "./errors.js";
 import { merged } from "../../../ground/base/merged.js";
+import { inputFault } from "./inputs.js";
 import type { Served } from "./options.js";
 import { fewer } from "./room.js";
 
@@ -225,6 +226,8 @@ export function startGeneration({ engine, tokenizer }: Served, call: Call, { tex
           if (piece.kind === "prompt" ? piece.last : piece.finish !== null) place.ended();
           yield piece;
         }
+      } catch (fault) {
+        throw refusal(fault, texts, 0);
       } finally {
         place.release();
         call.signal.removeEventListener("abort", abort);
@@ -247,6 +250,8 @@ function refusal(fault: unknown, texts: readonly Planned[], taken: number): unkn
       return invalid("with --loop-caches last the server has no log-probabilities of prompts", "logprobs");
     if (fault.input !== null && Object.hasOwn(first.request.live ?? {}, fault.input))
       return invalid(hinted(fault), `modc.live.${fault.input}`);
+    const inputs = Object.keys(first.request.inputs ?? {});
+    if (inputs.includes(fault.input ?? "")) return inputFault(fault, inputs);
   }
   // The request's own texts do not count as waiting.
   return fault instanceof QueueFullError && taken > 0 ? queueFull(fault, fewer(texts.length, taken)) : fault;

@@ -1,8 +1,9 @@
 // Fields that requests for completions and chats share, and what modc does not have of OpenAI's.
 import type { Nested } from "../../../runtime/index.js";
-import { flag, type Read, type Reader, real, whole } from "../../../runtime/program/reader.js";
+import { flag, type Read, real, whole } from "../../../runtime/program/reader.js";
 import { formFields, type FormFields } from "./forms.js";
 import { between, body, oneOrMore, record, type Fields, type Unsupported } from "./body.js";
+import { nested } from "./inputs.js";
 
 /** Seeds go up to 2^53 − 1; negative ones count down from 2^53. */
 const seed: Read<number> = whole(Number.MIN_SAFE_INTEGER);
@@ -35,12 +36,6 @@ export interface SharedFields extends FormFields {
     readonly live?: ReadonlyMap<string, number>;
     readonly inputs?: ReadonlyMap<string, Nested>;
   };
-}
-
-/** Numbers in nested lists; the engine checks their shape. */
-function nested(r: Reader): Nested {
-  if (Array.isArray(r.value)) return r.list(nested);
-  return typeof r.value === "boolean" ? flag(r) : real(r);
 }
 
 /** Of a request without texts of its own, such as the user's name, nothing is kept. */

@@ -6,6 +6,7 @@ import type { Call } from "./call.js";
 import { invalid, RequestError } from "./errors.js";
 import type { SharedFields } from "./fields.js";
 import { constraintOf, type AskedForms } from "./forms.js";
+import { inputsOf } from "./inputs.js";
 import type { Served } from "./options.js";
 import { tokensOf, tooMany, whichHas, type WirePrompt } from "./prompts.js";
 import type { Reserved } from "./room.js";
@@ -58,6 +59,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
   expectChoices(served, count, n);
   const stops = Array.from({ length: count * n }, () => new StopMatcher(stop));
   const live = liveOf(served, modc.live);
+  const inputs = inputsOf(served, modc.inputs);
   const sampling = samplingOf(served, fields);
   samplingTables(sampling, served.engine.model.vocabulary);
   const place = served.room.take(count * n);
@@ -65,7 +67,7 @@ export async function planned(served: Served, call: Call, asked: Asked): Promise
     const own = { name: field, context: served.context };
     const constraint = await call.before(constraintOf(served, fields));
     const prompts = await tokensOf(served, call, await asked.prompts(), own, field === "prompt");
-    const common = { stops, sampling, live, constraint };
+    const common = { stops, sampling, live, inputs, constraint };
     return { texts: prompts.flatMap((prompt, p) => choicesOf(served, asked, { prompt, p, ...common })), place };
   } catch (fault) {
     place.release();
@@ -80,6 +82,7 @@ interface Shared {
   readonly stops: readonly StopMatcher[];
   readonly sampling: SamplingOptions;
   readonly live: Readonly<Record<string, number>> | null;
+  readonly inputs: EngineRequest["inputs"] | null;
   /** Makes the constraint of a text; null if texts may have any form. */
   readonly constraint: (() => TokenConstraint) | null;
 }
@@ -88,7 +91,7 @@ interface Shared {
 function choicesOf(
   served: Served,
   asked: Asked,
-  { prompt, p, stops, sampling, live, constraint }: Shared,
+  { prompt, p, stops, sampling, live, inputs, constraint }: Shared,
 ): readonly Planned[] {
   const { fields, logprobs, promptLogprobs } = asked;
   const { n = 1, modc = {} } = fields;
@@ -109,7 +112,7 @@ function choicesOf(
       promptLogprobs: i === 0 ? promptLogprobs : null,
       promptRoutes: modc.routes ?? false,
       ...(live && { live }),
-      ...(modc.inputs && { inputs: Object.fromEntries([...modc.inputs].map(([name, value]) => [name, [value]])) }),
+      ...(inputs && { inputs }),
       ...(constraint && { constraint: constraint() }),
     },
   }));
