@@ -182,7 +182,7 @@ export function rootOf(model: Model): string {
   throw new ExportError(
     `caches need one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`,
     root
-      ? "leave out --caches: each call then reads all sequences as a whole; packages of `modc build` generate with caches"
+      ? "leave out --caches: each call then reads whole sequences; packages of `modc build` generate with caches"
       : "leave out --caches: the model has no tokens to continue",
   );
 }
