@@ -167,6 +167,10 @@ export async function writerOf(
   });
 }
 
+/** The columns that rows need: targets and documents are made from the tokens. */
+const columnsOf = ({ inputs }: RecordPlan): readonly string[] =>
+  inputs.flatMap(({ kind, name }) => (kind === "targets" || kind === "document" ? [] : [name]));
+
 async function make(
   temporary: string,
   { plan, ranges }: Pick<RecordOptions, "plan" | "ranges">,
@@ -186,7 +190,7 @@ async function make(
       const { kind } = file;
       if (kind === "text")
         throw new TrainError("bad-data", `${file.path} is a text, and the objective takes records`, {
-          hint: "give JSONL, Parquet or Arrow with a column for each input",
+          hint: `give JSONL, Parquet or Arrow with a column for each input: ${columnsOf(plan).join(", ")}`,
         });
       const beside = arraysBeside(file.path);
       const own: RecordOptions = {
