@@ -15,7 +15,7 @@ const { program, diagnostics, sources } = compile(readFileSync(join(folder, file
   phase: "infer",
   file,
   read,
-  set: { depth: 4, capacity: "25%" },
+  set: { context: 128 }, // a parameter of the model; others than the context and the capacity change its weights
 });
 if (diagnostics.length > 0) console.error(formatDiagnostics(diagnostics, { sources }));
 if (!program) process.exit(1);
@@ -23,8 +23,8 @@ if (!program) process.exit(1);
 const device = await openDevice(); // Dawn in Node; in a page navigator.gpu
 console.error(`running on ${device.info.name}`);
 
-// Weights: the path of a safetensors file, its bytes, or, as here, none: starting values from the seed.
-const session = await load(program, device, undefined, { max: { B: 1, T: 64 }, seed: 1 });
+// Weights: the path of a safetensors file, or its bytes; or undefined and a `seed`: untrained values.
+const session = await load(program, device, join(folder, "moby.safetensors"), { max: { B: 1, T: 64 } });
 
 const text = new TextEncoder().encode(process.argv[2] ?? "Call me").subarray(0, 64);
 const results = await session.run(
@@ -35,7 +35,8 @@ const results = await session.run(
 const { data, shape } = results["output"]!; // logits, f32[1, T, 256]
 const vocab = shape[2]!;
 const last = Array.from(data.subarray((text.length - 1) * vocab));
-console.log("most likely next byte:", last.indexOf(Math.max(...last)));
+const next = last.indexOf(Math.max(...last));
+console.log("most likely next byte:", next, JSON.stringify(String.fromCharCode(next)));
 console.log("tokens that took layer 1:", results["layers.1.chosen.index"]!.toArray());
 
 session.dispose();

@@ -22,3 +22,21 @@ export function groupOf(path: string): string {
   );
   return [head, ...(rest.every((segment) => /^\d+$/.test(segment)) ? rest : indices)].join(".");
 }
+
+/**
+ * Rows in the order in which the model declares them, `(model)` last. A row without weights follows the row before it.
+ * `paths`: those of the model's weights, in order.
+ */
+export function inDeclaredOrder<R extends { readonly name: string }>(
+  rows: readonly R[],
+  paths: readonly string[],
+): readonly R[] {
+  const declared = [...new Set(paths.map((path) => groupOf(path)))];
+  const places = new Map(declared.map((name, place) => [name, place]));
+  let last = -1;
+  const placed = rows.map((row) => ({
+    row,
+    place: row.name === MODEL_GROUP ? Infinity : (last = places.get(row.name) ?? last),
+  }));
+  return placed.toSorted((a, b) => (a.place === b.place ? 0 : a.place - b.place)).map(({ row }) => row);
+}

@@ -16,7 +16,7 @@ import { multiplySizes, printSize, type Size } from "../../ground/size/size.js";
 import { cachedValues, cacheParts, type CacheParts } from "./caches.js";
 import { morConvention } from "./convention.js";
 import { mixturesOf, type Mixture } from "./experts.js";
-import { MODEL_GROUP, groupOf } from "./group.js";
+import { groupOf, inDeclaredOrder } from "./group.js";
 import { memberShares } from "../ops/members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
@@ -74,7 +74,7 @@ export interface Ledger {
   /** Tokens of the run: batch × length of the axis of `tokenAxisOf`; the batch if no input has a sequence. */
   readonly tokens: number;
   readonly bytesPerValue: 2 | 4;
-  /** In order of first appearance. */
+  /** In the order in which the model declares them. */
   readonly rows: readonly LedgerRow[];
   readonly total: Omit<LedgerRow, "name">;
   /** Number of values in lookup tables (embeddings). The parameters include them. */
@@ -139,7 +139,10 @@ export function ledger(
     extents: Object.fromEntries(options.extents),
     tokens: tokensOf(graph, run),
     bytesPerValue,
-    rows: rows.sort((a, b) => Number(a.name === MODEL_GROUP) - Number(b.name === MODEL_GROUP)),
+    rows: inDeclaredOrder(
+      rows,
+      model.weights.map(({ path }) => path),
+    ),
     total: totalOf(rows),
     embeddingParameters: all.tables,
     headParameters: all.heads,

@@ -46,6 +46,7 @@ function withLogits(graph: Graph, input: GraphInput, what: string): LanguageMode
     throw new GenerationError(
       `${what} has an input u32[B, T], its tokens; the input ${input.name} of this one is ` +
         `${dtype}${printShape(input.shape)}`,
+      "`modc run --input` computes a model of any inputs, `modc eval` its loss",
     );
   const result = logitsOf(graph, what);
   const vocabulary = result.shape.at(-1);

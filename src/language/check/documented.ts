@@ -1,6 +1,7 @@
 // Documentation by name: the library's blocks, built-in functions, and the declarations of a file. For `modc doc` and
 // editors.
-import type { Declaration, File, Param, ParamKind } from "../syntax/ast.js";
+import { allMembers } from "../names/definitions.js";
+import type { Declaration, File, Fn, Param, ParamKind } from "../syntax/ast.js";
 import { families } from "./builtins/index.js";
 import { compileTimeFunctions } from "./eval/compile-time.js";
 import { libraryFile, librarySources } from "./names/library.js";
@@ -12,6 +13,8 @@ export interface Documented {
   readonly signature: string;
   readonly doc: string | null;
   readonly parameters: readonly { readonly name: string; readonly doc: string | null }[];
+  /** The functions of a block, as `forward(x: f32[B, T]) -> f32[B, T]`. */
+  readonly functions: readonly { readonly name: string; readonly signature: string; readonly doc: string | null }[];
 }
 
 /** Documentation of all `"std"` exports. */
@@ -34,6 +37,7 @@ export function documentedOf(d: Declaration, text: string): Documented {
       signature: `const ${d.name.text} = ${text.slice(d.value.span.start, d.value.span.end)}`,
       doc: d.doc,
       parameters: [],
+      functions: [],
     };
   const kind = d.model ? "model" : "block";
   const parameters = d.params.map((p) => ({ name: p.name.text, doc: p.doc }));
@@ -43,8 +47,15 @@ export function documentedOf(d: Declaration, text: string): Documented {
     signature: `${kind} ${d.name.text}(${d.params.map((p) => parameterText(p, text)).join(", ")})`,
     doc: d.doc,
     parameters,
+    functions: allMembers(d.members).flatMap((m) =>
+      m.kind === "function" ? [{ name: m.name.text, signature: headOf(m, text), doc: m.doc }] : [],
+    ),
   };
 }
+
+/** A function without its body, on one line; types have no braces. */
+const headOf = ({ name }: Fn, text: string): string =>
+  text.slice(name.span.start, text.indexOf("{", name.span.end)).trim().replaceAll(/\s+/g, " ");
 
 /** The source text of a parameter: `live capacity: ratio = 12.5%`. */
 export const parameterText = (p: Param, text: string): string =>
@@ -70,5 +81,5 @@ export function functionDocs(): readonly Documented[] {
 /** The entry of a text whose signatures end at an offset. */
 function functionEntry(name: string, text: string, end: number): Documented {
   const [signature, rest] = end < 0 ? [text, null] : [text.slice(0, end), text.slice(end + 1).trim()];
-  return { name, kind: "function", signature, doc: rest, parameters: [] };
+  return { name, kind: "function", signature, doc: rest, parameters: [], functions: [] };
 }

@@ -141,6 +141,8 @@ const signalOf = ({ signal }: EncodeAsyncOptions): { readonly signal?: AbortSign
 export function expectTemplate(chat: ChatTemplate | null): ChatTemplate {
   if (chat !== null) return chat;
   throw new SessionError("the model has no chat template", {
-    hint: "give the prompt as text, or choose a template: --chat-template chatml, or `chatTemplate` in code",
+    hint:
+      "choose one: --chat-template chatml, or `chatTemplate` in code; or give plain text, without --chat and " +
+      "--system",
   });
 }

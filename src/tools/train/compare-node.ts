@@ -116,6 +116,7 @@ async function comparedRun({ path, trained, model }: Opened): Promise<ComparedRu
   return {
     run: path,
     model: manifest.model,
+    routed: model.run.routed,
     parameters: model.run.weights.reduce((sum, w) => sum + (learned.has(w.path) ? countOf(w.shape) : 0), 0),
     step,
     steps,

@@ -30,6 +30,8 @@ export interface ComparedValidation {
 }
 
 export interface ComparedRun {
+  /** Whether the model chooses tokens. */
+  readonly routed: boolean;
   /** The folder, as it was named. */
   readonly run: string;
   readonly model: string;
@@ -85,6 +87,10 @@ export interface PageTable {
   readonly rows: readonly (readonly string[])[];
 }
 
+/** Whether a run chooses tokens, so that its losses depend on the rule. */
+export const haveRules = (runs: readonly ComparedRun[]): boolean =>
+  runs.some(({ routed, validations }) => routed || validations.some(({ loss }) => loss.causal !== undefined));
+
 /** One self-contained HTML page: the tables, then a chart of each loss over each axis. */
 export function comparisonPage({ runs }: Comparison, tables: readonly PageTable[]): string {
   const most = (over: ComparedOver): number => Math.max(...runs.map(({ spent }) => spent[over]));
@@ -97,7 +103,9 @@ export function comparisonPage({ runs }: Comparison, tables: readonly PageTable[
       ...shape,
       id: `validation-${over}`,
       title: `Validation loss over ${TITLES[over]}`,
-      note: `${unit}, by the rule that decides: the causal rule if the model has routed layers`,
+      note: haveRules(runs)
+        ? `${unit}, by the rule that decides: the causal rule if the model has routed layers`
+        : unit,
       series: series((run) => run.validations.map((v) => ({ x: v.at[over], y: v.shown })), true),
       width: 1040,
       height: 360,
@@ -107,7 +115,7 @@ export function comparisonPage({ runs }: Comparison, tables: readonly PageTable[
       ...shape,
       id: `training-${over}`,
       title: `Training loss over ${TITLES[over]}`,
-      note: `${unit}, by top-k`,
+      note: haveRules(runs) ? `${unit}, by top-k` : unit,
       series: series((run) => run.training[over].points.map(({ x, y }) => ({ x, y })), false),
       width: 1040,
       height: 260,

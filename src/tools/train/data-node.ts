@@ -31,13 +31,17 @@ export function recordSettings(given: RecordSettings, begun: RunOrigin | null): 
 /** Opens data for a model. Throws TrainError. */
 export async function openData(
   options: OpenDataOptions,
-  model: Pick<RunModel, "inputs" | "declared" | "vocabulary">,
+  model: Pick<RunModel, "inputs" | "declared" | "ranges" | "vocabulary">,
   settings: DataSettings,
 ): Promise<TrainingData> {
   const files = await findSources(options.data);
   if (await areRecords(files, options, model)) {
     const { openRecords } = await import("./records-node.js");
-    return openRecords({ ...options, files }, { ...model.declared, vocabulary: model.vocabulary }, settings);
+    return openRecords(
+      { ...options, files },
+      { ...model.declared, vocabulary: model.vocabulary, ranges: model.ranges },
+      settings,
+    );
   }
   expectText(options.data, options);
   return openText(options, { inputs: model.inputs!, vocabulary: model.vocabulary }, settings);

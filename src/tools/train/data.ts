@@ -21,6 +21,8 @@ export interface TrainingData {
   readonly notes: readonly string[];
   /** Sequences of an epoch; packed records share some. */
   readonly sequences: number;
+  /** Number of epochs that so many sequences, from the beginning, read. */
+  epochsOf(sequences: number): number;
   /** Number of epochs read up to a position, with the read share of the epoch under way. */
   epochsAt(position: DataPosition): number;
   /** The batch at a position, and the next position: a function of the position alone. */

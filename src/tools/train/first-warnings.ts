@@ -1,5 +1,6 @@
 // Warnings before the first step of a run: differences from the run that it resumes, and settings that cannot take
 // effect.
+import type { TrainingData } from "./data.js";
 import type { Manifest } from "../../models/runs/manifest.js";
 import { resumedSettings, settledFrom, stepSettings } from "./settings.js";
 import type { TrainSettings } from "./options.js";
@@ -13,22 +14,15 @@ export interface RunBegun {
   /** The folder to which later checkpoints were moved; null: there were no later checkpoints. */
   readonly aside: string | null;
   readonly validates: boolean;
-  /** Sequences of an epoch. */
-  readonly sequences: number;
+  /** The data of the run: its sequences of an epoch, and the epochs that a number of sequences reads. */
+  readonly data: Pick<TrainingData, "sequences" | "epochsOf">;
 }
 
 /** The number of epochs beyond which a model rather learns the text by heart. */
 const MANY_EPOCHS = 20;
 
 /** The warnings as sentences, in display order. */
-export function firstWarnings({
-  settings,
-  manifest,
-  machine,
-  aside,
-  validates,
-  sequences,
-}: RunBegun): readonly string[] {
+export function firstWarnings({ settings, manifest, machine, aside, validates, data }: RunBegun): readonly string[] {
   const said: string[] = [];
   if (aside !== null) said.push(`the checkpoints after step ${manifest!.step} were moved to ${aside}`);
   const otherwise = manifest ? machineDifference(manifest.machine, machine) : null;
@@ -41,20 +35,21 @@ export function firstWarnings({
       `live parameters reach their last values at step ${settled}, after the run ends at ${settings.steps}: no ` +
         "checkpoint will be marked best",
     );
-  const short = shortData(settings, sequences);
+  const short = shortData(settings, data);
   if (short !== null) said.push(short);
   return said;
 }
 
 /** That a step or the run reads the data too often, as a sentence; null if it does not. */
-function shortData({ steps, batch, accumulate }: TrainSettings, sequences: number): string | null {
+function shortData({ steps, batch, accumulate }: TrainSettings, data: RunBegun["data"]): string | null {
+  const { sequences } = data;
   const perStep = batch * accumulate;
   if (sequences < perStep)
     return (
       `a step reads the data more than once: it takes ${perStep} sequences, and the data have ${sequences}; ` +
       "give more data, or a smaller --batch"
     );
-  const epochs = (steps * perStep) / sequences;
+  const epochs = data.epochsOf(steps * perStep);
   return epochs > MANY_EPOCHS
     ? `the run reads the data ${brief(epochs)} times; give more data, or fewer --steps`
     : null;

@@ -4,13 +4,15 @@ import type { Checked } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
 import { DENSE } from "../../language/check/instances/overrides.js";
 import { isLikelihood } from "../../language/check/model/likelihood.js";
+import { inputRanges } from "../../language/check/model/input-ranges.js";
+import { reachable, rootsOf } from "../../language/check/model/model-values.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { Diagnostic } from "../../language/diagnostics/diagnostic.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import { lower } from "../../compiler/lower/lower.js";
 import { checkAs } from "../../compiler/recipes.js";
 import { asProgramWeight } from "../../runtime/program/program.js";
 import { SourceError } from "../../language/diagnostics/errors.js";
+import { sequenceAxes } from "../../ground/size/axes.js";
 import { chosenFrom } from "../../ground/size/count-rules.js";
 import { hasContrast } from "./contrast.js";
 import { TrainError } from "./errors.js";
@@ -58,9 +60,8 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   if (model.inputs.length === 0) throw new TrainError("bad-option", `the objective of ${model.name} takes no input`);
   const routed = model.axes.some((a) => a.role === "sequence" && chosenFrom(a.count) !== null);
   const sequences = new Set(model.inputs.flatMap(({ name, type }) => (type.shape.length > 1 ? [name] : [])));
-  const limits = lower(model).inputs.flatMap(({ node, below }) =>
-    sequences.has(node.attrs.name) && below !== null ? [below] : [],
-  );
+  const ranges = inputRanges(reachable(rootsOf(model)));
+  const limits = [...ranges].flatMap(([name, { below }]) => (sequences.has(name) ? [below] : []));
   const run: RunModel = {
     name: model.name,
     parameters: Object.fromEntries(model.parameters.map(({ name, value }) => [name, value])),
@@ -70,6 +71,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
     ignore: model.ignore,
     inputs: textInputsOf(model),
     declared: { name: model.name, inputs: model.inputs, axes: model.axes },
+    ranges,
     vocabulary: limits.length === 0 ? null : Math.min(...limits),
     own: model.losses.filter((l) => l.own).map((l) => l.path),
     likelihood: isLikelihood(model),
@@ -81,6 +83,10 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   const learned = model.weights.flatMap((w) => (w.kind === "weight" ? [w.path] : []));
   return { model: { run, learned, live: model.live, bound: longestOf(model) }, diagnostics, sources };
 }
+
+/** What sequences of the model consist of: tokens, or records where no input lies along a sequence, as pictures. */
+export const unitOf = ({ declared }: Pick<RunModel, "declared">): "tokens" | "records" =>
+  sequenceAxes(declared.axes).length > 0 ? "tokens" : "records";
 
 /** Parameters of a model with or without its choices of tokens. */
 export const withDense = (set: Readonly<Record<string, string>>, dense: boolean): Readonly<Record<string, string>> => ({

@@ -1,4 +1,5 @@
 // The numbers of a row: of a record, for each token, or in files that the row names. Faults name row and column.
+import type { Range } from "../../language/check/model/input-ranges.js";
 import type { Pause } from "../../runtime/weights/in-turns.js";
 import { TrainError } from "./errors.js";
 import { product, type RecordInput } from "./record-plan.js";
@@ -20,6 +21,8 @@ export interface ArrayPlace {
 export interface NumberOptions {
   /** The names of classes by input. */
   readonly labels: ReadonlyMap<string, readonly string[]>;
+  /** The whole numbers that inputs take. */
+  readonly ranges?: ReadonlyMap<string, Range> | undefined;
   /** Reads the numbers of a file that a row names, such as features. Throws TrainError with the place. */
   readonly arrayIn: (path: string, at: ArrayPlace) => Promise<ArrayLike<number>>;
   /** Called between two pieces of work. If it throws, the work ends. */
@@ -59,7 +62,7 @@ export async function alongRows(
   const values =
     typeof own === "string"
       ? await storedIn(row, name, own, type, sizes, options)
-      : numbersIn(row, name, own, type, sizes);
+      : numbersIn(row, name, own, type, sizes, options);
   return { count: values.length / product(inner), values };
 }
 
@@ -95,14 +98,14 @@ export async function numbersOf(
 ): Promise<ArrayLike<number>> {
   const own = valueOf(row, name);
   if (own === undefined) throw noColumn(row, name);
-  if (typeof own === "boolean") return numbersIn(row, name, Number(own), type, shape);
-  if (typeof own !== "string") return numbersIn(row, name, own, type, shape);
+  if (typeof own === "boolean") return numbersIn(row, name, Number(own), type, shape, options);
+  if (typeof own !== "string") return numbersIn(row, name, own, type, shape, options);
   const names = options.labels.get(name);
   if (names !== undefined) {
     const at = names.indexOf(own);
     if (at < 0)
       throw badValue(row, name, `is ${JSON.stringify(own)}, which is no label`, `the labels are ${names.join(", ")}`);
-    return numbersIn(row, name, at, type, shape);
+    return numbersIn(row, name, at, type, shape, options);
   }
   if (shape.length === 0)
     throw badValue(
@@ -121,7 +124,7 @@ async function storedIn(
   path: string,
   type: NumberType,
   shape: readonly (number | null)[],
-  { arrayIn, pause }: NumberOptions,
+  { arrayIn, pause, ranges }: NumberOptions,
 ): Promise<ArrayLike<number>> {
   const expectShape = (found: readonly number[]): void => {
     if (found.length === shape.length && found.every((size, i) => (shape[i] ?? size) === size)) return;
@@ -133,7 +136,7 @@ async function storedIn(
   };
   const data = await arrayIn(path, { place: row.place, column: name, expectShape });
   for (let i = 0; i < data.length; i++) {
-    expectNumber(row, name, data[i], type);
+    expectNumber(row, name, data[i], type, ranges?.get(name));
     if (i % PIECE === PIECE - 1) await pause();
   }
   return data;
@@ -152,7 +155,9 @@ function numbersIn(
   value: unknown,
   type: NumberType,
   shape: readonly (number | null)[],
+  { ranges }: Pick<NumberOptions, "ranges">,
 ): readonly number[] {
+  const range = ranges?.get(name);
   const numbers: number[] = [];
   const walk = (v: unknown, depth: number): void => {
     if (depth < shape.length) {
@@ -164,18 +169,20 @@ function numbersIn(
       for (const each of v) walk(each, depth + 1);
       return;
     }
-    numbers.push(expectNumber(row, name, typeof v === "boolean" ? Number(v) : v, type));
+    numbers.push(expectNumber(row, name, typeof v === "boolean" ? Number(v) : v, type, range));
   };
   walk(value, 0);
   return numbers;
 }
 
-/** A number that the type can hold. Throws TrainError with the row's place. */
-function expectNumber(row: Row, name: string, value: unknown, type: NumberType): number {
+/** A number that the type and the input's range can hold. Throws TrainError with the row's place. */
+function expectNumber(row: Row, name: string, value: unknown, type: NumberType, range: Range | undefined): number {
   if (typeof value !== "number" || !Number.isFinite(Math.fround(value)))
     throw badValue(row, name, `contains ${shownValue(value)}, which is no number`);
   if (type !== "f32" && !(Number.isInteger(value) && value >= LIMITS[type][0] && value <= LIMITS[type][1]))
     throw badValue(row, name, `contains ${value}, which is no ${type}`);
+  if (range && (value < range.least || value >= range.below))
+    throw badValue(row, name, `contains ${value}: the model takes ${range.least} to ${range.below - 1}`);
   return value;
 }
 

@@ -1,6 +1,7 @@
 // Records as the data of a run: rows of JSONL, Parquet or Arrow, encoded once into a file in the run's folder.
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
+import type { Range } from "../../language/check/model/input-ranges.js";
 import type { Model } from "../../language/check/model/model.js";
 import { openChatTemplate } from "../../models/tokenizer/chosen-template-node.js";
 import { TokenizerError } from "../../models/tokenizer/errors.js";
@@ -38,7 +39,10 @@ export interface RecordsOptions extends RecordSettings {
 /** Opens records for a model. Throws TrainError. */
 export async function openRecords(
   options: RecordsOptions,
-  model: Pick<Model, "name" | "inputs" | "axes"> & { readonly vocabulary: number | null },
+  model: Pick<Model, "name" | "inputs" | "axes"> & {
+    readonly vocabulary: number | null;
+    readonly ranges?: ReadonlyMap<string, Range> | undefined;
+  },
   settings: DataSettings,
 ): Promise<TrainingData> {
   const plan = recordPlan(model);
@@ -62,7 +66,7 @@ export async function openRecords(
         if (!(await areSame(dirname(options.files[i]!.path), files, options.signal))) return false;
       return true;
     },
-    make: (temporary) => make(temporary, plan, writer, digests, options, settings.context),
+    make: (temporary) => make(temporary, { plan, ranges: model.ranges }, writer, digests, options, settings.context),
   });
   if (described.records === 0)
     throw new TrainError("bad-data", `${options.data} has no record with anything to learn`, {
@@ -168,9 +172,13 @@ export async function writerOf(
   });
 }
 
+/** The columns that rows need: targets and documents are made from the tokens. */
+const columnsOf = ({ inputs }: RecordPlan): readonly string[] =>
+  inputs.flatMap(({ kind, name }) => (kind === "targets" || kind === "document" ? [] : [name]));
+
 async function make(
   temporary: string,
-  plan: RecordPlan,
+  { plan, ranges }: Pick<RecordOptions, "plan" | "ranges">,
   writer: Writer,
   digests: readonly string[],
   { files, field = "text", labels = {}, signal, onProgress }: RecordsOptions,
@@ -187,7 +195,7 @@ async function make(
       const { kind } = file;
       if (kind === "text")
         throw new TrainError("bad-data", `${file.path} is a text, and the objective takes records`, {
-          hint: "give JSONL, Parquet or Arrow with a column for each input",
+          hint: `give JSONL, Parquet or Arrow with a column for each input: ${columnsOf(plan).join(", ")}`,
         });
       const beside = arraysBeside(file.path, signal);
       const own: RecordOptions = {
@@ -196,6 +204,7 @@ async function make(
         context,
         field,
         labels: new Map(Object.entries(labels)),
+        ranges,
         arrayIn: (path, at) => beside.at(path, at),
         pause: () => turns.take(),
       };
@@ -275,6 +284,7 @@ function dataOf({ plan, reader, digest, writer, show, options, settings }: Parts
     bytesPerToken: plan.byTargets && described.bytes !== null ? described.bytes / described.targets : null,
     notes: notesOf(described, context, plan),
     sequences: training,
+    epochsOf: (sequences) => sequences / training,
     epochsAt: ({ epoch, window }) => epoch + window / training,
     async next(position) {
       const batch: StoredRecord[][] = [];

@@ -184,7 +184,7 @@ async function* recordEvents(opened: Opened): AsyncGenerator<TrainEvent, void, u
   const validates = data.validation !== null;
   const manifest = found?.checkpoint.manifest ?? null;
   const machine = trainer.machine ?? {};
-  for (const said of firstWarnings({ settings, manifest, machine, aside, validates, sequences: data.sequences }))
+  for (const said of firstWarnings({ settings, manifest, machine, aside, validates, data }))
     yield await warning(from, said);
   for (const note of data.notes) yield await warning(from, note);
   let validated: Extract<TrainEvent, { kind: "validation" }> | null = null;

@@ -2,6 +2,7 @@
 import type { Program, ProgramWeight } from "../../runtime/program/program.js";
 import type { BaseRecord } from "../../runtime/weights/base-node.js";
 import type { Words } from "../../runtime/index.js";
+import type { Range } from "../../language/check/model/input-ranges.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { TextInputs } from "../../language/check/model/text-inputs.js";
 import type { DataOptions } from "./data.js";
@@ -22,6 +23,8 @@ export interface RunModel extends Pick<Program, "weights" | "ignore"> {
   readonly inputs: TextInputs | null;
   /** The inputs of the objective. */
   readonly declared: Pick<Model, "name" | "inputs" | "axes">;
+  /** The whole numbers that inputs take as indices or labels. Absent: a run checks them. */
+  readonly ranges?: ReadonlyMap<string, Range>;
   /** Tokens must be below this; null: any token is allowed. */
   readonly vocabulary: number | null;
   /** Paths of the objective's own losses. */

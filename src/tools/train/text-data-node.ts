@@ -4,7 +4,7 @@ import { openCorpus, type Corpus, type CorpusOptions } from "./corpus-node.js";
 import { spread, type DataSettings, type TrainingData } from "./data.js";
 import { TrainError } from "./errors.js";
 import type { TextInputs } from "../../language/check/model/text-inputs.js";
-import { epochsAt, split, wholeWindows } from "./windows.js";
+import { epochsAt, epochsOf, split, wholeWindows } from "./windows.js";
 
 /** Tokens of the passage that the report shows. */
 const PASSAGE = 256;
@@ -47,6 +47,7 @@ function dataOf(
     bytesPerToken: corpus.bytes / corpus.tokens,
     notes: [],
     sequences: Math.max(1, Math.floor((parts.boundary - 1) / context)),
+    epochsOf: (sequences) => epochsOf(sequences, { boundary: parts.boundary, context, seed }),
     epochsAt: (position) => epochsAt(position, { boundary: parts.boundary, context, seed }),
     next: (position) => batchAt(position, seed, text),
     validation: isHeld ? () => batchesOf(held, text) : null,

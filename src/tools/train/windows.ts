@@ -60,6 +60,23 @@ export function epochWindows(
   return { first, windows: Math.floor((boundary - 1 - first) / context) };
 }
 
+/** Epochs that are counted one by one; the further ones are as long as their mean. */
+const COUNTED = 10_000;
+
+/** Number of epochs that so many windows read: an epoch has one window more or less, by the place of its cuts. */
+export function epochsOf(
+  sequences: number,
+  { boundary, context, seed }: { readonly boundary: number; readonly context: number; readonly seed: number },
+): number {
+  let read = 0;
+  for (let epoch = 0; epoch < COUNTED; epoch++) {
+    const { windows } = epochWindows(boundary, context, seed, epoch);
+    if (read + windows >= sequences) return epoch + (sequences - read) / windows;
+    read += windows;
+  }
+  return (COUNTED * sequences) / read;
+}
+
 /** Number of epochs read up to a position, with the read share of the epoch under way. */
 export function epochsAt(
   { epoch, window }: DataPosition,

@@ -34,6 +34,18 @@ function ledgerOf(file: string, text: string, { set = {}, B = 1, T, ...options }
   });
 }
 
+describe("rows", () => {
+  it("are in the order in which the model declares them", () => {
+    const text = readFileSync(join(root, "examples/inputs/translate.mod"), "utf8");
+    const { graph, model } = optimized(text, { file: "translate.mod", verify: false });
+    const extents = new Map(["B", "S", "T"].map((axis) => [axis, 4]));
+    const names = ledger(graph, model, { extents }).rows.map(({ name }) => name);
+    const layers = [0, 1, 2, 3].map((i) => `decoder.${i}`);
+    const declared = ["embed", "encoder.0", "encoder.1", "memory_norm", ...layers, "norm", "(model)"];
+    expect(names.filter((name) => declared.includes(name))).toEqual(declared);
+  });
+});
+
 describe("Mixture-of-Recursions (arXiv 2507.10524)", () => {
   /** Forward operations the authors trained with, and the tokens of a step: 1024 sequences of 2048. */
   const BUDGET = 16.5e18;

@@ -153,6 +153,8 @@ describe("modc chat", () => {
     const once = await run(["generate", MOBY[0], ...more, "--chat", "--prompt", "Call me"]);
     expect(chat).toEqual(once);
     expect([chat.status, chat.stderr]).toEqual([1, expect.stringContaining("the model has no chat template")]);
+    expect(chat.stderr).toContain("--chat-template chatml");
+    expect(chat.stderr).toContain("without --chat and --system");
   });
 
   it("answers each line of a pipe as it comes", { tags: "long", timeout: patience(60_000) }, async () => {

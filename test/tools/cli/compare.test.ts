@@ -30,11 +30,12 @@ async function made(
   name: string,
   dim: string,
   change: Partial<RunOptions["settings"]> = {},
-  { text: from = data, source = SOURCE, set = {}, memory = 3 << 20 } = {},
+  { text: from = data, source = SOURCE, set = {}, memory = 3 << 20, routed = true } = {},
 ): Promise<void> {
   const all = { dim, ...set };
   const model = {
     ...pretendModel,
+    ...(!routed && { routed, rules: ["top-k"] as const }),
     set: all,
     parameters: { vocabulary: "256", ...all },
     sources: [{ path: "small.mod", text: source }],
@@ -98,6 +99,14 @@ describe("modc compare", () => {
       { name: "--router-lr", values: ["0.001", "0.002"] },
       { name: "--min-lr", values: ["0.0001", "0.0002"] },
     ]);
+  });
+
+  it("names no rule where no run has routes", async () => {
+    for (const name of ["dense-a", "dense-b"]) await made(name, "4", {}, { routed: false });
+    const page = at("dense.html");
+    const { stdout } = await compare("dense-a", "dense-b", "-o", page);
+    expect(stdout.split("\n")[0]!.trim().split(/ {2,}/).slice(0, 3)).toEqual(["run", "loss", "bits/byte"]);
+    expect(readFileSync(page, "utf8")).not.toMatch(/top-k|causal/);
   });
 
   it("prints a line for each run, then what differs", async () => {

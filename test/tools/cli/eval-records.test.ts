@@ -102,11 +102,25 @@ describe("modc eval", () => {
     }
   });
 
+  it("counts records where no input lies along a sequence, and names the place of a label that no class has", async () => {
+    const small = ["size=8", "patch=4", "dim=8", "heads=2", "depth=2"].flatMap((set) => ["--set", set]);
+    const image = Array.from({ length: 3 }, () => Array.from({ length: 8 }, () => new Array<number>(8).fill(0.5)));
+    const pictures = (name: string, labels: readonly number[]): string =>
+      folder.file(name, rows(...labels.map((label) => ({ image, label }))));
+    const words = ["eval", "examples/inputs/pictures.mod", ...small, "--data"];
+    const { status, stdout, stderr } = await run([...words, pictures("good.jsonl", [0, 9, 3])]);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^rule +records +loss/);
+    const wrong = pictures("wrong.jsonl", [0, 9, 10]);
+    const refused = await run([...words, wrong]);
+    expect(refused.stderr).toContain(`${wrong}:3: label contains 10: the model takes 0 to 9`);
+  });
+
   it("reports a loss that is no number", async () => {
     const file = folder.file("large.mod", model("x: f32[B]", "mean(x * x)"));
     const data = folder.file("large.jsonl", rows({ x: 1e30 }, { x: 1 }));
     const { status, stderr } = await run(["eval", file, "--data", data]);
-    expect([status, stderr]).toEqual([1, expect.stringContaining("the model's loss by top-k is not a finite number")]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("the model's loss is not a finite number")]);
   });
 });
 

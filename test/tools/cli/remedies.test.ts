@@ -18,6 +18,12 @@ describe("inputs", () => {
     [["run", ...source("[[1],[2]]"), ...tokens("[[1],[2]]"), "--lengths", "S=1"], "S has 1 entry, but 2 sequences", ""],
     [["generate", ...source(LONG), "--prompt", "a"], "S is 300 in source: the model allows", "source_context=300"],
     [["generate", ...source("[[1],[2]]"), "--prompt", "a"], "B is 1 in the prompts, but 2 in source", "each sequence"],
+    [
+      ["train", "--data", "examples/moby-dick.txt", "-o", "none"],
+      "is a text, and the objective takes",
+      "source, tokens",
+    ],
+    [["bench"], "bench measures models of tokens alone", "`modc profile`"],
     [["plan", "--at", "S=300"], "--at S=300: the model allows 256", "--set source_context=300 allows it"],
     [["plan", "--length", "S=300"], '--length "S=300" is not a whole number', "along a named axis: --at S=300"],
   ])("%j", async ([command, ...args], message, hint) => {
@@ -26,6 +32,29 @@ describe("inputs", () => {
     expect(stderr).toContain(message);
     expect(stderr).toContain(hint === "" ? "" : "\n  hint: ");
     expect(stderr).toContain(hint);
+  });
+});
+
+it("generation of a model without tokens hints at commands that take it", async () => {
+  const { status, stderr } = await modc(["generate", "examples/inputs/pictures.mod", "--prompt", "a"]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("hint: `modc run --input` computes a model of any inputs");
+});
+
+describe("commands that write weights", () => {
+  const file = folder.file("weights.safetensors", "");
+  it.each([
+    [["quantize", file, "-o", "q", "--weights-as", "q4"], `modc init model.mod --weights ${file} --weights-as q4`],
+    [["quantize", MOBY, "-o", "q"], `for a .mod file, use modc init: modc init ${MOBY} --weights … --weights-as q8`],
+    [["quantize", MOBY, "-o", "q", "--weights", file], "modc quantize has no --weights: it takes no weights beside"],
+    [
+      ["export", TRANSLATE, "--to", "onnx", "--caches", "-o", "t.onnx"],
+      "caches need one sequence of tokens; Translate has 2\n  hint: leave out --caches",
+    ],
+  ])("%j", async (args, expected) => {
+    const { status, stderr } = await modc(args);
+    expect([1, 2]).toContain(status);
+    expect(stderr).toContain(expected);
   });
 });
 

@@ -2,7 +2,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { ChoiceDifference, EntropyByDepth, kindOf, RouteStatistics } from "../../../src/tools/cli/routes/statistics.js";
+import {
+  ChoiceDifference,
+  EntropyByDepth,
+  extremes,
+  kindOf,
+  RouteStatistics,
+  type TokenFound,
+} from "../../../src/tools/cli/routes/statistics.js";
 import type { ShownRoute } from "../../../src/runtime/program/observed-routes.js";
 import { random } from "../../random.js";
 import { SENTENCE_PIECE } from "../../models/tokenizer/files.js";
@@ -26,6 +33,31 @@ const route = (path: string, chosen: readonly (readonly number[])[]): ShownRoute
   root: "T",
   chosen,
   absolute: true,
+});
+
+describe("the most and the least computed tokens", () => {
+  const often = (shares: readonly number[]): readonly TokenFound[] =>
+    shares.map((share, token) => ({ token, seen: 20, share }));
+
+  it("have no token in common, and the extremes first", () => {
+    const found = (shares: readonly number[]): readonly (readonly number[])[] => {
+      const { most, least } = extremes(often(shares), 3);
+      return [most.map(({ token }) => token), least.map(({ token }) => token)];
+    };
+    expect(found([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])).toEqual([
+      [0, 1, 2],
+      [6, 5, 4],
+    ]);
+    expect(found([0.9, 0.8, 0.7])).toEqual([[0, 1], [2]]);
+    expect(found([0.9])).toEqual([[0], []]);
+    expect(found([1, 1, 0, 0])).toEqual([
+      [0, 1],
+      [3, 2],
+    ]);
+    // never computed is not "most", always not "least"
+    expect(found([0, 0])).toEqual([[], [1]]);
+    expect(found([1, 1])).toEqual([[0], []]);
+  });
 });
 
 describe("statistics", () => {

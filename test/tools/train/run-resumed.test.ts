@@ -18,6 +18,41 @@ const nextOf = (result: TrainResult): readonly string[] =>
     { set: {}, tokenizer: null, precision: "f32" },
   );
 
+describe("the last line", () => {
+  // all that is read
+  const result: TrainResult = { output: "run", checkpoint: "run/c", bestSoFar: null } as TrainResult;
+  const last = (inputs: string, body: string): string =>
+    nextLines(
+      result,
+      {
+        source: {
+          file: "m.mod",
+          text: `model M() {
+  weight table: f32[256, 8]
+  forward(${inputs}) -> f32[B, T, 256] { ${body} @ transpose(table) }
+}
+`,
+        },
+        read: () => null,
+      },
+      { set: {}, tokenizer: null, precision: "f32" },
+    ).at(-1)!;
+  const tokens = "tokens: u32[B, T <= 64]";
+
+  it.each([
+    [tokens, "table[tokens]", 'modc generate run --prompt "…"'],
+    [
+      `source: u32[B, S <= 8], ${tokens}`,
+      "(table[tokens] + mean(table[source], axis: 1, keep: true))",
+      "--input source=…",
+    ],
+    [`x: f32[B, 8], ${tokens}, at: f32[B, T, 8]`, "(table[tokens] + x[:, None] + at)", "--input x=… --input at=…"],
+    [tokens, "(table[tokens] + mean(table[tokens], axis: 1, keep: true))", "modc eval run"],
+  ])("of a model of %s names what generation needs", (inputs, body, expected) => {
+    expect(last(inputs, body)).toContain(expected);
+  });
+});
+
 describe("a run that goes on", () => {
   it("from an earlier checkpoint ends with the same bytes, and its log has each step once", async () => {
     const output = place();

@@ -225,9 +225,10 @@ export function kArg(emitter: Emitter, { value, span }: Argument): Size | null {
     if (isWhole(value.size)) return value.size;
     emitter.report("not-an-integer", { what: "`k` of `top`", value: showSize(value.size) }, span);
   } else if (value.kind !== "number") wrong(emitter, "top", "k", "a number or a size", value, span);
-  else if (!isInteger(value.value))
-    emitter.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value) }, span);
-  else if (compare(value.value, ZERO) < 0) emitter.report("negative-k", { k: printRational(value.value) }, span);
+  else if (!isInteger(value.value)) {
+    const hint = value.form === "ratio" ? { hint: "a share of the tokens is `ceil(50% * T)`" } : {};
+    emitter.report("not-an-integer", { what: "`k` of `top`", value: printRational(value.value), ...hint }, span);
+  } else if (compare(value.value, ZERO) < 0) emitter.report("negative-k", { k: printRational(value.value) }, span);
   else return toNumber(value.value);
   return null;
 }

@@ -91,7 +91,20 @@ function decaysOf(emitter: Emitter, args: Args, v: Value, width: Size, span: Spa
   const own = decay.type.shape;
   const dim = expected.findIndex((size, i) => !equalSizes(size, own[i] ?? -1));
   if (own.length === expected.length && dim < 0) return withHeads(emitter, decay, isEach ? 3 : 4, span);
-  if (own.length === expected.length)
+  const [, first, second] = own;
+  if (isEach && own.length === 3 && equalSizes(first ?? 1, heads[2] ?? -1) && equalSizes(second ?? 1, heads[1] ?? -1))
+    emitter.report(
+      "shape-mismatch",
+      {
+        what: `\`log_decay\` of \`${NAME}\``,
+        left: printType(decay.type),
+        right: printType(typeOf("f32", expected)),
+        reason: "heads come before tokens",
+        hint: 'move them: `rearrange(x, "b t h -> b h t")`',
+      },
+      at,
+    );
+  else if (own.length === expected.length)
     reportSizes(
       emitter,
       `\`log_decay\` of \`${NAME}\``,

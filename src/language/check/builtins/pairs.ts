@@ -5,7 +5,7 @@ import type { BuiltinParam, Emitter } from "../model/context.js";
 import type { LogicalAttrs, Value } from "../model/model.js";
 import { reportSizes } from "../tensors/broadcast.js";
 import { equalShapes, isRouted, axisOf, typeOf } from "../model/types.js";
-import { printType } from "../model/values.js";
+import { describe, printType } from "../model/values.js";
 import { numberArg, requiredArg, requireDtype, tensorArg, type Args } from "./arguments.js";
 
 const named = (name: string): BuiltinParam => ({ name, optional: true, named: true });
@@ -53,6 +53,8 @@ function capArg(emitter: Emitter, fn: string, args: Args): number | null {
 /** The remedy for a mask or bias of keys, or of queries, alone. */
 const ONE_SIDE = "`x[:, None, :]` is a value for each key, whatever the query, and `x[:, :, None]` for each query";
 
+const SAME = "leave `bias` out: what is added to all scores changes nothing";
+
 /** A mask or a bias, with a dimension for queries and one for keys; null after a report. */
 function pairArg(
   emitter: Emitter,
@@ -62,8 +64,14 @@ function pairArg(
   q: Value,
   k: Value,
 ): readonly Value[] | null {
+  const { value: given, span } = requiredArg(args, name);
+  if (given.kind === "bool" || given.kind === "number") {
+    const hint = name === "mask" ? "leave `mask` out: all keys are seen, with `causal: true` the earlier ones" : SAME;
+    const needs = "a value for each pair of tokens";
+    emitter.report("wrong-operand", { what: `\`${name}\` of \`${fn}\``, needs, found: describe(given), hint }, span);
+    return null;
+  }
   const value = tensorArg(emitter, args, fn, name);
-  const { span } = requiredArg(args, name);
   if (!value || !requireDtype(emitter, value, [name === "mask" ? "bool" : "f32"], fn, name, span)) return null;
   const heads = q.type.shape.slice(1, -2).reduce<number>((n, size) => n * (typeof size === "number" ? size : 1), 1);
   const { shape } = value.type;

@@ -2,6 +2,7 @@
 import type { Span } from "../../diagnostics/span.js";
 import type { Arg, Name } from "../../syntax/ast.js";
 import type { Checker } from "../model/checker.js";
+import { argumentMeant } from "../../diagnostics/codes/hints.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
 
 export interface Parameter {
@@ -76,7 +77,8 @@ export function bindArguments<T>(
 /** The parameter of a named argument; null after a report. */
 function namedParameter(checker: Checker, { callee, rest, names }: Signature, { text, span }: Name): string | null {
   if (rest || names.has(text)) return text;
-  checker.report("unknown-argument", { callee, name: text, suggestion: nearest(text, names), takes: [...names] }, span);
+  const suggestion = argumentMeant(text, names) ?? nearest(text, names);
+  checker.report("unknown-argument", { callee, name: text, suggestion, takes: [...names] }, span);
   return null;
 }
 

@@ -53,6 +53,25 @@ const TENSOR_MEMBERS: ReadonlyMap<string, string> = new Map([
 export const ofTensor = (name: string): string =>
   TENSOR_MEMBERS.get(name) ?? `a tensor has no members; functions are built in: \`${name}(x)\``;
 
+/** Names of arguments in other libraries, with those here. */
+const ARGUMENTS: ReadonlyMap<string, string> = new Map([
+  ...["attn_mask", "attention_mask", "key_padding_mask", "allowed"].map((name) => [name, "mask"] as const),
+  ...["softcap", "soft_cap", "logit_cap", "attn_logit_softcapping"].map((name) => [name, "cap"] as const),
+  ...["attn_bias", "score_bias", "alibi"].map((name) => [name, "bias"] as const),
+  ...["decay", "log_decays", "gate", "g"].map((name) => [name, "log_decay"] as const),
+  ...["reset", "start", "begins"].map((name) => [name, "fresh"] as const),
+  ["sliding_window", "window"],
+  ["keepdim", "keep"],
+  ["dim", "axis"],
+  ["is_causal", "causal"],
+]);
+
+/** The argument that is meant by another library's name, if it is among the names. */
+export const argumentMeant = (name: string, names: Iterable<string>): string | null => {
+  const meant = ARGUMENTS.get(name);
+  return meant !== undefined && [...names].includes(meant) ? meant : null;
+};
+
 /** Suggests the known name that is spelled most like the unknown one. */
 export const didYouMean = ({ suggestion }: { readonly suggestion: string | null }): string | null =>
   suggestion === null ? null : `did you mean \`${suggestion}\`?`;

@@ -12,6 +12,18 @@ const FROM_PYTHON: ReadonlyMap<string, string> = new Map([
   ["F", "functions are built in: write `softmax(x, axis: -1)`"],
   ["self", "members are named directly: `proj(x)`"],
   ["range", "a range is `a..b`: `for i in 0..n { … }`"],
+  ...["roll", "shift"].map((name): [string, string] => [name, "write `earlier(x, 1)`: the row before each token"]),
+  ...["cumsum", "cumulative_sum", "associative_scan"].map((name): [string, string] => [
+    name,
+    "write `scan(x)`: the sum of the rows so far",
+  ]),
+  ...["tril", "triu", "causal_mask", "masked_fill"].map((name): [string, string] => [
+    name,
+    "write `attention(q, k, v, causal: true)`, or compare positions: `mask: at[:, :, None] >= at[:, None, :]` with " +
+      "`at = position(x)`",
+  ]),
+  ["conv1d", 'import { ShortConv } from "std": a short convolution along the sequence'],
+  ["arange", "`position(x)` numbers the tokens; `tensor([for i in 0..n: i])` is a tensor of numbers"],
   ["print", "to see a value, bind it and write `observe name`: `modc run` returns it"],
 ]);
 

@@ -269,7 +269,10 @@ class Measured {
       const prepared = await prepare(model, { ...completed, device, tunings: chosen }, { caches: "rows" }, noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
       if (takesInputs(prepared.generation))
-        throw new UserError("bench measures models of tokens alone: it has no further inputs to give");
+        throw new UserError(
+          "bench measures models of tokens alone: it has no further inputs to give",
+          "`modc profile` measures a pass of the model, `modc generate --input` prints the speed of a text",
+        );
       const created = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,
         live,

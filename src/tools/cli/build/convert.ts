@@ -130,9 +130,15 @@ function routingOf(settings: readonly string[]): Routing {
 
 export async function quantize(folder: string, flags: Flags<typeof weightCommands.quantize>): Promise<ExitCode> {
   const { output, weightsAs } = flags;
-  const hint = existsSync(folder)
-    ? `for a .mod file, use modc init: modc init ${folder} --weights … --weights-as ${weightsAs} -o weights.safetensors`
-    : null;
+  const written = (model: string, weights: string): string =>
+    `modc init ${model} --weights ${weights} --weights-as ${weightsAs} -o weights.safetensors`;
+  const hint = !existsSync(folder)
+    ? null
+    : folder.endsWith(".mod")
+      ? `for a .mod file, use modc init: ${written(folder, "…")}`
+      : folder.endsWith(".safetensors")
+        ? `weights alone have no model: ${written("model.mod", folder)}`
+        : null;
   const done = await closing(await openCheckpoint(folder, hint), (model) => {
     if (model.kind === "run")
       throw new UserError(

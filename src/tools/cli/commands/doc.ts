@@ -63,18 +63,19 @@ function fileEntries(source: SourceFile): readonly Documented[] {
   return documentedIn(file, source.text);
 }
 
-function print({ signature, doc: text, parameters }: Documented): string {
-  const lines = [
-    signature,
-    ...(text === null
-      ? []
-      : text
-          .trim()
-          .split("\n")
-          .map((line) => `    ${line}`)),
-  ];
+function print({ signature, doc: text, parameters, functions }: Documented): string {
+  const lines = [signature, ...indented(text, 4)];
   const width = Math.max(0, ...parameters.filter((p) => p.doc !== null).map((p) => p.name.length));
   for (const p of parameters)
     if (p.doc !== null) lines.push(`      ${p.name.padEnd(width)}  ${p.doc.trim().replaceAll(/\s*\n\s*/g, " ")}`);
+  for (const fn of functions) lines.push(`    ${fn.signature}`, ...indented(fn.doc, 8));
   return lines.join("\n");
 }
+
+const indented = (text: string | null, by: number): readonly string[] =>
+  text === null
+    ? []
+    : text
+        .trim()
+        .split("\n")
+        .map((line) => `${" ".repeat(by)}${line}`);

@@ -1,5 +1,5 @@
 // `modc profile`: measures a run kernel by kernel and layer by layer, and compares it with the device's roofline.
-import { MODEL_GROUP } from "../../../compiler/cost/group.js";
+import { inDeclaredOrder, MODEL_GROUP } from "../../../compiler/cost/group.js";
 import type { Program } from "../../../runtime/program/program.js";
 import {
   chromeTrace,
@@ -202,7 +202,11 @@ function kernelOf(program: Program, work: ProfiledWork): string {
 
 const kernelsOf = (measured: Measured): readonly Part[] =>
   partsBy(measured, (w) => kernelOf(measured.program, w)).toSorted((a, b) => b.ms - a.ms);
-const layersOf = (measured: Measured): readonly Part[] => partsBy(measured, (w) => layerOf(measured.program, w.work));
+const layersOf = (measured: Measured): readonly Part[] =>
+  inDeclaredOrder(
+    partsBy(measured, (w) => layerOf(measured.program, w.work)),
+    measured.program.weights.map(({ path }) => path),
+  );
 
 // --- as text
 

@@ -1,7 +1,7 @@
 // The page of `modc routes`: plots of a model's choices over a text. It asks nothing of anybody and runs no script.
 import { escape, grouped, percent, STYLE } from "../../train/report-html.js";
 import { nameOf } from "../train/evaluation.js";
-import { KINDS, OFTEN, type RouteFound, type TokenFound, type RoutesReport } from "./statistics.js";
+import { extremes, KINDS, OFTEN, type RouteFound, type TokenFound, type RoutesReport } from "./statistics.js";
 
 /** Tokens in each list. */
 const LISTED = 40;
@@ -24,8 +24,7 @@ export function routesPage(report: RoutesReport): string {
   const present = KINDS.filter((kind) => kinds[kind] > 0);
   const agrees = new Map(agreement.map(({ path, agrees: share }) => [path, share]));
   const mean = routes.reduce((sum, { share }) => sum + share, 0) / routes.length;
-  // Few tokens stand in one of the two lists.
-  const listed = Math.min(LISTED, often.length >> 1);
+  const { most, least } = extremes(often, LISTED);
   const tiles = [
     ["tokens", grouped(tokens)],
     ["loss", loss.toFixed(4)],
@@ -95,8 +94,8 @@ export function routesPage(report: RoutesReport): string {
           ),
         ]
       : []),
-    figure("Computed most", `of tokens seen ${OFTEN} times or more`, words(often.slice(0, listed), textOf)),
-    figure("Computed least", "of the same", words(often.toReversed().slice(0, listed), textOf)),
+    figure("Computed most", `of tokens seen ${OFTEN} times or more`, words(most, textOf)),
+    figure("Computed least", "of the same", words(least, textOf)),
   ];
   return `<!doctype html>
 <!-- Made by modc. -->

@@ -19,6 +19,7 @@ import type { trainingCommands } from "../tree/training.js";
 import {
   ChoiceDifference,
   EntropyByDepth,
+  extremes,
   KINDS,
   kindOf,
   RouteStatistics,
@@ -192,19 +193,12 @@ function printed(report: RoutesReport): string {
   if (uncertain.length > 0) lines.push(`bits of uncertainty about the next token: ${uncertain.join(", ")}`);
   const list = (named: string, listed: readonly TokenFound[]): void => {
     if (listed.length === 0) return;
-    const shown = listed
-      .slice(0, LISTED)
-      .map(({ token, share }) => `${JSON.stringify(report.textOf(token))} ${percent(share, 1)}`);
+    const shown = listed.map(({ token, share }) => `${JSON.stringify(report.textOf(token))} ${percent(share, 1)}`);
     lines.push(`${named}: ${shown.join(", ")}`);
   };
-  list(
-    "computed most",
-    often.filter(({ share }) => share > 0),
-  );
-  list(
-    "computed least",
-    often.toReversed().filter(({ share }) => share < 1),
-  );
+  const { most, least } = extremes(often, LISTED);
+  list("computed most", most);
+  list("computed least", least);
   const always = often.filter(({ share }) => share === 1).length;
   const never = often.filter(({ share }) => share === 0).length;
   if (often.length > 0)

@@ -156,6 +156,24 @@ export class RouteStatistics {
   }
 }
 
+/**
+ * The most and the least computed of frequent tokens, `limit` each at most, the extremes first. No token is in both
+ * lists, a token that is never computed not among the most, one that always is not among the least.
+ */
+export function extremes(
+  often: readonly TokenFound[],
+  limit: number,
+): { readonly most: readonly TokenFound[]; readonly least: readonly TokenFound[] } {
+  const half = Math.ceil(often.length / 2);
+  return {
+    most: often.slice(0, Math.min(limit, half)).filter(({ share }) => share > 0),
+    least: often
+      .slice(Math.max(half, often.length - limit))
+      .toReversed()
+      .filter(({ share }) => share < 1),
+  };
+}
+
 interface EntropyAtDepth {
   /** How many routes compute these tokens. */
   readonly depth: number;

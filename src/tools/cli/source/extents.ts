@@ -51,7 +51,11 @@ export function chosenExtents(
   for (const [option, extent, axes] of byRole) {
     if (extent === undefined) continue;
     const [axis, another] = axes;
-    if (!axis) throw new UserError(`${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis`);
+    if (!axis)
+      throw new UserError(
+        `${option}: the model has no ${option === "--batch" ? "batch" : "sequence"} axis among its inputs`,
+        "leave it out: the sizes of its inputs are parameters, --set name=value",
+      );
     if (another)
       throw misuse(
         `${option}: the model has several sequence axes`,

@@ -3,6 +3,7 @@ import { formatBytes } from "../../../runtime/device/errors.js";
 import { compareRuns } from "../../train/compare-node.js";
 import {
   comparisonPage,
+  haveRules,
   MOST_ON_PAGE,
   type ComparedRun,
   type Comparison,
@@ -33,10 +34,15 @@ const lossOf =
   ({ validation }: ComparedRun): string =>
     validation?.loss[rule]?.toFixed(4) ?? "-";
 
-const COLUMNS: readonly Column<ComparedRun>[] = [
+/** The columns of a table of these runs; where none has routes, the losses have no rules. */
+const columnsOf = ({ runs }: Comparison): readonly Column<ComparedRun>[] => [
   ["run", ({ run }) => run],
-  ["top-k", lossOf("top-k")],
-  ["causal", lossOf("causal")],
+  ...(haveRules(runs)
+    ? ([
+        ["top-k", lossOf("top-k")],
+        ["causal", lossOf("causal")],
+      ] as const)
+    : ([["loss", lossOf("top-k")]] as const)),
   ["bits/byte", ({ validation }) => validation?.bitsPerByte?.toFixed(3) ?? "-"],
   ["at step", ({ validation }) => (validation ? `${validation.step}${validation.best ? "" : ", no best"}` : "-")],
   ["computed", ({ validation }) => (validation ? percent(validation.computedShare, 1) : "-")],
@@ -59,7 +65,7 @@ const differenceColumns = ({ runs }: Comparison): readonly Column<Row>[] => [
 function printed(comparison: Comparison): string {
   const { runs, differences } = comparison;
   const below = differences.length === 0 ? "" : `\n\n${table(differences, differenceColumns(comparison))}`;
-  return `${table(runs, COLUMNS)}${below}`;
+  return `${table(runs, columnsOf(comparison))}${below}`;
 }
 
 function tablesOf(comparison: Comparison): readonly PageTable[] {
@@ -69,7 +75,7 @@ function tablesOf(comparison: Comparison): readonly PageTable[] {
   });
   const { runs, differences } = comparison;
   return [
-    filled(runs, COLUMNS),
+    filled(runs, columnsOf(comparison)),
     ...(differences.length === 0 ? [] : [filled(differences, differenceColumns(comparison))]),
   ];
 }

@@ -1,5 +1,6 @@
 // `modc eval`: loss, perplexity and bits per byte of a model on a text, under either rule.
 import { evaluateRules, nameOf } from "./evaluation.js";
+import { unitOf } from "../../train/model.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";
 import { meanOfShares } from "./evaluated-rule.js";
@@ -32,7 +33,7 @@ export async function evaluate(opened: OpenedModel, flags: Flags<typeof training
   const deviates = rows.some(({ deviation }) => deviation);
   const text = table(rows, [
     ["rule", ({ rule }) => (rule === "causal" || model.run.routed ? nameOf(rule) : "all tokens")],
-    ["tokens", (r) => grouped(r.tokens)],
+    [unitOf(model.run), (r) => grouped(r.tokens)],
     ["loss", (r) => r.loss.toFixed(4)],
     bytesPerToken !== null && ["perplexity", (r) => r.perplexity?.toPrecision(4) ?? "-"],
     bytesPerToken !== null && ["bits/byte", (r) => r.bitsPerByte?.toFixed(4) ?? "-"],

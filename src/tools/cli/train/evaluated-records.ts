@@ -4,7 +4,7 @@ import { openData, type OpenDataOptions } from "../../train/data-node.js";
 import type { TrainingData } from "../../train/data.js";
 import { evaluateText, type Evaluated } from "../../train/evaluate.js";
 import { TrainError } from "../../train/errors.js";
-import type { TrainingModel } from "../../train/model.js";
+import { unitOf, type TrainingModel } from "../../train/model.js";
 import type { Rule } from "../../train/types.js";
 import { onDevice } from "../run/execute.js";
 import { compileFile } from "../source/frontend.js";
@@ -39,7 +39,7 @@ export async function evaluateRecords(
   const batches = data.validation();
   return onDevice(jobFor(evaluated, compiled, rows), flags.device ?? null, ({ session }) =>
     evaluateText(session, { losses, routes }, batches, {
-      onBatch: (tokens) => progress.report("evaluating records", `${tokens} tokens`),
+      onBatch: (tokens) => progress.report("evaluating records", `${tokens} ${unitOf(model.run)}`),
     }),
   );
 }

@@ -158,7 +158,7 @@ async function evaluatedOnRecords(opened: OpenedModel, flags: EvaluationFlags, o
     const found = new Map<Rule, RuleFound>();
     for (const rule of flags.rule !== undefined ? [flags.rule] : model.run.rules) {
       const evaluated = await evaluateRecords({ ...on, opened, flags, device }, data, rule);
-      expectFinite(evaluated, rule);
+      expectFinite(evaluated, rule, model);
       found.set(rule, { ...evaluated, deviation: null });
     }
     return { model, corpus: null, bytesPerToken: model.run.likelihood ? data.bytesPerToken : null, rules: found };
@@ -217,21 +217,25 @@ async function evaluateRule(evaluated: EvaluatedRule, rule: Rule): Promise<RuleF
     const losses = model.run.own.map((path) => `loss.${path}`);
     return evaluateText(session, { losses, routes }, batchesIn(evaluated, windows, rows), {
       ...(observe && { onResults: (results, batch) => observe(rule, results, batch, program) }),
-      onBatch: reading(evaluated, `evaluating by ${nameOf(rule)}`, windows),
+      onBatch: reading(evaluated, `evaluating${byRule(rule, model.run)}`, windows),
     });
   });
-  expectFinite(found, rule);
+  expectFinite(found, rule, model);
   if (flags.weightsAs === undefined || flags.weightsAs === "f32" || flags.ownBlocks === true)
     return { ...found, deviation: null };
   const { evaluateDeviation } = await import("./logits.js");
-  return { ...found, deviation: await evaluateDeviation(evaluated, `comparing with f32 by ${nameOf(rule)}`) };
+  return { ...found, deviation: await evaluateDeviation(evaluated, `comparing with f32${byRule(rule, model.run)}`) };
 }
 
-function expectFinite({ loss }: Evaluated, rule: Rule): void {
+function expectFinite({ loss }: Evaluated, rule: Rule, model: TrainingModel): void {
   if (Number.isFinite(loss)) return;
-  throw new RuntimeError("bad-weights", `the model's loss by ${nameOf(rule)} is not a finite number`, {
+  throw new RuntimeError("bad-weights", `the model's loss${byRule(rule, model.run)} is not a finite number`, {
     hint: "check that the weights belong to the model",
   });
 }
+
+/** ` by top-k`; nothing for a model without routes, which has one rule. */
+export const byRule = (rule: Rule, { routed }: { readonly routed: boolean }): string =>
+  routed || rule === "causal" ? ` by ${nameOf(rule)}` : "";
 
 export const nameOf = (rule: Rule): string => (rule === "causal" ? "the causal rule" : "top-k");

@@ -11,7 +11,7 @@ import type { Flags } from "../tree/declare.js";
 import type { trainingCommands } from "../tree/training.js";
 import { expectNone } from "../tree/usage.js";
 import { meanOfShares } from "./evaluated-rule.js";
-import { nameOf } from "./evaluation.js";
+import { byRule, nameOf } from "./evaluation.js";
 import { openScoring, objectsIn, withPasses, type Scoring } from "./scoring.js";
 
 type EvalFlags = Flags<typeof trainingCommands.eval>;
@@ -82,7 +82,7 @@ async function judge(
   let done = 0;
   const answered = (questions: number): void => {
     done += questions;
-    progress.report(`answering by ${nameOf(rule)}`, `${Math.floor((100 * done) / total)}%`);
+    progress.report(`answering${byRule(rule, scoring.model)}`, `${Math.floor((100 * done) / total)}%`);
   };
   let [tokens, found] = [
     0,

@@ -11,14 +11,21 @@ const APART = { plain: 10_000, terminal: 100 } as const;
 /** Number of steps over which speed is averaged. */
 const RECENT = 20;
 
+/** What sequences consist of. */
+type Unit = "tokens" | "records";
 type Step = Extract<TrainEvent, { kind: "step" }>;
 
 export class TrainProgress {
   readonly #terminal = drawsOver(io().stderr);
   readonly #recent: { readonly tokens: number; readonly seconds: number; readonly flops: number }[] = [];
+  readonly #unit: Unit;
   #steps = 0;
   #last = -Infinity;
   #shown = false;
+
+  constructor(unit: Unit) {
+    this.#unit = unit;
+  }
 
   show(event: TrainEvent): void {
     switch (event.kind) {
@@ -71,7 +78,7 @@ export class TrainProgress {
     const last = event.step === this.#steps || event.metrics.scaling?.skipped === true;
     if (!last && now - this.#last < (this.#terminal ? APART.terminal : APART.plain)) return;
     this.#last = now;
-    const text = stepText(event, this.#steps, this.#recent);
+    const text = stepText(event, this.#steps, this.#recent, this.#unit);
     if (!this.#terminal) say(text);
     else {
       this.clear();
@@ -113,6 +120,7 @@ export function stepText(
   event: Step,
   steps: number,
   recent: readonly { readonly tokens: number; readonly seconds: number; readonly flops: number }[],
+  unit: Unit = "tokens",
 ): string {
   const { metrics, step, epoch, bitsPerByte, learningRate, live } = event;
   const sum = (of: "tokens" | "seconds" | "flops"): number => recent.reduce((n, r) => n + r[of], 0);
@@ -128,7 +136,7 @@ export function stepText(
     `|g| ${brief(metrics.gradientNorm)}`,
     ...(metrics.scaling?.skipped ? [`skipped; next loss scale ${metrics.scaling.scale}`] : []),
     ...(timed
-      ? [`${withPrefix(sum("tokens") / seconds)} tokens/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`]
+      ? [`${withPrefix(sum("tokens") / seconds)} ${unit}/s`, `${brief(sum("flops") / seconds / 1e9)} GFLOP/s`]
       : []),
     ...(metrics.computedShare < 1 ? [`computed ${percent(metrics.computedShare, 1)}`] : []),
     ...(agreement.length > 0

@@ -21,7 +21,7 @@ import { tuningsOn } from "../source/tunings.js";
 import { settingsIn, type TuningsFlags } from "../tree/options.js";
 import { GenerationError } from "../../../compiler/lower/generation-error.js";
 import { checkAs, graphsOf } from "../../../compiler/recipes.js";
-import { withDense, type ModelChoice } from "../../train/model.js";
+import { withDense, type ModelChoice, unitOf } from "../../train/model.js";
 import { bytesTokenizer } from "../../../models/tokenizer/tokenizer.js";
 import type { ModelText } from "../source/model-file.js";
 import { existsSync } from "node:fs";
@@ -52,7 +52,7 @@ export async function train(opened: OpenedModel | undefined, asked: TrainFlags):
   if (starting.note !== null) say(`note: ${starting.note}`);
   const loading = { given: resume !== null || weights !== null };
   const progress = new Progress();
-  const shown = new TrainProgress();
+  const shown = new TrainProgress(unitOf(model.run));
   const stop = new AbortController();
   let restore = (): void => undefined;
   // Handle interrupts only from the first step on. Before it an interrupt ends the process at once.
@@ -166,24 +166,28 @@ export function nextLines(
   const path = bestSoFar ?? checkpoint;
   if (path === null) return [];
   const run = `${shellWord(output)}${choice.precision === "f32" ? "" : ` --weights-as ${choice.precision}`}`;
+  const prompted = generates(text, choice);
+  const given = prompted?.map((name) => `--input ${name}=… `).join("") ?? "";
   return [
     `the ${bestSoFar === null ? "last" : "best"} checkpoint is ${path}`,
-    `try it with ${generates(text, choice) ? `modc generate ${run} --prompt "…"` : `modc eval ${run}`}`,
+    `try it with ${prompted ? `modc generate ${run} ${given}--prompt "…"` : `modc eval ${run}`}`,
   ];
 }
 
-/** Whether `modc generate` accepts the model. */
+/** The inputs that `modc generate` needs beside a prompt; null if it does not accept the model. */
 function generates(
   { source, read }: ModelText,
   { model: name, set, tokenizer }: Parameters<typeof nextLines>[2],
-): boolean {
+): readonly string[] | null {
   const { model } = checkAs(source, { program: "step", set, read, model: name });
-  if (model === null) return false;
+  if (model === null) return null;
   try {
+    const { vocabulary, given, beside } = graphsOf(model).generation();
     // Without a tokenizer only byte-level models generate text.
-    return graphsOf(model).generation().vocabulary === bytesTokenizer.vocabulary || tokenizer !== null;
+    if (vocabulary !== bytesTokenizer.vocabulary && tokenizer === null) return null;
+    return [...(given?.inputs ?? []).map(({ node }) => node.attrs.name), ...beside];
   } catch (fault) {
-    if (fault instanceof GenerationError) return false;
+    if (fault instanceof GenerationError) return null;
     throw fault;
   }
 }

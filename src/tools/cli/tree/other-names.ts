@@ -54,6 +54,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   ...same(["--tokenizer-path", "--tokenizer-name"], ["--tokenizer"]),
   ...same(["--dtype", "--torch-dtype", "--quantization", "--outtype", "--ftype"], ["--weights-as"]),
   "--live": ["--set"],
+  "--weights": ["it takes no weights beside its model; `modc init model.mod --weights …` writes those of a .mod file"],
   "--load-in-8bit": ["--weights-as q8"],
   "--load-in-4bit": ["--weights-as q4"],
   ...same(["--n-gpu-layers", "--gpu-layers", "-ngl", "--device-map", "--tensor-parallel-size", "-sm"], [ALL_LAYERS]),

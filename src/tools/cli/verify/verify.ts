@@ -24,7 +24,7 @@ import { Agreement, routesOfTokens } from "../train/agreement.js";
 import { furtherInputs } from "./further-inputs.js";
 import { wantedDevice } from "../source/device.js";
 import type { EvaluationFlags } from "../train/evaluated-rule.js";
-import { evaluateRules, expectEvaluable, nameOf } from "../train/evaluation.js";
+import { evaluateRules, expectEvaluable, byRule } from "../train/evaluation.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
 import { readWeights } from "../run/execute.js";
 import { chosenExtents, printExtents } from "../source/extents.js";
@@ -281,7 +281,7 @@ async function tellOfText(
         "perplexity",
         subject.rules.length > 1 ? rule : null,
         "told",
-        `perplexity ${Math.exp(loss).toPrecision(4)} by ${nameOf(rule)}, on ${tokens} tokens`,
+        `perplexity ${Math.exp(loss).toPrecision(4)}${byRule(rule, evaluated.model.run)}, on ${tokens} tokens`,
       ),
     );
 }

@@ -179,5 +179,10 @@ const numberOf = (size: Size, path: string): number =>
 export function rootOf(model: Model): string {
   const [root, ...more] = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
   if (root && more.length === 0) return root.name;
-  throw new ExportError(`caches need one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`);
+  throw new ExportError(
+    `caches need one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`,
+    root
+      ? "leave out --caches: each call then reads whole sequences; packages of `modc build` generate with caches"
+      : "leave out --caches: the model has no tokens to continue",
+  );
 }
