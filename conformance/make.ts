@@ -1,22 +1,18 @@
-// `npm run conformance`: writes vectors/, from layer.mod by the reference evaluator. Inputs and weights are what 32-bit
+// `npm run conformance`: writes vectors/, from layer.mod by the reference evaluator, and words/vectors/. Inputs and weights are what 32-bit
 // floats hold; results are in 64 bits.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile } from "../src/compiler/compile.js";
 import { formatDiagnostics } from "../src/language/diagnostics/format.js";
 import { evaluate } from "../src/compiler/reference/evaluate.js";
-import { writeSafetensors } from "../src/runtime/index.js";
 import { CASES, drawn, type ConformanceCase, type Drawn } from "./cases.js";
+import { fileOf, type Vector } from "./safetensors.js";
+import { writeWords } from "./words/make.js";
 
 const here = import.meta.dirname;
 const HEADS = 2;
 /** What layer.mod multiplies the predictor's loss by. */
 const PREDICTOR = 0.01;
-
-interface Vector {
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Float64Array | BigInt64Array;
-}
 
 /** Names of the suite for paths of layer.mod. */
 export const nameOf = (path: string): string =>
@@ -86,19 +82,6 @@ function resultOf(given: ConformanceCase, x: Drawn, weights: ReadonlyMap<string,
   return { shape, data: Float64Array.from(data) };
 }
 
-const DTYPES = { Float32Array: "F32", Float64Array: "F64", BigInt64Array: "I64" } as const;
-
-/** The bytes of a case's file. */
-export const fileOf = (vectors: ReadonlyMap<string, Vector>): Uint8Array =>
-  writeSafetensors(
-    [...vectors].map(([key, { shape, data }]) => ({
-      key,
-      dtype: DTYPES[data.constructor.name as keyof typeof DTYPES],
-      shape,
-      data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    })),
-  );
-
 /** What cases.json says of each case. */
 export const index = (): string => {
   const lines = CASES.map(({ name, laws, kind, lengths, capacity, gate }) =>
@@ -121,5 +104,6 @@ if (process.argv[1] === import.meta.filename) {
   mkdirSync(join(here, "vectors"), { recursive: true });
   writeFileSync(join(here, "vectors", "cases.json"), index());
   CASES.forEach((one) => writeFileSync(join(here, "vectors", `${one.name}.safetensors`), fileOf(vectorsOf(one))));
-  process.stdout.write(`${CASES.length} cases\n`);
+  const words = writeWords(join(here, "words", "vectors"));
+  process.stdout.write(`${CASES.length} cases of layers, ${words} of words\n`);
 }

@@ -22,4 +22,7 @@ export const TINY: Readonly<Record<string, Readonly<Record<string, string>>>> = 
   llama: { vocab: "256", dim: "32", heads: "2", kv_heads: "1", hidden: "64", depth: "2", context: "256" },
   moe: { dim: "32", heads: "2", depth: "2", hidden: "48" },
   mode: { dim: "32", heads: "2", depth: "2", hidden: "64" },
+  hybrid: { dim: "32", hidden: "64", depth: "4", state_dim: "8" },
+  pictures: { dim: "32", depth: "2", size: "16" },
+  translate: { dim: "32", heads: "2", depth: "2" },
 };

@@ -148,4 +148,50 @@ describe.skipIf(!installed)(`other families in the playground${note}`, { timeout
     await ran("Run");
     expect(await page.locator(".stream div").allTextContents()).not.toEqual(lines);
   });
+
+  /** Trains in the page; the losses of the first and the last step, and their unit. */
+  const trained = async (fields: Readonly<Record<string, string>>): Promise<readonly [number, number, string]> => {
+    for (const [label, value] of Object.entries(fields)) await page.getByLabel(label, { exact: true }).fill(value);
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await page.locator("#panel-train[data-state=done]").waitFor({ timeout: 200_000 });
+    const told = (await page.locator("#panel-train .told").textContent())!;
+    const [, first, last, unit] = /from (\d+\.\d+) to (\d+\.\d+) (bits a \w+)/.exec(told)!;
+    return [Number(first), Number(last), unit!];
+  };
+
+  it("trains an encoder-decoder on records of two texts, and continues with what it learned", async () => {
+    await choose("translate", { dim: "32", depth: "1" });
+    await tab("Train").click();
+    await page.getByText("Each line is a record: source => tokens.").waitFor();
+    expect(await page.getByLabel("Text to learn").isVisible()).toBe(false);
+    await page.getByLabel("Records to learn").fill("abc => cba\nxy");
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await page.locator("#panel-train .fault", { hasText: "record 2 has 1 texts, the objective takes 2" }).waitFor();
+    await page.getByLabel("Records to learn").fill("abcd => dcba\nwxyz => zyxw\nabyz => zyba");
+    const [first, last, unit] = await trained({ Steps: "30", Sequences: "8" });
+    expect(unit).toBe("bits a byte");
+    expect(first).toBeGreaterThan(7.5);
+    expect(last).toBeLessThan(first - 2);
+    await tab("Run").click();
+    await page.getByLabel("source", { exact: true }).fill("abcd");
+    await page.getByLabel("Prompt").fill("d");
+    await page.getByLabel("Tokens", { exact: true }).fill("3");
+    expect(await ran("Generate")).toContain("weights trained here for 30 steps");
+  });
+
+  it("trains a classifier on made pictures, which it then tells apart", async () => {
+    await choose("pictures", { dim: "32", depth: "2", size: "16", classes: "2" });
+    await tab("Train").click();
+    await page.getByText("The page makes image and label: stripes for each class.").waitFor();
+    const [first, last, unit] = await trained({ Steps: "60", Sequences: "16", "Learning rate": "0.01" });
+    expect(unit).toBe("bits a record");
+    expect(last).toBeLessThan(Math.min(0.3, first));
+    await tab("Run").click();
+    for (const label of ["0", "1"]) {
+      await page.getByLabel("image: sample").fill(label);
+      await page.keyboard.press("Tab");
+      expect(await ran("Run")).toContain("weights trained here for 60 steps");
+      expect((await page.locator(".stream div").allTextContents())[1]!.split(":")[0]).toBe(label);
+    }
+  });
 });

@@ -5,6 +5,7 @@ import { checkedOf } from "./checked.js";
 import { formOf } from "./form.js";
 import { kernelsOf } from "./kernels.js";
 import { ledgerOf } from "./ledger.js";
+import { lessonOf } from "./lesson.js";
 import { pictureOf } from "./picture.js";
 import { stageOf } from "./stages.js";
 
@@ -12,6 +13,7 @@ export const serveCompiler = (scope: WorkerScope): Server =>
   serve<CompilerCalls>(scope, {
     check: (source) => checkedOf(source),
     form: (source) => formOf(source),
+    lesson: (source) => lessonOf(source),
     picture: async (source) => {
       const { layOut } = await import("./layout.js");
       const parts = pictureOf(source);

@@ -90,8 +90,10 @@ export type RunEvent =
 
 export interface TrainAsk {
   readonly source: Omit<Source, "phase">;
-  /** The training text, as bytes. */
+  /** The training text, as bytes; for records a line for each, with ` => ` between texts. */
   readonly text: string;
+  /** The number of classes of made records. */
+  readonly classes: number;
   readonly steps: number;
   /** Number of sequences in a step, and bytes of each. */
   readonly batch: number;
@@ -101,8 +103,9 @@ export interface TrainAsk {
 
 export type TrainEvent =
   | { readonly kind: "stage"; readonly text: string }
-  | { readonly kind: "ready"; readonly device: string; readonly weights: number }
-  /** A finished step, with the objective's own loss in nats per byte. */
+  /** `per`: what the loss is a mean over. */
+  | { readonly kind: "ready"; readonly device: string; readonly weights: number; readonly per: "byte" | "record" }
+  /** A finished step, with the objective's own loss in nats. */
   | {
       readonly kind: "step";
       readonly step: number;

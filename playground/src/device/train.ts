@@ -8,11 +8,13 @@ import { stepSettings, withDefaults } from "../../../src/tools/train/settings.js
 import type { TrainSettings } from "../../../src/tools/train/options.js";
 import { textInputsOf } from "../../../src/language/check/model/text-inputs.js";
 import { createTrainer } from "../../../src/tools/train/trainer.js";
-import type { Trainer } from "../../../src/tools/train/types.js";
+import type { Batch, Trainer } from "../../../src/tools/train/types.js";
 import { split, START } from "../../../src/tools/train/windows.js";
+import { recordPlan } from "../../../src/tools/train/record-plan.js";
 import { FILE } from "../compiler/memo.js";
 import { describeDevice, pageDevice } from "./device.js";
 import { ModelError } from "./errors.js";
+import { recordBatches } from "./records.js";
 import type { TrainAsk, TrainEvent, TrainSummary } from "./protocol.js";
 
 /** The limit on a model's weight values: training keeps four values for each, and activations. */
@@ -46,18 +48,11 @@ export async function train(
     schedule: "cosine",
     validation: 0,
   });
-  const bytes = new TextEncoder().encode(ask.text);
-  const parts = split(bytes.length, context, 0);
   tell({ kind: "stage", text: "opening the device" });
   const device = await pageDevice();
   tell({ kind: "stage", text: "compiling" });
   const programs = compiled(ask, settings, device.target);
-  const inputs = textInputsOf(programs.model);
-  if (!inputs)
-    throw new ModelError(
-      "training needs one input for tokens and an input called targets",
-      "write objective(tokens: u32[B, T], targets: u32[B, T]) { … }",
-    );
+  const { per, next } = lessonsOf(ask, programs, settings.seed);
   const trainer = await createTrainer({
     programs,
     device,
@@ -72,25 +67,18 @@ export async function train(
       event.kind !== "grow" && tell({ kind: "stage", text: `${event.kind} ${event.done} of ${event.total}` }),
   });
   try {
-    tell({ kind: "ready", device: describeDevice(device), weights: numbersOf(programs.step) });
-    const corpus = {
-      separator: null,
-      read: async (at: number, count: number) => Uint32Array.from(bytes.subarray(at, at + count)),
-    };
-    const options = { corpus, inputs, split: parts, rows, context };
+    tell({ kind: "ready", device: describeDevice(device), weights: numbersOf(programs.step), per });
     const own = programs.model.losses.flatMap((l) => (l.own ? [l.path] : []));
     const settingsAt = stepSettings(settings);
-    let position = START;
     let done = 0;
     while (done < steps && !signal.aborted) {
-      const { batch, next } = await batchAt(position, settings.seed, options);
+      const batch = await next();
       const metrics = await trainer.step([batch], settingsAt(done));
       if (!Number.isFinite(metrics.loss) || !Number.isFinite(metrics.gradientNorm))
         throw new ModelError(
           `step ${done + 1} is not a number: ${await trainer.whyNotFinite(done + 1, [batch], settingsAt(done))}`,
           "lower the learning rate",
         );
-      position = next;
       done++;
       const loss = own.reduce((sum, path) => sum + (metrics.losses[path] ?? 0), 0);
       tell({ kind: "step", step: done, loss, tokens: metrics.tokens, seconds: metrics.seconds });
@@ -100,6 +88,33 @@ export async function train(
   } finally {
     trainer.dispose();
   }
+}
+
+/** What a step learns, batch by batch: windows of a text, or records. */
+function lessonsOf(
+  ask: TrainAsk,
+  { model }: TrainingPrograms,
+  seed: number,
+): { readonly per: "byte" | "record"; readonly next: () => Batch | Promise<Batch> } {
+  const { batch: rows, context, text } = ask;
+  const inputs = textInputsOf(model);
+  if (!inputs) {
+    const plan = recordPlan(model);
+    return { per: plan.byTargets ? "byte" : "record", next: recordBatches(plan, ask, seed) };
+  }
+  const bytes = new TextEncoder().encode(text);
+  const corpus = {
+    separator: null,
+    read: async (at: number, count: number) => Uint32Array.from(bytes.subarray(at, at + count)),
+  };
+  const options = { corpus, inputs, split: split(bytes.length, context, 0), rows, context };
+  let position = START;
+  const next = async (): Promise<Batch> => {
+    const found = await batchAt(position, seed, options);
+    position = found.next;
+    return found.batch;
+  };
+  return { per: "byte", next };
 }
 
 function compiled(

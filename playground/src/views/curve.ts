@@ -12,21 +12,22 @@ export class Curve {
   readonly element: HTMLElement;
   readonly #svg = s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
   readonly #name: string;
-  readonly #unit: string;
+  #unit = "";
   #values: number[] = [];
 
-  constructor(name: string, unit: string) {
+  constructor(name: string) {
     this.#name = name;
-    this.#unit = unit;
     this.element = h("div", { class: "curve-box", hidden: true }, this.#svg);
   }
 
+  /** Clears the chart. */
   start(): void {
     this.#values = [];
     this.element.hidden = true;
   }
 
-  add(value: number): void {
+  add(value: number, unit: string): void {
+    this.#unit = unit;
     this.#values.push(value);
     this.element.hidden = false;
     this.#draw();

@@ -18,13 +18,21 @@ export interface TrainOptions {
 }
 
 export function trainView(
-  { say }: ViewContext,
+  { compiler, say }: ViewContext,
   device: () => Remote<DeviceCalls>,
   { onTrained, tiny }: TrainOptions,
 ): View {
   let source: Source | null = null;
   let running: AbortController | null = null;
+  let classes = USUAL_CLASSES;
+  let pairs = false;
   const area = h("textarea", { rows: 6, "aria-label": "Text to learn", spellcheck: "false" }, text);
+  const records = h(
+    "textarea",
+    { rows: 6, "aria-label": "Records to learn", spellcheck: "false", hidden: true },
+    SAMPLE,
+  );
+  const told = h("p", { class: "note", hidden: true });
   const number = (value: number, min: number, max: number, step: number | string = 1): HTMLInputElement =>
     h("input", { type: "number", value, min, max, step });
   const [steps, batch, context, rate] = [
@@ -40,7 +48,7 @@ export function trainView(
   );
   const shrink = h("button", { type: "button", onclick: () => tiny()?.() }, "Make the model tiny");
   const status = h("p", { class: "note told" });
-  const curve = new Curve("Loss", "bits a byte");
+  const curve = new Curve("Loss");
   const note = webgpuNote("train");
   button.disabled = note !== null;
   const bar = h(
@@ -53,7 +61,7 @@ export function trainView(
     field("Learning rate", rate),
     shrink,
   );
-  const panel = h("div", {}, note, h("div", { class: "prompt" }, area), bar, status, curve.element);
+  const panel = h("div", {}, note, told, h("div", { class: "prompt" }, area, records), bar, status, curve.element);
 
   async function start(): Promise<void> {
     if (!source || running) return;
@@ -63,22 +71,26 @@ export function trainView(
     delete panel.dataset["state"];
     curve.start();
     let name = "";
+    let unit = "";
     let [first, last] = [0, 0];
     const onEvent = (event: TrainEvent): void => {
       if (event.kind === "stage") status.textContent = `${event.text} …`;
-      else if (event.kind === "ready") name = `${event.device}; ${short(event.weights)} numbers`;
-      else {
+      else if (event.kind === "ready") {
+        name = `${event.device}; ${short(event.weights)} numbers`;
+        unit = `bits a ${event.per}`;
+      } else {
         last = event.loss / Math.LN2;
         if (event.step === 1) first = last;
-        curve.add(last);
+        curve.add(last, unit);
         status.textContent =
-          `${name}; step ${event.step}: ${last.toFixed(3)} bits a byte, ` +
-          `${short(Math.round(event.tokens / event.seconds))} bytes a second`;
+          `${name}; step ${event.step}: ${last.toFixed(3)} ${unit}, ` +
+          `${short(Math.round(event.tokens / event.seconds))} tokens a second`;
       }
     };
     const ask = {
       source: { text: source.text, set: source.set },
-      text: area.value,
+      text: pairs ? records.value : area.value,
+      classes,
       steps: whole(steps, 1),
       batch: whole(batch, 1),
       context: whole(context, 2),
@@ -88,7 +100,7 @@ export function trainView(
       const done = await device().call("train", ask, { onEvent, signal: controller.signal });
       const end =
         `${done.stopped ? "stopped after" : "done:"} ${done.steps} steps, from ${first.toFixed(3)} to ` +
-        `${last.toFixed(3)} bits a byte`;
+        `${last.toFixed(3)} ${unit}`;
       status.textContent = `${name}; ${end}. ${done.steps > 0 ? "Run can use the trained weights." : ""}`;
       panel.dataset["state"] = "done";
       say(`Training ${end}`);
@@ -106,13 +118,32 @@ export function trainView(
       button.textContent = "Train";
     }
   }
-  return {
-    id: "train",
-    label: "Train",
-    panel,
-    show: async (shown) => void ((source = shown), (shrink.hidden = tiny() === null)),
-  };
+  async function show(shown: Source): Promise<void> {
+    source = shown;
+    shrink.hidden = tiny() === null;
+    const lesson = await compiler.call("lesson", shown);
+    const form = await compiler.call("form", shown);
+    if (source !== shown) return;
+    classes = form?.classes ?? USUAL_CLASSES;
+    pairs = (lesson?.texts?.length ?? 0) > 0;
+    area.hidden = lesson !== null && lesson.texts !== null;
+    records.hidden = !pairs;
+    told.hidden = !area.hidden;
+    const lines = pairs ? `Each line is a record: ${lesson!.texts!.join(" => ")}.` : "";
+    const made = lesson?.made ?? [];
+    const stripes = made.length > 0 ? ` The page makes ${made.join(" and ")}: stripes for each class.` : "";
+    told.textContent = `${lines}${stripes}`;
+  }
+  return { id: "train", label: "Train", panel, show };
 }
+
+/** Classes of made records for a model without any. */
+const USUAL_CLASSES = 10;
+
+/** Words of the text, each with its letters from back to front. */
+const SAMPLE = [...new Set(text.match(/[a-z]{3,8}/gi))]
+  .map((word) => `${word} => ${Array.from(word).reverse().join("")}`)
+  .join("\n");
 
 const whole = (input: HTMLInputElement, least: number): number =>
   Math.max(least, Math.floor(input.valueAsNumber) || least);

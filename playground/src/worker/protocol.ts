@@ -2,6 +2,7 @@
 import type { Checked } from "../compiler/checked.js";
 import type { Form } from "../compiler/form.js";
 import type { Kernel } from "../compiler/kernels.js";
+import type { Lesson } from "../compiler/lesson.js";
 import type { LedgerTable } from "../compiler/ledger.js";
 import type { Picture } from "../compiler/layout.js";
 import type { StageText } from "../compiler/stages.js";
@@ -11,6 +12,7 @@ import type { Source } from "../source.js";
 export interface CompilerCalls {
   readonly check: { readonly ask: Source; readonly event: never; readonly answer: Checked };
   readonly form: { readonly ask: Source; readonly event: never; readonly answer: Form | null };
+  readonly lesson: { readonly ask: Source; readonly event: never; readonly answer: Lesson | null };
   readonly picture: { readonly ask: Source; readonly event: never; readonly answer: Picture | null };
   readonly stage: {
     readonly ask: Source & { readonly stage: string };

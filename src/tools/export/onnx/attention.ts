@@ -4,7 +4,7 @@ import type { Value } from "../../../language/check/model/model.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Name } from "./graph.js";
 import { pairTensors } from "./pairs.js";
-import { operandsOf, refuse, type Keys, type OwnKeys, type Scope, type Scored } from "./scope.js";
+import { cachesOn, operandsOf, refuse, type Keys, type OwnKeys, type Scope, type Scored } from "./scope.js";
 import { parentOf, routeAxis, rowsAlong } from "./routes.js";
 import { LOWEST } from "./shorthand.js";
 
@@ -80,12 +80,14 @@ class Heads {
 const rowsOf = ({ axes }: Scope, x: Value): string =>
   axes.sequenceOf(x.type.shape.at(-2)) ?? refuse("attention along no sequence", x.path);
 
-/** The keys of the current run; with caches, preceded by the keys of earlier runs. */
+/** The keys of the current run; for queries that grow, preceded by the keys of earlier runs. */
 function keysOf({ whole, ...here }: Scope, value: Scored): Keys {
   const cx = whole ?? here;
   const ownRows = ownKeys(cx, value);
-  if (cx.caches !== null) return cx.caches.appended(cx, value, ownRows);
-  return { ...ownRows, positions: cx.axes.positions(ownRows.axis), exists: cx.axes.exists(ownRows.axis) };
+  const { axis } = ownRows;
+  const caches = cachesOn(cx, rowsOf(cx, operandsOf(value).q));
+  if (caches?.keeps(axis)) return caches.appended(cx, value, ownRows);
+  return { ...ownRows, positions: cx.axes.positions(axis), exists: cx.axes.exists(axis), cached: false };
 }
 
 /** If the key weights are a route's mask (1 on the route, 0 elsewhere), only the route's keys are gathered. */

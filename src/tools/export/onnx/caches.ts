@@ -1,6 +1,10 @@
 // KV caches of a generating graph: keys and values of earlier tokens enter as `past.…` and leave as `present.…`. In
-// each run a cache grows by the number of tokens that its layer processed, possibly 0.
+// each run a cache grows by the number of tokens that its layer processed, possibly 0. Keys of given inputs are cached
+// in the same way: later runs have none of their tokens.
 import type { Model, Value } from "../../../language/check/model/model.js";
+import { isOp } from "../../../language/check/model/types.js";
+import { reachable, rootsOf } from "../../../language/check/model/model-values.js";
+import { parentsOf, type CountRule } from "../../../ground/size/count-rules.js";
 import type { Size } from "../../../ground/size/size.js";
 import type { Element, GraphBuilder, Name, Port } from "./graph.js";
 import { ExportError } from "../refused.js";
@@ -46,9 +50,11 @@ export class Caches implements KeyCache {
   readonly #paths: ReadonlyMap<string, string>;
 
   constructor(
-    model: Pick<Model, "routes">,
+    private readonly model: Pick<Model, "routes" | "axes">,
     private readonly graph: GraphBuilder,
     private readonly batch: string,
+    /** The axis of the result. */
+    private readonly root: string,
   ) {
     this.#paths = new Map(model.routes.map(({ axis, path }) => [axis, path]));
   }
@@ -61,9 +67,19 @@ export class Caches implements KeyCache {
     return this.graph.input(past);
   }
 
-  end(cx: Scope, root: string, before: Name): void {
+  grows(axis: string): boolean {
+    const rule = countOf(this.model, axis);
+    return axis === this.root || (rule !== null && parentsOf(rule).some((parent) => this.grows(parent)));
+  }
+
+  keeps(axis: string): boolean {
+    const rule = countOf(this.model, axis);
+    return rule !== null && (rule.kind === "input" || parentsOf(rule).some((parent) => this.keeps(parent)));
+  }
+
+  end(cx: Scope, before: Name): void {
     const { present } = this.tensors.find(({ name }) => name === LENGTH)!; // added by `begin`
-    this.#results.push({ port: present, from: cx.at.add(before, cx.axes.counts(root)) });
+    this.#results.push({ port: present, from: cx.at.add(before, cx.axes.counts(this.root)) });
     for (const { port } of this.#results) cx.graph.reserve(port.name);
     cx.graph.path = "";
     for (const { port, from } of this.#results) cx.graph.output(port, from);
@@ -84,6 +100,7 @@ export class Caches implements KeyCache {
       values: kept("values", own.values, v),
       positions,
       exists: cx.graph.node("GreaterOrEqual", [positions, cx.graph.int(0)]),
+      cached: true,
       weights: kept("weights", own.weights, weight),
     };
   }
@@ -118,7 +135,7 @@ export class Caches implements KeyCache {
       element: "i64",
       shape: [this.batch, this.#rowsOf(cx, axis)],
       dim: 1,
-      doc: `positions of the rows ${path === "" ? "of all tokens" : `that ${path} took`}; -1 where there is none`,
+      doc: `positions of the rows ${path === "" ? "of all tokens" : `of ${path}`}; -1 where there is none`,
     });
     this.#positionsOf.set(axis, grown);
     return grown;
@@ -161,7 +178,7 @@ export class Caches implements KeyCache {
 
   #pathOf(cx: Scope, axis: string): string {
     const rule = cx.axes.sequence(axis).count;
-    return rule.kind === "input" ? "" : (this.#paths.get(axis) ?? axis);
+    return rule.kind === "input" && axis === this.root ? "" : (this.#paths.get(axis) ?? axis);
   }
 
   #rowsOf(cx: Scope, axis: string): string {
@@ -175,14 +192,58 @@ const under = (path: string, name: string): string => (path === "" ? name : `${p
 const numberOf = (size: Size, path: string): number =>
   typeof size === "number" ? size : refuse("a cache of rows whose size an axis decides", path);
 
-/** The single input sequence of a generating model; all other sequence axes must be routes. */
+const countOf = ({ axes }: Pick<Model, "axes">, name: string): CountRule | null => {
+  const axis = axes.find((a) => a.name === name);
+  return axis?.role === "sequence" ? axis.count : null;
+};
+
+/** The sequence of the inputs that a result of a generating model grows along. Throws ExportError if there is none. */
 export function rootOf(model: Model): string {
-  const [root, ...more] = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
-  if (root && more.length === 0) return root.name;
-  throw new ExportError(
-    `caches need one sequence of tokens; ${model.name} has ${root ? more.length + 1 : "none"}`,
-    root
-      ? "leave out --caches: each call then reads whole sequences; packages of `modc build` generate with caches"
-      : "leave out --caches: the model has no tokens to continue",
-  );
+  const inputs = model.axes.filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
+  const along = ({ type: { shape } }: Value, name: string): boolean =>
+    shape.some((size) => typeof size !== "number" && size.key === name);
+  const root = inputs.find(({ name }) => model.outputs.some(({ value }) => along(value, name)));
+  if (!root)
+    throw new ExportError(
+      `caches need a result along a sequence of the inputs; ${model.name} has none`,
+      "leave out --caches: the model has no tokens to continue",
+    );
+  expectKeysAlone(model, root.name, new Set(inputs.flatMap(({ name }) => (name === root.name ? [] : [name]))));
+  return root.name;
+}
+
+/**
+ * Throws ExportError if something of the growing tokens reads rows of another input sequence otherwise than as keys: in
+ * later runs this sequence has no tokens.
+ */
+function expectKeysAlone(model: Model, root: string, given: ReadonlySet<string>): void {
+  if (given.size === 0) return;
+  const reads = new Map<Value, { readonly grows: boolean; readonly given: boolean }>();
+  const values = reachable(rootsOf(model));
+  const isOn = ({ type: { shape } }: Value, is: (axis: string) => boolean): boolean =>
+    shape.some((size) => typeof size !== "number" && is(size.key));
+  for (const value of values) {
+    const own = value.inputs.map((input) => reads.get(input)!);
+    const grows = own.some((read) => read.grows) || (value.op === "input" && isOn(value, (axis) => axis === root));
+    const isGiven = own.some((read) => read.given) || (value.op === "input" && isOn(value, (axis) => given.has(axis)));
+    reads.set(value, { grows, given: isGiven });
+    if (!grows) continue;
+    const keys = isOp(value, "attention") || isOp(value, "pair_attention") || isOp(value, "mass") ? keysIn(value) : [];
+    const other = value.inputs.find((input) => {
+      const read = reads.get(input)!;
+      return read.given && !read.grows && !keys.includes(input);
+    });
+    if (other)
+      throw new ExportError(
+        `with caches, tokens that grow read a given sequence as keys alone; ${value.path || model.name} reads it ` +
+          `otherwise (${value.op})`,
+        "leave out --caches: each call then reads whole sequences; or give the values to an input without a sequence",
+      );
+  }
+}
+
+/** The operands that lie along the keys. */
+function keysIn(value: Scored): readonly (Value | null)[] {
+  const { k, v, weight } = operandsOf(value);
+  return [k, v, weight];
 }

@@ -1,7 +1,7 @@
 // Linear attention in ONNX: products of chunks of tokens, and one state for each chunk.
 import type { Value } from "../../../language/check/model/model.js";
 import type { Name } from "./graph.js";
-import { kept, type Scope } from "./scope.js";
+import { cachesOn, kept, type Scope } from "./scope.js";
 import { mostRows, moved, summedUp, type Step } from "./shifts.js";
 
 /** The most tokens of a chunk: with one decay for each dimension of a key, products of a chunk take as many more. */
@@ -67,7 +67,12 @@ export function linearAttention(cx: Scope, value: Value<"linear_attention">): Na
       decays === null ? identity(cx, width) : at.mul(identity(cx, width), graph.node("Exp", [decays.whole]));
     step = { matrix: at.sub(whole, at.matmul(forgotten, recalled)) };
   }
-  const state = cx.caches?.state(value, "state", [v!.type.shape[0]!, heads, k!.type.shape[3]!, v!.type.shape[3]!]);
+  const state = cachesOn(cx, axis)?.state(value, "state", [
+    v!.type.shape[0]!,
+    heads,
+    k!.type.shape[3]!,
+    v!.type.shape[3]!,
+  ]);
   const states = chunks.states(added, step, Math.ceil(most / C), state?.past ?? null);
   state?.keep(states.last);
   const result = chunks.together(at.add(direct, at.matmul(ofState, states.before)), Number(v!.type.shape[3]));

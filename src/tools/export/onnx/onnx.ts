@@ -48,7 +48,7 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   for (const [axis, rows] of inputAxes(model, at)) axes.define(axis, rows);
   const batch = model.axes.find(({ role }) => role === "batch")?.name ?? null;
   if (options.lengths) defineLengths(model, axes, batch);
-  const caches = root === null || batch === null ? null : new Caches(model, graph, batch);
+  const caches = root === null || batch === null ? null : new Caches(model, graph, batch, root);
   const cachedLength = caches?.begin() ?? null;
   if (root !== null && cachedLength !== null)
     axes.define(root, { ...axes.rows(root), start: at.unsqueeze(cachedLength, 1) });
@@ -76,7 +76,7 @@ export function onnxGraph(model: Model, options: OnnxOptions = {}): OnnxGraph {
   );
   graph.path = "";
   for (const result of results) emitResult(emitted, result, root);
-  if (caches && root !== null && cachedLength !== null) caches.end(emitted.scope, root, cachedLength);
+  if (caches && root !== null && cachedLength !== null) caches.end(emitted.scope, cachedLength);
   graph.prune();
   return { model, graph, caches: caches?.tensors ?? [] };
 }

@@ -26,7 +26,7 @@ export function pairTensors(cx: Scope, value: Scored, axis: string, keys: Keys):
   const cap = "cap" in value.attrs ? value.attrs.cap : null;
   const tensorOf = (of: Value | null): PairTensor | null => {
     if (of === null) return null;
-    if (cx.caches === null) return { tensor: cx.get(of), value: of };
+    if (!keys.cached) return { tensor: cx.get(of), value: of };
     const four = new CachedPairs(cx, axis, keys).of(pairPart(of, { query: axis, key: keys.axis }));
     return { tensor: of.type.shape.length === 3 ? cx.at.squeeze(four, 1) : four, value: of };
   };

@@ -2,7 +2,7 @@
 import type { Value } from "../../../language/check/model/model.js";
 import type { Name } from "./graph.js";
 import { linearAttention } from "./linear-attention.js";
-import { broadcast, elementOf, existing, type Scope } from "./scope.js";
+import { broadcast, cachesOn, elementOf, existing, type KeyCache, type Scope } from "./scope.js";
 import { forward } from "./shapes.js";
 import { mostRows, moved, summedUp } from "./shifts.js";
 
@@ -11,7 +11,8 @@ function shift(cx: Scope, value: Value<"shift">): Name {
   const { at, axes } = cx;
   const { dim, by } = value.attrs;
   const [x] = value.inputs;
-  if (cx.caches) return shiftOn(cx, value);
+  const caches = cachesOn(cx, axes.sequenceOf(value.type.shape[dim])!);
+  if (caches) return shiftOn(cx, caches, value);
   const { dtype, shape } = value.type;
   const rows = by > 0 ? cx.get(x!) : existing(cx, value.type, cx.get(x!));
   const isBool = elementOf(dtype) === "bool";
@@ -21,12 +22,12 @@ function shift(cx: Scope, value: Value<"shift">): Name {
 }
 
 /** Puts the rows of earlier runs before the rows of this run, and keeps the last existing rows for the next run. */
-function shiftOn(cx: Scope, value: Value<"shift">): Name {
+function shiftOn(cx: Scope, caches: KeyCache, value: Value<"shift">): Name {
   const { at, axes, graph } = cx;
   const { dim, by } = value.attrs;
   const { shape } = value.type;
   const { counts, length } = axes.rows(axes.sequenceOf(shape[dim])!);
-  const state = cx.caches!.state(value, "rows", shape.with(dim, by));
+  const state = caches.state(value, "rows", shape.with(dim, by));
   const all = at.concat([state.past, cx.get(value.inputs[0]!)], dim);
   const [rows, back] = forward(cx, all, shape.length, dim);
   const places = (from: Name): Name => at.add(at.unsqueeze(at.range(graph.ints(by)), 0), at.unsqueeze(from, 1));
@@ -45,8 +46,9 @@ function scan(cx: Scope, value: Value<"scan">): Name {
   const { length } = axes.rows(axis);
   const own = existing(cx, value.type, cx.get(x!));
   const log = decay ? existing(cx, value.type, broadcast(cx, cx.get(decay), decay.type.shape, shape)) : null;
-  if (cx.caches === null) return summedUp(cx, own, log === null ? null : { log }, { rank, dim, length, most, reverse });
-  const state = cx.caches.state(value, "sum", shape.with(dim, 1));
+  const caches = cachesOn(cx, axis);
+  if (caches === null) return summedUp(cx, own, log === null ? null : { log }, { rank, dim, length, most, reverse });
+  const state = caches.state(value, "sum", shape.with(dim, 1));
   const first = graph.ints(...Array.from({ length: 2 * rank }, (_, i) => Number(i === dim)));
   const logs = log === null ? null : { log: graph.node("Pad", [log, first]) };
   const longer = { rank, dim, length: at.add(length, graph.ints(1)), most: most + 1, reverse };

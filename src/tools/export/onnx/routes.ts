@@ -6,7 +6,7 @@ import type { Rule } from "../../../ground/size/count-rules.js";
 import { along } from "./axes.js";
 import type { Name } from "./graph.js";
 import { topIndices, forward } from "./shapes.js";
-import { refuse, broadcast, kept, type Scope } from "./scope.js";
+import { cachesOn, refuse, broadcast, kept, type Scope } from "./scope.js";
 
 /** The axis that a selection defines. */
 export function routeAxis(value: Value | undefined): string {
@@ -131,7 +131,7 @@ function mask(cx: Scope, value: Value<"mask">): Name {
 export function routeIndex(cx: Scope, route: Value): Name {
   const axis = routeAxis(route);
   const index = cx.get(route);
-  if (cx.caches === null) return index;
+  if (cachesOn(cx, axis) === null) return index;
   const { start } = cx.axes.rows(parentOf(cx, axis));
   if (start === undefined) refuse("the index of a route chosen within another, while generating,", route.path);
   return cx.at.add(index, start);

@@ -50,6 +50,8 @@ export interface Keys extends OwnKeys {
   readonly positions: Name;
   /** bool[B, S]; null if all exist. */
   readonly exists: Name | null;
+  /** Whether keys of earlier runs are among them. */
+  readonly cached: boolean;
 }
 
 /** What a recurrence keeps between runs, of fixed size; zeros at the beginning. */
@@ -60,11 +62,22 @@ export interface KeptState {
 
 /** Appends the keys of an attention to the keys of earlier runs. */
 export interface KeyCache {
+  /** Whether tokens of an axis come run by run: it is the axis of the result, or a route on it. */
+  grows(axis: string): boolean;
+  /**
+   * Whether the keys of an axis are kept for queries that grow: where they grow too, or are of an input that the first
+   * run alone has.
+   */
+  keeps(axis: string): boolean;
   appended(cx: Scope, value: Scored, own: OwnKeys): Keys;
   /** The rows of a value that pairs of queries and keys read, for the keys of this run and of earlier ones. */
   rowsOfPairs(cx: Scope, value: Value, axis: string): Name;
   state(value: Value, name: string, shape: readonly Size[]): KeptState;
 }
+
+/** The caches if the tokens of an axis come run by run; else null. */
+export const cachesOn = ({ caches }: Pick<Scope, "caches">, axis: string): KeyCache | null =>
+  caches?.grows(axis) ? caches : null;
 
 export interface Scope {
   readonly model: Model;
