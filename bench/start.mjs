@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // `npm run bench` and, as `start.mjs isoflop`, `npm run isoflop`; `start.mjs mixtures` measures mixtures of experts,
 // `start.mjs llama` llama.cpp, `start.mjs serving` a server under load, `start.mjs records` what records add
-// to a step of training, `start.mjs recurrences` linear attention beside attention,
+// to a step of training, `start.mjs recurrences` linear attention beside attention, `start.mjs families` the budgets of
+// pairs, recurrences and a routed Mamba-2,
 // `start.mjs exported` graphs of ONNX,
 // `start.mjs hardware` (`npm run bench -- hardware`) asks the compilers of cards that are not there. Makes the checkout
 // and the bench's own packages ready, then measures. Plain Node, for nothing may be installed yet.
@@ -17,14 +18,23 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 run(process.execPath, [join(here, "..", "scripts", "setup.mjs")]);
 const given = process.argv.slice(2);
-const own = ["isoflop", "mixtures", "llama", "serving", "records", "recurrences", "exported", "hardware"].includes(
-  given[0],
-)
+const own = [
+  "isoflop",
+  "mixtures",
+  "llama",
+  "serving",
+  "records",
+  "recurrences",
+  "families",
+  "exported",
+  "hardware",
+].includes(given[0])
   ? given[0]
   : null;
 // Without options the lab asks other runtimes too.
 const peers =
-  own !== "records" && own !== "recurrences" && (own !== "hardware" || given.length === 1 || given.includes("--peers"));
+  !["records", "recurrences", "families"].includes(own) &&
+  (own !== "hardware" || given.length === 1 || given.includes("--peers"));
 const tsx = pathToFileURL(createRequire(join(here, "..", "package.json")).resolve("tsx")).href;
 // Nothing is installed where the drivers are missing.
 if (own === "hardware" && peers)

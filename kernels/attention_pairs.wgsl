@@ -1,8 +1,7 @@
-// y[h, i] = Σ over j of w[j] · e(i, j) · v[g, j] / Σ over j of w[j] · e(i, j), with e(i, j) = exp(f(scale · q[h, i] ·
-// k[g, j])), j over the keys that query i sees and whose weight is above 0; 0 if there is no such key. f and who sees
-// whom depend on the pair of tokens: a cap, a bias, a mask.
-// Method: as attention.wgsl. Blocks of keys of which no pair can be seen are not visited. Keys with weight 0 or below
-// count as not seen. Positive weights multiply the exponentials.
+// y[h, i] = Σ over j of e(i, j) · v[g, j] / Σ over j of e(i, j), with e(i, j) = exp(f(scale · q[h, i] · k[g, j])), j
+// over the keys that query i sees; 0 if there is no such key. f and who sees whom depend on the pair of tokens: a cap,
+// a bias, a mask, the weight of a key, which is a bias of its logarithm.
+// Method: as attention.wgsl. Blocks of keys of which no pair can be seen are not visited.
 // Grid: one workgroup for each tile and key head; each sequence starts a new tile.
 
 // --- parameters
@@ -59,8 +58,6 @@ fn startK(b: u32) -> u32 { return rows[batch() + 1u + b]; }
 fn positionQ(row: u32) -> u32 { return rows[2u * batch() + 2u + row]; }
 /** The position of a key. */
 fn positionK(row: u32) -> u32 { return rows[2u * batch() + 2u + startQ(batch()) + row]; }
-/** The weight of a key. */
-fn weightAt(row: u32) -> f32 { return 1.0; }
 /** The score of a pair of tokens, d score / d (scaled product), and whether the mask shows the pair. */
 struct PairValue { score: f32, slope: f32, seen: bool }
 /**
@@ -75,13 +72,13 @@ fn mayPair(firstQuery: u32, lastQuery: u32, firstKey: u32, lastKey: u32) -> bool
   return positionQ(firstQuery) / 128u <= positionK(lastKey) / 128u &&
     positionK(firstKey) / 128u <= positionQ(lastQuery) / 128u;
 }
-/** Stores the log of a query's sum of weighted exponentials; HIGHEST if the query sees no key of positive weight. */
+/** Stores the log of a query's sum of exponentials; HIGHEST if the query sees no key. */
 fn keep(head: u32, row: u32, x: f32) { lse[head * startQ(batch()) + row] = x; }
 // --- end of parameters
 
 /** Keys of a block: four for each lane. */
 const BLOCK = 4u * LANES;
-/** The score of a key that is not seen or has no positive weight. */
+/** The score of a key that is not seen. */
 const LOWEST = -3.4028234e38;
 /** Stored for a query without keys, so that the gradient's exp(score − HIGHEST) is 0. */
 const HIGHEST = 3.4028234e38;
@@ -90,7 +87,7 @@ const HIGHEST = 3.4028234e38;
 //   weights[r · LANES + l]   query r and the four keys of lane l in this block: scaled products, scores, then weights.
 //   parts[r · LANES + l]     query r: lane l's largest score of this block; at the end, lane l's sum of weights.
 //   whole[r]                 query r: the maximum, at the end the sum, of `parts` over the lanes.
-//   flags[r · LANES + l]     at the end, 1 if query r sees a key of lane l with positive weight, else 0.
+//   flags[r · LANES + l]     at the end, 1 if query r sees a key of lane l, else 0.
 //   seen[r]                  at the end, 1 if `flags` has a 1 for query r.
 var<workgroup> staged: array<vec4f, STAGED>;
 var<workgroup> weights: array<vec4f, TILE * LANES>;
@@ -187,8 +184,7 @@ fn main(
       }
     }
     let place = vec4u(positionK(at.x), positionK(at.y), positionK(at.z), positionK(at.w));
-    let keyWeights = vec4f(weightAt(at.x), weightAt(at.y), weightAt(at.z), weightAt(at.w));
-    let weighed = (own < vec4u(end)) & (keyWeights > vec4f());
+    let present = own < vec4u(end);
     // The bound of this loop is no constant, so compilers do not unroll it.
     for (var r = 0u; r < TILE; r++) { weights[r * LANES + lane] = scores[r]; }
     for (var r = 0u; r <= last - entry; r++) {
@@ -200,7 +196,7 @@ fn main(
       let v1 = pairOf(h, query, at.y, firstKey, i, place.y, raw.y);
       let v2 = pairOf(h, query, at.z, firstKey, i, place.z, raw.z);
       let v3 = pairOf(h, query, at.w, firstKey, i, place.w, raw.w);
-      let counts = weighed & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w)) &
+      let counts = present & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w)) &
         vec4<bool>(v0.seen, v1.seen, v2.seen, v3.seen);
       weights[r * LANES + lane] = select(vec4f(LOWEST), vec4f(v0.score, v1.score, v2.score, v3.score), counts);
     }
@@ -223,7 +219,7 @@ fn main(
       let most = max(best[r], whole[r]);
       let shrink = select(exp(best[r] - most), 1.0, best[r] == most);
       best[r] = most;
-      let weight = select(keyWeights * exp(scores[r] - most), vec4f(), scores[r] == vec4f(LOWEST));
+      let weight = select(exp(scores[r] - most), vec4f(), scores[r] == vec4f(LOWEST));
       weights[r * LANES + lane] = weight;
       sums[r] = fma(sums[r], shrink, (weight.x + weight.y) + (weight.z + weight.w));
       for (var p = 0u; p < PARTS; p++) { added[r][p] *= shrink; }

@@ -1,6 +1,6 @@
 // y[h, i] = Σ over j of e(i, j) · v[g, j] / Σ over j of e(i, j), with e(i, j) = exp(f(scale · q[h, i] · k[g, j])), j
 // over the keys that query i sees; 0 if there is no such key. f and who sees whom depend on the pair of tokens: a cap,
-// a bias, a mask.
+// a bias, a mask, the weight of a key.
 // Method: as attention_subgroup.wgsl. Blocks of keys of which no pair can be seen are not visited.
 // Grid: one workgroup of one subgroup for each tile and key head; each sequence starts a new tile.
 
@@ -89,9 +89,6 @@ const BLOCK = 4u * WIDTH;
 const LOWEST = -3.4028234e38;
 /** Stored for a query without keys, so that the gradient's exp(score − HIGHEST) is 0. */
 const HIGHEST = 3.4028234e38;
-// Workgroup memory, where pairs are computed in a loop that compilers leave rolled:
-//   raw[r · WIDTH + l]   query r and the four keys of lane l in this block: scaled products, then scores.
-var<workgroup> raw: array<vec4f, TILE * WIDTH>;
 /** For each query of a half, a number for each of the lane's four keys: scores, then weights. */
 alias Scores = array<vec4f, HALF>;
 /** The columns of a row of v or y that a lane owns. */
@@ -167,6 +164,34 @@ fn hide(
     let i = (*positions)[half * HALF + r];
     let seen = present & vec4<bool>(sees(i, place.x), sees(i, place.y), sees(i, place.z), sees(i, place.w));
     (*scores)[r] = select(vec4f(LOWEST), (*scores)[r], seen);
+  }
+}
+
+/** A tile: its key head, its first query in all heads of the group, its queries, and the sequence's first row. */
+struct Tile { head: u32, entry: u32, filled: u32, firstQuery: u32 }
+/** The lane's four keys: their rows, the first row of their sequence, and their positions. */
+struct Keys { at: vec4u, first: u32, place: vec4u }
+
+/** Turns scaled products of a half into scores: LOWEST where the mask hides the key. Rows past the last repeat it. */
+fn pairUp(
+  scores: ptr<function, Scores>,
+  positions: ptr<function, array<u32, TILE>>,
+  tile: Tile,
+  half: u32,
+  keys: Keys,
+) {
+  for (var r = 0u; r < HALF; r++) {
+    let e = tile.entry + min(half * HALF + r, tile.filled - 1u);
+    let h = tile.head * groupSize() + e % groupSize();
+    let query = tile.firstQuery + e / groupSize();
+    let i = (*positions)[half * HALF + r];
+    let x = (*scores)[r];
+    let v0 = pairOf(h, query, keys.at.x, keys.first, i, keys.place.x, x.x);
+    let v1 = pairOf(h, query, keys.at.y, keys.first, i, keys.place.y, x.y);
+    let v2 = pairOf(h, query, keys.at.z, keys.first, i, keys.place.z, x.z);
+    let v3 = pairOf(h, query, keys.at.w, keys.first, i, keys.place.w, x.w);
+    let paired = vec4f(v0.score, v1.score, v2.score, v3.score);
+    (*scores)[r] = select(vec4f(LOWEST), paired, vec4<bool>(v0.seen, v1.seen, v2.seen, v3.seen));
   }
 }
 
@@ -306,26 +331,9 @@ fn main(
     }
     let place = vec4u(positionK(at.x), positionK(at.y), positionK(at.z), positionK(at.w));
     if (PAIRED > 0u) {
-      for (var r = 0u; r < HALF; r++) {
-        raw[r * WIDTH + lane] = scores0[r];
-        raw[(HALF + r) * WIDTH + lane] = scores1[r];
-      }
-      for (var r = 0u; r < filled; r++) {
-        let h = head * groupSize() + (entry + r) % groupSize();
-        let query = firstQuery + (entry + r) / groupSize();
-        let i = positionQ(query);
-        let x = raw[r * WIDTH + lane];
-        let v0 = pairOf(h, query, at.x, firstKey, i, place.x, x.x);
-        let v1 = pairOf(h, query, at.y, firstKey, i, place.y, x.y);
-        let v2 = pairOf(h, query, at.z, firstKey, i, place.z, x.z);
-        let v3 = pairOf(h, query, at.w, firstKey, i, place.w, x.w);
-        let scores = vec4f(v0.score, v1.score, v2.score, v3.score);
-        raw[r * WIDTH + lane] = select(vec4f(LOWEST), scores, vec4<bool>(v0.seen, v1.seen, v2.seen, v3.seen));
-      }
-      for (var r = 0u; r < HALF; r++) {
-        scores0[r] = raw[r * WIDTH + lane];
-        scores1[r] = raw[(HALF + r) * WIDTH + lane];
-      }
+      let keys = Keys(at, firstKey, place);
+      pairUp(&scores0, &positions, Tile(head, entry, filled, firstQuery), 0u, keys);
+      pairUp(&scores1, &positions, Tile(head, entry, filled, firstQuery), 1u, keys);
     }
     if (block < seenBegin || block + BLOCK > seenEnd) {
       hide(&scores0, &positions, 0u, own < vec4u(end), place);

@@ -30,7 +30,7 @@ const CHUNK = 32u;
 const PIECES = 2u;
 /** `vec4f` columns of v that a lane owns. */
 const PARTS = 2u;
-/** 0 without decays, 1 with one for each row, 2 with one for each dimension. */
+/** 0 without decays, 1 with one for each row, 2 with one for each row of the state, 3 with one for each column. */
 const DECAYS = 0u;
 /** 1 if there are forget and at. */
 const FORGETS = 0u;
@@ -57,7 +57,7 @@ fn valueFour(place: u32, c: u32) -> vec4f { return v[place + c]; }
 fn forgetPlace(h: u32, row: u32) -> u32 { return 0u; }
 fn forgetFour(place: u32, c: u32) -> vec4f { return vec4f(); }
 fn factorPlace(h: u32, row: u32) -> u32 { return 0u; }
-/** What rows 4c to 4c + 3 of the state are multiplied by. */
+/** What rows 4c to 4c + 3 of the state are multiplied by, or these columns if DECAYS is 3. */
 fn factorFour(place: u32, c: u32) -> vec4f { return vec4f(1.0); }
 fn recalledFour(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }
 /** Columns 4c to 4c + 3 of row i of the state before chunk `slot`. */
@@ -87,8 +87,7 @@ fn tilesBefore(b: u32) -> u32 { return starts[b] / TILE + b; }
 
 /** The sequence of a tile, by binary search. */
 fn sequenceOf(tile: u32) -> u32 {
-  var low = 0u;
-  var high = batch();
+  var low = 0u; var high = batch();
   while (high - low > 1u) {
     let middle = (low + high) / 2u;
     if (tilesBefore(middle) <= tile) { low = middle; } else { high = middle; }
@@ -117,19 +116,11 @@ fn multiply(scores: ptr<function, Scores>, piece: ptr<function, Scores>, j: u32,
 
 /** The same with keys that decay from row to row, by the factors that lane j holds. `own`: rows in the chunk. */
 fn multiplyDecaying(
-  scores: ptr<function, Scores>,
-  piece: ptr<function, Scores>,
-  factors: ptr<function, Scores>,
-  first: u32,
-  j: u32,
-  own: vec4u,
-  keys: ptr<function, mat4x4f>,
-) {
+  scores: ptr<function, Scores>, piece: ptr<function, Scores>, factors: ptr<function, Scores>, first: u32, j: u32,
+  own: vec4u, keys: ptr<function, mat4x4f>) {
   for (var r = 0u; r < HALF; r++) {
-    let a = subgroupShuffle((*factors)[r], j);
-    let x = subgroupShuffle((*piece)[r], j);
-    let f = select(vec4f(), vec4f(1.0), own < vec4u(first + r));
-    let g = vec4f(1.0) - f;
+    let a = subgroupShuffle((*factors)[r], j); let x = subgroupShuffle((*piece)[r], j);
+    let f = select(vec4f(), vec4f(1.0), own < vec4u(first + r)); let g = vec4f(1.0) - f;
     (*keys)[0] *= fma(f, vec4f(a.x), g);
     (*keys)[1] *= fma(f, vec4f(a.y), g);
     (*keys)[2] *= fma(f, vec4f(a.z), g);
@@ -149,14 +140,8 @@ fn kept0(x: vec4f, factors: vec4f) -> vec4f { return select(x * factors, vec4f()
 
 /** Adds the values of the four rows that lane j owns. */
 fn addFour(
-  added: ptr<function, array<Columns, HALF>>,
-  weights: ptr<function, Scores>,
-  j: u32,
-  v0: Columns,
-  v1: Columns,
-  v2: Columns,
-  v3: Columns,
-) {
+  added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, v0: Columns, v1: Columns,
+  v2: Columns, v3: Columns) {
   for (var r = 0u; r < HALF; r++) {
     let w = subgroupShuffle((*weights)[r], j);
     for (var p = 0u; p < PARTS; p++) {
@@ -189,8 +174,7 @@ fn rowAt(rows0: ptr<function, array<Columns, HALF>>, rows1: ptr<function, array<
 }
 
 fn valuesOf(h: u32, row: u32, c: u32) -> Columns {
-  let place = valuePlace(h, row);
-  var x: Columns;
+  let place = valuePlace(h, row); var x: Columns;
   for (var p = 0u; p < PARTS; p++) { x[p] = valueFour(place, min(c + p * WIDTH, quartersV() - 1u)); }
   return x;
 }
@@ -209,6 +193,30 @@ fn stateOf(slot: u32, h: u32, i: u32, c: u32) -> Columns {
   return x;
 }
 
+/** The factors of the columns that the lane owns. */
+fn columnFactorsOf(h: u32, row: u32, c: u32) -> Columns {
+  let place = factorPlace(h, row); var x: Columns;
+  for (var p = 0u; p < PARTS; p++) { x[p] = factorFour(place, min(c + p * WIDTH, quartersV() - 1u)); }
+  return x;
+}
+
+/**
+ * Adds the values of the i-th row of the tile, which decay from row to row, to a half whose first row is `first`;
+ * `value` then holds the remainder.
+ */
+fn addDecaying(
+  added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>,
+  factors: ptr<function, array<Columns, TILE>>, first: u32, i: u32, value: ptr<function, Columns>) {
+  for (var r = 0u; r < HALF; r++) {
+    let w = subgroupShuffle((*weights)[r], i / 4u)[i % 4u];
+    for (var p = 0u; p < PARTS; p++) {
+      let a = select(vec4f(1.0), (*factors)[first + r][p], first + r > i);
+      (*value)[p] = kept0((*value)[p], a);
+      (*added)[r][p] = fma(vec4f(w), select((*value)[p], vec4f(), w == 0.0), (*added)[r][p]);
+    }
+  }
+}
+
 /** The places of the lane's four rows in operands. */
 fn keysAt(h: u32, b: u32, rows: vec4u) -> vec4u {
   return vec4u(keyPlace(h, rowOf(b, rows.x)), keyPlace(h, rowOf(b, rows.y)), keyPlace(h, rowOf(b, rows.z)),
@@ -225,33 +233,21 @@ fn factorsAt(h: u32, b: u32, rows: vec4u) -> vec4u {
 
 @compute @workgroup_size(WIDTH)
 fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(subgroup_invocation_id) lane: u32,
-) {
-  let n = group.x + group.y * groups.x;
-  let tiles = groups.x * groups.y / (heads() * panels());
-  let tile = n % tiles;
-  let h = n / tiles / panels();
-  let column = n / tiles % panels() * PARTS * WIDTH + lane;
-  let b = sequenceOf(tile);
-  let first = starts[b] + (tile - tilesBefore(b)) * TILE;
+  @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32) {
+  let n = group.x + group.y * groups.x; let tiles = groups.x * groups.y / (heads() * panels());
+  let tile = n % tiles; let h = n / tiles / panels(); let column = n / tiles % panels() * PARTS * WIDTH + lane;
+  let b = sequenceOf(tile); let first = starts[b] + (tile - tilesBefore(b)) * TILE;
   if (h >= heads() || first >= starts[b + 1u]) { return; }
-  let filled = min(TILE, starts[b + 1u] - first);
-  let last = first + filled - 1u;
-  let chunk = (first - starts[b]) / CHUNK;
-  let chunkFirst = starts[b] + chunk * CHUNK;
-  let slot = starts[b] / CHUNK + b + chunk;
-  let offset = first - chunkFirst;
+  let filled = min(TILE, starts[b + 1u] - first); let last = first + filled - 1u;
+  let chunk = (first - starts[b]) / CHUNK; let chunkFirst = starts[b] + chunk * CHUNK;
+  let slot = starts[b] / CHUNK + b + chunk; let offset = first - chunkFirst;
   // The lane's four rows, counted from the first of the chunk, and where they are read.
-  let own = vec4u(4u * lane) + vec4u(0u, 1u, 2u, 3u);
-  let at = min(vec4u(chunkFirst) + own, vec4u(last));
+  let own = vec4u(4u * lane) + vec4u(0u, 1u, 2u, 3u); let at = min(vec4u(chunkFirst) + own, vec4u(last));
 
-  var queries: Rows;
-  var factors: Rows;
+  var queries: Rows; var factors: Rows;
   for (var r = 0u; r < filled; r++) {
-    let place = queryPlace(h, rowOf(b, first + r));
-    let factorAt = factorPlace(h, factorRow(b, first + r));
+    let place = queryPlace(h, rowOf(b, first + r)); let factorAt = factorPlace(h, factorRow(b, first + r));
     for (var p = 0u; p < PIECES; p++) {
       let c = min(p * WIDTH + lane, quarters() - 1u);
       queries[r][p] = queryFour(place, c) * scale();
@@ -259,19 +255,13 @@ fn main(
     }
   }
 
-  var scores0: Scores;
-  var scores1: Scores;
-  var erased0: Scores;
-  var erased1: Scores;
-  let keyAt = keysAt(h, b, at);
-  let forgetAt = forgetsAt(h, b, at);
+  var scores0: Scores; var scores1: Scores; var erased0: Scores; var erased1: Scores;
+  let keyAt = keysAt(h, b, at); let forgetAt = forgetsAt(h, b, at);
   for (var c = 0u; c < quarters(); c += WIDTH) {
-    var piece0 = pieceOf(&queries, 0u, c / WIDTH);
-    var piece1 = pieceOf(&queries, 1u, c / WIDTH);
+    var piece0 = pieceOf(&queries, 0u, c / WIDTH); var piece1 = pieceOf(&queries, 1u, c / WIDTH);
     let count = min(WIDTH, quarters() - c);
     if (DECAYS == 2u) {
-      var factor0 = pieceOf(&factors, 0u, c / WIDTH);
-      var factor1 = pieceOf(&factors, 1u, c / WIDTH);
+      var factor0 = pieceOf(&factors, 0u, c / WIDTH); var factor1 = pieceOf(&factors, 1u, c / WIDTH);
       for (var j = 0u; j < count; j++) {
         var keys = transpose(mat4x4f(keyFour(keyAt.x, c + j), keyFour(keyAt.y, c + j), keyFour(keyAt.z, c + j),
           keyFour(keyAt.w, c + j)));
@@ -307,8 +297,7 @@ fn main(
     ownFactors = vec4f(factorFour(places.x, 0u).x, factorFour(places.y, 0u).x, factorFour(places.z, 0u).x,
       factorFour(places.w, 0u).x);
   }
-  var products = vec4f();
-  var passed = 1.0;
+  var products = vec4f(); var passed = 1.0;
   for (var u = 0u; u < offset; u += 4u) {
     let a = subgroupShuffle(ownFactors, u / 4u);
     products = decayed(decayed(products, a.x, own, u), a.y, own, u + 1u);
@@ -334,36 +323,46 @@ fn main(
   if (DECAYS == 2u) {
     for (var p = 0u; p < PIECES; p++) {
       var all = vec4f(1.0);
-      for (var r = 0u; r < TILE; r++) {
-        all *= factors[r][p];
-        queries[r][p] *= all;
-      }
+      for (var r = 0u; r < TILE; r++) { all *= factors[r][p]; queries[r][p] *= all; }
     }
   }
 
-  var added0: array<Columns, HALF>;
-  var added1: array<Columns, HALF>;
+  var added0: array<Columns, HALF>; var added1: array<Columns, HALF>;
   if (chunk > 0u || GIVEN == 1u) {
     for (var c = 0u; c < quarters(); c += WIDTH) {
-      var piece0 = pieceOf(&queries, 0u, c / WIDTH);
-      var piece1 = pieceOf(&queries, 1u, c / WIDTH);
+      var piece0 = pieceOf(&queries, 0u, c / WIDTH); var piece1 = pieceOf(&queries, 1u, c / WIDTH);
       let count = min(WIDTH, quarters() - c);
       for (var j = 0u; j < count; j++) {
-        let i = 4u * (c + j);
-        let s0 = stateOf(slot, h, i, column);
-        let s1 = stateOf(slot, h, i + 1u, column);
-        let s2 = stateOf(slot, h, i + 2u, column);
-        let s3 = stateOf(slot, h, i + 3u, column);
+        let i = 4u * (c + j); let s0 = stateOf(slot, h, i, column); let s1 = stateOf(slot, h, i + 1u, column);
+        let s2 = stateOf(slot, h, i + 2u, column); let s3 = stateOf(slot, h, i + 3u, column);
         addFour(&added0, &piece0, j, s0, s1, s2, s3);
         addFour(&added1, &piece1, j, s0, s1, s2, s3);
       }
     }
   }
-  for (var j = 0u; j < offset / 4u; j++) {
-    let row = chunkFirst + 4u * j;
-    let v0 = valuesOf(h, rowOf(b, row), column);
-    let v1 = valuesOf(h, rowOf(b, row + 1u), column);
-    let v2 = valuesOf(h, rowOf(b, row + 2u), column);
+  // A chunk is a tile, so that the tile's rows are all that precede a row in it.
+  if (DECAYS == 3u) {
+    var columnFactors: array<Columns, TILE>;
+    for (var r = 0u; r < filled; r++) { columnFactors[r] = columnFactorsOf(h, factorRow(b, first + r), column); }
+    for (var p = 0u; p < PARTS; p++) {
+      var all = vec4f(1.0);
+      for (var r = 0u; r < HALF; r++) { all *= columnFactors[r][p]; added0[r][p] = kept0(added0[r][p], all); }
+      for (var r = 0u; r < HALF; r++) { all *= columnFactors[HALF + r][p]; added1[r][p] = kept0(added1[r][p], all); }
+    }
+    for (var i = 0u; i < filled; i++) {
+      var value = valuesOf(h, rowOf(b, first + i), column);
+      addDecaying(&added0, &scores0, &columnFactors, 0u, i, &value);
+      addDecaying(&added1, &scores1, &columnFactors, HALF, i, &value);
+      if (FORGETS == 1u) {
+        var recalled = recalledOf(h, recalledRow(b, first + i), column);
+        addDecaying(&added0, &erased0, &columnFactors, 0u, i, &recalled);
+        addDecaying(&added1, &erased1, &columnFactors, HALF, i, &recalled);
+      }
+    }
+  }
+  for (var j = 0u; DECAYS != 3u && j < offset / 4u; j++) {
+    let row = chunkFirst + 4u * j; let v0 = valuesOf(h, rowOf(b, row), column);
+    let v1 = valuesOf(h, rowOf(b, row + 1u), column); let v2 = valuesOf(h, rowOf(b, row + 2u), column);
     let v3 = valuesOf(h, rowOf(b, row + 3u), column);
     addFour(&added0, &scores0, j, v0, v1, v2, v3);
     addFour(&added1, &scores1, j, v0, v1, v2, v3);
@@ -376,7 +375,7 @@ fn main(
       addFour(&added1, &erased1, j, r0, r1, r2, r3);
     }
   }
-  for (var i = offset; i < offset + filled; i++) {
+  for (var i = offset; DECAYS != 3u && i < offset + filled; i++) {
     let value = valuesOf(h, rowOf(b, chunkFirst + i), column);
     addOne(&added0, &scores0, i / 4u, i % 4u, value);
     addOne(&added1, &scores1, i / 4u, i % 4u, value);
@@ -389,8 +388,7 @@ fn main(
 
   // The bound is no constant, so compilers do not unroll the loop, and the text has each load and store once.
   for (var r = 0u; r < filled; r++) {
-    let x = rowAt(&added0, &added1, r);
-    let row = writeRow(b, first + r);
+    let x = rowAt(&added0, &added1, r); let row = writeRow(b, first + r);
     for (var p = 0u; p < PARTS; p++) {
       let j = 4u * (column + p * WIDTH);
       for (var i = 0u; i < 4u; i++) { if (j + i < columns()) { write(h, row, j + i, x[p][i]); } }

@@ -26,7 +26,7 @@ const CHUNK = 32u;
 const PIECES = 2u;
 /** `vec4f` columns of v that a lane owns. */
 const PARTS = 2u;
-/** 0 without decays, 1 with one for each row, 2 with one for each dimension. */
+/** 0 without decays, 1 with one for each row, 2 with one for each row of the state, 3 with one for each column. */
 const DECAYS = 0u;
 /** 1 if there is forget, and 1 if r is to be made by W and U. */
 const FORGETS = 0u;
@@ -51,7 +51,7 @@ fn valueFour(place: u32, c: u32) -> vec4f { return v[place + c]; }
 fn forgetPlace(h: u32, row: u32) -> u32 { return 0u; }
 fn forgetFour(place: u32, c: u32) -> vec4f { return vec4f(); }
 fn factorPlace(h: u32, row: u32) -> u32 { return 0u; }
-/** What rows 4c to 4c + 3 of the state are multiplied by. */
+/** What rows 4c to 4c + 3 of the state are multiplied by, or these columns if DECAYS is 3. */
 fn factorFour(place: u32, c: u32) -> vec4f { return vec4f(1.0); }
 /** Columns 4c to 4c + 3 of a row of W and of U; `keepRecalled` stores r in place of U. */
 fn throughFour(h: u32, row: u32, c: u32) -> vec4f { return vec4f(); }
@@ -111,6 +111,14 @@ fn addFour(
   }
 }
 
+/** Adds the values of the i-th of lane j's four rows. */
+fn addOne(added: ptr<function, array<Columns, HALF>>, weights: ptr<function, Scores>, j: u32, i: u32, value: Columns) {
+  for (var r = 0u; r < HALF; r++) {
+    let w = subgroupShuffle((*weights)[r], j)[i];
+    for (var p = 0u; p < PARTS; p++) { (*added)[r][p] = fma(vec4f(w), value[p], (*added)[r][p]); }
+  }
+}
+
 /** Row r of both halves of a tile. */
 fn rowAt(rows0: ptr<function, array<Columns, HALF>>, rows1: ptr<function, array<Columns, HALF>>, r: u32) -> Columns {
   var x = (*rows0)[0];
@@ -142,6 +150,21 @@ fn stateOf(slot: u32, h: u32, i: u32, c: u32) -> Columns {
     x[p] = stateFour(slot, h, min(i, width() - 1u), min(c + p * WIDTH, quartersV() - 1u));
   }
   return x;
+}
+
+/** The factors of the columns that the lane owns. */
+fn columnFactorsOf(h: u32, row: u32, c: u32) -> Columns {
+  let place = factorPlace(h, row);
+  var x: Columns;
+  for (var p = 0u; p < PARTS; p++) { x[p] = factorFour(place, min(c + p * WIDTH, quartersV() - 1u)); }
+  return x;
+}
+
+/** x times factors; 0 where a factor is 0, whatever x is. */
+fn reduced(x: Columns, factors: Columns) -> Columns {
+  var y: Columns;
+  for (var p = 0u; p < PARTS; p++) { y[p] = select(x[p] * factors[p], vec4f(), factors[p] == vec4f()); }
+  return y;
 }
 
 /** Columns 4c to 4c + 3 of the lane's four rows of an operand, transposed: for each column its four rows. */
@@ -309,7 +332,24 @@ fn main(
           added1[r][p] = vec4f();
         }
       }
-      for (var j = 0u; 4u * j < count; j++) {
+      var behind: Columns;
+      for (var p = 0u; p < PARTS; p++) { behind[p] = vec4f(1.0); }
+      if (DECAYS == 3u) {
+        // From the last row to the first: `behind` is the product of the factors of the rows behind a row.
+        for (var n = count; n > 0u; n--) {
+          let row = first + n - 1u;
+          let value = reduced(valuesOf(h, rowOf(b, row), column), behind);
+          addOne(&added0, &weights0, (n - 1u) / 4u, (n - 1u) % 4u, value);
+          addOne(&added1, &weights1, (n - 1u) / 4u, (n - 1u) % 4u, value);
+          if (FORGETS == 1u) {
+            let recalled = reduced(recalledOf(h, recalledRow(b, row), column), behind);
+            addOne(&added0, &erased0, (n - 1u) / 4u, (n - 1u) % 4u, recalled);
+            addOne(&added1, &erased1, (n - 1u) / 4u, (n - 1u) % 4u, recalled);
+          }
+          behind = reduced(behind, columnFactorsOf(h, factorRow(b, row), column));
+        }
+      }
+      for (var j = 0u; DECAYS != 3u && 4u * j < count; j++) {
         let row = first + 4u * j;
         let most = first + count - 1u;
         let v0 = valuesOf(h, rowOf(b, row), column);
@@ -329,7 +369,7 @@ fn main(
       }
       for (var r = 0u; r < min(TILE, behindRow - i); r++) {
         let x = rowAt(&added0, &added1, r);
-        let before = stateOf(slot, h, i + r, column);
+        let before = reduced(stateOf(slot, h, i + r, column), behind);
         for (var p = 0u; p < PARTS; p++) {
           let c = column + p * WIDTH;
           let y = x[p] + select(all[r] * before[p], vec4f(), all[r] == 0.0);

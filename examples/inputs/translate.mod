@@ -48,7 +48,7 @@ model Translate(
     norm(x) @ transpose(embed.table)
   }
 
-  objective(source: u32[B, S <= source_context], tokens: u32[B, T <= context], targets: u32[B, T]) {
+  objective(source: u32[B, S <= source_context], tokens: u32[B, T <= context], targets: i32[B, T]) {
     loss next = mean(cross_entropy(forward(source, tokens), targets))
   }
 }

@@ -106,13 +106,16 @@ export type BesideToken = Readonly<Record<string, number | readonly number[]>>;
 
 /** Inputs beside the tokens, of prompts that are continued together. */
 export interface InputOptions {
-  /** Inputs beside the tokens by name, the prompts in front: `{ image: [[…]] }` for one prompt. */
+  /**
+   * Inputs beside the tokens by name, the prompts in front: `{ image: [[…]] }` for one prompt. Those with a value for
+   * each token have them for the tokens of the longest prompt; without `next`, for all tokens that may be read.
+   */
   readonly inputs?: Readonly<Record<string, InputValue>>;
   /** Lengths of the sequences of given inputs, by axis: `{ S: [4, 2] }`. Default: all tokens. */
   readonly lengths?: Readonly<Record<string, LengthList>>;
   /**
    * The values of inputs with a value for each token, for a token to come; `position` counts from 0 with the prompt.
-   * Each step then waits for the token before it.
+   * With such inputs each step waits for the token before it.
    */
   readonly next?: (token: number, position: number, sequence: number) => BesideToken;
 }
@@ -257,7 +260,10 @@ export interface Summary {
    * The axis of all tokens, then each route. The last generated token of a sequence was not read and is not counted.
    */
   readonly routes: readonly RouteUse[];
-  /** Bytes of keys and values: in use, allocated, and in use by a model in which every token takes every layer. */
+  /**
+   * Bytes of keys, values and states of recurrences: in use, allocated,
+   * and in use by a model in which every token takes every layer.
+   */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /**
    * Average floating-point operations of a generated token, and of one that takes every layer; null if no generated

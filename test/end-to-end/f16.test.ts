@@ -89,6 +89,24 @@ model M() {
     uses: ["matmul", "attention"],
   },
   {
+    name: "attention that reads pairs of tokens",
+    source: `model M() {
+  weight w: f32[24, 72]
+  weight wo: f32[24, 24]
+  forward(x: f32[B, T <= 64, 24], doc: u32[B, T]) -> f32[B, T, 24] {
+    y = x @ w
+    q = rearrange(y[..., 0:24], "b t (h d) -> b h t d", h: 3)
+    k = rearrange(y[..., 24:48], "b t (h d) -> b h t d", h: 3)
+    v = rearrange(y[..., 48:72], "b t (h d) -> b h t d", h: 3)
+    z = attention(q, k, v, causal: true, mask: doc[:, :, None] == doc[:, None, :], cap: 20.0)
+    rearrange(z, "b h t d -> b t (h d)") @ wo
+  }
+}`,
+    input: (B, T) => ({ ...floats(B, T, 24), doc: randomTokens([B, T], 2, 3) }),
+    roundings: 16,
+    uses: ["matmul", "attention_pairs"],
+  },
+  {
     name: "rows of tables, rotated, softened, reduced along each dimension, given as they are",
     source: `model M() {
   weight table: f32[50, 16]

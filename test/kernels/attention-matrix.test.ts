@@ -57,6 +57,42 @@ const SOME = ["five heads that share keys, in tiles of eight", "an eighth of the
 const differentiated = samples.attention_grad.list.filter(({ name }) => soaking || name === SOME[1]);
 const tried = samples.attention.list.filter(({ name }) => soaking || SOME.includes(name));
 
+/** Of pairs: those that the two forms of tiles differ in; in a soak all with enough queries for a matrix. */
+const OF_PAIRS = ["documents, several blocks of keys, causal", "a cap, a bias and weights of groups of heads"];
+const pairs = samples.pair_attention.list.filter(({ name }) => soaking || OF_PAIRS.includes(name));
+
+describe("attention of pairs on matrix units", () => {
+  it.for(pairs.map((sample) => [sample.name, sample] as const))(
+    "%s",
+    { tags: "long", timeout: 120_000 },
+    async ([name, sample], context) => {
+      needsUnits(context);
+      const of = rounded(caseOf("pair_attention", sample));
+      const { outputs } = evaluate(of.graph, of.options);
+      const largest = Math.max(0, ...[...of.options.inputs.values()].flatMap(({ data }) => Array.from(data, Math.abs)));
+      const halves = of.graph.outputs.some(({ node }) => node.types[0]!.dtype === "f16");
+      for (const tuning of ways()) {
+        const tunings = tuningsOf(tuning);
+        const { steps } = schedule(of.graph, device.target, tunings, PRECISION);
+        const files = steps.flatMap((step) => (step.kind === "dispatch" ? [step.kernel.file] : []));
+        if (OF_PAIRS.includes(name)) expect(files, attentionName(tuning)).toContain("attention_pairs_matrix");
+        const results = await runOnDevice(device, of, device.target, tunings, PRECISION);
+        for (const [output, { data }] of outputs) {
+          const found = results[output]!.data;
+          // The result is off as without pairs; logarithms of sums, of which HIGHEST says that there are none, are f32.
+          const worst = data.reduce(
+            (most, v, i) => Math.max(most, Math.abs(v - found[i]!) / Math.max(1, Math.abs(v))),
+            0,
+          );
+          expect(worst, `${output}, ${attentionName(tuning)}`).toBeLessThanOrEqual(
+            Math.max(1, largest) * (2 ** -11 * (halves ? 2 : 1) + 2 ** -16),
+          );
+        }
+      }
+    },
+  );
+});
+
 describe("attention on matrix units", () => {
   it.for(tried.map((sample) => [sample.name, sample] as const))(
     "%s",

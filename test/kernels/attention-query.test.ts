@@ -1,7 +1,7 @@
 // Attention with few queries, by subgroups and by workgroup memory, agrees with the reference. Samples: plain
-// attention, attention that keeps statistics for its gradient, and attention over paged keys, with and without keys
-// divided among workgroups. The number of queries decides which kernel runs, and the number of visible keys how the
-// keys are divided.
+// attention, attention that keeps statistics for its gradient, attention over paged keys, with and without keys
+// divided among workgroups, and attention that reads pairs of tokens. The number of queries decides which kernel
+// runs, and the number of visible keys how the keys are divided.
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Node } from "../../src/compiler/ir/graph.js";
 import type { OpName } from "../../src/compiler/ir/vocabulary.js";
@@ -76,10 +76,10 @@ interface Tried {
 }
 const TRIED: readonly Tried[] = [
   ...widths.map((s): Tried => ({ op: "attention", name: s.name, of: caseOf("attention", s) })),
-  ...(["attention", "attention_kept", "paged_attention"] as const).flatMap((op) =>
+  ...(["attention", "attention_kept", "paged_attention", "pair_attention"] as const).flatMap((op) =>
     samples[op].list.map((s): Tried => ({ op, name: `${op}: ${s.name}`, of: caseOf(op, s as Sample<typeof op>) })),
   ),
-].filter(({ name }) => !/weight/.test(name));
+].filter(({ op, name }) => op === "pair_attention" || !/weight/.test(name));
 
 let device: Device;
 beforeAll(async () => {
@@ -94,7 +94,8 @@ describe.each(WAYS.map((few, turn) => [queryName(few), few, turn] as const))("%s
       if (few.least !== null && few.least > (device.target.subgroups?.[0] ?? 0)) return;
       const tunings = tuningsOf(device.target, few);
       const files = filesOf(of, device.target, tunings).filter((f) => f.startsWith("attention"));
-      const file = few.least === null ? "attention_query_shared" : "attention_query";
+      const family = op === "pair_attention" ? "attention_pairs_" : "attention_";
+      const file = `${family}${few.least === null ? "query_shared" : "query"}`;
       expect(files[0]).toBe(file);
       if (few.part !== null && widths.some((w) => w.name === name))
         expect(files.slice(0, 3)).toEqual([file, file, "attention_parts"]);

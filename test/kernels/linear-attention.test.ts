@@ -4,10 +4,12 @@ import { describe, expect, it } from "vitest";
 import type { Node } from "../../src/compiler/ir/graph.js";
 import { rational } from "../../src/ground/numerics/rational.js";
 import { emit } from "../../src/compiler/codegen/emit.js";
+import { compile } from "../../src/compiler/index.js";
 import { evaluate } from "../../src/compiler/reference/evaluate.js";
 import { PORTABLE_ATTENTION } from "../../src/compiler/schedule/tunings/attention.js";
 import { tuningsFor } from "../../src/compiler/schedule/tunings/index.js";
 import { schedule } from "../../src/compiler/schedule/schedule.js";
+import { LimitError, load } from "../../src/runtime/index.js";
 import { testDevice } from "../device.js";
 import { Bench, type Case, type Random, type Setting } from "../compiler/ops/bench.js";
 import { byTurns } from "../soak.js";
@@ -140,9 +142,7 @@ describe("linear attention in chunks", { tags: "long" }, () => {
   });
 
   // Kernels of what is forgotten compile for several seconds each.
-  const gradients = every.filter(
-    ([name, { decay, forgets }]) => decay !== "dimensions" && (!forgets || name.endsWith("ragged")),
-  );
+  const gradients = every.filter(([name, { forgets }]) => !forgets || name.endsWith("ragged"));
   it.each(gradients)("the gradient, %s", { timeout: 300_000 }, async (_name, form, setting) => {
     const of = changed(form, setting);
     expect(await offOf(of, true)).toBeLessThan(1e-4);
@@ -220,5 +220,28 @@ describe("bits of linear attention", { tags: "long" }, () => {
     for (let h = 0; h < heads; h++)
       expect([...rows(first.y, 64, h), ...rows(second.y, 37, h)]).toEqual(rows(whole.y, 101, h));
     expect(second.state).toEqual(whole.state);
+  });
+});
+
+describe("the memory of chunks", () => {
+  const source = `model M() {
+  forward(x: f32[B, T <= 65536, 512]) -> f32[B, T, 512] {
+    y = rearrange(x, "b t (h d) -> b h t d", h: 8)
+    rearrange(linear_attention(y, y, y, forget: y, at: y), "b h t d -> b t (h d)")
+  }
+}`;
+  // States of 512 chunks of 8 heads, and W and r of all rows, are 128 MiB and a bit.
+  it("is refused by its size where a device binds less", async (context) => {
+    const device = await testDevice("default");
+    if (device.target.limits.storageBindingBytes > 2 ** 27) context.skip("the device binds more than 128 MiB");
+    const { program } = compile(source, { file: "m.mod", target: device.target });
+    const max = (T: number) => load(program!, device, undefined, { max: { B: 1, T } }).then((s) => s.dispose());
+    const fault: unknown = await max(16_384).catch((error: unknown) => error);
+    expect(fault).toBeInstanceOf(LimitError);
+    expect(fault).toMatchObject({
+      message: expect.stringMatching(/needs 128\.1 MiB, the device allows 128 MiB \(maxStorageBufferBindingSize\)/),
+      hint: expect.stringContaining("give smaller sizes with `max`"),
+    });
+    await expect(max(8192)).resolves.toBeUndefined();
   });
 });

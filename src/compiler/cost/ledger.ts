@@ -3,27 +3,24 @@
 import { countOf } from "../../ground/base/collections.js";
 import type { Model } from "../../language/check/model/model.js";
 import type { Span } from "../../language/diagnostics/span.js";
-import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
-import { packedAxis, plainAxis } from "../ir/typing.js";
-import { SEQUENCES, SLOTS } from "../../runtime/program/axes-of-generation.js";
+import { nodesOf, type Graph, type Node } from "../ir/graph.js";
 import type { Cost } from "../ops/define.js";
 import { ops } from "../ops/index.js";
-import { isAttention, keyOperands } from "../ops/pairs.js";
-import { partOfKeys } from "../ops/part-of-keys.js";
 import { costOf } from "../ops/traits.js";
-import { isRecurrence, keptBy } from "../lower/recurrent-states.js";
 import { callerReads } from "../passes/readers.js";
 import { packedAtLoad } from "../schedule/analysis/side-by-side.js";
 import { resolveSizes, type Axis, type RunSizes } from "../../ground/size/axes.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";
-import { axisSize, multiplySizes, printSize, type Size } from "../../ground/size/size.js";
+import { multiplySizes, printSize, type Size } from "../../ground/size/size.js";
+import { cachedValues, cacheParts, type CacheParts } from "./caches.js";
 import { morConvention } from "./convention.js";
 import { mixturesOf, type Mixture } from "./experts.js";
 import { MODEL_GROUP, groupOf } from "./group.js";
 import { memberShares } from "../ops/members.js";
 import { parametersOf, type Parameters } from "./parameters.js";
 import { resolveShares, type SizeValues } from "./shares.js";
+import { tokenAxisOf } from "./token-axis.js";
 
 /**
  * `executed`: counts every operator of the optimized graph, with capacities rounded as in a run, and `above` and kinds
@@ -74,7 +71,7 @@ export interface LedgerRow {
 export interface Ledger {
   readonly convention: Convention;
   readonly extents: Readonly<Record<string, number>>;
-  /** Tokens of the run: batch × length of the first sequence axis. */
+  /** Tokens of the run: batch × length of the axis of `tokenAxisOf`; the batch if no input has a sequence. */
   readonly tokens: number;
   readonly bytesPerValue: 2 | 4;
   /** In order of first appearance. */
@@ -84,6 +81,8 @@ export interface Ledger {
   readonly embeddingParameters: number;
   /** Number of values in the weights of the language-model head, unless they are also a lookup table. */
   readonly headParameters: number;
+  /** What the total's cache holds. */
+  readonly caches: CacheParts;
   /** Number of values in states, which do not count as parameters. */
   readonly stateValues: number;
   /** The parameters active for a token: each weight times the share of tokens that read this weight. */
@@ -118,7 +117,8 @@ export function ledger(
       addWork(group.work[way]!, node, { ...counted, factor: q.multiply(counted.factor, share) }, sizes);
     });
   }
-  for (const { path, span, values } of [...cached(nodes), ...recurrentStates(graph, nodes)]) {
+  const kept = cachedValues(graph, nodes);
+  for (const { path, span, values } of kept) {
     const group = getOrCreate(groups, rowNamed(path, span), newGroup);
     evaluators.forEach(
       (sizes, way) => (group.work[way]!.cache = q.add(group.work[way]!.cache, sizes.rational(values))),
@@ -143,6 +143,7 @@ export function ledger(
     total: totalOf(rows),
     embeddingParameters: all.tables,
     headParameters: all.heads,
+    caches: cacheParts(kept, (size) => q.toNumber(evaluators[0].rational(size)) * bytesPerValue),
     stateValues: model.weights.reduce((sum, w) => sum + (w.kind === "state" ? countOf(w.shape) : 0), 0),
     active,
     mixtures: mixturesOf(nodes, model, measure(model.axes, run, convention, false), operations, bytesPerValue),
@@ -220,74 +221,9 @@ function addWork(sums: Sums, node: Node, { flops, bytes, factor }: Counted, size
   if (bytes !== 0) sums.bytes = q.add(sums.bytes, sizes.rational(bytes));
 }
 
-interface Cached {
-  readonly path: string;
-  readonly span: Span | null;
-  readonly values: Size;
-}
-
-/**
- * Keys, values, key weights and operands of pairs that causal attention reads: the contents of a generation cache. Each
- * value counts once even if several nodes read it, and values that are a part of their keys do not count.
- */
-function* cached(nodes: readonly Node[]): Generator<Cached> {
-  const seen = new Set<Node | string>();
-  for (const node of nodes) {
-    if (!isAttention(node) || !node.attrs.causal) continue;
-    const values = partOfKeys(node) ? [] : [node.inputs[2]];
-    for (const operand of [node.inputs[1], ...values, ...keyOperands(node)]) {
-      const memory = stateUnder(operand) ?? operand;
-      if (seen.has(memory)) continue;
-      seen.add(memory);
-      yield {
-        path: node.origin?.path ?? "",
-        span: node.origin?.span ?? null,
-        values: typeOf(operand).shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
-      };
-    }
-  }
-}
-
-/** What generation keeps of recurrences: the states of a graph that generates, else as many as it would have. */
-function* recurrentStates(graph: Graph, nodes: readonly Node[]): Generator<Cached> {
-  const own = new Set<string>();
-  for (const node of nodes)
-    if (isOp(node, "state") && node.attrs.name.startsWith("cache.") && isOfSequences(node.attrs.shape[0]!)) {
-      if (own.has(node.attrs.name)) continue;
-      own.add(node.attrs.name);
-      yield cachedOf(
-        node,
-        node.attrs.shape.reduce<Size>((product, dim) => multiplySizes(product, dim), 1),
-      );
-    }
-  const batch = graph.axes.find(({ role }) => role === "batch");
-  if (own.size > 0 || !batch) return;
-  for (const node of nodes)
-    if (isRecurrence(node)) yield cachedOf(node, multiplySizes(axisSize(batch.name), keptBy(node)));
-}
-
-const cachedOf = ({ origin }: Node, values: Size): Cached => ({
-  path: origin?.path ?? "",
-  span: origin?.span ?? null,
-  values,
-});
-
-/** Whether a state has a row for each sequence, and none for each token. */
-const isOfSequences = (size: Size): boolean => packedAxis(size) === SEQUENCES || plainAxis(size) === SLOTS;
-
-/** The state whose memory a value shares through views and scatters. Several calls of a block may share one state. */
-function stateUnder(value: Node): string | null {
-  let at = value;
-  while (isView(at) || isScatter(at)) at = at.inputs[0]!;
-  return isOp(at, "state") ? at.attrs.name : null;
-}
-
 function tokensOf(graph: Graph, run: RunSizes): number {
-  const extentOf = (role: "batch" | "sequence"): number => {
-    const axis = graph.axes.find((a) => a.role === role && (a.role !== "sequence" || a.count.kind === "input"));
-    return axis ? (run.extents.get(axis.name) ?? 1) : 1;
-  };
-  return extentOf("batch") * extentOf("sequence");
+  const extentOf = (name: string | null | undefined): number => run.extents.get(name ?? "") ?? 1;
+  return extentOf(graph.axes.find(({ role }) => role === "batch")?.name) * extentOf(tokenAxisOf(graph));
 }
 
 function rowOf(name: string, group: Group, bytesPerValue: 2 | 4): LedgerRow {

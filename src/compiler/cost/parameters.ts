@@ -4,6 +4,7 @@ import type { Model } from "../../language/check/model/model.js";
 import { isOp, isView, nodesOf, type Graph, type Node } from "../ir/graph.js";
 import * as q from "../../ground/numerics/rational.js";
 import type { Rational } from "../../ground/numerics/rational.js";
+import { parentsOf } from "../../ground/size/count-rules.js";
 import { atomsOf, axisSize, normal, rowsSize, type Size } from "../../ground/size/size.js";
 import { languageModelHeads } from "./convention.js";
 import { membersOf } from "../ops/members.js";
@@ -102,10 +103,17 @@ function timesRead(share: Rational, inputs: readonly Node[], input: Node): Ratio
   return q.compare(all, q.ONE) > 0 ? q.ONE : all;
 }
 
-/** The share of all tokens for which a node has rows; null if the node has no token rows. */
+/**
+ * The share of all tokens of its sequence for which a node has rows: of an input, or of fixed length. Null if the node
+ * has no token rows.
+ */
 function tokensOf(graph: Graph, sizes: SizeValues): (node: Node) => Rational | null {
   const sequences = new Map(graph.axes.flatMap((a) => (a.role === "sequence" ? [[a.name, a] as const] : [])));
-  const root = [...sequences.values()].find((a) => a.count.kind === "input")?.name;
+  const rootOf = (name: string): string => {
+    const { count } = sequences.get(name)!;
+    const parent = parentsOf(count).find((from) => sequences.has(from));
+    return parent === undefined ? name : rootOf(parent);
+  };
   const known = new Map<string, Rational | null>();
   const shareOf = (size: Size): Rational | null => {
     if (typeof size === "number") return null;
@@ -117,7 +125,8 @@ function tokensOf(graph: Graph, sizes: SizeValues): (node: Node) => Rational | n
   };
   const computed = (size: Size): Rational | null => {
     const atom = [...atomsOf(size)].find((a) => a.kind !== "live" && sequences.has(a.axis));
-    if (atom === undefined || root === undefined) return null;
+    if (atom === undefined || atom.kind === "live") return null;
+    const root = rootOf(atom.axis);
     const all = normal(atom.kind === "rows" ? rowsSize(root) : axisSize(root));
     return q.divide(sizes.rational(size), sizes.rational(all));
   };

@@ -40,7 +40,7 @@ export const pairAttentions: Pick<OpTable, "pair_attention" | "pair_attention_gr
     columns: null,
     work: "attention",
     grad: cotangents,
-    lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0] },
+    lower: { kind: "kernel", readsViews: [0, 1, 2], writesViews: [0], readsEncoded: [0, 1, 2], writesEncoded: true },
   },
   pair_attention_grad: {
     doc: "gradients of attention that reads pairs, with respect to q, k, v and the operands of its bias and weights",

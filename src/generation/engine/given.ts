@@ -17,12 +17,19 @@ export interface Beside {
   readonly rows: readonly (BesideRows | null)[];
 }
 
+/** Prompts, each with the most tokens that are added to it. */
+export interface Continued {
+  readonly prompts: readonly ArrayLike<number>[];
+  readonly most: readonly number[];
+}
+
 /** Checks the inputs beside the tokens; throws InputError. */
 export function besideOf(
   generation: Generation,
-  prompts: readonly ArrayLike<number>[],
+  continued: Continued,
   { inputs = {}, lengths = {}, next }: InputOptions,
 ): Beside {
+  const { prompts } = continued;
   const { given, beside = [] } = generation;
   const known = [...(given?.inputs.map(({ name }) => name) ?? []), ...beside];
   if (typeof inputs !== "object" || inputs === null)
@@ -37,17 +44,13 @@ export function besideOf(
     if (!Object.hasOwn(inputs, name)) throw new InputError(name, `input ${name} is missing`, takes(generation));
   if (!given && Object.keys(lengths).length > 0)
     throw new InputError("lengths", "lengths are given, but the model takes no sequences with a prompt");
-  if (beside.length > 0 && typeof next !== "function")
-    throw new InputError(
-      "next",
-      `cannot generate: the input ${beside[0]!} has a value for each token, and nothing gives it for tokens to come`,
-      "compute it from the tokens in the model, such as by `scan`, or give `next`",
-    );
+  if (next !== undefined && typeof next !== "function")
+    throw new InputError("next", `next is ${inspect(next)}: it must be a function`);
   if (beside.length === 0 && next !== undefined)
     throw new InputError("next", "the model has no input with a value for each token, which `next` could give");
   return {
     given: given ? givenInputs(given, prompts.length, inputs, lengths) : null,
-    rows: prompts.map((_, i) => (beside.length === 0 ? null : rowsOf(generation, prompts, i, inputs, next!))),
+    rows: prompts.map((_, i) => (beside.length === 0 ? null : rowsOf(generation, continued, i, inputs, next))),
   };
 }
 
@@ -73,24 +76,33 @@ function givenInputs(
   return { inputs, lengths: Object.fromEntries(lengths), extents: Object.fromEntries(own) };
 }
 
-/** The rows of one prompt, and of tokens to come. */
+/** The rows of one prompt. Later tokens have theirs from `next`; without `next` the input has them too. */
 function rowsOf(
   generation: Generation,
-  prompts: readonly ArrayLike<number>[],
+  { prompts, most }: Continued,
   sequence: number,
   inputs: Readonly<Record<string, InputValue>>,
-  next: NonNullable<InputOptions["next"]>,
+  next: InputOptions["next"],
 ): BesideRows {
   const names = generation.beside!;
-  const longest = prompts.reduce((most, prompt) => Math.max(most, prompt.length), 0);
+  const longest = prompts.reduce((n, prompt) => Math.max(n, prompt.length), 0);
+  // The last token is chosen, but not read.
+  const read = prompts.reduce((n, prompt, i) => Math.max(n, prompt.length + Math.max(0, most[i]! - 1)), 0);
   const flat = new Map(names.map((name) => [name, checked(generation, name, flatten(name, inputs[name]))] as const));
   for (const [name, { shape }] of flat)
-    if (shape[0] !== prompts.length || shape[1] !== longest)
+    if (shape[0] !== prompts.length || (next ? shape[1] !== longest : shape[1]! < longest))
       throw new InputError(
         name,
         `input ${name} has shape [${shape.join(", ")}], but there are ${prompts.length} prompts of at most ` +
           `${longest} tokens`,
         "give a value for each token of the prompts, padded to the longest",
+      );
+    else if (!next && shape[1]! < read)
+      throw new InputError(
+        name,
+        `cannot generate: the input ${name} has values for ${shape[1]!} tokens, but up to ${read} are read`,
+        "give them for the tokens to come too, or fewer tokens to generate; in code `next` can give them; or compute " +
+          "the values from the tokens in the model, such as by `scan`",
       );
   const shapeOf = (name: string): readonly number[] => flat.get(name)!.shape.slice(2);
   const later = new Map<number, BesideToken>();
@@ -99,9 +111,10 @@ function rowsOf(
     shape: shapeOf,
     row(name, position, token) {
       const width = countOf(shapeOf(name));
-      if (position < prompts[sequence]!.length) {
-        const from = (sequence * longest + position) * width;
-        return Array.prototype.slice.call(flat.get(name)!.data, from, from + width) as number[]; // a list of numbers
+      if (!next || position < prompts[sequence]!.length) {
+        const { data, shape } = flat.get(name)!;
+        const from = (sequence * shape[1]! + position) * width;
+        return Array.prototype.slice.call(data, from, from + width) as number[]; // a list of numbers
       }
       let values = later.get(position);
       if (!values) later.set(position, (values = next(token, position, sequence)));

@@ -7,6 +7,7 @@ import type { Program } from "../../runtime/program/program.js";
 import type { Caches } from "./caches/caches.js";
 import { ContiguousCaches } from "./caches/contiguous.js";
 import { PagedCaches } from "./caches/paged.js";
+import { stateBytes } from "./caches/use.js";
 import { Core, type CoreParts, type Opened, type Ran } from "./core.js";
 import { draftsOf } from "./draft.js";
 import type { OpenOptions } from "../types.js";
@@ -84,13 +85,16 @@ export function coreOf(parts: CoreParts, { draft, report, ran }: LayoutParts): C
   });
 }
 
-/** Bytes of keys and values, in use and free. */
+/** Bytes of keys, values and states of recurrences, in use and free. */
 export function cacheUse({ generation, caches }: Opened, active: readonly Sequence[]): EngineState["cache"] {
   if (caches instanceof PagedCaches) return caches.use(active);
   const { axes, layers } = generation;
-  const bytes = (rowsOf: (axis: number) => number): number =>
-    layers.reduce((sum, layer) => sum + layer.bytes * rowsOf(axes.findIndex(({ axis }) => axis === layer.axis)), 0);
-  const used = bytes((axis) => active.reduce((n, { rows }) => n + rows[axis]!, 0));
-  const limit = bytes((axis) => caches.allocated(axis, [0]));
+  const bytes = (sequences: number, rowsOf: (axis: number) => number): number =>
+    layers.reduce(
+      (sum, layer) => sum + layer.bytes * rowsOf(axes.findIndex(({ axis }) => axis === layer.axis)),
+      sequences * stateBytes(generation),
+    );
+  const used = bytes(active.length, (axis) => active.reduce((n, { rows }) => n + rows[axis]!, 0));
+  const limit = bytes(1, (axis) => caches.allocated(axis, [0]));
   return { used, kept: 0, free: Math.max(0, limit - used), limit, streams: { own: 0, dense: 0 } };
 }

@@ -1,5 +1,5 @@
 // Options of an engine, and its limits.
-import type { Generation } from "../../runtime/program/generation.js";
+import { takesInputs, type Generation } from "../../runtime/program/generation.js";
 import { InputError } from "../../runtime/index.js";
 import { bug } from "../../ground/base/invariant.js";
 import type { OpenOptions } from "../types.js";
@@ -65,7 +65,7 @@ export function limitsOf(generation: Generation, options: LimitOptions): EngineL
         `${name} needs caches in pages, but this generation has them in rows`,
         generation.loopCaches
           ? "leave it out: caches of the last loop alone are in rows, where requests take turns"
-          : generation.given || generation.beside
+          : takesInputs(generation)
             ? "leave it out: a model with further inputs has caches in rows, where requests take turns"
             : 'use the option `caches: "pages"` to compile it, or to open the session',
       );

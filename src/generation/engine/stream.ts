@@ -57,7 +57,7 @@ function settle(generation: Generation, request: EngineRequest, limit: number, w
   const kind = kindOf(generation, live, {});
   signal?.throwIfAborted();
   const most = maxTokens === 0 ? 0 : room!;
-  const { given, rows } = besideOf(generation, [prompt], request);
+  const { given, rows } = besideOf(generation, { prompts: [prompt], most: [most] }, request);
   const own = {
     prompt,
     maxTokens,

@@ -6,6 +6,7 @@ import type { Generation } from "../../runtime/program/generation.js";
 import type { Program } from "../../runtime/program/program.js";
 import type { Summary } from "../types.js";
 import type { Caches } from "./caches/caches.js";
+import { stateBytes } from "./caches/use.js";
 import type { Sequence } from "./sequences/sequence.js";
 import type { EngineModel, RequestUse } from "./types.js";
 
@@ -77,7 +78,8 @@ export function useOf(generation: Generation, sequence: Sequence): RequestUse {
     };
     return flopsOf(step, sizes, { dense });
   };
-  const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), 0);
+  const states = read > 0 ? stateBytes(generation) : 0;
+  const cached = (rows: (i: number) => number): number => bytes.reduce((sum, each, i) => sum + each * rows(i), states);
   return {
     promptTokens: generated > 0 ? promptLength : Math.min(read, promptLength),
     cachedTokens: sequence.cached ?? 0,
@@ -154,6 +156,8 @@ export function summarise(
   const bytes = axes.map(({ axis }) => layers.reduce((n, l) => n + (l.axis === axis ? l.bytes : 0), 0));
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((n, v, i) => n + v * b[i]!, 0);
   const attentionsPerAxis = layersOn(generation);
+  const state = stateBytes(generation);
+  const states = state * rows[0]!.filter((read) => read > 0).length;
   return {
     promptTokens: sum(prompts),
     generatedTokens: sum(generatedTokens),
@@ -161,7 +165,11 @@ export function summarise(
     compiling: timing.compiling,
     generation: timing.generation,
     routes: axes.map(({ path }, i) => ({ path, layers: attentionsPerAxis[i]!, tokens: totals[i]! })),
-    cache: { used: dot(bytes, totals), allocated: dot(bytes, allocated), dense: sum(bytes) * totals[0]! },
+    cache: {
+      used: dot(bytes, totals) + states,
+      allocated: dot(bytes, allocated) + state * prompts.length,
+      dense: sum(bytes) * totals[0]! + states,
+    },
     flops: flopsPerToken(generation, totals, read, prompts.length),
   };
 }

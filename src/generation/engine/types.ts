@@ -19,7 +19,7 @@ export interface RequestUse {
   readonly routes: readonly number[];
   /** Floating-point operations of all tokens read, and those with every token in every layer. */
   readonly flops: { readonly own: number; readonly dense: number };
-  /** Bytes of keys and values, and those with every token in every layer. */
+  /** Bytes of keys, values and states of recurrences, and those with every token in every layer. */
   readonly cache: { readonly own: number; readonly dense: number };
 }
 

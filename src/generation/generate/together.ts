@@ -27,7 +27,7 @@ export function settleAll(
 ): readonly Settled[] {
   const most = checkPrompts(generation, prompts, options, more);
   const { sampling = {}, constraints, ends = [], maxTokens, until, live, signal } = options;
-  const beside = besideOf(generation, prompts, options);
+  const beside = besideOf(generation, { prompts, most }, options);
   return perSequence(sampling, prompts.length).map((own, i) =>
     settled(
       {

@@ -34,15 +34,19 @@ export async function readPrograms(text: string, kernel: (file: string) => Promi
     };
   };
   const generation = root?.generation;
-  const [run, prompt, step] = await Promise.all([
+  const [run, prompt, step, given] = await Promise.all([
     filled(root?.run),
     generation ? filled(generation.prompt) : null,
     generation ? filled(generation.step) : null,
+    generation?.given ? filled(generation.given) : null,
   ]);
   const { pages, maxBatch } = root ?? {};
   return {
     run,
-    generation: generation && prompt && step ? { ...generation, prompt, step, ...(pages && { pages }) } : null,
+    generation:
+      generation && prompt && step
+        ? { ...generation, prompt, step, ...(given && { given }), ...(pages && { pages }) }
+        : null,
     ...(maxBatch && { maxBatch }),
   };
 }

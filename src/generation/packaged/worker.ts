@@ -2,7 +2,7 @@
 import { inNode } from "../../runtime/device/device.js";
 import type { GeneratedText, Summary } from "../generate/index.js";
 import type { Prompts } from "../generate/prompts.js";
-import { DeviceLostError, DisposedError, UnsupportedError } from "../../runtime/device/errors.js";
+import { DeviceLostError, DisposedError, InputError, UnsupportedError } from "../../runtime/device/errors.js";
 import type { Inputs } from "../../runtime/run/inputs.js";
 import { resultOf, type Results } from "../../runtime/run/outputs.js";
 import type { RunOptions } from "../../runtime/run/session-options.js";
@@ -143,6 +143,12 @@ class RemoteModel implements LoadedModel {
     prompt: Prompts,
     { signal, ...options }: ModelGenerateOptions = {},
   ): AsyncGenerator<GeneratedText, Summary> {
+    if (options.next !== undefined)
+      throw new InputError(
+        "next",
+        "`next` is a function, which cannot be sent to a worker",
+        "give values for the tokens to come in `inputs`, or load the model of index.js, which is not in a worker",
+      );
     const id = ++this.#ids;
     try {
       let { next } = await this.#ask({ kind: "next", id, begin: { prompt, options } }, "token", signal);

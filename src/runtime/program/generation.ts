@@ -227,6 +227,25 @@ export function parseGeneration(text: string): Generation {
   };
 }
 
+/** Whether prompts take inputs beside the tokens. */
+export const takesInputs = ({ given, beside = [] }: Pick<Generation, "given" | "beside">): boolean =>
+  given !== undefined || beside.length > 0;
+
+/** The programs that every run of a generation takes part in, without those of `pages`. */
+export const programsOf = ({ prompt, step, given }: Generation): readonly Program[] => [
+  prompt,
+  step,
+  ...(given ? [given] : []),
+];
+
+/** The generation with each program of `programsOf` replaced. */
+export const mapPrograms = (generation: Generation, replaced: (program: Program) => Program): Generation => ({
+  ...generation,
+  prompt: replaced(generation.prompt),
+  step: replaced(generation.step),
+  ...(generation.given && { given: replaced(generation.given) }),
+});
+
 /** Serializes a generation. Equal generations give equal text. */
 export function printGeneration(generation: Generation): string {
   const { given, prompt, step, choices: _, pages: __, ...rest } = generation;

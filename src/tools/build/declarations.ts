@@ -1,5 +1,6 @@
 // Prints `index.d.ts` of a built package, with types of the model's inputs and results.
 import type { Programs } from "../../generation/packaged/programs.js";
+import { takesInputs, type Generation } from "../../runtime/program/generation.js";
 import type { Program, ProgramInput, ProgramOutput, SizeText } from "../../runtime/program/program.js";
 import type { DType } from "../../ground/base/dtype.js";
 
@@ -25,7 +26,7 @@ ${live}}
 /** Sizes for which buffers are allocated. */
 export interface Max {
 ${declared.map((a) => `  readonly ${a.name}?: number;\n`).join("")}}
-${generation === null ? "" : GENERATION_TYPES}${tail(generation !== null, maxBatch)}`;
+${generation === null ? "" : generationTypes(generation)}${tail(generation, maxBatch)}`;
 }
 
 const shapeText = (dtype: DType, shape: readonly SizeText[]): string =>
@@ -84,7 +85,7 @@ export interface Result<A> {
 }
 `;
 
-const tail = (generates: boolean, maxBatch: number | undefined): string => `
+const tail = (generation: Generation | null, maxBatch: number | undefined): string => `
 export interface RunOptions {
   /**
    * Tokens of each sequence, u32[B], 0 to T, or lists by the names of axes; by default every sequence has all tokens.
@@ -115,7 +116,7 @@ export interface LoadOptions {
    * as \`modc doctor\` tests. A page, and Node on a software device, need no statement.
    */
   readonly f16?: boolean;
-${generates ? USE_MEMBER : ""}  readonly max?: Max;
+${generation ? USE_MEMBER : ""}  readonly max?: Max;
   readonly live?: Live;
   /** Whether to run the model once on zeros before \`load\` resolves, so that no call waits for kernels. */
   readonly warm?: boolean;
@@ -141,7 +142,7 @@ export interface ModelError extends Error {
     | "no-device" | "device-lost" | "out-of-memory" | "limit-exceeded" | "kernel-refused" | "unsupported"
     | "bad-input" | "bad-weights" | "disposed"
     | "corrupted" | "download-failed" | "bad-package" | "worker-ended"
-    ${generates ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""}${
+    ${generation ? ' | "bad-tokenizer" | "bad-template" | "bad-text" | "bad-token" | "too-slow"' : ""}${
       maxBatch === undefined ? "" : ' | "cache-full"'
     };
   /** A remedy; null if there is no simple one. */
@@ -152,7 +153,7 @@ export interface ModelError extends Error {
 export interface LoadedModel {
   /** Runs the model once. Rejects with a ModelError. */
   run(inputs: Inputs, options?: RunOptions): Promise<Outputs>;
-${generates ? generateMember(maxBatch) : ""}  /** The name of the device. */
+${generation ? generateMember(takesInputs(generation), maxBatch) : ""}  /** The name of the device. */
   readonly device: string;
   /** Resolves when the device is gone, after which \`run\` rejects with the same error: load again. */
   readonly lost: Promise<ModelError>;
@@ -171,8 +172,51 @@ export default model;
 export declare const load: Model["load"];
 `;
 
+/** The inputs of `generate` beside the tokens, with the prompts in front, and members of its options. */
+function furtherInputs({ given, beside = [], prompt }: Generation): {
+  readonly types: string;
+  readonly members: string;
+} {
+  const later = prompt.inputs.filter(({ name }) => beside.includes(name));
+  const listed = [
+    ...(given?.inputs ?? []).map((input) => [input, inputText(input, given!)] as const),
+    ...later.map((input) => [input, inputText(input, prompt)] as const),
+  ];
+  const axes = (given?.axes ?? []).filter((axis) => axis.role === "sequence" && axis.count.kind === "input");
+  const types = `
+/** Inputs of \`generate\` beside the tokens. B: one for each prompt. */
+export interface GenerationInputs {
+${listed.map(([{ name }, text]) => `  /** ${text} */\n  readonly ${propertyOf(name)}: InputValue;\n`).join("")}}
+`;
+  const members = `  /** Inputs beside the tokens. */
+  readonly inputs: GenerationInputs;
+${
+  axes.length === 0
+    ? ""
+    : `  /** The length of each input's sequences by axis; by default every sequence has all tokens. */
+  readonly lengths?: { ${axes.map(({ name }) => `readonly ${name}?: Lengths`).join("; ")} };
+`
+}${
+    later.length === 0
+      ? ""
+      : `  /**
+   * Returns the inputs of a token that was generated; \`position\` counts from 0 with the prompt. Without it \`inputs\`
+   * has the values of all tokens that may be read, as a model in a worker needs: it takes no function.
+   */
+  readonly next?: (token: number, position: number, sequence: number) => {
+${later.map(({ name }) => `    readonly ${propertyOf(name)}: number | readonly number[];\n`).join("")}  };
+`
+  }`;
+  return { types, members };
+}
+
 /** The types of `generate`: its options and results. */
-const GENERATION_TYPES = `
+function generationTypes(generation: Generation): string {
+  const { types, members } = takesInputs(generation) ? furtherInputs(generation) : { types: "", members: "" };
+  return `${types}${OPTION_TYPES}${members}${RESULT_TYPES}`;
+}
+
+const OPTION_TYPES = `
 export interface Message {
   readonly role: string;
   readonly content: string;
@@ -204,7 +248,9 @@ export interface SamplingOptions {
 }
 
 export interface GenerateOptions {
-  /**
+`;
+
+const RESULT_TYPES = `  /**
    * How to choose tokens, for all texts or for each. Defaults are the checkpoint's; without them the most likely token
    * is taken.
    */
@@ -252,7 +298,7 @@ export interface GenerationSummary {
   /** All tokens first, then those that took each route. */
   readonly routes: readonly { readonly path: string; readonly layers: number; readonly tokens: number }[];
   /**
-   * Bytes of keys and values: in use, allocated, and if every layer computed every token.
+   * Bytes of keys, values and states of recurrences: in use, allocated, and if every layer computed every token.
    */
   readonly cache: { readonly used: number; readonly allocated: number; readonly dense: number };
   /** Mean floating-point operations of a token, and if every layer computed every token. */
@@ -267,17 +313,17 @@ const together = (maxBatch: number): string => `Calls may run
    * wait. Throws a ModelError.`;
 
 /**
- * Members of `LoadedModel`. `maxBatch`: the most sequences that an engine generates at once; undefined without an
- * engine.
+ * Members of `LoadedModel`. `inputs`: whether it takes inputs beside the tokens; `maxBatch`: the most sequences that an
+ * engine generates at once; undefined without an engine.
  */
-const generateMember = (maxBatch: number | undefined): string => `  /**
+const generateMember = (inputs: boolean, maxBatch: number | undefined): string => `  /**
    * Continues a prompt, or each of several: yields tokens as they come, in turn for each text. ${
      maxBatch === undefined ? TURNS : together(maxBatch)
    }
    */
   generate(
     prompt: Prompt | { readonly prompts: readonly Prompt[] },
-    options?: GenerateOptions,
+    options${inputs ? "" : "?"}: GenerateOptions,
   ): AsyncGenerator<Generated, GenerationSummary>;
 `;
 

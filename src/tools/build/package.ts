@@ -26,7 +26,7 @@ import { NO_DEFAULTS, type Defaults, type TokenizerTexts } from "../../generatio
 import { declarations } from "./declarations.js";
 import { PACKAGE_JSON, packageJsonText, type EarlierPackage } from "./package-json.js";
 import { readme } from "./readme.js";
-import { printGeneration, type PagedGeneration } from "../../runtime/program/generation.js";
+import { mapPrograms, printGeneration, programsOf, type PagedGeneration } from "../../runtime/program/generation.js";
 import { printProgram } from "../../runtime/program/serialize.js";
 
 export interface PackageInput {
@@ -131,7 +131,7 @@ export async function buildPackage(
 }
 
 const programsIn = ({ run, generation }: Programs): readonly Program[] =>
-  generation === null ? [run] : [run, generation.prompt, generation.step];
+  generation === null ? [run] : [run, ...programsOf(generation)];
 
 /** The runtime files, with the packers if some weight has an encoding narrower than a word. */
 function runtimeOf({ programs, runtime, packersPart }: PackageInput): [string, string][] {
@@ -307,10 +307,9 @@ function storePrograms({ run, generation, maxBatch }: Programs): StoredPrograms 
     ...program,
     kernels: program.kernels.map((k) => ({ ...k, wgsl: fileOf(k.name, k.wgsl) })),
   });
-  const parts = generation && { prompt: stored(generation.prompt), step: stored(generation.step) };
   const texts = [
     `"run": ${printProgram(stored(run))}`,
-    `"generation": ${generation && parts ? printGeneration({ ...generation, ...parts }) : "null\n"}`,
+    `"generation": ${generation ? printGeneration(mapPrograms(generation, stored)) : "null\n"}`,
     ...(generation?.pages && maxBatch !== undefined
       ? [`"pages": ${JSON.stringify(pagesOf(generation.pages))},\n"maxBatch": ${maxBatch}\n`]
       : []),

@@ -1,4 +1,5 @@
 // The README of a built package.
+import type { Generation } from "../../runtime/program/generation.js";
 import type { Programs } from "../../generation/packaged/programs.js";
 
 export interface ReadmeInput {
@@ -26,7 +27,7 @@ import model from "${name}";
 
 const loaded = await model.load({ onProgress: ({ stage, done, total }) => console.log(stage, done, total) });
 const { ${result} } = await loaded.run({ ${inputs} });
-console.log(${result}.shape, ${result}.data);${generation === null ? "" : generating(chat)}
+console.log(${result}.shape, ${result}.data);${generation === null ? "" : generating(generation, chat)}
 loaded.dispose();
 \`\`\`
 
@@ -38,8 +39,13 @@ loaded.dispose();
 `;
 }
 
-const generating = (chat: boolean): string => `
+function generating({ given, beside = [] }: Generation, chat: boolean): string {
+  const inputs = [...(given?.inputs ?? []).map(({ name }) => name), ...beside].map((name) => `${name}: …`);
+  const further = inputs.length === 0 ? "" : `inputs: { ${inputs.join(", ")} }, `;
+  const next = beside.length === 0 ? "" : `next: () => ({ ${beside.map((name) => `${name}: …`).join(", ")} }), `;
+  return `
 
 const prompt = ${chat ? '[{ role: "user", content: "…" }]' : '"…"'};
-const options = { maxTokens: 100, sampling: { temperature: 0.8, seed: 1 } };
+const options = { ${further}${next}maxTokens: 100, sampling: { temperature: 0.8, seed: 1 } };
 for await (const { text } of loaded.generate(prompt, options)) console.log(text);`;
+}

@@ -4,6 +4,7 @@ import { EXIT } from "../../ground/base/errors.js";
 import { GenerationError } from "../../compiler/compile-generation.js";
 import { createEngine, type Engine, type EngineOptions } from "../../generation/engine/index.js";
 import { printGeneration, type Generation } from "../../generation/generate/index.js";
+import { takesInputs } from "../../runtime/program/generation.js";
 import { printProgram } from "../../runtime/program/serialize.js";
 import { Device, type DeviceLostError, InputError, openDevice } from "../../runtime/index.js";
 import type { OpenedModel } from "../../models/opened/model.js";
@@ -67,7 +68,7 @@ export async function createEngineOf(from: OpenedModel, options: CreateOptions =
     prepared = await prepare(from, given, loopCaches === "last" ? inRows : inPages).catch(async (fault: unknown) => {
       const other =
         fault instanceof GenerationError && loopCaches !== "last" ? await prepare(from, given, inRows) : null;
-      if (other && (other.generation.given || other.generation.beside)) return other;
+      if (other && takesInputs(other.generation)) return other;
       other?.close();
       throw fault;
     });

@@ -11,6 +11,7 @@ const UNEQUAL = { batch: 3, tokens: 4, lengths: [2, 4, 0] } as const;
 const SEVEN = { batch: 7, tokens: 5, lengths: [5, 1, 0, 3, 5, 2, 4] } as const;
 const LONG = { batch: 3, tokens: 90, lengths: [90, 33, 70] } as const;
 const TOP_2 = { kind: "top", parent: "T", k: 2 } as const;
+const TOP_1 = { kind: "top", parent: "T", k: 1 } as const;
 
 /** An operand of a pair: the side on which it lies, and its values. */
 type Operand =
@@ -141,6 +142,18 @@ const SHAPES: readonly (readonly [string, Setting, Heads, PairSetting])[] = [
   ["documents, f16", UNEQUAL, { heads: 2, width: 8, dtype: "f16" }, DOCUMENTS],
   ["no key is seen", UNEQUAL, { heads: 2, width: 4 }, NONE],
   ["chosen queries", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, queries: "K" }, DOCUMENTS],
+  [
+    "one chosen query of documents among many keys",
+    { ...LONG, axes: { K: TOP_1 } },
+    { heads: 4, groups: 2, width: 40, outWidth: 36, queries: "K" },
+    DOCUMENTS,
+  ],
+  [
+    "one chosen query, a cap, a bias and weights",
+    { ...SEVEN, axes: { K: TOP_1 } },
+    { heads: 4, groups: 2, width: 4, queries: "K" },
+    PRODUCTS,
+  ],
   ["chosen keys, a window", { ...SEVEN, axes: { K: TOP_2 } }, { heads: 2, width: 4, keys: "K", window: 3 }, PRODUCTS],
 ];
 

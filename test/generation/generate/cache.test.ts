@@ -10,6 +10,7 @@ import { summarise, Timing } from "../../../src/generation/engine/summary.js";
 import { parseSize } from "../../../src/ground/size/parse-size.js";
 import { toNumber } from "../../../src/ground/numerics/rational.js";
 import { evaluateSize } from "../../../src/ground/size/size.js";
+import { RECURRENT_MODELS } from "./models.js";
 
 const source = readFileSync(join(import.meta.dirname, "../../../examples/moby.mod"), "utf8");
 const T = 4096;
@@ -64,6 +65,23 @@ it.each([
     expect(cache).toEqual({ used: executed.cache, allocated: executed.cache, dense: dense.cache });
   },
 );
+
+it("of recurrences is a state of fixed size for each text, in use once tokens are read", () => {
+  const { generation } = compileGeneration(RECURRENT_MODELS["a delta rule behind a short convolution"]!);
+  const each = generation!.states!.reduce((sum, { bytes }) => sum + bytes, 0);
+  expect(each).toBeGreaterThan(0);
+  const keys = generation!.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { cache } = summarise(generation!, {
+    prompts: [5, 7, 3],
+    generatedTokens: [1, 1, 0],
+    read: [],
+    rows: [[5, 7, 0]],
+    allocated: [48],
+    timing: new Timing(),
+  });
+  const used = 12 * keys + 2 * each;
+  expect(cache).toEqual({ used, allocated: 48 * keys + 3 * each, dense: used });
+});
 
 it("of latent attention is one row of each token, and of the chosen tokens where it is routed", () => {
   const text = `import { Embedding, MLA, MoD, Residual } from "std"

@@ -206,6 +206,10 @@ describe("inputs beside the tokens", { timeout: 120_000 }, () => {
     expect(seen.length).toBe(PROMPTS.length * (ADDED - 1));
   });
 
+  it.each([256, 3])("with a value for each token come after those of the prompts, by chunks of %i", async (chunk) => {
+    expectOnePass(await continued(BESIDE, chunk));
+  });
+
   it("are refused by one message each where they do not fit", async () => {
     const { generation } = compiledOf(SOURCES["an encoder with routes, and a routed decoder"]!);
     const beside = compiledOf(BESIDE).generation;
@@ -247,7 +251,7 @@ describe("inputs beside the tokens", { timeout: 120_000 }, () => {
       kind: [[1, 2]],
     };
     expect(await fault({ inputs: own }, beside)).toBe(
-      "cannot generate: the input weightOf has a value for each token, and nothing gives it for tokens to come",
+      "cannot generate: the input weightOf has values for 2 tokens, but up to 3 are read",
     );
     expect(await fault({ inputs: { ...own, kind: [[1]] }, next: () => ({}) }, beside)).toMatch(
       /^input kind has shape \[1, 1\], but there are 1 prompts of at most 2 tokens/,

@@ -113,6 +113,6 @@ describe("modc eval", () => {
 describe("modc routes", () => {
   it("refuses records", async () => {
     const { status, stderr } = await run(["routes", pairs, "--data", records]);
-    expect([status, stderr]).toEqual([1, expect.stringContaining("holds records, and the command reads texts")]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("a text, which cannot fill the inputs of")]);
   });
 });

@@ -126,6 +126,43 @@ describe("cost", () => {
   });
 });
 
+describe("caches", () => {
+  it("are told by their parts, by plan and cost alike", async () => {
+    const step = ["examples/variants/packed.mod", "--program", "step", "--length", "256"] as const;
+    const parts = {
+      keys: { bytes: 655_360, each: 4096 },
+      pairs: { bytes: 3072, each: 24 },
+      states: { bytes: 8, each: 8 },
+    };
+    const planned = JSON.parse(await fine("plan", ...step, "--target", "portable", "--json")) as { caches: unknown };
+    const counted = JSON.parse(await fine("cost", ...step, "--json")) as {
+      caches: unknown;
+      total: { executed: { cache: number } };
+    };
+    // Keys and values of 128 numbers in 4 layers, of which 2 keep a quarter of the tokens; 3 numbers of 4 bytes a key
+    // in each of them; the last separator's place and count of the text.
+    expect([planned.caches, counted.caches, counted.total.executed.cache]).toEqual([parts, parts, 658_440]);
+    const lines = [
+      "caches 643.0 KiB: keys and values 640 KiB (4 KiB for a token in every layer),",
+      "                  values of pairs 3 KiB (24 B for a token in every layer),",
+      "                  states of recurrences 8 B (8 B for a sequence)",
+    ].join("\n");
+    expect(await fine("plan", ...step, "--target", "portable")).toContain(`\n${lines}\n`);
+    expect(await fine("cost", ...step)).toContain(`\n${lines}\n`);
+  });
+
+  it("are none of a program that does not generate", async () => {
+    expect(await fine("plan", ...SMALL, "--target", "portable")).not.toMatch(/^caches/m);
+  });
+
+  it("of a step cost what one token costs, where an input beside the tokens is longer", async () => {
+    const counted = JSON.parse(
+      await fine("cost", "examples/inputs/translate.mod", "--program", "step", "--length", "256", "--json"),
+    ) as { tokens: number };
+    expect(counted.tokens).toBe(1);
+  });
+});
+
 describe("plan --hardware", () => {
   it(
     "says what to install, and ends with the status of a missing device, where the driver is not there",

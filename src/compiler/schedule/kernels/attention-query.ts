@@ -14,12 +14,16 @@ const MOST_ACROSS = 32;
 /** Loads of 16 bytes that a lane has in flight. */
 const LOADS = 8;
 
-/** The kernel with its constants, for heads with these numbers of column vectors in q and in v. */
+/**
+ * The kernel with its constants, for heads with these numbers of column vectors in q and in v. `family`: how the names
+ * of both files begin.
+ */
 export function queryKernel(
   { lanes, least }: QueryAttention,
   quarters: number,
   quartersV: number,
   make: (file: string) => KernelBuilder,
+  family = "attention_",
 ): KernelBuilder {
   const declared = (kernel: KernelBuilder, across: number): KernelBuilder =>
     kernel
@@ -29,9 +33,9 @@ export function queryKernel(
       .constant("PARTS", Math.ceil(quartersV / across))
       .constant("QUARTERS", quarters)
       .constant("QUARTERS_V", quartersV);
-  if (least === null) return declared(make("attention_query_shared"), acrossOf([quartersV], 4, MOST_ACROSS));
+  if (least === null) return declared(make(`${family}query_shared`), acrossOf([quartersV], 4, MOST_ACROSS));
   const across = acrossOf([quarters, quartersV], 1, Math.min(least, MOST_ACROSS));
-  const kernel = declared(make("attention_query").subgroupsFrom(least), across);
+  const kernel = declared(make(`${family}query`).subgroupsFrom(least), across);
   const chunks = Math.ceil(quarters / across);
   const loads = chunks + Math.ceil(quartersV / across);
   return kernel.constant("CHUNKS", chunks).constant("KEYS", Math.max(1, Math.floor(LOADS / loads)));

@@ -151,7 +151,6 @@ function attentionWork(
   };
   const queries = most === null ? Infinity : most * groupSize;
   const weighted = context.inputs.length > WEIGHTS;
-  const rounds = context.stored.rounds || [operands.q, operands.k, v].every(({ codec }) => codec.encoding === "f16");
   const tuning = context.tunings.attention;
   const few = weighted ? undefined : tuning.few;
   const [quarters, quartersV] = [quartersOf(q.width), quartersOf(v.width)];
@@ -176,7 +175,8 @@ function attentionWork(
     return work([undivided, ...inParts], [partBytes(parts, operands, quartersV, room, extents)]);
   };
   if (few !== undefined && most !== null && most <= few.most) return ofFew(few, rows);
-  const onUnits = tuning.kind === "matrix" && rounds && !weighted ? byUnits(tuning, operands, queries, make) : null;
+  const rounds = !weighted && roundsOperands(context, operands);
+  const onUnits = tuning.kind === "matrix" && rounds ? byUnits(tuning, operands, queries, make) : null;
   const all = (onUnits ? [onUnits] : tiled(exactAttention(tuning), operands, queries, weighted, make)).map(dispatched);
   const steps = all.map((step, i) => (i < all.length - 1 ? standingIn(step, 1, ONE_ROW) : step));
   // Only the host chooses by rows.
@@ -227,8 +227,20 @@ function tiled(
     : [byWorkgroup("attention", PORTABLE_ATTENTION, quarters, quartersV, most, make)];
 }
 
+/** Whether matrix units may compute attention: if its operands may be rounded to f16, or are f16 in memory. */
+export const roundsOperands = (
+  { stored }: Pick<KernelContext<"pair_attention">, "stored">,
+  { q, k, v }: AttentionOperands,
+): boolean => stored.rounds || [q, k, v].every(({ codec }) => codec.encoding === "f16");
+
 /** On matrix units, with as much of a tile as has room; null where none has, or there are not enough queries. */
-function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number, make: Make): Tiled | null {
+export function byUnits(
+  tuning: MatrixTiling,
+  { q, v }: AttentionOperands,
+  most: number,
+  make: Make,
+  file = "attention_matrix",
+): Tiled | null {
   const [columns, values] = [columnsOf(tuning, q.width), columnsOf(tuning, v.width)];
   const tilings = tilingsOf(tuning).filter((t) => attentionBytes(t, q.width, v.width) <= t.bytes);
   // Spilled registers cost more than smaller blocks; if every tiling spills, the largest blocks are fastest.
@@ -237,7 +249,7 @@ function byUnits(tuning: MatrixTiling, { q, v }: AttentionOperands, most: number
   // A tile of no more than half its queries would have half its subgroups idle.
   const tiling = candidates.find((t) => t.m * t.subgroups < 2 * most) ?? candidates.at(-1);
   if (!tiling || most < tiling.m || !holdsQueries(tiling, columns, values)) return null;
-  const kernel = make("attention_matrix").constant("PADDED", columns > q.width ? 1 : 0);
+  const kernel = make(file).constant("PADDED", columns > q.width ? 1 : 0);
   declareTiling(kernel, tiling, columns, values, tiling.vectors);
   kernel.function(tiling.vectors ? IN_VECTORS : IN_HALVES);
   return { kernel, tile: tiling.m * tiling.subgroups };

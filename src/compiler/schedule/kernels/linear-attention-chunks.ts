@@ -40,6 +40,8 @@ export interface System {
   readonly key: Source;
   readonly value: Source;
   readonly decay: Rows | undefined;
+  /** Whether decays of dimensions are those of the columns of the state, not of its rows. */
+  readonly decaysColumns: boolean;
   readonly forgets: {
     readonly forget: Source;
     readonly isBehind: boolean;
@@ -148,7 +150,11 @@ function declared(file: string, context: Linear, { chunks }: Kept, system: Syste
   const parts = Math.min(MOST_PARTS, Math.ceil(quartersOf(most) / width));
   const constants = { WIDTH: width, HALF: CHUNK_TILE / 2, CHUNK: rows, PIECES: Math.ceil(quarters / width) };
   builder.subgroups(width);
-  for (const [name, value] of Object.entries({ ...constants, PARTS: parts, DECAYS: decays }))
+  for (const [name, value] of Object.entries({
+    ...constants,
+    PARTS: parts,
+    DECAYS: decays === 2 && system.decaysColumns ? 3 : decays,
+  }))
     builder.constant(name, value);
   builder.count("width", system.width).count("quarters", quarters).count("quartersV", quartersV);
   // The direction is a word of the uniforms, so both directions share a compiled kernel.

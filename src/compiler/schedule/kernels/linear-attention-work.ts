@@ -65,6 +65,7 @@ function definition(operands: ReadonlyMap<Name, Rows>): System {
     key: operand(operands.get("k")!),
     value: operand(operands.get("v")!),
     decay: operands.get("decay"),
+    decaysColumns: false,
     forgets: forget ? { forget: operand(forget), isBehind: false, r: { kind: "made", to: "recalled" } } : null,
   };
 }
@@ -106,12 +107,12 @@ export function chunkedWork(context: Forward, continues: boolean): Work | null {
  * The gradient by the same kernels, null where rows go one by one. dS, the cotangent of the state, goes from the last
  * row to the first as S does: dS' = a ⊙ dS + scale · q · dyᵀ − at · rᵀ of the row behind, with r = forget · dS = −dr
  * there, and dv = k · dS. With r and dr known, the transposed states are sums: dq = scale · dy · Sᵀ, dat = dr · Sᵀ of
- * the row before, dk = v · dSᵀ, and dforget = −r · dSᵀ.
+ * the row before, dk = v · dSᵀ, and dforget = −r · dSᵀ. Decays of dimensions are those of the columns of transposed
+ * states.
  */
 export function chunkedGradient(context: KernelContext<"linear_attention_grad">): Work | null {
   const chunks = chunksFor(context, false);
-  // Decays of dimensions are decays of the columns of transposed states.
-  if (!chunks || chunks.decays === 2) return null;
+  if (!chunks) return null;
   const { attrs, inputs, extents, views } = context;
   const { forgets, scale } = attrs;
   const operands = operandsOf(context);
@@ -132,6 +133,7 @@ export function chunkedGradient(context: KernelContext<"linear_attention_grad">)
     key: operand(of("q"), scale),
     value: operand(dy),
     decay,
+    decaysColumns: false,
     forgets: forgets ? { forget: operand(of("at")), isBehind: true, r: { kind: "made", to: "changes" } } : null,
   };
   const transposed: System = {
@@ -141,6 +143,7 @@ export function chunkedGradient(context: KernelContext<"linear_attention_grad">)
     key: operand(of("v")),
     value: operand(of("k")),
     decay,
+    decaysColumns: true,
     forgets: forgets
       ? { forget: table("recalled"), isBehind: false, r: { kind: "given", as: operand(of("forget")), isBehind: false } }
       : null,
@@ -152,6 +155,7 @@ export function chunkedGradient(context: KernelContext<"linear_attention_grad">)
     key: operand(dy, scale),
     value: operand(of("q")),
     decay,
+    decaysColumns: true,
     forgets: forgets
       ? { forget: table("changes"), isBehind: false, r: { kind: "given", as: operand(of("at")), isBehind: true } }
       : null,

@@ -8,23 +8,50 @@ import type { KernelBuilder } from "./spec.js";
 const PARAMETERS = "head: u32, query: u32, key: u32, firstKey: u32, i: u32, j: u32";
 
 /**
- * Declares `fn pairOf(…, score: f32) -> PairValue`: for a head, a query and a key, the row of the sequence's first key
- * and the positions of both.
+ * tanh within 4e-7 of itself, as a quotient of polynomials (Eigen's `ptanh`): on a software device half
+ * the work of an exponential, and once for each pair.
  */
-export function declarePair(kernel: KernelBuilder, rows: PairRows, pair: Pair): void {
+const TANH = `fn tanhOf(x: f32) -> f32 {
+  let y = clamp(x, -7.9053111, 7.9053111);
+  let z = y * y;
+  let p = (((((-2.76076847742355e-16 * z + 2.00018790482477e-13) * z - 8.60467152213735e-11) * z +
+    5.12229709037114e-8) * z + 1.48572235717979e-5) * z + 6.37261928875436e-4) * z + 4.89352455891786e-3;
+  let q = ((1.19825839466702e-6 * z + 1.18534705686654e-4) * z + 2.268434632439e-3) * z + 4.89352518554385e-3;
+  return select(y * p / q, x, modc_nan(x));
+}`;
+
+/** The least normal number, below which a weight counts as this number, so that its logarithm is finite. */
+const LEAST_WEIGHT = "1.17549435e-38";
+
+/**
+ * Declares `fn pairOf(…, score: f32) -> PairValue`: for a head, a query and a key, the row of the sequence's first key
+ * and the positions of both. `weight`: the operand with the weights of keys, if these are part of the value: a bias of
+ * their logarithm, and a mask of those that are not above 0.
+ */
+export function declarePair(kernel: KernelBuilder, rows: PairRows, pair: Pair, weight: number | null = null): void {
   const { mask, bias, cap, steps } = pair;
   const lines = stepLines(rows, steps, [mask, bias]);
   const capped =
     cap === null
       ? ["  let capped = score;", "  let slope = 1.0;"]
-      : [`  let t = modc_tanh(score / cap());`, "  let capped = cap() * t;", "  let slope = 1.0 - t * t;"];
-  if (cap !== null) kernel.value("cap", cap, "f32");
-  const scored = bias === null ? "capped" : `capped + s${bias}`;
+      : [`  let t = tanhOf(score * perCap());`, "  let capped = cap() * t;", "  let slope = 1.0 - t * t;"];
+  if (cap !== null)
+    kernel
+      .value("cap", cap, "f32")
+      .value("perCap", 1 / cap, "f32")
+      .function(TANH);
+  const weighs = weight === null ? [] : [`  let weight = ${rows.element(weight, null)};`];
+  const scored = [
+    "capped",
+    ...(bias === null ? [] : [`s${bias}`]),
+    ...(weight === null ? [] : [`log(max(weight, ${LEAST_WEIGHT}))`]),
+  ].join(" + ");
+  const seen = [...(mask === null ? [] : [`s${mask}`]), ...(weight === null ? [] : ["weight > 0.0"])].join(" && ");
   kernel
     .function("struct PairValue { score: f32, slope: f32, seen: bool }")
     .function(
-      `fn pairOf(${PARAMETERS}, score: f32) -> PairValue {\n${[...lines, ...capped].join("\n")}\n` +
-        `  return PairValue(${scored}, slope, ${mask === null ? "true" : `s${mask}`});\n}`,
+      `fn pairOf(${PARAMETERS}, score: f32) -> PairValue {\n${[...lines, ...weighs, ...capped].join("\n")}\n` +
+        `  return PairValue(${scored}, slope, ${seen || "true"});\n}`,
     );
 }
 

@@ -11,7 +11,7 @@ export const bytesByAxis = ({ pages }: PagedModel): readonly number[] =>
   pages.axes.map(({ states }) => states.reduce((sum, { bytes }) => sum + bytes, 0));
 
 /** Bytes that a sequence takes in states of recurrences. */
-export const stateBytes = ({ states = [] }: Pick<PagedModel, "states">): number =>
+export const stateBytes = ({ states = [] }: Pick<Generation, "states">): number =>
   states.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** How the memory of caches is divided, in bytes. */

@@ -16,6 +16,7 @@ import { expectNone } from "../tree/usage.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
 import { createGenerator, type Generator, type Summary } from "../../../generation/generate/index.js";
 import { flopsBetween } from "../../../generation/engine/summary.js";
+import { takesInputs } from "../../../runtime/program/generation.js";
 import type { WeightType } from "../../../runtime/program/target.js";
 import { explaining, optionsOf } from "../../session/open-node.js";
 import { prepare, type PrepareOptions } from "../../session/prepared-node.js";
@@ -267,7 +268,7 @@ class Measured {
       const chosen = (on: Device) => tuningsOn(on, { tunings });
       const prepared = await prepare(model, { ...completed, device, tunings: chosen }, { caches: "rows" }, noText);
       showDiagnostics(prepared.diagnostics, prepared.sources);
-      if (prepared.generation.given || prepared.generation.beside)
+      if (takesInputs(prepared.generation))
         throw new UserError("bench measures models of tokens alone: it has no further inputs to give");
       const created = await createGenerator(prepared.generation, device, prepared.weights, {
         seed,

@@ -17,7 +17,7 @@ import {
 } from "../../../ground/bundled.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
-import type { Generation } from "../../../runtime/program/generation.js";
+import { mapPrograms, takesInputs, type Generation } from "../../../runtime/program/generation.js";
 import { namedFrom } from "../../../runtime/program/origins.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { TuningsFile } from "../../../compiler/schedule/tunings/file.js";
@@ -79,10 +79,7 @@ export async function build(opened: OpenedModel, flags: BuildFlags): Promise<Exi
   const named = (program: Program): Program => namedFrom(program, source.file);
   const programs = {
     run: named(run),
-    generation:
-      typeof generation === "string"
-        ? null
-        : { ...generation, prompt: named(generation.prompt), step: named(generation.step) },
+    generation: typeof generation === "string" ? null : mapPrograms(generation, named),
     ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
   };
   const text = await packageText(opened, flags.chatTemplate);
@@ -157,6 +154,11 @@ function expectPage(generation: Generation | string, { tokenizer }: PackageText)
       "--single-file: the page continues a text, but this model does not generate",
       "give -o for a package that runs it",
     );
+  if (takesInputs(generation))
+    throw new UserError(
+      "--single-file: the page gives the model tokens alone, but this model takes further inputs with a prompt",
+      "give -o for a package, whose `generate` takes them",
+    );
   if (tokenizer === null && generation.vocabulary !== 256)
     throw new UserError(
       `--single-file: the model has ${generation.vocabulary} tokens, but no tokenizer is given`,
@@ -216,7 +218,6 @@ async function generationOf(
   };
   try {
     const { generation, diagnostics } = compileGeneration(opened.source.text, options);
-    if (generation?.given || generation?.beside) return "packages give no inputs other than the tokens";
     return (
       generation ?? diagnostics.find((d) => d.severity === "error")?.message ?? "it does not compile for phase generate"
     );

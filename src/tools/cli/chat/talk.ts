@@ -1,6 +1,7 @@
 // `modc chat`: a conversation with a model in the terminal. Each line is answered, or is a command to modc itself.
 import { cacheLimit } from "../../../generation/engine/caches/use.js";
 import { type Generation, StopMatcher } from "../../../generation/generate/index.js";
+import { takesInputs } from "../../../runtime/program/generation.js";
 import { isSampled } from "../../../generation/sampling/options.js";
 import { InputError } from "../../../runtime/device/errors.js";
 import { Choice } from "../../serve/requests/choice.js";
@@ -257,6 +258,11 @@ export class Talk {
 }
 
 function expectGeneration({ name, generation }: TalkedTo): Generation {
+  if (generation && takesInputs(generation))
+    throw new UserError(
+      `a chat gives the model its tokens alone, but ${name} takes further inputs`,
+      "give them to `modc generate` by --input, or to `modc serve`",
+    );
   if (generation) return generation;
   throw new UserError(`${name} computes embeddings, not text`, "use `modc serve`, at /v1/embeddings");
 }

@@ -15,6 +15,7 @@ import { chosenExtents } from "../source/extents.js";
 import { expectLive } from "../source/trained.js";
 import { checkFile, precisionOf, programName } from "../source/frontend.js";
 import { memoryLines, table, type Column, grouped, withPrefix } from "../terminal/units.js";
+import { cacheLines } from "./cache-lines.js";
 import { columns, printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { sourceCommands } from "../tree/source.js";
@@ -78,6 +79,8 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
     .join(" ");
   const counted = found.convention === "mor" ? ", counted as in the Mixture-of-Recursions paper" : "";
   const { total, tokens } = found;
+  // A model without sequences computes a result for each row of its batch.
+  const unit = model.axes.some((axis) => axis.role === "sequence" && axis.count.kind === "input") ? "token" : "sample";
   const rows = [...found.rows, { name: "total", ...total }];
   const lines = [
     `${model.name}, ${name}, ${at}${name === "step" ? ", a token that takes every layer" : ""}, ` +
@@ -87,12 +90,12 @@ function printed(model: Model, name: string, found: Ledger, { memory, steps, wei
     table(rows, COLUMNS),
     "",
     ...expertLines(found.mixtures),
-    `${withPrefix(total.executed.flops / tokens)} operations a token (${share("products", total.executed)}, ` +
+    `${withPrefix(total.executed.flops / tokens)} operations a ${unit} (${share("products", total.executed)}, ` +
       `${share("attention", total.executed)}, ${share("other", total.executed)}); dense ` +
       withPrefix(total.dense.flops / tokens),
-    ...parameterLines(found),
+    ...parameterLines(found, unit),
   ];
-  lines.push(...memoryLines(memory, columns()));
+  lines.push(...cacheLines(found.caches, columns()), ...memoryLines(memory, columns()));
   if (steps !== null) lines.push(`${grouped(Math.round(steps))} steps within the budget (${steps.toFixed(2)})`);
   return lines.join("\n");
 }
@@ -120,21 +123,18 @@ function expertLines(mixtures: readonly Mixture[]): readonly string[] {
   return [text, ""];
 }
 
-/** The parameters, and those that are active for a token where these are fewer. */
-function parameterLines({
-  total,
-  embeddingParameters,
-  headParameters,
-  active,
-  stateValues,
-}: Ledger): readonly string[] {
+/** The parameters, and those that are active for a token, or for a sample, where these are fewer. */
+function parameterLines(
+  { total, embeddingParameters, headParameters, active, stateValues }: Ledger,
+  unit: "token" | "sample",
+): readonly string[] {
   const line = (what: string, all: number, tables: number, heads: number): string =>
     `${grouped(Math.round(all))} ${what}, ${grouped(Math.round(all - tables))} of them outside embeddings` +
     (heads > 0 ? `, ${grouped(Math.round(all - tables - heads))} outside the head too` : "");
   const all = line("parameters", total.parameters, embeddingParameters, headParameters);
   const states = stateValues === 0 ? [] : [`${grouped(stateValues)} numbers in states, which are not parameters`];
   if (active.total >= total.parameters) return [all, ...states];
-  return [all, line("active for a token", active.total, active.tables, active.heads), ...states];
+  return [all, line(`active for a ${unit}`, active.total, active.tables, active.heads), ...states];
 }
 
 const orDash = (value: number, text: (value: number) => string): string => (value === 0 ? "-" : text(value));

@@ -7,6 +7,7 @@ import {
   pinnedWidth,
   PORTABLE,
 } from "../../../runtime/program/target.js";
+import type { CacheParts } from "../../../compiler/cost/caches.js";
 import type { Program } from "../../../runtime/program/program.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { formatBytes } from "../../../runtime/device/errors.js";
@@ -20,7 +21,8 @@ import { chosenExtents, printExtents } from "../source/extents.js";
 import { programName } from "../source/frontend.js";
 import { planHardware } from "./hardware.js";
 import { memoryLines, operations, percent, plural, wrap } from "../terminal/units.js";
-import { planWorks, USUAL_TOKENS, type PlannedWork } from "./planned.js";
+import { cacheLines } from "./cache-lines.js";
+import { planCaches, planWorks, USUAL_TOKENS, type PlannedWork } from "./planned.js";
 import { programOf, type Given } from "../source/program.js";
 import { columns, printReport, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -33,6 +35,7 @@ export async function plan(opened: OpenedModel, flags: Flags<typeof sourceComman
   const extents = chosenExtents(parseAxes(program), flags, USUAL_TOKENS);
   const live = flags.live ?? {};
   const works = planWorks(program, extents, live);
+  const caches = planCaches(program, extents, live);
   const memory = memoryOf(program, { max: Object.fromEntries(extents), live });
   const { bufferBytes, storageBindingBytes } = program.target.limits;
   const tooLarge = roomFor(
@@ -51,12 +54,13 @@ export async function plan(opened: OpenedModel, flags: Flags<typeof sourceComman
       target: program.target,
       extents: Object.fromEntries(extents),
       works,
+      caches,
       memory,
       tooLarge: tooLarge?.message ?? null,
     },
     text:
       `${program.model}, ${programName(flags, program)}, ${heading(program, extents)}\n` +
-      printed(works, memory, columns()),
+      printed(works, { caches, memory }, columns()),
   });
 }
 
@@ -88,7 +92,7 @@ async function ownTarget(otherwise: Target): Promise<Target> {
 const heading = (program: Program, extents: ReadonlyMap<string, number>): string =>
   `${printExtents(extents)}, for ${printTarget(program.target)}${program.precision === "f16" ? ", values in f16" : ""}`;
 
-function printed(works: readonly PlannedWork[], memory: MemoryUse, width: number): string {
+function printed(works: readonly PlannedWork[], held: Held, width: number): string {
   const lines: string[] = [];
   let path: string | null = null;
   const names = works.reduce((most, w) => w.steps.reduce((m, s) => Math.max(m, s.name.length), most), 0);
@@ -98,7 +102,7 @@ function printed(works: readonly PlannedWork[], memory: MemoryUse, width: number
     path = work.path;
     lines.push(...describe(work, Math.min(names, 32), width));
   }
-  return [...lines, "", ...totals(works, memory, width)].join("\n");
+  return [...lines, "", ...totals(works, held, width)].join("\n");
 }
 
 const INDENT = "      ";
@@ -144,7 +148,12 @@ function describe(work: PlannedWork, names: number, width: number): readonly str
 const labelled = (label: string, text: string, width: number): readonly string[] =>
   text === "" ? [] : wrap(`${INDENT}${label.padEnd(9)} `, text.split(" "), " ", width);
 
-function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number): readonly string[] {
+interface Held {
+  readonly caches: CacheParts;
+  readonly memory: MemoryUse;
+}
+
+function totals(works: readonly PlannedWork[], { caches, memory }: Held, width: number): readonly string[] {
   const steps = works.flatMap((w) => w.steps);
   const dispatches = steps.filter((s) => s.kind === "dispatch");
   const others = steps.length - dispatches.length;
@@ -157,6 +166,7 @@ function totals(works: readonly PlannedWork[], memory: MemoryUse, width: number)
       `${plural(kernels, "kernel")}${others > 0 ? `, and ${others} of the device's own copies and clears` : ""}`,
     `${operations(flops)}, ${percent(flops, dense)} of the count with nothing skipped; ` +
       `${formatBytes(sum((w) => w.cost.bytes))} read and written`,
+    ...cacheLines(caches, width),
     ...memoryLines(memory, width),
   ];
 }

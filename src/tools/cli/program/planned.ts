@@ -1,4 +1,5 @@
 // Describes a program's steps at given sizes: operators, source locations, slots and cost.
+import { cachedInState, cacheParts, type CacheParts } from "../../../compiler/cost/caches.js";
 import { groupOf } from "../../../compiler/cost/group.js";
 import type { Program, ProgramOrigin, ProgramStep, ProgramWork } from "../../../runtime/program/program.js";
 import { writesTo } from "../../../runtime/program/textures.js";
@@ -8,6 +9,8 @@ import { WorkCosts, type WorkCost } from "../../../runtime/profile/profile.js";
 import { parseAxes, SizeTable } from "../../../runtime/steps/sizes.js";
 import { packsRows } from "../../../runtime/device/held-textures.js";
 import { resolveSizes, type RunSizes } from "../../../ground/size/axes.js";
+import { toNumber } from "../../../ground/numerics/rational.js";
+import { parseSize } from "../../../ground/size/parse-size.js";
 
 /** The default length in tokens. */
 export const USUAL_TOKENS = 512;
@@ -80,6 +83,22 @@ export function planWorks(
       cost: costs.of(work),
     };
   });
+}
+
+/** What the caches of a program of generation hold at these extents, in f32. */
+export function planCaches(
+  program: Program,
+  extents: ReadonlyMap<string, number>,
+  live: Readonly<Record<string, LiveValue>>,
+): CacheParts {
+  const sizes = resolveSizes(parseAxes(program), { extents, lengths: new Map(), live: checkLive(program, live, null) });
+  const cached = program.states.flatMap(({ name, shape }) =>
+    cachedInState(
+      name,
+      shape.map((size) => (typeof size === "number" ? size : parseSize(size))),
+    ),
+  );
+  return cacheParts(cached, (values) => 4 * toNumber(sizes.rational(values)));
 }
 
 /** Whether a step is a kernel that does more than lay out what the next one reads. */

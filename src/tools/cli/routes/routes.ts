@@ -75,6 +75,12 @@ async function reportOf(
   tokenizer: Tokenizer,
 ): Promise<RoutesReport> {
   const model = await checkedModel(opened, flags, () => undefined);
+  if (model.run.inputs === null)
+    throw new UserError(
+      `routes are shown over a text, which cannot fill the inputs of ${model.run.name}: ` +
+        model.run.declared.inputs.map(({ name }) => name).join(", "),
+      "`modc eval --data records.jsonl` gives the share of tokens that they compute, `modc run --input` shows tokens",
+    );
   const others = against === undefined ? null : opened.otherWeights(against);
   await others?.fitted(model.run);
   const texts = new Map<number, string>();
