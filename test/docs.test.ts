@@ -7,7 +7,6 @@ import { describe, expect, it } from "vitest";
 import { check } from "../src/language/check/check.js";
 import { formatDiagnostics } from "../src/language/diagnostics/format.js";
 import { recipes } from "../src/compiler/recipes.js";
-import { parse } from "../src/language/syntax/parse.js";
 import { COMMANDS } from "../src/tools/cli/command-line.js";
 import { codePages } from "./docs/fences.js";
 
@@ -26,6 +25,34 @@ const commands = Object.values(COMMANDS).flatMap((group) => Object.keys(group));
 const text = (page: string): string => readFileSync(join(root, page), "utf8");
 const blocks = (page: string, language: string): string[] =>
   [...text(page).matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, "gm"))].map((m) => m[1]!);
+
+/** For each block that a page shows without a model: its instance, and a result f32[B, T, 8]. */
+const MODELS: Readonly<Record<string, readonly [instance: string, result: string]>> = {
+  MoD: ["MoD(Layer(8, 2), 8)", "it(x)"],
+  Gated: ["Gated(Attention(8, 2), RMSNorm(8), Linear(8, 1), 8)", "it(x)"],
+  Gates: ["Gates(8, 8)", "it(x)"],
+  Alibi: ["Alibi(2)", 'rearrange(it(heads, heads, heads, tokens), "b h t d -> b t (h d)")'],
+};
+
+/** A model around the block that a page shows. */
+function modelAround(source: string): string {
+  const name = /^block (\w+)/m.exec(source)?.[1] ?? "";
+  const around = MODELS[name];
+  if (!around) throw new Error(`test/docs.test.ts needs a model around the block ${name}`);
+  return `import { Attention, Layer, Linear, Predictor, RMSNorm } from "std"
+${source}
+model Around() {
+  it: ${around[0]}
+
+  forward(x: f32[B, T <= 64, 8], tokens: u32[B, T]) -> f32[B, T, 8] {
+    heads = rearrange(x, "b t (h d) -> b h t d", h: 2)
+    ${around[1]}
+  }
+
+  objective(x: f32[B, T <= 64, 8], tokens: u32[B, T]) { loss own = mean(forward(x, tokens) ^ 2) }
+}
+`;
+}
 
 const WIDTH = 100;
 
@@ -113,11 +140,13 @@ describe.each(pages)("%s", (page) => {
     expect(links.filter(({ to, anchor }) => !anchorsOf(to).includes(anchor))).toEqual([]);
   });
 
-  it("shows models that check, and blocks that parse", () => {
+  it("shows models and blocks that check", () => {
     for (const source of blocks(page, "mod")) {
-      const file = { file: page, text: source };
-      const { diagnostics } = /^model /m.test(source) ? check(file, { phase: "infer", read: () => null }) : parse(file);
-      expect(formatDiagnostics(diagnostics, { sources: [file] })).toBe("");
+      const file = { file: page, text: /^model /m.test(source) ? source : modelAround(source) };
+      for (const phase of /^ *objective\(/m.test(file.text) ? (["infer", "train"] as const) : (["infer"] as const)) {
+        const { diagnostics } = check(file, { phase, read: () => null });
+        expect(formatDiagnostics(diagnostics, { sources: [file] })).toBe("");
+      }
     }
   });
 

@@ -8,12 +8,22 @@ export interface Example {
   readonly small: Readonly<Record<string, string>> | null;
 }
 
-const files = import.meta.glob("../../examples/*.mod", { query: "?raw", import: "default", eager: true });
+const files = import.meta.glob(
+  [
+    "../../examples/*.mod",
+    "../../examples/variants/hybrid.mod",
+    "../../examples/inputs/pictures.mod",
+    "../../examples/inputs/translate.mod",
+  ],
+  { query: "?raw", import: "default", eager: true },
+);
 
-export const examples: readonly Example[] = Object.entries(files).map(([path, text]) => {
-  const name = path.slice(path.lastIndexOf("/") + 1, -".mod".length);
-  return { name, text, small: SMALL[name] ?? null };
-});
+export const examples: readonly Example[] = Object.entries(files)
+  .map(([path, text]) => {
+    const name = path.slice(path.lastIndexOf("/") + 1, -".mod".length);
+    return { name, text, small: SMALL[name] ?? null };
+  })
+  .sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** The initial example. */
 export const FIRST = "moby";

@@ -2,7 +2,7 @@
 interface ImportMeta {
   /** Texts of files by path. */
   glob(
-    pattern: string,
+    patterns: readonly string[],
     options: { readonly query: "?raw"; readonly import: "default"; readonly eager: true },
   ): Readonly<Record<string, string>>;
 }

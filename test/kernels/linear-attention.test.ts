@@ -182,22 +182,28 @@ function piece(inputs: Given, b: number, first: number, end: number, tokens: num
 
 describe("bits of linear attention", { tags: "long" }, () => {
   const forms = FORMS.filter(([name]) => /^(sums|strong decays|all)/.test(name));
-  it.each(forms)("alone and among others, %s", { timeout: 300_000 }, async (_name, form) => {
+  const made = { "from zeros": attended, "from a state": continued };
+  const both = Object.entries(made).flatMap(([from, make]) =>
+    forms.map(([name, form]) => [name, from, form, make] as const),
+  );
+  it.each(both)("alone and among others, %s, %s", { timeout: 300_000 }, async (_name, _from, form, make) => {
     const device = await testDevice("default");
-    const all = attended(form, RAGGED);
-    const { data } = (await runOnDevice(device, all))["y0"]!;
-    const { heads, columns } = form;
+    const all = make(form, RAGGED);
+    const { y0, y1 } = await runOnDevice(device, all);
+    const { heads, columns, width } = form;
+    const [rows, state] = [101 * columns, width * columns];
     for (const [b, n] of RAGGED.lengths!.entries()) {
-      // Few rows go row by row where they are alone.
-      if (n <= 16) continue;
-      const inputs = piece(all.options.inputs, b, 0, n, 101);
-      const { lengths: _, ...options } = all.options;
-      const alone = (await runOnDevice(device, { graph: all.graph, options: { ...options, inputs } }))["y0"]!.data;
+      // An empty sequence is given with a row behind its end, of which results are zeros.
+      const extent = Math.max(n, 1);
+      const options = { ...all.options, inputs: piece(all.options.inputs, b, 0, extent, 101), lengths: [n] };
+      const alone = await runOnDevice(device, { graph: all.graph, options });
       for (let h = 0; h < heads; h++) {
-        const begin = (b * heads + h) * 101 * columns;
-        const own = data.slice(begin, begin + n * columns);
-        expect(own).toEqual(alone.slice(h * n * columns, (h + 1) * n * columns));
+        const begin = (b * heads + h) * rows;
+        const own = y0!.data.slice(begin, begin + extent * columns);
+        expect(own).toEqual(alone["y0"]!.data.slice(h * extent * columns, (h + 1) * extent * columns));
+        expect(own.every((x) => x === 0)).toBe(n === 0);
       }
+      expect(y1?.data.slice(b * heads * state, (b + 1) * heads * state)).toEqual(alone["y1"]?.data);
     }
   });
 

@@ -15,9 +15,14 @@ import { soaking } from "../soak.js";
 import { faint, nameless } from "./legible.js";
 import { installed, openPlayground, SITE, type Playground } from "./site.js";
 
-const examples = readdirSync(join(root, "examples"))
-  .filter((f) => f.endsWith(".mod"))
-  .map((f) => f.slice(0, -4));
+const examples = [
+  ...readdirSync(join(root, "examples"))
+    .filter((f) => f.endsWith(".mod"))
+    .map((f) => f.slice(0, -4)),
+  "hybrid",
+  "pictures",
+  "translate",
+];
 
 /** What Node's device makes of a prompt: the most likely tokens, and the layers that computed each. */
 async function continued(

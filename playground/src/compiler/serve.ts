@@ -2,6 +2,7 @@
 import type { CompilerCalls } from "../worker/protocol.js";
 import { serve, type Server, type WorkerScope } from "../worker/serve.js";
 import { checkedOf } from "./checked.js";
+import { formOf } from "./form.js";
 import { kernelsOf } from "./kernels.js";
 import { ledgerOf } from "./ledger.js";
 import { pictureOf } from "./picture.js";
@@ -10,6 +11,7 @@ import { stageOf } from "./stages.js";
 export const serveCompiler = (scope: WorkerScope): Server =>
   serve<CompilerCalls>(scope, {
     check: (source) => checkedOf(source),
+    form: (source) => formOf(source),
     picture: async (source) => {
       const { layOut } = await import("./layout.js");
       const parts = pictureOf(source);

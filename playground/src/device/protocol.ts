@@ -5,9 +5,18 @@ import type { Source } from "../source.js";
 /** The source of a model's weights: the trained file, training in this page, or random values. */
 export type WeightsChoice = "trained" | "here" | "random";
 
+/** The values of an input, the batch of one in front. */
+export interface GivenValues {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Uint32Array;
+}
+
 export interface RunAsk {
   readonly source: Omit<Source, "phase">;
-  readonly prompt: string;
+  /** The text to continue; null: the model runs once on its inputs. */
+  readonly prompt: string | null;
+  /** Inputs beside the prompt, by name; others are random. */
+  readonly inputs: Readonly<Record<string, GivenValues>>;
   readonly maxTokens: number;
   /** 0: always the most likely token. */
   readonly temperature: number;
@@ -37,6 +46,20 @@ export interface Mixture {
  */
 export type Chosen = readonly (readonly number[] | null)[];
 
+/** A result of a model that runs once: of a batch of one. */
+export interface RunResult {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+
+/** Which tokens of an axis its routes chose. */
+export interface RouteMap {
+  readonly axis: string;
+  readonly tokens: number;
+  readonly routes: readonly { readonly path: string; readonly chosen: readonly number[] }[];
+}
+
 export type RunEvent =
   | { readonly kind: "stage"; readonly text: string }
   /** The device and the source of the weights. */
@@ -56,6 +79,8 @@ export type RunEvent =
       readonly experts: readonly Chosen[];
     }
   /** `computed` and `experts`: the routes and experts of the previous token. */
+  /** What a model that runs once gives, and the tokens that its routes chose. */
+  | { readonly kind: "results"; readonly results: readonly RunResult[]; readonly maps: readonly RouteMap[] }
   | {
       readonly kind: "token";
       readonly text: string;
@@ -93,7 +118,7 @@ export interface TrainSummary {
 }
 
 export interface DeviceCalls {
-  /** A stopped call resolves with the result so far. */
+  /** A stopped call resolves with the result so far; a run has a summary if it continued a prompt. */
   readonly train: { readonly ask: TrainAsk; readonly event: TrainEvent; readonly answer: TrainSummary };
-  readonly run: { readonly ask: RunAsk; readonly event: RunEvent; readonly answer: Summary };
+  readonly run: { readonly ask: RunAsk; readonly event: RunEvent; readonly answer: Summary | null };
 }

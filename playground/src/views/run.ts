@@ -6,9 +6,13 @@ import type { Chosen, DeviceCalls, Layer, Mixture, RunEvent, WeightsChoice } fro
 import { choice, field, h } from "../dom.js";
 import type { Source } from "../source.js";
 import type { Remote } from "../worker/remote.js";
+import type { Form } from "../compiler/form.js";
 import { ExpertMap } from "./experts.js";
 import { HeatMap, type Computed } from "./heat.js";
+import { InputForm } from "./inputs.js";
 import { percent } from "./numbers.js";
+import type { GivenPicture } from "./pixels.js";
+import { resultLines, routeMaps } from "./results.js";
 import type { View, ViewContext } from "./view.js";
 import { webgpuNote } from "./webgpu.js";
 
@@ -19,12 +23,14 @@ const WEIGHTS: readonly { readonly value: WeightsChoice; readonly label: string 
 ];
 
 export function runView(
-  { say }: ViewContext,
+  { compiler, say }: ViewContext,
   device: () => Remote<DeviceCalls>,
 ): View & { readonly takeTrained: () => void } {
   let source: Source | null = null;
+  let form: Form | null = null;
   let running: AbortController | null = null;
   const prompt = h("textarea", { rows: 2, "aria-label": "Prompt" }, "Call me Ishmael. Some years ago");
+  const inputs = new InputForm();
   const tokens = h("input", { type: "number", min: 1, max: 2000, value: 100 });
   const temperature = h("input", { type: "number", min: 0, max: 5, step: 0.1, value: 0.7 });
   const seed = h("input", { type: "number", min: 0, max: 999999, step: 1, value: 1 });
@@ -53,17 +59,25 @@ export function runView(
   );
   const note = webgpuNote("run");
   button.disabled = note !== null;
+  const ofPrompts = [
+    h("div", { class: "prompt" }, prompt),
+    field("Tokens", tokens),
+    field("Temperature", temperature),
+  ] as const;
   const bar = h(
     "div",
     { class: "bar" },
     button,
-    field("Tokens", tokens),
-    field("Temperature", temperature),
+    ofPrompts[1],
+    ofPrompts[2],
     field("Seed", seed),
     field("Weights", pick),
   );
-  const panel = h("div", {}, note, h("div", { class: "prompt" }, prompt), bar, status, stream, legend);
-  panel.append(heat.element, expertLegend, experts.element);
+  const maps = h("div", {});
+  const panel = h("div", {}, note, inputs.element, ofPrompts[0], bar, status, stream, legend);
+  panel.append(heat.element, expertLegend, experts.element, maps);
+  /** The button's word for a model that continues prompts, or runs once. */
+  const verb = (): string => (form?.grows === null ? "Run" : "Generate");
 
   async function start(): Promise<void> {
     if (!source || running) return;
@@ -71,6 +85,8 @@ export function runView(
     running = controller;
     button.textContent = "Stop";
     stream.replaceChildren();
+    maps.replaceChildren();
+    delete panel.dataset["state"];
     heat.start([]);
     experts.start([]);
     legend.hidden = expertLegend.hidden = true;
@@ -78,17 +94,23 @@ export function runView(
     const began = performance.now();
     let text = "";
     let where = "";
+    const picture: GivenPicture | null = inputs.picture();
     const onEvent = (event: RunEvent): void => {
       if (event.kind === "stage") status.textContent = `${event.text} …`;
       else if (event.kind === "ready") {
         status.textContent = where = `${event.device}; ${event.weights}`;
-        say(`Generating with ${event.weights}`);
+        say(`${form?.grows === null ? "Running" : "Generating"} with ${event.weights}`);
         legend.hidden = !event.layers.some((l) => l.routed);
         expertLegend.hidden = event.mixtures.length === 0;
         shown.start(event.layers, event.mixtures);
       } else if (event.kind === "prompt")
         event.pieces.forEach((piece, i) => shown.prompt(piece, event.computed[i]!, event.experts[i]!));
-      else {
+      else if (event.kind === "results") {
+        const lines = event.results.flatMap(resultLines);
+        stream.replaceChildren(...lines.map((line) => h("div", {}, line)));
+        maps.replaceChildren(...routeMaps(event.maps, picture));
+        say(lines.join("; "));
+      } else {
         status.textContent = where;
         text += event.text;
         shown.token(event.text, event.computed, event.experts);
@@ -96,7 +118,8 @@ export function runView(
     };
     const ask = {
       source: { text: source.text, set: source.set },
-      prompt: prompt.value,
+      prompt: form?.grows === null ? null : prompt.value,
+      inputs: inputs.values(),
       maxTokens: Math.max(1, Math.min(2000, Math.floor(tokens.valueAsNumber) || 1)),
       temperature: Math.max(0, temperature.valueAsNumber || 0),
       topP: 0.95,
@@ -106,20 +129,21 @@ export function runView(
     };
     try {
       const summary = await device().call("run", ask, { onEvent, signal: controller.signal });
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
+      panel.dataset["state"] = "done";
+      if (!summary) return void (status.textContent = `${where}; ${seconds} s`);
       const rate = summary.generation > 0 ? (1000 * (summary.generatedTokens - 1)) / summary.generation : 0;
       const flops = summary.flops
         ? `, ${percent(summary.flops.own / summary.flops.dense)} of the operations of the dense model`
         : "";
-      status.textContent =
-        `${where}. ${summary.generatedTokens} tokens, ${rate.toFixed(1)} a second${flops}; ` +
-        `${((performance.now() - began) / 1000).toFixed(1)} s in all`;
-      panel.dataset["state"] = "done";
+      const speed = `${rate.toFixed(1)} a second${flops}`;
+      status.textContent = `${where}. ${summary.generatedTokens} tokens, ${speed}; ${seconds} s in all`;
       say(`Generated: ${text}`);
     } catch (error) {
       fail(error, controller.signal.aborted);
     } finally {
       running = null;
-      button.textContent = "Generate";
+      button.textContent = verb();
     }
   }
 
@@ -137,7 +161,16 @@ export function runView(
     panel.dataset["state"] = "failed";
   }
   const takeTrained = (): void => void (pick.value = weights = "here");
-  return { id: "run", label: "Run", panel, takeTrained, show: async (shown) => void (source = shown) };
+  async function show(shown: Source): Promise<void> {
+    source = shown;
+    const found = await compiler.call("form", shown);
+    if (source !== shown || !found) return;
+    form = found;
+    inputs.show(found);
+    for (const element of ofPrompts) element.hidden = found.grows === null;
+    if (!running) button.textContent = verb();
+  }
+  return { id: "run", label: "Run", panel, takeTrained, show };
 }
 
 /** The generated text on the page. The layers that computed a token become known when the next token arrives. */

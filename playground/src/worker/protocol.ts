@@ -1,5 +1,6 @@
 // The protocol between page and workers: named calls, each with a request, events and an answer.
 import type { Checked } from "../compiler/checked.js";
+import type { Form } from "../compiler/form.js";
 import type { Kernel } from "../compiler/kernels.js";
 import type { LedgerTable } from "../compiler/ledger.js";
 import type { Picture } from "../compiler/layout.js";
@@ -9,6 +10,7 @@ import type { Source } from "../source.js";
 /** Calls to the compiler. Answers are null if the source has errors. */
 export interface CompilerCalls {
   readonly check: { readonly ask: Source; readonly event: never; readonly answer: Checked };
+  readonly form: { readonly ask: Source; readonly event: never; readonly answer: Form | null };
   readonly picture: { readonly ask: Source; readonly event: never; readonly answer: Picture | null };
   readonly stage: {
     readonly ask: Source & { readonly stage: string };

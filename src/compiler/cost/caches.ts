@@ -2,7 +2,7 @@
 import type { Span } from "../../language/diagnostics/span.js";
 import { isOp, isScatter, isView, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { packedAxis, plainAxis } from "../ir/typing.js";
-import { isRecurrence, keptBy } from "../lower/recurrent-states.js";
+import { isRecurrence, keptBy, keptShifts } from "../lower/recurrent-states.js";
 import { isAttention, keyOperands } from "../ops/pairs.js";
 import { partOfKeys } from "../ops/part-of-keys.js";
 import { SEQUENCES, SLOTS } from "../../runtime/program/axes-of-generation.js";
@@ -112,9 +112,12 @@ function memoryOf(value: Node): Node {
 function* recurrentStates(graph: Graph, nodes: readonly Node[]): Generator<CachedValues> {
   const batch = graph.axes.find(({ role }) => role === "batch");
   if (!batch) return;
+  const shifts = keptShifts(nodes);
   for (const node of nodes) {
     if (!isRecurrence(node)) continue;
-    const each = keptBy(node);
+    const { first = node, most = 1 } = shifts.get(node) ?? {};
+    if (first !== node) continue;
+    const each = multiplySizes(most, keptBy(node));
     yield { ...placeOf(node.origin), part: "states", values: multiplySizes(axisSize(batch.name), each), each };
   }
 }

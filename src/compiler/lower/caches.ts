@@ -22,11 +22,11 @@ import { axisSize, substitute, type Size } from "../../ground/size/size.js";
 import { PagedLayout, sideBySide, type CacheLayout, type RunRows } from "./cache-layouts.js";
 import type { Cached, CachedAxis, CachedLayer } from "./cached.js";
 import { GenerationError, unsupported } from "./generation-error.js";
-import { grownAxes, steadyNodes } from "./given.js";
+import { choicesOf, grownAxes, steadyNodes } from "./given.js";
 import { axisOf, rootOf } from "./token-axes.js";
 import { withKeysOfMasks } from "./keys-of-masks.js";
-import { loopedAttentions, loopedRecurrences, type LoopCaches } from "./loop-caches.js";
-import { isRecurrence, RecurrentStates, SEQUENCE_ROWS } from "./recurrent-states.js";
+import { loopedAttentions, loopedRecurrences, loopMessage, type LoopCaches } from "./loop-caches.js";
+import { isRecurrence, keptShifts, RecurrentStates, SEQUENCE_ROWS } from "./recurrent-states.js";
 import { InSlots, inOrder, type SequenceValues } from "./sequence-values.js";
 
 /**
@@ -42,18 +42,18 @@ export interface CacheOptions {
   readonly loopCaches?: LoopCaches;
   /** With caches in pages, whether the sequences of a run are found by slots. Without them there is one sequence. */
   readonly slots?: boolean;
+  /** How many rows a sequence has in a run: any number, the default, or at most one. */
+  readonly rows?: "any" | "one";
 }
 
 /**
  * Converts the graph into one in which each run continues the sequences of the run before. Throws GenerationError if
  * the tokens of a sequence do not come from one input, or if the model does not support `loopCaches`.
  */
-export function withCaches(graph: Graph, { tokens, caches, loopCaches = "each", slots = true }: CacheOptions): Cached {
-  return new CacheRewriter(withKeysOfMasks(graph), { tokens, caches, loopCaches, slots }).result();
+export function withCaches(graph: Graph, options: CacheOptions): Cached {
+  const all = { loopCaches: "each", slots: true, rows: "any", ...options } as const;
+  return new CacheRewriter(withKeysOfMasks(graph), all).result();
 }
-
-const loopMessage = (origin: Origin | null, reason: string): string =>
-  `caches of the last loop alone: the keys of ${origin?.path ?? "an attention"} ${reason}`;
 
 /** A destination in a cache: rows along the cache of `axis`, at `index`. */
 interface Place {
@@ -92,7 +92,7 @@ class CacheRewriter {
   /** The next value of the state of key positions, by axis. */
   readonly #positionStates = new Map<string, Node>();
 
-  constructor(graph: Graph, { tokens, caches, loopCaches, slots }: Required<CacheOptions>) {
+  constructor(graph: Graph, { tokens, caches, loopCaches, slots, rows }: Required<CacheOptions>) {
     this.#graph = graph;
     this.#nodes = nodesOf(graph);
     this.#root = rootOf(graph, tokens);
@@ -115,10 +115,10 @@ class CacheRewriter {
     const added = this.#values.axes.length === 0 && recurrence ? [SEQUENCE_ROWS] : this.#values.axes;
     this.#axes = [...graph.axes, ...capacities, ...added];
     this.#emit = createEmit(ops, this.#axes);
-    this.#recurrences = new RecurrentStates(
-      this.#emit,
-      this.#values,
-      loopCaches === "last" ? loopedRecurrences(this.#nodes, this.#root.name) : new Map(),
+    const looped = loopCaches === "last" ? loopedRecurrences(this.#nodes, this.#root.name) : new Map<never, never>();
+    const single = rows === "one" ? choicesOf(graph.axes, this.#root.name) : new Set();
+    this.#recurrences = new RecurrentStates(this.#emit, this.#values, looped, keptShifts(this.#nodes, looped), (axis) =>
+      single.has(axis),
     );
   }
 

@@ -1,19 +1,21 @@
 // Drafting by depth: the model without its routed blocks drafts tokens, and the whole model then verifies all of them
 // in one run. Both use the same caches, so that accepted tokens are read once (self-speculative decoding: Zhang et al.
 // 2023, arXiv 2309.08168; Elhoushi et al. 2024, arXiv 2404.16710).
-import { isOp, nodesOf, type Graph, type Node } from "../ir/graph.js";
+import { isOp, nodesOf, typeOf, type Graph, type Node } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
 
 /**
- * The graph in which no token takes a route: each `put` of a route returns its base unchanged. Null if there is no
- * route, or if another operator reads a route.
+ * The graph in which no token takes a route: each `put` of a route becomes a view of its base. The view is another node
+ * than the base, because generation keeps different states of both. Null if there is no route, or if another operator
+ * reads a route.
  */
 export function withoutRoutes(graph: Graph): Graph | null {
   const now = new Map<Node, Node>();
   let skipped = false;
   for (const node of nodesOf(graph)) {
     if (isPutOfRoute(node)) {
-      now.set(node, now.get(node.inputs[0])!);
+      const base = now.get(node.inputs[0])!;
+      now.set(node, { ...base, op: "reshape", inputs: [base], attrs: { shape: typeOf(base).shape } });
       skipped = true;
       continue;
     }

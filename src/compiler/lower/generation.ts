@@ -3,6 +3,7 @@
 import { createEmit, type Emit } from "../ir/build.js";
 import { typeOf, type Graph, type GraphInput, type GraphOutput, type Node, type State } from "../ir/graph.js";
 import { reachedStarts } from "../ir/reach.js";
+import { equalTypes } from "../ir/typing.js";
 import { substituteNodes } from "../ir/replace.js";
 import { ops } from "../ops/index.js";
 import { SEQUENCES } from "../../runtime/program/axes-of-generation.js";
@@ -71,7 +72,7 @@ export interface GenerationGraphs {
   readonly caches: CacheKind;
   /** The observed choices of entries (experts). */
   readonly choices: readonly ObservedChoice[];
-  /** Only with paged caches; null also if the model has no routes. */
+  /** Only with paged caches; null also if the model has no routes, or states that only routed blocks keep whole. */
   readonly draft: DraftGraphs | null;
 }
 
@@ -149,18 +150,19 @@ export function generationGraphs(
   const { rest, given } = splitGiven({ ...graph, inputs: [input, ...others], outputs, starts }, tokens);
   const cached = withCaches(rest, { tokens, caches, loopCaches, slots });
   const root = cached.axes[0]!.axis;
-  const prompt = new SamplingGraph(cached, cached.graph, { logits, all: caches === "pages" }).withOutputs();
-  const one = oneTokenPerSequence(cached.graph, root);
-  const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
+  const prompt = new SamplingGraph(cached, { logits, all: caches === "pages" }).withOutputs();
+  const single = oneTokenPerSequence(withCaches(rest, { tokens, caches, loopCaches, slots, rows: "one" }));
+  const step = new SamplingGraph(single, { logits: "last", all: false }).withOutputs();
+  const draftStep = drafted && stepOfDraft(drafted, input, slots, single.graph);
   return {
     prompt,
     given,
     beside: rest.inputs.flatMap(({ name }) => (name === input.name ? [] : [name])),
-    draft: drafted && {
-      step: draftStep(drafted, input, slots),
-      verify: new SamplingGraph(cached, cached.graph, { logits: "all", all: true }).verifying(),
+    draft: draftStep && {
+      step: draftStep,
+      verify: new SamplingGraph(cached, { logits: "all", all: true }).verifying(),
     },
-    step: readingLastToken(step, input, root, cached.values),
+    step: readingLastToken(step, input, root, single.values),
     input: input.name,
     vocabulary,
     axes: cached.axes,
@@ -172,12 +174,21 @@ export function generationGraphs(
   };
 }
 
-/** The step graph of a model without its routed blocks. */
-function draftStep(graph: Graph, input: GraphInput, slots: boolean): Graph {
-  const cached = withCaches(graph, { tokens: input.packing!.axis, caches: "pages", slots });
+/**
+ * The step graph of a model without its routed blocks. `whole` is the step graph with them. Null if both graphs do not
+ * agree about the types of the states.
+ */
+function stepOfDraft(graph: Graph, input: GraphInput, slots: boolean, whole: Graph): Graph | null {
+  const tokens = input.packing!.axis;
+  const cached = oneTokenPerSequence(withCaches(graph, { tokens, caches: "pages", slots, rows: "one" }));
   const root = cached.axes[0]!.axis;
-  const one = oneTokenPerSequence(cached.graph, root);
-  const step = new SamplingGraph(cached, one, { logits: "last", all: false }).withOutputs();
+  const typesOf = new Map(whole.states.map(({ name, type }) => [name, type]));
+  const isOfWhole = ({ name, type }: State): boolean => {
+    const known = typesOf.get(name);
+    return known !== undefined && equalTypes(type, known);
+  };
+  if (!cached.graph.states.every(isOfWhole)) return null;
+  const step = new SamplingGraph(cached, { logits: "last", all: false }).withOutputs();
   return readingLastToken(step, input, root, cached.values);
 }
 
@@ -191,11 +202,9 @@ class SamplingGraph {
   readonly #values: SequenceValues;
   readonly #logits: { readonly logits: "last" | "all"; readonly all: boolean };
 
-  /**
-   * `graph`: the graph of `cached`, possibly with other bounds. `all`: whether the logits of all rows are also a
-   * result.
-   */
-  constructor(cached: Cached, graph: Graph, logits: { readonly logits: "last" | "all"; readonly all: boolean }) {
+  /** `all`: whether the logits of all rows are also a result. */
+  constructor(cached: Cached, logits: { readonly logits: "last" | "all"; readonly all: boolean }) {
+    const { graph } = cached;
     this.#cached = cached;
     this.#graph = graph;
     this.#root = cached.axes[0]!.axis;
@@ -346,10 +355,11 @@ class SamplingGraph {
 }
 
 /** Bounds the input's axis by one token per sequence. */
-const oneTokenPerSequence = (graph: Graph, root: string): Graph => ({
-  ...graph,
-  axes: graph.axes.map((a) => (a.name === root ? { ...a, bound: 1 } : a)),
-});
+function oneTokenPerSequence(cached: Cached): Cached {
+  const root = cached.axes[0]!.axis;
+  const axes = cached.graph.axes.map((a) => (a.name === root ? { ...a, bound: 1 } : a));
+  return { ...cached, graph: { ...cached.graph, axes } };
+}
 
 /** Replaces the input of a graph by the last chosen token of each sequence. */
 function readingLastToken(graph: Graph, input: GraphInput, root: string, values: SequenceValues): Graph {

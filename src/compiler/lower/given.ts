@@ -29,6 +29,14 @@ export function grownAxes(axes: readonly Axis[], root: string): ReadonlySet<stri
   return grown;
 }
 
+/** `root` and its routes: the axes on which a sequence has at most as many rows as on `root`. */
+export function choicesOf(axes: readonly Axis[], root: string): ReadonlySet<string> {
+  const choices = new Set([root]);
+  for (const axis of axes)
+    if (axis.role === "sequence" && "parent" in axis.count && choices.has(axis.count.parent)) choices.add(axis.name);
+  return choices;
+}
+
 const axesOf = (size: Size): readonly string[] =>
   [...atomsOf(size)].flatMap((atom) => (atom.kind === "live" ? [] : [atom.axis]));
 

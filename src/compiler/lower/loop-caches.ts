@@ -1,7 +1,7 @@
 // Caches of the last loop only. If a token passes through a block several times, the cache has one row of keys and
 // values for the token, and every call overwrites the row of the call before. A later token therefore sees the last
 // call's row.
-import { isOp, typeOf, type Node } from "../ir/graph.js";
+import { isOp, typeOf, type Node, type Origin } from "../ir/graph.js";
 import { isAttention, keyOperands, type AttentionNode } from "../ops/pairs.js";
 import { equalTypes, packedAxis } from "../ir/typing.js";
 import { GenerationError } from "./generation-error.js";
@@ -14,6 +14,9 @@ export const LOOP_CACHES = ["each", "last"] as const;
 export type LoopCaches = (typeof LOOP_CACHES)[number];
 
 const HINT = "caches of the last loop alone";
+
+export const loopMessage = (origin: Origin | null, reason: string): string =>
+  `${HINT}: the keys of ${origin?.path ?? "an attention"} ${reason}`;
 
 /** `layers.0#2.attn` belongs to the third call of `layers.0`. */
 const withoutCalls = (path: string): string => path.replaceAll(/#\d+/g, "");

@@ -32,6 +32,7 @@ export const draftsOf = (report: Report, ran: (run: Ran) => void): Drafts<PagedC
     const read = (): number => sequences.reduce((sum, s) => sum + s.read, 0);
     const [began, before] = [performance.now(), read()];
     const drafter = { ...engine, generation: engine.caches.model, guess, verify };
+    if (!(await savedStates(drafter, sequences))) return [];
     const { changed, guessed, right } = await draft(drafter, wishes);
     report("drafted", guessed, right);
     ran({ kind: "step", sequences, began, tokens: read() - before });
@@ -40,8 +41,21 @@ export const draftsOf = (report: Report, ran: (run: Ran) => void): Drafts<PagedC
 });
 
 /**
+ * Saves the states of recurrences, because guesses move them. Returns false if the device has no room for the states of
+ * some sequences: then these sequences have steps from now on, and nothing may be guessed yet.
+ */
+async function savedStates({ caches, place }: Drafter, sequences: readonly Sequence[]): Promise<boolean> {
+  if (!caches.saved.needed) return true;
+  const slots = sequences.map(({ slot }) => slot!);
+  await editStates(place.prompt, [], caches.saved.save(slots));
+  const unsaved = await caches.saved.unsaved(slots);
+  for (const [i, sequence] of sequences.entries()) if (unsaved.includes(slots[i]!)) sequence.plain = true;
+  return unsaved.length === 0;
+}
+
+/**
  * Guesses tokens of each sequence, one fewer than the wish, and reads them after its last one. The sequences have room
- * for the wish and no run in flight. Returns the sequences that have new tokens.
+ * for the wish and no run in flight, and their states are saved. Returns the sequences that have new tokens.
  */
 async function draft(
   drafter: Drafter,
@@ -51,10 +65,7 @@ async function draft(
   const sequences = wishes.map(({ sequence }) => sequence);
   const { generation, place, caches } = drafter;
   const before = sequences.map(({ rows }) => rows);
-  // Guesses move the states of recurrences.
-  const slots = sequences.map(({ slot }) => slot!);
-  const saved = caches.saved.save(slots);
-  if (saved) await editStates(place.prompt, [], saved);
+  const { needed } = caches.saved;
   const guesses = await guessed(drafter, wishes, count);
   // Each guess appended a row to the axis of all tokens. Its count goes back, so that the verifying run writes these
   // rows again. Routed axes got no rows.
@@ -62,7 +73,7 @@ async function draft(
   await editStates(
     place.prompt,
     sequences.map((s) => countWrite(root!.counts, s, 0)),
-    saved && caches.saved.restore(slots),
+    needed ? caches.saved.restore(sequences.map(({ slot }) => slot!)) : null,
   );
   const placed = caches.inputs(wishes);
   const results = await verified(drafter, sequences, guesses, placed);
@@ -75,7 +86,7 @@ async function draft(
     if (sequence.over) continue;
     const own = receiveGuesses(drafter, b, sequence, guesses[b]!, results);
     right += own;
-    if (saved && own < count && !sequence.over) {
+    if (needed && own < count && !sequence.over) {
       again.push({ sequence, tokens: own + 1 });
       const rows = before[b]!;
       back.push(

@@ -70,7 +70,8 @@ function givenInputs(
   const axes = parseAxes(program);
   const inputs = new Map(program.inputs.map(({ name }) => [name, values[name]!] as const));
   const batch = axes.find(({ role }) => role === "batch");
-  const all = inferExtents(program, axes, flattenAll(program, inputs), batch ? { [batch.name]: sequences } : {});
+  const rows = batch ? { [batch.name]: sequences } : {};
+  const all = inferExtents(program, axes, flattenAll(program, inputs), rows, "the prompts");
   const lengths = checkLengths(Object.keys(given).length > 0 ? given : undefined, axes, all);
   const own = [...all].filter(([name]) => name !== batch?.name);
   return { inputs, lengths: Object.fromEntries(lengths), extents: Object.fromEntries(own) };

@@ -58,17 +58,20 @@ export function limitsOf(generation: Generation, options: LimitOptions): EngineL
     throw new InputError("draft", `draft must be "off" or "routes", found ${JSON.stringify(draft)}`);
   if (isPaged(generation)) return checkEngine(generation, options)[1];
   const given = { maxBatch: maxBatch > 1, cacheMemory: cacheMemory !== undefined, draft: draft !== "off" };
+  const rows = generation.loopCaches
+    ? "caches of the last loop alone are in rows"
+    : takesInputs(generation)
+      ? "a model with further inputs has caches in rows"
+      : null;
   for (const [name, needsPages] of Object.entries(given))
     if (needsPages)
-      throw new InputError(
-        name,
-        `${name} needs caches in pages, but this generation has them in rows`,
-        generation.loopCaches
-          ? "leave it out: caches of the last loop alone are in rows, where requests take turns"
-          : takesInputs(generation)
-            ? "leave it out: a model with further inputs has caches in rows, where requests take turns"
-            : 'use the option `caches: "pages"` to compile it, or to open the session',
-      );
+      throw rows
+        ? new InputError(name, `${name} needs caches in pages, but ${rows}: requests take turns`, "leave it out")
+        : new InputError(
+            name,
+            `${name} needs caches in pages, but this generation has them in rows`,
+            'use the option `caches: "pages"` to compile it, or to open the session',
+          );
   const { chunk } = checkOptions(generation, options);
   return { maxBatch: 1, cacheMemory: Infinity, queue: whole("queue", queue, 0, 1e6), chunk };
 }

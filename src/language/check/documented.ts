@@ -8,6 +8,7 @@ import { libraryFile, librarySources } from "./names/library.js";
 export interface Documented {
   readonly name: string;
   readonly kind: "block" | "model" | "const" | "function";
+  /** Of a built-in function a line for each form of its call. */
   readonly signature: string;
   readonly doc: string | null;
   readonly parameters: readonly { readonly name: string; readonly doc: string | null }[];
@@ -54,20 +55,20 @@ const kindOf = (kind: ParamKind): string => (kind.kind === "list" ? `[${kindOf(k
 
 /**
  * Documentation of built-in functions: first functions on tensors, then functions on compile-time values only. Each
- * text begins with the signature.
+ * text begins with the signatures.
  */
 export function functionDocs(): readonly Documented[] {
   const tensors = [...families.values()].flatMap((family) =>
-    [...family].map(([name, { doc: text }]) => functionEntry(name, text, "\n")),
+    [...family].map(([name, { doc: text }]) => functionEntry(name, text, text.lastIndexOf("\n"))),
   );
   const numbers = [...compileTimeFunctions]
     .filter(([name]) => !tensors.some((e) => e.name === name))
-    .map(([name, text]) => functionEntry(name, text, ":"));
+    .map(([name, text]) => functionEntry(name, text, text.indexOf(":")));
   return [...tensors, ...numbers];
 }
 
-function functionEntry(name: string, text: string, separator: string): Documented {
-  const end = text.indexOf(separator);
+/** The entry of a text whose signatures end at an offset. */
+function functionEntry(name: string, text: string, end: number): Documented {
   const [signature, rest] = end < 0 ? [text, null] : [text.slice(0, end), text.slice(end + 1).trim()];
   return { name, kind: "function", signature, doc: rest, parameters: [] };
 }

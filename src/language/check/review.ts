@@ -123,18 +123,22 @@ export function generationNotes(
     entry: "forward" satisfies Entry,
   });
   const errors = diagnostics.filter((d) => d.severity === "error").slice(0, MAX_NOTES);
-  const obstacles = errors.map(({ message, span, notes }) =>
-    diagnose("cannot-generate", { why: message }, span, notes),
+  const obstacles = errors.map(({ message, hint, span, notes }) =>
+    diagnose("cannot-generate", { why: message, remedy: hint }, span, notes),
   );
   const beside = model === null || errors.length > 0 ? [] : inputsBesideTokens(model);
   return withSources(
     [
       ...obstacles,
-      ...beside.map(({ name, span }) => diagnose("cannot-generate", { why: besideTokens(name), next: true }, span)),
+      ...beside.map(({ name, span }) =>
+        diagnose("cannot-generate", { why: besideTokens(name), remedy: GIVE_NEXT }, span),
+      ),
     ],
     sources,
   );
 }
+
+const GIVE_NEXT = "compute it from the tokens, such as by `scan`, or give it to `generate` of the library by `next`";
 
 const besideTokens = (name: string): string =>
   `the input \`${name}\` has a value for each token, and nothing gives it for tokens to come`;

@@ -1,5 +1,6 @@
 // Signature help: the parameters of the call around the cursor, and the parameter being written.
 import { builtins } from "../check/builtins/index.js";
+import type { Documented } from "../check/documented.js";
 import type { Definition } from "../names/definitions.js";
 import type { Names } from "./occurrences.js";
 import { here, isCode, type Here } from "./here.js";
@@ -37,7 +38,7 @@ export function calleeAt(project: Project, { names, text, from, at }: Here): Sig
   const named = call.args.flatMap((a) => /^\s*([A-Za-z_]\w*)\s*:/.exec(a)?.[1] ?? []);
   const position = call.args.length - 1;
   const current = /^\s*([A-Za-z_]\w*)\s*:/.exec(written + text.slice(from, at))?.[1] ?? null;
-  const described = describedCall(project, names, call);
+  const described = describedCall(project, names, call, named);
   if (!described) return null;
   const positional = call.args.slice(0, -1).filter((a) => !/^\s*[A-Za-z_]\w*\s*:/.test(a)).length;
   const parameters = described.parameters.map((p, i) => ({ ...p, given: i < positional || named.includes(p.name) }));
@@ -50,15 +51,12 @@ type Described = Omit<Signature, "active" | "parameters"> & {
   readonly parameters: readonly Omit<SignatureParameter, "given">[];
 };
 
-function describedCall(project: Project, names: Names, call: OpenCall): Described | null {
+function describedCall(project: Project, names: Names, call: OpenCall, named: readonly string[]): Described | null {
   const occurrence = names.occurrences.find((o) => o.span.start === call.nameStart);
   const [definition] = occurrence?.definitions ?? [];
   if (!definition) {
-    const builtin = builtins.get(call.name);
     const doc = occurrence?.object ? undefined : builtinDocs.get(call.name);
-    if (!doc) return null;
-    const parameters = (builtin?.params ?? []).map(({ name }) => ({ name, label: name, doc: null }));
-    return { label: doc.signature.split("\n")[0]!, doc: doc.doc, parameters };
+    return doc ? builtinCall(doc, call, named) : null;
   }
   const entered =
     definition.kind === "block" || definition.kind === "function"
@@ -78,6 +76,38 @@ function describedCall(project: Project, names: Names, call: OpenCall): Describe
     doc: docs.find((p) => p.name === d.name.text)?.doc ?? null,
   }));
   return { label: signature, doc, parameters };
+}
+
+/** A built-in function, in the first of its forms that has the most arguments of the call that are written by name. */
+function builtinCall({ name, signature, doc }: Documented, call: OpenCall, named: readonly string[]): Described {
+  const forms = signature.split("\n").map((label) => ({ label, parameters: parametersOf(label) }));
+  const fit = (form: (typeof forms)[number]): number =>
+    form.parameters.filter((p) => named.includes(p.name)).length + (form.parameters.length < call.args.length ? -1 : 0);
+  const best = forms.reduce((a, b) => (fit(b) > fit(a) ? b : a));
+  // A parameter of another form is offered too, with its label there. A pattern has no name in its signature.
+  const written = [best, ...forms].flatMap((form) => form.parameters);
+  const parameters = (builtins.get(name)?.params ?? best.parameters).map(
+    (p, i) => written.find((q) => q.name === p.name) ?? { ...(best.parameters[i] ?? unlabelled(p.name)), name: p.name },
+  );
+  return { label: best.label, doc, parameters };
+}
+
+const unlabelled = (name: string): Described["parameters"][number] => ({ name, label: name, doc: null });
+
+/** The parameters that a signature writes: the parts between its parentheses, split at commas outside of brackets. */
+function parametersOf(signature: string): Described["parameters"] {
+  const labels: string[] = [];
+  let depth = 0;
+  let start = signature.indexOf("(") + 1;
+  for (let i = start; i < signature.length && depth >= 0; i++) {
+    const c = signature[i]!;
+    if (c === "(" || c === "[") depth++;
+    else if (c === ")" || c === "]") depth--;
+    if (depth >= 0 && (c !== "," || depth > 0)) continue;
+    labels.push(signature.slice(start, i).trim());
+    start = i + 1;
+  }
+  return labels.map((label) => ({ ...unlabelled(/^[A-Za-z_]\w*/.exec(label)?.[0] ?? ""), label }));
 }
 
 /** The function entered by a call of an instance. */

@@ -38,7 +38,8 @@ block Chunks(
     a = earlier(x, 1) @ transpose(q)
     b = x @ transpose(k)
     sum(a * b, axis: -1) *
-      rsqrt(max(sum(a ^ 2, axis: -1), 1e-24) * max(sum(b ^ 2, axis: -1), 1e-24))
+      rsqrt(max(sum(a ^ 2, axis: -1), 1e-24)) *
+      rsqrt(max(sum(b ^ 2, axis: -1), 1e-24))
   }
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {

@@ -149,6 +149,17 @@ export class InputError extends RuntimeError {
   }
 }
 
+/** An input is longer along an axis than the model allows. */
+export class BeyondBoundError extends InputError {
+  constructor(
+    input: string,
+    message: string,
+    readonly beyond: { readonly axis: string; readonly extent: number; readonly bound: number },
+  ) {
+    super(input, message);
+  }
+}
+
 /** A weights file is broken or does not fit the model. The message has a line for each fault. */
 export class WeightsError extends RuntimeError {
   /** The tensors of the file, if weights do not fit a model; else null. */

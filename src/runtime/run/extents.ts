@@ -19,7 +19,7 @@ import {
   ZERO,
   type Rational,
 } from "../../ground/numerics/rational.js";
-import { InputError } from "../device/errors.js";
+import { BeyondBoundError, InputError } from "../device/errors.js";
 import type { FlatInput } from "./inputs.js";
 import { inputAxes } from "../steps/sizes.js";
 import { rationalOf, sizeOfText } from "../../ground/size/parse-size.js";
@@ -27,15 +27,19 @@ import { rationalOf, sizeOfText } from "../../ground/size/parse-size.js";
 /** A live parameter's value: a number, or text such as `12.5%`, `1/8`, `0.125`. */
 export type LiveValue = number | string;
 
-/** Extents of all input axes. Throws InputError if shapes contradict each other, the program or a bound. */
+/**
+ * Extents of all input axes. Throws InputError if shapes contradict each other, the program or a bound. `where` says in
+ * messages what gives `given`.
+ */
 export function inferExtents(
-  program: Program,
+  program: Pick<Program, "inputs">,
   axes: readonly Axis[],
-  inputs: ReadonlyMap<string, FlatInput>,
+  inputs: ReadonlyMap<string, Pick<FlatInput, "shape">>,
   given: Readonly<Record<string, number>> = {},
+  where = "the option `extents`",
 ): ReadonlyMap<string, number> {
   const extents = new Map(checkMax(axes, given, "extents"));
-  const givenBy = new Map([...extents.keys()].map((axis) => [axis, "the extents"]));
+  const givenBy = new Map([...extents.keys()].map((axis) => [axis, where]));
   const byName = new Map(inputAxes(axes).map((a) => [a.name, a]));
   for (const input of program.inputs) {
     const { shape } = inputs.get(input.name)!;
@@ -52,6 +56,7 @@ export function inferExtents(
         throw new InputError(
           input.name,
           `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`,
+          axis.role === "batch" ? "each input has an entry for each sequence" : null,
         );
     });
   }
@@ -74,7 +79,11 @@ function checkExtent(input: string, axis: Axis, extent: number): void {
       axis.role === "sequence" ? "for an empty sequence, set its entry in `lengths` to 0" : null,
     );
   if (axis.bound !== null && extent > axis.bound)
-    throw new InputError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`);
+    throw new BeyondBoundError(input, `${axis.name} is ${extent} in ${input}: it must not exceed ${axis.bound}`, {
+      axis: axis.name,
+      extent,
+      bound: axis.bound,
+    });
 }
 
 /** Dimensions that are not an axis must have the program's extent. */
@@ -102,7 +111,13 @@ function checkFixed(
 }
 
 const shapeError = (input: string, shape: readonly number[], expected: readonly SizeText[]): InputError =>
-  new InputError(input, `input ${input} has shape [${shape.join(", ")}], the model takes [${expected.join(", ")}]`);
+  new InputError(
+    input,
+    `input ${input} has shape [${shape.join(", ")}], the model takes [${expected.join(", ")}]`,
+    shape.length === expected.length - 1
+      ? `if it is one sequence, put it in a list: shape [${[1, ...shape].join(", ")}]`
+      : null,
+  );
 
 /** The lengths of the sequences by axis; empty if none are given. Throws InputError for lengths that do not fit. */
 export function checkLengths(

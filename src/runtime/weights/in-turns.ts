@@ -3,7 +3,7 @@
 import { countOf } from "../../ground/base/collections.js";
 import { blockBytes, isBlockType } from "../program/encodings/block-file.js";
 import type { ProgramWeight } from "../program/program.js";
-import type { Words } from "../../ground/base/dtype.js";
+import { wordsFor, type Words } from "../../ground/base/dtype.js";
 import { fromBytes } from "./formats/convert.js";
 import type { Reading } from "./match.js";
 
@@ -12,10 +12,8 @@ const PIECE_BYTES = 1 << 21;
 
 export const readingInTurns = (pause: Pause): Reading => ({
   equal: (a, b) => inTurns(sameBytes(a, b), pause),
-  words: (bytes, from, weight) => {
-    const pieces = bytes.length > PIECE_BYTES && (weight.dtype === "f32" || weight.dtype === "f16");
-    return pieces ? inTurns(floatsFrom(bytes, from, weight), pause) : fromBytes(bytes, from, weight.dtype);
-  },
+  words: (bytes, from, weight) =>
+    bytes.length > PIECE_BYTES ? inTurns(wordsFrom(bytes, from, weight), pause) : fromBytes(bytes, from, weight.dtype),
 });
 
 function* sameBytes(a: Uint8Array, b: Uint8Array): Generator<void, boolean> {
@@ -28,19 +26,20 @@ function* sameBytes(a: Uint8Array, b: Uint8Array): Generator<void, boolean> {
   return true;
 }
 
-function* floatsFrom(
+function* wordsFrom(
   bytes: Uint8Array,
   from: string,
-  { dtype, shape }: ProgramWeight,
+  { dtype, shape }: Pick<ProgramWeight, "dtype" | "shape">,
 ): Generator<void, Words | string> {
   if (from === "F32" && dtype === "f32") return fromBytes(bytes, from, dtype); // unchanged
-  const out = new Float32Array(countOf(shape));
+  const out = wordsFor(dtype, countOf(shape));
   const size = bytes.length / out.length;
   const piece = PIECE_BYTES - (isBlockType(from) ? PIECE_BYTES % blockBytes(from) : 0);
   for (let at = 0; at < bytes.length; at += piece) {
-    const words = fromBytes(bytes.subarray(at, at + piece), from, dtype);
+    const first = at / size;
+    const words = fromBytes(bytes.subarray(at, at + piece), from, dtype, first);
     if (typeof words === "string") return words;
-    out.set(words, at / size);
+    out.set(words, first);
     yield;
   }
   return out;

@@ -131,7 +131,11 @@ function attempt(
 export interface Reading {
   equal(a: Uint8Array, b: Uint8Array): boolean | Promise<boolean>;
   /** The values as words, or a text that says what is wrong with them. */
-  words(bytes: Uint8Array, from: string, weight: ProgramWeight): Words | string | Promise<Words | string>;
+  words(
+    bytes: Uint8Array,
+    from: string,
+    weight: Pick<ProgramWeight, "dtype" | "shape">,
+  ): Words | string | Promise<Words | string>;
 }
 
 const AT_ONCE: Reading = {

@@ -1,10 +1,10 @@
 // Adds a declared command to the command line, with the common handling of arguments before it and of errors after it.
 import { Option, type CommandUnknownOpts } from "@commander-js/extra-typings";
-import { WeightsError, InputError, LimitError } from "../../runtime/device/errors.js";
-import type { BeyondBound } from "./source/beyond-bound.js";
+import { BeyondBoundError, WeightsError, InputError, LimitError } from "../../runtime/device/errors.js";
 import type { Opened } from "./source/opened.js";
 import { UserError, type ExitCode, misuse } from "./terminal/exit.js";
 import type { Declared } from "./tree/declare.js";
+import { ModcError } from "../../ground/base/errors.js";
 import { TrainError } from "../train/errors.js";
 import { TRAIN_OPTIONS } from "../train/options.js";
 
@@ -54,11 +54,15 @@ async function withExplanation(fault: unknown, command: string, { model, flags }
     const { explained } = await import("./source/beyond-bound.js");
     return explained(fault, model, flags);
   }
-  if (!(fault instanceof UserError && "asked" in fault)) return fault;
-  const { raisingBound } = await import("./source/beyond-bound.js");
+  const { BeyondBound, ofInput, raisingBound, settingInstead } = await import("./source/beyond-bound.js");
+  const notLive = Object.keys(flags.live ?? {}).find(
+    (name) => fault instanceof Error && fault.message.endsWith(`has no live parameter ${name}`),
+  );
+  if (fault instanceof ModcError && notLive !== undefined) return settingInstead(fault, notLive, model, flags);
+  const beyond = fault instanceof BeyondBoundError ? ofInput(fault) : fault;
+  if (!(beyond instanceof BeyondBound)) return fault;
   const ofObjective = ["train", "eval", "routes"].includes(command);
-  // as its field says
-  return raisingBound(fault as BeyondBound, model, flags, ofObjective ? { phase: "train", enter: "objective" } : {});
+  return raisingBound(beyond, model, flags, ofObjective ? { phase: "train", enter: "objective" } : {});
 }
 
 /** Options that say how large a run is. */

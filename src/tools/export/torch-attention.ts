@@ -1,7 +1,6 @@
 // Attention in its forms as calls of the modules' functions in PyTorch.
 import { pairInputs } from "../../language/check/model/pairs.js";
-import { reachable, rootsOf } from "../../language/check/model/model-values.js";
-import type { Model, Value } from "../../language/check/model/model.js";
+import type { Value } from "../../language/check/model/model.js";
 import { sequenceAt } from "./outline.js";
 import { refuse } from "./refused.js";
 import { call, pythonFloat, type Scope, type Text } from "./text.js";
@@ -53,7 +52,3 @@ export function received(value: Value<"received">, { model, loose, axis, holes }
   ];
   return call(`mt.received(${[loose(q!), loose(k!), axis(from), ...options].join(", ")})`);
 }
-
-/** Whether attention reads values of pairs of tokens, or gives its mass. */
-export const hasPairs = (model: Model): boolean =>
-  reachable(rootsOf(model)).some(({ op }) => op === "pair_attention" || op === "mass");

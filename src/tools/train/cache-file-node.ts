@@ -20,16 +20,18 @@ export interface CacheFileOptions<T extends Described> {
   /** The description in a JSON value; null: it is none. */
   readonly parse: (json: unknown) => T | null;
   /** Whether what the file was made of besides its name is still the same. Default: it is. */
-  readonly isFresh?: (described: T) => boolean;
+  readonly isFresh?: (described: T) => Promise<boolean>;
+  /** Its reason is thrown between two pieces of a file that is read. */
+  readonly signal?: AbortSignal | undefined;
   /** Writes the file to a temporary path. */
   readonly make: (temporary: string) => Promise<T>;
 }
 
 /** The description of a file in the cache, which is made if it is missing or damaged. Throws TrainError. */
 export async function cacheFile<T extends Described>(options: CacheFileOptions<T>): Promise<T> {
-  const { cache, path, parse, make, isFresh = () => true } = options;
-  const known = await writing(cache, () => readDescription(path, parse));
-  if (known && isFresh(known)) return known;
+  const { cache, path, parse, make, isFresh = async () => true, signal } = options;
+  const known = await writing(cache, () => readDescription(path, parse, signal));
+  if (known && (await isFresh(known))) return known;
   return writing(cache, async () => {
     await makeFolder(cache);
     const fresh = `${path}.${randomBytes(6).toString("hex")}.tmp`;
@@ -70,6 +72,7 @@ const UNFINISHED = /^(tokens|records)-[0-9a-f]{32}\.bin\.[0-9a-f]{12}\.tmp(\.jso
 async function readDescription<T extends Described>(
   path: string,
   parse: (json: unknown) => T | null,
+  signal: AbortSignal | undefined,
 ): Promise<T | null> {
   let text: string;
   try {
@@ -83,8 +86,10 @@ async function readDescription<T extends Described>(
   const description = parsed(text, parse);
   if (description === null) return null;
   const hash = createHash("sha256");
-  // a stream without an encoding yields buffers
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path)) {
+    signal?.throwIfAborted();
+    hash.update(chunk as Buffer); // a stream without an encoding yields buffers
+  }
   return hash.digest("hex") === description.sha256 ? description : null;
 }
 

@@ -79,6 +79,7 @@ export async function openCorpus(options: CorpusOptions): Promise<Corpus> {
     cache: options.cache,
     path,
     parse: parseDescription,
+    signal: options.signal,
     make: (temporary) => make(temporary, encoder, files, digests, field, options),
   });
   if (made.tokens === 0) throw new TrainError("bad-data", `${options.data} holds no text`);

@@ -1,33 +1,46 @@
-// Reads NumPy's `.npy` files: an array with its shape (NEP 1, "A Simple File Format for NumPy Arrays").
+// Where NumPy's `.npy` files hold their values (NEP 1, "A Simple File Format for NumPy Arrays").
+import { countOf } from "../../ground/base/collections.js";
 import { TrainError } from "./errors.js";
 
-/** The values of an array, row-major. */
-export interface NumberArray {
+/** An array in a file, row-major. */
+export interface StoredArray {
   readonly shape: readonly number[];
-  readonly data: ArrayLike<number>;
+  /** The type of its values, by safetensors' name. */
+  readonly dtype: string;
+  /** The place of its values in the file. */
+  readonly offset: number;
+  readonly bytes: number;
 }
 
-const READERS: Readonly<Record<string, { readonly bytes: number; read(view: DataView, at: number): number }>> = {
-  "<f4": { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
-  "<f8": { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
-  "<i4": { bytes: 4, read: (view, at) => view.getInt32(at, true) },
-  "|u1": { bytes: 1, read: (view, at) => view.getUint8(at) },
+/** How many bytes at the beginning of a file `npyArray` reads. */
+export const NPY_HEAD = 1 << 20;
+
+const TYPES: Readonly<Record<string, { readonly dtype: string; readonly bytes: number }>> = {
+  "<f4": { dtype: "F32", bytes: 4 },
+  "<f8": { dtype: "F64", bytes: 8 },
+  "<i4": { dtype: "I32", bytes: 4 },
+  "|u1": { dtype: "U8", bytes: 1 },
 };
 
-/** Reads an array of f32, f64, i32 or u8 in C order. Throws TrainError for any other file. */
-export function readNpy(bytes: Uint8Array, file: string): NumberArray {
+/**
+ * The array in a file of `fileBytes` bytes, which begins with `head`: f32, f64, i32 or u8 in C order. Throws TrainError
+ * for any other file.
+ */
+export function npyArray(head: Uint8Array, fileBytes: number, file: string): StoredArray {
   const fail = (what: string): never => {
     throw new TrainError("bad-data", `${file} is not an array that modc reads: ${what}`, {
       hint: "write it with numpy.save, as float32",
     });
   };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 12 || !isMagic(bytes)) return fail("it does not begin as .npy files do");
-  const version = bytes[6]!;
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  if (head.length < 12 || !isMagic(head)) return fail("it does not begin as .npy files do");
+  const version = head[6]!;
   const start = version === 1 ? 10 : 12;
   const header = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
-  if (start + header > bytes.length) return fail("it is cut off");
-  const text = new TextDecoder("latin1").decode(bytes.subarray(start, start + header));
+  const offset = start + header;
+  if (offset > fileBytes) return fail("it is cut off");
+  if (offset > head.length) return fail(`its header has ${header} bytes`);
+  const text = new TextDecoder("latin1").decode(head.subarray(start, offset));
   const type = /'descr':\s*'([^']*)'/.exec(text)?.[1] ?? "";
   const sizes = /'shape':\s*\(([\d\s,]*)\)/.exec(text)?.[1];
   if (sizes === undefined || !/'fortran_order':\s*False/.test(text)) return fail("it has no shape in C order");
@@ -35,13 +48,9 @@ export function readNpy(bytes: Uint8Array, file: string): NumberArray {
     .split(",")
     .filter((size) => size.trim() !== "")
     .map(Number);
-  const reader = Object.hasOwn(READERS, type) ? READERS[type]! : fail(`its type is ${type}`);
-  const count = shape.reduce((a, b) => a * b, 1);
-  if (start + header + count * reader.bytes !== bytes.length) return fail("its size does not fit its shape");
-  return {
-    shape,
-    data: Float64Array.from({ length: count }, (_, i) => reader.read(view, start + header + i * reader.bytes)),
-  };
+  const { dtype, bytes } = Object.hasOwn(TYPES, type) ? TYPES[type]! : fail(`its type is ${type}`);
+  const array = { shape, dtype, offset, bytes: countOf(shape) * bytes };
+  return offset + array.bytes === fileBytes ? array : fail("its size does not fit its shape");
 }
 
 const isMagic = (bytes: Uint8Array): boolean =>

@@ -1,17 +1,29 @@
 // The numbers of a row: of a record, for each token, or in files that the row names. Faults name row and column.
+import type { Pause } from "../../runtime/weights/in-turns.js";
 import { TrainError } from "./errors.js";
-import type { NumberArray } from "./npy.js";
 import { product, type RecordInput } from "./record-plan.js";
 import type { DataRow } from "./rows-node.js";
 
 /** A row of data: values by column. */
 export type Row = Pick<DataRow, "place" | "values" | "columns">;
 
+/** Where a row names a file: for messages, and for the choice among tensors. */
+export interface ArrayPlace {
+  /** The row's place. */
+  readonly place: string;
+  /** The column that names the file. */
+  readonly column: string;
+  /** Throws TrainError, with the row's place, for a shape that the column's input does not take. */
+  readonly expectShape: (shape: readonly number[]) => void;
+}
+
 export interface NumberOptions {
   /** The names of classes by input. */
   readonly labels: ReadonlyMap<string, readonly string[]>;
   /** Reads the numbers of a file that a row names, such as features. Throws TrainError with the place. */
-  readonly arrayIn: (path: string, at: { readonly place: string; readonly column: string }) => Promise<NumberArray>;
+  readonly arrayIn: (path: string, at: ArrayPlace) => Promise<ArrayLike<number>>;
+  /** Called between two pieces of work. If it throws, the work ends. */
+  readonly pause: Pause;
 }
 
 export const noColumn = (row: Row, wanted: string): TrainError =>
@@ -109,18 +121,26 @@ async function storedIn(
   path: string,
   type: NumberType,
   shape: readonly (number | null)[],
-  { arrayIn }: NumberOptions,
+  { arrayIn, pause }: NumberOptions,
 ): Promise<ArrayLike<number>> {
-  const { shape: found, data } = await arrayIn(path, { place: row.place, column: name });
-  if (found.length !== shape.length || found.some((size, i) => (shape[i] ?? size) !== size))
+  const expectShape = (found: readonly number[]): void => {
+    if (found.length === shape.length && found.every((size, i) => (shape[i] ?? size) === size)) return;
     throw badValue(
       row,
       name,
       `has the shape [${found.join(", ")}] in ${path}, the model takes [${shape.map((s) => s ?? "T").join(", ")}]`,
     );
-  for (let i = 0; i < data.length; i++) expectNumber(row, name, data[i], type);
+  };
+  const data = await arrayIn(path, { place: row.place, column: name, expectShape });
+  for (let i = 0; i < data.length; i++) {
+    expectNumber(row, name, data[i], type);
+    if (i % PIECE === PIECE - 1) await pause();
+  }
   return data;
 }
+
+/** Numbers that are checked between two pauses. */
+const PIECE = 1 << 20;
 
 type NumberType = "u32" | "i32" | "f32";
 const LIMITS = { u32: [0, 0xffffffff], i32: [-0x80000000, 0x7fffffff] } as const;

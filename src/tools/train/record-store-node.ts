@@ -71,12 +71,16 @@ export class RecordWriter {
   #sums = { targets: 0, tokens: 0, largestToken: 0, longest: 0, cut: 0, empty: 0, padded: 0 };
   #bytes: number | null = 0;
 
-  private constructor(handle: FileHandle) {
+  private constructor(
+    handle: FileHandle,
+    private readonly signal: AbortSignal | undefined,
+  ) {
     this.#handle = handle;
   }
 
-  static async open(path: string): Promise<RecordWriter> {
-    return new RecordWriter(await open(path, "wx"));
+  /** `signal`: its reason is thrown between two pieces of what is written. */
+  static async open(path: string, signal?: AbortSignal): Promise<RecordWriter> {
+    return new RecordWriter(await open(path, "wx"), signal);
   }
 
   /** Adds a record; null counts a record without anything to learn. */
@@ -113,8 +117,12 @@ export class RecordWriter {
   async #flush(): Promise<void> {
     const bytes = Buffer.concat(this.#pending);
     [this.#pending, this.#held] = [[], 0];
-    this.#hash.update(bytes);
-    for (let done = 0; done < bytes.length;) done += (await this.#handle.write(bytes, done)).bytesWritten;
+    for (let at = 0; at < bytes.length; at += BUFFERED) {
+      this.signal?.throwIfAborted();
+      const piece = bytes.subarray(at, at + BUFFERED);
+      this.#hash.update(piece);
+      for (let done = 0; done < piece.length;) done += (await this.#handle.write(piece, done)).bytesWritten;
+    }
   }
 
   async finish(arrays: RecordsDescribed["arrays"]): Promise<RecordsDescribed> {

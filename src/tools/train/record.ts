@@ -142,21 +142,18 @@ function packed(
   written: ReadonlyMap<string, ArrayLike<number>>,
   lengths: readonly number[],
 ): Uint32Array {
-  const parts = plan.inputs.flatMap((input): Uint32Array[] => {
-    const values = written.get(input.name);
-    if (!values) return [];
+  const inputs = plan.inputs.filter(({ name }) => written.has(name));
+  const words = new Uint32Array(inputs.reduce((n, input) => n + wordsOf(input, lengths), 0));
+  let at = 0;
+  for (const input of inputs) {
+    const values = written.get(input.name)!;
     const size = wordsOf(input, lengths);
     const isFloat = (input.kind === "record" || input.kind === "along") && input.type === "f32";
-    const data = isFloat ? new Float32Array(size) : new Int32Array(size);
+    const data = new (isFloat ? Float32Array : Int32Array)(words.buffer, 4 * at, size);
     if (input.kind === "targets") data.fill(-1);
-    for (let i = 0; i < Math.min(size, values.length); i++) data[i] = values[i]!;
-    return [new Uint32Array(data.buffer)];
-  });
-  const words = new Uint32Array(parts.reduce((n, part) => n + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    words.set(part, at);
-    at += part.length;
+    if (values.length <= size) data.set(values);
+    else for (let i = 0; i < size; i++) data[i] = values[i]!;
+    at += size;
   }
   return words;
 }

@@ -56,7 +56,12 @@ export async function openRecords(
     cache: options.cache,
     path,
     parse: parseDescribed,
-    isFresh: ({ arrays }) => arrays.every((files, i) => areSame(dirname(options.files[i]!.path), files)),
+    signal: options.signal,
+    isFresh: async ({ arrays }) => {
+      for (const [i, files] of arrays.entries())
+        if (!(await areSame(dirname(options.files[i]!.path), files, options.signal))) return false;
+      return true;
+    },
     make: (temporary) => make(temporary, plan, writer, digests, options, settings.context),
   });
   if (described.records === 0)
@@ -173,7 +178,7 @@ async function make(
 ): Promise<RecordsDescribed> {
   const total = files.reduce((n, file) => n + file.bytes, 0);
   const columns = new Set([...plan.inputs.map(({ name }) => name), field, "prompt", "completion", "messages"]);
-  const records = await RecordWriter.open(temporary);
+  const records = await RecordWriter.open(temporary, signal);
   const turns = new Turns(signal);
   const arrays: (readonly ReadArray[])[] = [];
   try {
@@ -184,7 +189,7 @@ async function make(
         throw new TrainError("bad-data", `${file.path} is a text, and the objective takes records`, {
           hint: "give JSONL, Parquet or Arrow with a column for each input",
         });
-      const beside = arraysBeside(file.path);
+      const beside = arraysBeside(file.path, signal);
       const own: RecordOptions = {
         ...writer,
         plan,
@@ -192,6 +197,7 @@ async function make(
         field,
         labels: new Map(Object.entries(labels)),
         arrayIn: (path, at) => beside.at(path, at),
+        pause: () => turns.take(),
       };
       const hash = createHash("sha256");
       for await (const row of rowsOf({ ...file, kind }, { hash, columns, signal })) {

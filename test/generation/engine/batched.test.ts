@@ -74,3 +74,21 @@ describe("requests at once", () => {
       expect(engine.state.cache.used).toBe(0);
     });
 });
+
+it("a prompt that is read in the same pieces has the same bits beside longer ones", { tags: "long" }, async () => {
+  // Heads wide enough for chunks of linear attention.
+  const source = RECURRENT_MODELS["a delta rule behind a short convolution"]!.replace(
+    "Delta(dim, 2)",
+    "Delta(dim, 1)",
+  ).replace("T <= 24", "T <= 100");
+  const rng = random(9);
+  const prompts = [12, 90, 90, 90].map((length) => Array.from({ length }, () => rng.below(VOCABULARY)));
+  const scoresBeside = async (others: number): Promise<readonly number[]> => {
+    const { engine, close } = await pairOf(source, device, 21, { maxBatch: 4 });
+    const requests = prompts.slice(0, 1 + others).map((prompt) => ({ prompt, maxTokens: 6, logprobs: 1 }));
+    const [first] = await Promise.all(requests.map((request) => answerOf(engine.submit(request))));
+    await close();
+    return first!.tokens.map(({ score }) => score!.logprob);
+  };
+  expect(await scoresBeside(3)).toEqual(await scoresBeside(0));
+});

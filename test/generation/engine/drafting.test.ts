@@ -1,7 +1,7 @@
 // Tokens guessed by the model that skips its routes: the texts are those of plain decoding, whatever was guessed.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EngineRequest } from "../../../src/generation/engine/index.js";
-import type { Device } from "../../../src/runtime/index.js";
+import { openDevice, type Device } from "../../../src/runtime/index.js";
 import { sparingDevice } from "../../device.js";
 import { MODELS as OTHERS, RECURRENT_MODELS } from "../generate/models.js";
 import { random } from "../../random.js";
@@ -15,7 +15,11 @@ beforeAll(async () => {
 afterAll(() => device.destroy());
 
 const MODELS: Readonly<Record<string, string>> = { ...OTHERS, ...RECURRENT_MODELS };
-const RECURRENT = ["a hybrid with a routed layer of each", "a routed delta rule beside attention"];
+const RECURRENT = [
+  "a hybrid with a routed layer of each",
+  "a routed delta rule beside attention",
+  "rows before, on both sides of a route",
+];
 const SHORT = ["mixture of depths", ...RECURRENT];
 const ROUTED = [
   "mixture of depths",
@@ -66,6 +70,31 @@ describe("drafting by depth", () => {
     expect(unscored(drafted)).toEqual(unscored(plain));
     drafted.tokens.forEach(({ score }, i) => expect(score!.logprob).toBeCloseTo(plain.tokens[i]!.score!.logprob, 5));
     expect(drafted.use).toEqual(plain.use);
+  });
+
+  it("gives way to steps if the device has no room to save states", { tags: "long" }, async () => {
+    const own = await openDevice();
+    const create = own.gpu.createBuffer.bind(own.gpu);
+    let [snapshots, guessed] = [0, 0];
+    const observer = { drafted: (all: number): void => void (guessed += all) };
+    const options = { maxBatch: 3, chunk: 7, memory: 400, draft: "routes", observer } as const;
+    const { engine, alone, close } = await pairOf(MODELS[RECURRENT[0]!]!, own, 21, options);
+    // Prompts of a page or less leave no copies of states. There is room to save the states of two texts.
+    own.gpu.createBuffer = (descriptor) =>
+      create(descriptor.label === "snapshot" && ++snapshots > 2 ? { ...descriptor, size: 2 ** 50 } : descriptor);
+    const requests = [1, 2, 3].map((first) => ({ prompt: [first, 5, 7], maxTokens: 15 }));
+    const wanted: (readonly number[])[] = [];
+    for (const request of requests) wanted.push(await aloneOf(alone, request));
+    for (const all of [requests, requests]) {
+      guessed = 0;
+      const found = await Promise.all(all.map((request) => answerOf(engine.submit(request))));
+      expect(found.map(({ tokens }) => tokens.map((t) => t.token))).toEqual(wanted);
+      expect(guessed).toBeGreaterThan(0);
+    }
+    // One that has failed is not tried again.
+    expect(snapshots).toBe(3);
+    await close();
+    own.destroy();
   });
 
   it("is refused for a model that skips nothing", async () => {

@@ -95,6 +95,60 @@ describe("prefixes of a model with recurrences", () => {
   });
 });
 
+describe("with less room than a text has places for them", () => {
+  const DELTA = "a delta rule behind a short convolution";
+  /** An engine for two texts with so many snapshots, and what of a prompt it has kept, after its text was checked. */
+  const roomFor = async (source: string, snapshots: number, memory: { cacheMemory: number } | { memory: number }) => {
+    const { engine, alone, close } = await pairOf(source, device, 21, { maxBatch: 2, chunk: 100, ...memory });
+    const paged = compileGeneration(source, { caches: "pages" }).generation as PagedModel;
+    const parts = divided(paged, engine.state.cache.limit, 2);
+    expect(Math.floor(parts.snapshots / statesOf(source))).toBe(snapshots);
+    const cachedOf = async (...prompts: readonly (readonly number[])[]): Promise<readonly number[]> => {
+      const requests = prompts.map((prompt) => ({ prompt, maxTokens: 3 }));
+      const answers = await Promise.all(requests.map((request) => answerOf(engine.submit(request))));
+      for (const [i, { tokens }] of answers.entries())
+        expect(tokens.map(({ token }) => token)).toEqual(await aloneOf(alone, requests[i]!));
+      return answers.map(({ prompt }) => prompt.cached);
+    };
+    return { cachedOf, close };
+  };
+  const tokens = (count: number, seed: number): readonly number[] => {
+    const rng = random(seed);
+    return Array.from({ length: count }, () => rng.below(13));
+  };
+
+  for (const room of [1, 2])
+    it(`leave a text its last: ${room} of 3`, { tags: "long" }, async () => {
+      const source = long(DELTA);
+      const { cachedOf, close } = await roomFor(source, room, { cacheMemory: (2 + room) * statesOf(source) });
+      // Places after 256, 512 and 592 tokens.
+      const start = tokens(600, 5);
+      expect(await cachedOf(start)).toEqual([0]);
+      expect(await cachedOf(start)).toEqual([592]);
+      const longer = [...start, ...tokens(60, 6)];
+      expect(await cachedOf(longer)).toEqual([592]);
+      expect(await cachedOf(longer)).toEqual([656]);
+      const others = [1, 2].map((first) => [first, ...start]);
+      expect(await cachedOf(...others)).toEqual([0, 0]);
+      // With room for one, the text that was read last has it.
+      const found = await cachedOf(...others);
+      expect(found.filter((cached) => cached === 592)).toHaveLength(room);
+      await close();
+    });
+
+  it("leave a text its last: 6 of 7 beside keys and values", { tags: "long" }, async () => {
+    const source = RECURRENT_MODELS[HYBRID]!.replace("T <= 24", "T <= 1700");
+    const { cachedOf, close } = await roomFor(source, 6, { memory: 1664 });
+    const start = tokens(1600, 7);
+    expect(await cachedOf(start)).toEqual([0]);
+    expect(await cachedOf(start)).toEqual([1584]);
+    // It has lost the one that leaves the smallest gap, after 1536 tokens.
+    expect(await cachedOf([...start.slice(0, 1560), 1, 2, 3])).toEqual([1280]);
+    expect(await cachedOf([...start.slice(0, 400), 1, 2, 3])).toEqual([256]);
+    await close();
+  });
+});
+
 it("give up those used longest ago, and never take more memory than they have", { tags: "long" }, async () => {
   const source = long("a delta rule behind a short convolution");
   const state = statesOf(source);

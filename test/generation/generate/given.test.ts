@@ -234,7 +234,7 @@ describe("inputs beside the tokens", { timeout: 120_000 }, () => {
       /^input source has shape \[2\], the model takes \[B, S\]/,
     );
     expect(await fault({ inputs: { source: [...source, ...source] } })).toMatch(
-      /^B is 1 in the extents, but 2 in source/,
+      /^B is 1 in the prompts, but 2 in source/,
     );
     expect(await fault({ inputs: { source: [[1, 99, 3]] } })).toMatch(/^source\[0\]\[1\] is 99/);
     expect(await fault({ inputs: { source }, lengths: { S: [4] } })).toMatch(/^lengths of S\[0\] is 4/);

@@ -215,6 +215,23 @@ block Rates(dim: int) {
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x + scan(x, log_decay: -softplus(rate)) }
 }`;
 
+/** Rows before, which several calls and blocks read of the same values. */
+const SHIFTED = `
+block Mixed(dim: int) {
+  weight near: f32[dim]
+  weight far: f32[dim]
+  mix: Linear(dim, dim)
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x + tanh(mix(earlier(x, 1) * near + earlier(x, 4) * far)) }
+}
+block Split(dim: int) {
+  weight weight: f32[dim / 2, 3]
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    heads = rearrange(x, "b t (h d) -> b h t d", h: 2)
+    y = sin(earlier(heads, 2) * weight[:, 0] + earlier(heads, 5) * weight[:, 1] - earlier(heads, 1) * weight[:, 2])
+    rearrange(y, "b h t d -> b t (h d)")
+  }
+}`;
+
 /** Models with recurrences. */
 export const RECURRENT_MODELS: Readonly<Record<string, string>> = {
   "a delta rule behind a short convolution": LM(RECURRENT, "delta: Delta(dim, 2)", "x = x + delta(x)"),
@@ -238,6 +255,22 @@ export const RECURRENT_MODELS: Readonly<Record<string, string>> = {
   ),
   "sums that decay": LM(RECURRENT, "rates: Rates(dim)", "x = rates(x)"),
   "the latest row of a route, held": LM(RECURRENT, "held: Held(dim)", "x = x + held(x)"),
+  "rows before, read by several calls": LM(
+    SHIFTED,
+    "one: Mixed(dim)\n  two: Split(dim)\n  weight last: f32[dim]",
+    `again = f32(earlier(tokens, 3) == tokens and earlier(tokens, 1) != tokens)
+    x = one(x) + two(x) + earlier(x, 2) * last * (1.0 + again[..., None])`,
+  ),
+  "rows before, on both sides of a route": LM(
+    SHIFTED,
+    "inner: Split(dim)\n  attn: Attention(dim, 2)\n  weight score: f32[dim]\n  weight first: f32[dim]",
+    `x = x + earlier(x, 1) * first
+    y = x + earlier(x, 2) * first
+    r = above(x @ score, 0.1)
+    x = put(x, r, inner(take(x, r)))
+    x = y + x + earlier(x, 3) * first
+    x = x + attn(x)`,
+  ),
   "a decay for the time that passes": LM(
     RECURRENT,
     "weight score: f32[dim]\n  weight rate: f32[dim]",

@@ -44,6 +44,30 @@ describe("the step of a model that generates", () => {
     expect(kernelsOf("dense", MESA, "layers.1")).toEqual(["matmul", "attention", "matmul", "matmul", "matmul"]);
   });
 
+  it("has five more for a short convolution, which keeps each row that it reads once", () => {
+    const model = (layers: number): string => `import { Linear, ShortConv } from "std"
+      model M(dim: int = 32) {
+        weight embed: f32[64, dim]
+        convs: [for i in 0..${layers}: ShortConv(dim, 4)]
+        out: Linear(dim, 64)
+        forward(tokens: u32[B, T <= 128]) -> f32[B, T, 64] {
+          x = embed[tokens]
+          for conv in convs { x = sin(conv(x)) }
+          out(x)
+        }
+      }`;
+    for (const caches of ["rows", "pages"] as const) {
+      const [none, one, two] = [0, 1, 2].map((layers) => {
+        const { step, states = [] } = compileGeneration(model(layers), { target: MESA, caches }).generation!;
+        return { kernels: step.steps.length, bytes: states.map(({ bytes }) => bytes) };
+      });
+      expect([none!.bytes, one!.bytes, two!.bytes]).toEqual([[], [3 * 32 * 4], [3 * 32 * 4, 3 * 32 * 4]]);
+      // With slots, the state's rows are gathered first.
+      expect(two!.kernels - one!.kernels).toBe(caches === "rows" ? 5 : 6);
+      expect(one!.kernels - none!.kernels).toBeLessThanOrEqual(two!.kernels - one!.kernels + 1);
+    }
+  });
+
   it("has seven for a routed one: predictor, choice, and what computes the tokens that were chosen", () => {
     expect(kernelsOf("mixture of depths", MESA, "layers.1")).toEqual([
       "matmul",

@@ -160,6 +160,22 @@ describe("phase generate", () => {
     ]);
   });
 
+  it("hints at the word that reads earlier tokens, and at pairs element by element", () => {
+    const hint = (body: string): string | null | undefined => found(body)[0]?.hint;
+    expect(hint("x = x + later(x, 1)")).toBe("use `earlier(x, n)`, which reads the tokens before");
+    expect(hint("x = x + scan(x, reverse: true)")).toBe(
+      "leave out `reverse: true`: a scan from the beginning reads earlier tokens",
+    );
+    const pairs = "make a mask or bias element by element, as `a[:, :, None] - b[:, None]`, from a value of each token";
+    expect(hint("x = x + attention(x, x, x, causal: true, bias: x @ transpose(x))")).toBe(pairs);
+    expect(hint("x = x + attention(x, x, x, causal: true, mask: 2 * (x @ transpose(x)) > 0)")).toBe(pairs);
+    const earlier =
+      "treat each token by itself, or read earlier ones by `earlier`, `scan`, `linear_attention` or " +
+      "`attention(…, causal: true)`";
+    expect(hint("x = x + (x @ transpose(x)) @ x")).toBe(earlier);
+    expect(hint("x = x + mean(x, axis: 1)[:, None]")).toBe(earlier);
+  });
+
   it("refuses a choice of given tokens by the length of the text", () => {
     expect(beside("m = take(source, top(source[..., 0], ceil(T / 2)))\n x = x + attention(x, m, m)")).toContain(
       "non-causal-choice",

@@ -4,7 +4,7 @@ import { pointed, tellSource } from "./harness.js";
 import { processorTime } from "../../processor-time.js";
 
 const model = (body: string, more = "", loss = "mean(forward(x) ^ 2)"): string => `
-import { Layer, Linear, MoD, MoE, Residual, RMSNorm, SwiGLU } from "std"
+import { Layer, Linear, MoD, MoE, Residual, RMSNorm, Same, SwiGLU } from "std"
 model M() {
   router: Linear(8, 1, bias: false)
   mlp: Linear(8, 8)
@@ -203,9 +203,22 @@ describe("doubled-residual", () => {
     ["attention over rows", routed("attention(rows, rows, rows) * gate")],
     ["a long skip connection", model("y = a(x)\n b(y) + x", "a: Residual(Layer(8, 2))\n b: Residual(Layer(8, 2))")],
     ["the sum of a tensor with itself", model("x + x")],
+    ["twice what a block returns", model("y = routed(x)\n y + y", "routed: Residual(Layer(8, 2))")],
+    [
+      "a block that returns its argument",
+      model("y = routed(x)\n y + same(y)", "routed: Residual(Layer(8, 2))\n same: Same()"),
+    ],
     ["a block minus its input", model("x + (routed(x) - x)", "routed: Residual(Layer(8, 2))")],
     ["a weighted sum", model("0.5 * x + routed(x)", "routed: Residual(Layer(8, 2))")],
   ])("does not warn of %s", (_, source) => expect(codes(source)).toBe(""));
+
+  it("names the block whose result contains its input, however often it is called", () => {
+    const members = "shared: Residual(Layer(8, 2))\n around: Residual(shared)";
+    const { diagnostics } = tellSource(model("y = shared(shared(x))\n around(y)", members), "train");
+    expect(diagnostics.map((d) => d.message)).toEqual([
+      "the sum adds the input of `shared` to its result, which already contains the input",
+    ]);
+  });
 
   it("points at the update", () => {
     expect(pointed(tellSource(routed("(rows + mlp(rows)) * gate"), "train"))).toBe("(rows + mlp(rows)) * gate");

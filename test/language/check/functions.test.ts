@@ -208,7 +208,7 @@ model M() {
     ).toContain(`test.mod:3:10: error[not-an-integer]: the default of \`head_dim\` must be a whole number, found 1.5
   3 |   layer: Layer(6, 4)
     |          ^^^^^^^^^^^
-  hint: round it with ceil, floor or round, or choose numbers that divide
+  hint: choose numbers that divide: dim is 6, heads is 4
   note: std/attention.mod:`);
     expect(
       told(`import { Residual } from "std"
@@ -218,6 +218,24 @@ model M() {
   forward(x: f32[B, T, 4]) -> f32[B, T, 4] { r(x) }
 }`),
     ).toMatch(/^test\.mod:5:46: error\[[a-z-]+\][^]*note: std\/layer\.mod:\d+:\d+: in the standard library/);
+  });
+
+  it("come once for a default of the library, however many layers have it, and for an argument of one value", () => {
+    const text = `import { Layer, Linear, MoD } from "std"
+model M(dim: int = 6, heads: int = 4) {
+  layers: [Layer(dim, heads), Layer(dim, heads), MoD(Layer(dim, heads), dim)]
+  wider:  Layer(dim + 1, heads)
+  k: Linear(dim, dim / heads)
+  v: Linear(dim, dim / heads)
+  forward(x: f32[B, T, 6]) -> f32[B, T, 6] { x }
+}`;
+    const errors = checked(text).diagnostics.filter((d) => d.severity === "error");
+    expect(errors.map((d) => `${d.message}; ${d.hint}`)).toEqual([
+      "the default of `head_dim` must be a whole number, found 1.5; choose numbers that divide: dim is 6, heads is 4",
+      "the default of `head_dim` must be a whole number, found 1.75; choose numbers that divide: dim is 7, heads is 4",
+      "`d_out` of `Linear` must be a whole number, found 1.5; round it with ceil, floor or round, or choose numbers " +
+        "that divide",
+    ]);
   });
 
   it("come once for a line that is unrolled many times", () => {

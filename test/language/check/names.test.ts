@@ -65,6 +65,25 @@ model M() { forward(x: f32[B, T, 4]) -> f32[B, T, 4] { x } }`);
     ]);
   });
 
+  it("hints at a capital letter for a new axis, once in a function", () => {
+    const { diagnostics } = checked(`block Heads(n: int) {
+  forward(q: f32[B, n, T, d], k: f32[B, n, T, d]) -> f32[B, n, T, d] { attention(q, k, k, causal: true) }
+}
+model M() {
+  heads: Heads(2)
+  forward(x: f32[B, T, 4]) -> f32[B, T, 4] {
+    y = rearrange(x, "b t (h d) -> b h t d", h: 2)
+    rearrange(heads(y, y), "b h t d -> b t (h d)")
+  }
+}`);
+    expect(diagnostics.map((d) => [d.message, d.hint])).toEqual([
+      [
+        "nothing is called `d` here",
+        "a new axis has a capital letter, `D`; a number is a parameter of the block, `d: int`",
+      ],
+    ]);
+  });
+
   it("leaves other models alone where one is asked for", () => {
     const text = `model A() { forward(x: f32[B, T]) -> f32[B, T] { x } }
 model C() { forward(x: f32[B, T]) -> f32[B, T] { nothing } }`;

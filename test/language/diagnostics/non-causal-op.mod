@@ -6,7 +6,7 @@ model M() {
     c = (x @ transpose(x)) @ x
     d = x[:, -1][:, None]
     e = attention(x, x, x)
-    f = attention(x, x, x, causal: true)            // the only way to look at other tokens
+    f = attention(x, x, x, causal: true)            // reads earlier tokens
     (a + b + c + d + e + f) / T
   }
 }

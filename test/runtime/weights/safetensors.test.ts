@@ -13,6 +13,9 @@ import {
   writeSafetensors,
   type WeightSource,
 } from "../../../src/runtime/index.js";
+import type { Words } from "../../../src/ground/base/dtype.js";
+import { fromBytes } from "../../../src/runtime/weights/formats/convert.js";
+import { readingInTurns } from "../../../src/runtime/weights/in-turns.js";
 import { openWeights, saveWeights } from "../../../src/runtime/node.js";
 import { keyPattern } from "../../../src/runtime/weights/match.js";
 
@@ -262,6 +265,22 @@ describe("weights on disk", () => {
       'w: tensor "a": element 1 is -1, which u32 cannot represent',
     );
     await expect(read("bool", "BOOL", Uint8Array.of(2))).rejects.toThrow("element 0 is 2, which bool cannot represent");
+  });
+
+  it("of many values are converted in pieces with the same results", async () => {
+    const count = 300_001; // more than a piece, as I64
+    const values = BigInt64Array.from({ length: count }, (_, i) => BigInt((i * 7919) % 1000));
+    const read = (dtype: "u32" | "i32"): Promise<Words | string> =>
+      Promise.resolve(
+        readingInTurns(async () => {}).words(new Uint8Array(values.buffer), "I64", { dtype, shape: [count] }),
+      );
+    for (const dtype of ["u32", "i32"] as const) {
+      const [found, expected] = [await read(dtype), fromBytes(new Uint8Array(values.buffer), "I64", dtype)];
+      if (typeof found === "string" || typeof expected === "string") throw new Error("all values fit");
+      expect(Buffer.from(found.buffer).equals(Buffer.from(expected.buffer))).toBe(true);
+    }
+    values[count - 1] = -1n;
+    expect(await read("u32")).toBe(`element ${count - 1} is -1, which u32 cannot represent`);
   });
 
   it("may be tied copies if they are equal byte for byte", async () => {

@@ -71,11 +71,16 @@ describe("modc generate --input", () => {
     expect(status).toBe(0);
   });
 
-  it("is what chats and routes over texts lack, and what they say", async () => {
+  it("is what chats, samples and routes over texts lack, and what they say", async () => {
     const talk = await modc(["chat", MODEL]);
     expect([talk.status, talk.stderr.split("\n").find((line) => line.startsWith("error"))]).toEqual([
       1,
       "error: a chat gives the model its tokens alone, but Pair takes further inputs",
+    ]);
+    const sampled = await modc(["sample", MODEL, temporary.file("prompts.jsonl", '{"prompt": "ab"}\n')]);
+    expect([sampled.status, sampled.stderr.split("\n").find((line) => line.startsWith("error"))]).toEqual([
+      1,
+      "error: a sample gives the model its tokens alone, but Pair takes further inputs",
     ]);
     const seen = await modc(["routes", "examples/inputs/translate.mod", "--text", "hello"]);
     expect([seen.status, seen.stderr.split("\n")[0]]).toEqual([

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ChoiceDifference, EntropyByDepth, kindOf, RouteStatistics } from "../../../src/tools/cli/routes/statistics.js";
-import type { ShownRoute } from "../../../src/tools/cli/run/routes.js";
+import type { ShownRoute } from "../../../src/runtime/program/observed-routes.js";
 import { random } from "../../random.js";
 import { SENTENCE_PIECE } from "../../models/tokenizer/files.js";
 import { modc, root, temporaryFolder } from "./spawn.js";
@@ -23,6 +23,7 @@ const route = (path: string, chosen: readonly (readonly number[])[]): ShownRoute
   path,
   axis: path,
   parent: "T",
+  root: "T",
   chosen,
   absolute: true,
 });

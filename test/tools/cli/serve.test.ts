@@ -223,6 +223,35 @@ describe("modc serve", () => {
     },
   );
 
+  it("serves a model with further inputs, whose requests take turns", { tags: "long" }, async () => {
+    const TRANSLATE = "examples/inputs/translate.mod";
+    for (const [option, value] of [
+      ["--max-batch", "4"],
+      ["--cache-memory", "1GiB"],
+      ["--draft", "routes"],
+    ] as const) {
+      const { status, stderr } = await modc(["serve", TRANSLATE, option, value]);
+      expect([status, stderr]).toEqual([
+        1,
+        expect.stringContaining(
+          `error: ${option} needs caches in pages, but a model with further inputs has caches in rows: requests take ` +
+            "turns\n  hint: leave it out\n",
+        ),
+      ]);
+    }
+    const { child, url } = await served([TRANSLATE, "--context", "64"]);
+    const asked = (prompt: string) =>
+      fetch(`${url}/v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ prompt, max_tokens: 4, modc: { inputs: { source: [72, 105] } } }),
+      });
+    const statuses = (await Promise.all(["a", "b", "x".repeat(65)].map(asked))).map(({ status }) => status);
+    expect(statuses).toEqual([200, 200, 400]);
+    child.kill("SIGTERM");
+    await once(child, "close");
+  });
+
   it(
     "refuses options of generated texts for a model of embeddings, and more requests than may wait",
     { tags: "long" },

@@ -1,6 +1,14 @@
 // What an editor shows and changes: hints of several models and files, the parameter being written, edits of a format.
-import type { InlayHint, PublishDiagnosticsParams, TextEdit } from "vscode-languageserver";
+import type {
+  CompletionList,
+  Hover,
+  InlayHint,
+  PublishDiagnosticsParams,
+  SignatureHelp,
+  TextEdit,
+} from "vscode-languageserver";
 import { expect, it } from "vitest";
+import { builtins } from "../../../src/language/check/builtins/index.js";
 import { signatureHelp } from "../../../src/tools/lsp/convert.js";
 import { requests } from "../../../src/tools/lsp/requests.js";
 import { LanguageServer } from "../../../src/tools/lsp/server.js";
@@ -40,6 +48,58 @@ it("the parameter being written is marked, not the same letters elsewhere", () =
     [8, 9],
     [38, 42],
   ]);
+});
+
+it("signature help of a built-in function marks the label of every parameter, with its type", async () => {
+  const client = await Client.start();
+  const help = async (call: string): Promise<SignatureHelp> => {
+    const text = `model M() {\n  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { y = ${call} }\n}\n`;
+    await client.open("m.mod", text);
+    const found = await client.at<SignatureHelp>("textDocument/signatureHelp", "m.mod", `${call}|`);
+    await client.close("m.mod");
+    return found;
+  };
+  const marked = ({ signatures: [one] }: SignatureHelp, i: number): string => {
+    const [from, to] = one!.parameters![i]!.label as [number, number];
+    return one!.label.slice(from, to);
+  };
+  for (const [name, { params }] of builtins) {
+    const first = await help(`${name}(`);
+    for (const [i, p] of params.entries()) {
+      const form = marked(first, i) === "" ? await help(`${name}(${p.name}: `) : first;
+      expect(marked(form, i), `${name}: ${p.name}`).toMatch(p.name === "pattern" ? /^"/ : new RegExp(`^${p.name}\\b`));
+    }
+  }
+  const shown = async (call: string): Promise<string> => {
+    const found = await help(call);
+    return marked(found, found.activeParameter!);
+  };
+  expect(await shown("earlier(x, ")).toBe("n: int");
+  expect(await shown("scan(x, log_decay: ")).toBe("log_decay: f32[B, T, ...]");
+  expect(await shown("linear_attention(q, k, v, fresh: f, at: ")).toBe("at: f32[B, G, T, K]");
+  expect(await shown("attention(x, x, x, causal: true, mask: ")).toBe("mask: bool[B, H, T, S]");
+  expect(await shown("mass(x, x, cap: ")).toBe("cap: float");
+  // The form of the call that has the parameter.
+  expect(await shown("rope(x, angles: ")).toBe("angles: f32[B, T, d/2]");
+  expect(await shown("rope(x, ")).toBe("theta: float");
+  expect((await help("max(x, axis: ")).signatures[0]!.label).toContain("keep: false");
+  expect(await client.stop()).toBe(0);
+});
+
+it("hover and completion know every built-in function and its parameters", async () => {
+  const client = await Client.start();
+  for (const [name, { params }] of builtins) {
+    const call = `${name}(zz`;
+    const text = `model M() {\n  forward(x: f32[B, T, 4]) -> f32[B, T, 4] { y = ${call} }\n}\n`;
+    await client.open("m.mod", text);
+    const { contents } = await client.at<Hover>("textDocument/hover", "m.mod", `y = |${call}`);
+    expect((contents as { readonly value: string }).value, name).toContain(`${name}(`);
+    const found = await client.at<CompletionList>("textDocument/completion", "m.mod", `${name}(|`);
+    const labels = found.items.map((c) => c.label);
+    expect(labels, name).toEqual(expect.arrayContaining([name, ...params.map((p) => `${p.name}:`)]));
+    await client.close("m.mod");
+  }
+  expect(await client.stop()).toBe(0);
 });
 
 it("formatting takes every `\\r`", async () => {

@@ -1,10 +1,12 @@
 // Features of records: nested numbers, and arrays in files that rows name.
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../../../src/runtime/index.js";
+import { arraysBeside } from "../../../src/tools/train/arrays-node.js";
 import { openData } from "../../../src/tools/train/data-node.js";
 import type { TrainingData } from "../../../src/tools/train/data.js";
+import { TrainError } from "../../../src/tools/train/errors.js";
 import { trainingModel } from "../../../src/tools/train/model.js";
 import { START } from "../../../src/tools/train/windows.js";
 import { scratch } from "./folder.js";
@@ -25,9 +27,9 @@ const NUMBERS = [1, 2, 3, 4, 5, 6];
 let files = 0;
 const lines = (rows: readonly object[]): string =>
   place.file(`data-${files++}.jsonl`, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-const opened = (data: string, text: string): Promise<TrainingData> =>
+const opened = (data: string, text: string, signal?: AbortSignal): Promise<TrainingData> =>
   openData(
-    { data, cache: join(place.path, "cache") },
+    { data, cache: join(place.path, "cache"), ...(signal && { signal }) },
     trainingModel({ source: { file: "m.mod", text }, read: () => null }, { set: {} }).model.run,
     { batch: 1, context: 16, seed: 3, validation: 0, validationWindows: 0 },
   );
@@ -50,7 +52,7 @@ const npy = (values: ArrayBufferView, type: string, shape: string): Uint8Array =
   const header = `{'descr': '${type}', 'fortran_order': False, 'shape': (${shape}), }`.padEnd(117) + "\n";
   const bytes = new TextEncoder();
   const start = [0x93, ...bytes.encode("NUMPY"), 1, 0, header.length, 0, ...bytes.encode(header)];
-  return Uint8Array.from([...start, ...new Uint8Array(values.buffer)]);
+  return Buffer.concat([Uint8Array.from(start), new Uint8Array(values.buffer)]);
 };
 const tensors = (all: Readonly<Record<string, readonly [string, ArrayBufferView]>>): Uint8Array =>
   writeSafetensors(
@@ -103,6 +105,43 @@ describe("features", () => {
     place.file("nan.npy", npy(Float32Array.of(1, NaN, 3, 4, 5, 6), "<f4", "3, 2"));
     place.file("wide.npy", npy(f32, "<f4", "2, 3"));
     expect(await faultOf(lines([{ x, y: 1 }]), FIXED)).toMatch(message);
+  });
+
+  it("are checked before they are read", async () => {
+    const header = npy(new Float32Array(0), "<f4", "40000000, 1"); // 160 MB, of which the disk holds the header
+    truncateSync(place.file("large.npy", header), header.length + 160_000_000);
+    const folder = arraysBeside(join(place.path, "data.jsonl"));
+    const shapes: (readonly number[])[] = [];
+    const expectShape = (shape: readonly number[]): never => {
+      shapes.push(shape);
+      throw new TrainError("bad-data", "here: no such shape");
+    };
+    await expect(folder.at("large.npy", { place: "here", column: "x", expectShape })).rejects.toThrow("no such shape");
+    expect([shapes, folder.read]).toEqual([[[40_000_000, 1]], []]);
+    place.file("short.npy", header);
+    expect(await faultOf(lines([{ x: "short.npy", y: 1 }]), FIXED)).toMatch(/its size does not fit its shape/);
+  });
+
+  it("are read, and read again, in pieces, between which a signal is heard", async () => {
+    const values = Float32Array.from({ length: 8_000_000 }, (_, i) => i % 1000);
+    place.file("long.npy", npy(values, "<f4", "4000000, 2"));
+    const data = lines([{ x: "long.npy", y: 1 }]);
+    const interrupted = async (): Promise<void> => {
+      const stop = new AbortController();
+      const timer = setTimeout(() => stop.abort(new Error("enough")), 10);
+      try {
+        await expect(opened(data, ALONG, stop.signal)).rejects.toThrow("enough");
+      } finally {
+        clearTimeout(timer);
+      }
+    };
+    await interrupted();
+    let turns = 0;
+    const counter = setInterval(() => turns++, 1);
+    await (await opened(data, ALONG)).close();
+    clearInterval(counter);
+    expect(turns).toBeGreaterThan(10);
+    await interrupted();
   });
 
   it("must fit the type of the input", async () => {

@@ -30,8 +30,8 @@ import {
 } from "./linear-attention-operands.js";
 import { input, result, typeAt, work, type KernelContext, type Operand, type Work } from "./spec.js";
 
-/** Sequences with at most so many rows on average, as in a step of generation, go row by row. */
-export const FEW_ROWS = CHUNK_TILE;
+/** Sequences that have at most so many rows, as in a step of generation, go row by row. */
+const FEW_ROWS = CHUNK_TILE;
 /** Narrower values leave most lanes of a subgroup idle, wider keys have too many registers. */
 const LEAST_COLUMNS = LEAST_IN_CHUNKS;
 const MOST_WIDTH = 256;

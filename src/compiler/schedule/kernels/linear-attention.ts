@@ -1,11 +1,9 @@
 // Specs of linear attention and its gradient: in chunks, or by kernels that go through the rows of a sequence with a
 // column of the state in each lane, or a row of it.
 import { invariant } from "../../../ground/base/invariant.js";
-import { addSizes, applySize, subtractSizes } from "../../../ground/size/size.js";
 import { stridesOf } from "../addressing/index-map.js";
 import type { Step } from "../plan/plan.js";
-import { whereRows } from "./cases.js";
-import { chunkedGradient, chunkedWork, FEW_ROWS } from "./linear-attention-work.js";
+import { chunkedGradient, chunkedWork } from "./linear-attention-work.js";
 import {
   declareColumns,
   exponential,
@@ -34,34 +32,12 @@ const overLanes = ({ extents }: Linear, { builder, heads }: Kernel, count: numbe
   builder.dispatch(extents.ceilDivide(extents.times(extents.batch, heads * count), LANES));
 
 /**
- * In chunks where the device does these. `continues`: from a state, with forget and at as one operand; then sequences
- * with few rows on average, as in steps of generation, go row by row. Whole sequences do not, so that a sequence has
- * the same bits alone and beside others.
+ * In chunks if the device can compute these and a sequence may have more than a few rows, else row by row: so steps of
+ * generation, whose axis has the bound 1, go row by row. No run decides by its rows, so that a sequence has the same
+ * bits alone and beside others. `continues`: from a state, with forget and at as one operand.
  */
-function forward(context: Forward, continues: boolean): Work {
-  const chunked = chunkedWork(context, continues);
-  if (!chunked) return byRows(context, continues);
-  const { extents } = context;
-  const { shape } = typeAt(context.inputs, 2);
-  const rows = shape[1]!;
-  // Only the host chooses by rows.
-  if (!continues || extents.deviceSize(rows) !== null) return chunked;
-  // One more than the rows beyond the few of each sequence.
-  const few = applySize("min", [rows, extents.times(FEW_ROWS, extents.batch)]);
-  const beyond = addSizes(subtractSizes(rows, few), 1);
-  const { steps } = byRows(context, continues);
-  const [copies, alone] = [steps.slice(0, -1), steps.slice(-1)];
-  const where = (step: Step<Operand>, low: number, high: number | null): Step<Operand> =>
-    whereRows(extents, step, beyond, low, high);
-  return work(
-    [
-      ...copies,
-      ...alone.map((step) => where(step, 0, 1)),
-      ...chunked.steps.slice(copies.length).map((step) => where(step, 1, null)),
-    ],
-    chunked.scratch,
-  );
-}
+const forward = (context: Forward, continues: boolean): Work =>
+  chunkedWork(context, continues) ?? byRows(context, continues);
 
 /** Row after row. */
 function byRows(context: Forward, continues: boolean): Work {

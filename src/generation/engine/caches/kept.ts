@@ -4,7 +4,7 @@ import type { Wish } from "../sequences/scheduler.js";
 import type { Sequence } from "../sequences/sequence.js";
 import type { Edit } from "./caches.js";
 import { inTurn } from "./copies.js";
-import { type Block, type Memory, Prefixes } from "./prefixes.js";
+import { type Block, type Memory, Prefixes, type PrefixRows } from "./prefixes.js";
 import { EVERY, lastSnapshot, type SnapshotRule } from "./snapshot-rule.js";
 import { type Snapshot, Snapshots } from "./snapshots.js";
 import type { PagedModel } from "./use.js";
@@ -46,14 +46,22 @@ export class KeptTexts {
     this.prefixes = new Prefixes(page, { ...pages, forget: states ? (one) => snapshots.release(one) : null });
   }
 
+  /** Lets a sequence continue from a prefix. */
+  begin(held: Held, { block, tokens, rows }: PrefixRows): void {
+    this.#continue(held, { blocks: tokens / this.#page, block, rows });
+  }
+
+  #continue(held: Held, kept: Kept | null): void {
+    const before = held.kept?.block ?? null;
+    held.kept = kept;
+    this.prefixes.move(before, kept?.block ?? null);
+  }
+
   /** Keeps the blocks of a sequence that others may continue from, after an answer. */
   settle(sequence: Sequence, held: Held): void {
     const end = this.#recurrent ? lastOf(held.snapshots, sequence.read) : sequence.read;
-    while (held.kept && (held.kept.blocks + 1) * this.#page <= end) {
-      const { block } = held.kept;
-      held.kept = this.#keep(sequence, held, held.kept);
-      if (!held.kept) this.prefixes.prune(block);
-    }
+    while (held.kept && (held.kept.blocks + 1) * this.#page <= end)
+      this.#continue(held, this.#keep(sequence, held, held.kept));
     for (const [tokens, snapshot] of held.snapshots)
       if (!held.kept || tokens <= end) {
         held.snapshots.delete(tokens);
@@ -92,7 +100,9 @@ export class KeptTexts {
       const isLast = sequence.phase === "reading" && tokens === lastSnapshot(sequence.length, rule);
       if (!held.kept || (tokens % rule.every !== 0 && !isLast)) return null;
       let taken = this.snapshots.take();
-      while (!taken && this.prefixes.giveUpSnapshot()) taken = this.snapshots.take();
+      // So a long text leaves others theirs, and a text has some behind tokens that others may begin with.
+      const share = Math.ceil(this.snapshots.most / 2);
+      while (!taken && this.prefixes.giveUpSnapshot(held.kept.block, tokens, share)) taken = this.snapshots.take();
       if (!taken) return null;
       held.snapshots.set(tokens, taken);
       return this.snapshots.copy(taken, held.slot);
@@ -100,10 +110,11 @@ export class KeptTexts {
     return inTurn(...edits);
   }
 
-  /** Takes back the snapshots of a sequence that no block has. */
-  release({ snapshots }: Held): void {
-    snapshots.forEach((snapshot) => this.snapshots.release(snapshot));
-    snapshots.clear();
+  /** Takes back the snapshots of a sequence that no block has; it continues from no block. */
+  release(held: Held): void {
+    held.snapshots.forEach((snapshot) => this.snapshots.release(snapshot));
+    held.snapshots.clear();
+    this.#continue(held, null);
   }
 }
 

@@ -183,7 +183,7 @@ export class PagedCaches implements Caches {
     sequence.rows = [...prefix.rows];
     // One by one: a prefix may have more tokens than a call takes arguments.
     prefix.taken.forEach((own, axis) => own?.forEach((position) => held.taken[axis]?.push(position)));
-    held.kept = { blocks: prefix.tokens / this.#page, block: prefix.block, rows: prefix.rows };
+    this.kept.begin(held, prefix);
     return { copies, snapshot: prefix.snapshot };
   }
 

@@ -34,6 +34,8 @@ export interface Block {
   readonly taken: readonly (readonly number[] | null)[];
   /** The states of recurrences behind the block, if they were kept. */
   snapshot: Snapshot | null;
+  /** How many sequences with a place on the device have the block as their last. */
+  users: number;
 }
 
 /** What holds the memory of blocks. */
@@ -139,6 +141,7 @@ export class Prefixes {
       pages,
       taken,
       snapshot: null,
+      users: 0,
     };
     pages.forEach((own, axis) => own.forEach(([, page]) => this.#hold(axis, page)));
     children.set(key, made);
@@ -146,30 +149,53 @@ export class Prefixes {
     return made;
   }
 
-  /** Gives up blocks that nothing lies behind, from the one used longest ago, until a page of the axis is free. */
+  /**
+   * Gives up blocks that nothing lies behind, from the one used longest ago, until a page of the axis is free. Blocks
+   * that an active sequence continues come last, because the sequence holds most of their pages too.
+   */
   giveUp(axis: number): boolean {
-    for (const block of this.#blocks) {
-      if (block.children.size > 0) continue;
-      if (this.#drop(block, axis)) return true;
-    }
+    for (const used of [false, true])
+      for (const block of this.#blocks) {
+        if (block.children.size > 0 || block.users > 0 !== used) continue;
+        if (this.#drop(block, axis)) return true;
+      }
     return false;
   }
 
-  /** Gives up the snapshot that was used longest ago, with the blocks that nothing can continue; false without one. */
-  giveUpSnapshot(): boolean {
-    for (const block of this.#blocks) {
-      if (!block.snapshot) continue;
-      this.#forgetSnapshot(block);
-      this.prune(block);
-      return true;
-    }
-    return false;
+  /**
+   * Gives up a snapshot for one after `end` tokens of a text whose last block is `last`, with the blocks that nothing
+   * can continue; false if there is none. If the text alone has at least `share` snapshots, it loses one of them.
+   * Otherwise the text used longest ago loses one that no other text has; its last snapshot goes last. The snapshot
+   * that leaves the smallest gap goes first; of equal gaps, the snapshot after the fewest tokens.
+   */
+  giveUpSnapshot(last: Block | null, end: number, share: number): boolean {
+    const block = leastMissed(last, end, share) ?? this.#leastUsed();
+    if (!block) return false;
+    this.#forgetSnapshot(block);
+    this.prune(block);
+    return true;
+  }
+
+  #leastUsed(): Block | null {
+    for (const last of this.#blocks) if (last.snapshot) return leastMissed(last.parent, last.rows[0]!) ?? last;
+    return null;
+  }
+
+  /** Moves an active sequence from one last block to another; null: it has none. */
+  move(from: Block | null, to: Block | null): void {
+    if (to) to.users++;
+    if (!from) return;
+    from.users--;
+    this.prune(from);
   }
 
   /** Of models with recurrences: gives up a block that no text can continue from, and those before it. */
-  prune(block: Block | null): void {
-    if (this.#forget && block && this.#blocks.has(block) && block.children.size === 0 && !block.snapshot)
-      this.#drop(block, 0);
+  prune(block: Block): void {
+    if (this.#blocks.has(block) && this.#isUseless(block)) this.#drop(block, 0);
+  }
+
+  #isUseless({ children, snapshot, users }: Block): boolean {
+    return this.#forget !== null && children.size === 0 && !snapshot && users === 0;
   }
 
   #forgetSnapshot(block: Block): void {
@@ -198,8 +224,8 @@ export class Prefixes {
     });
     this.#forgetSnapshot(block);
     const { parent } = block;
-    const isUseless = this.#forget && parent && parent.children.size === 0 && !parent.snapshot;
-    return (isUseless && this.#blocks.has(parent) && this.#drop(parent, axis)) || freed;
+    const isLast = parent !== null && this.#blocks.has(parent) && this.#isUseless(parent);
+    return (isLast && this.#drop(parent, axis)) || freed;
   }
 
   /** Marks a block and those before it as used last; a block stays older than the one before it. */
@@ -209,6 +235,21 @@ export class Prefixes {
       this.#blocks.add(at);
     }
   }
+}
+
+/**
+ * Of the blocks up to `last` with snapshots that one text alone has, the block whose snapshot leaves the smallest gap;
+ * null if there are fewer than `share`. `end`: tokens at the next snapshot of the text.
+ */
+function leastMissed(last: Block | null, end: number, share = 1): Block | null {
+  const own: Block[] = [];
+  let at = last;
+  for (; at && at.users + at.children.size <= 1; at = at.parent) if (at.snapshot) own.push(at);
+  if (own.length < share) return null;
+  while (at && !at.snapshot) at = at.parent;
+  const places = [end, ...own.map(({ rows }) => rows[0]!), at?.rows[0] ?? 0];
+  const gaps = own.map((_, i) => places[i]! - places[i + 2]!);
+  return own[gaps.lastIndexOf(Math.min(...gaps))] ?? null;
 }
 
 /** Whether the same tokens took each route, and so have the same rows. */

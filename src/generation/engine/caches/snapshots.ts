@@ -11,6 +11,8 @@ export interface Snapshot {
   buffers: readonly GPUBuffer[];
   /** Whether the copy is known to be made. */
   made: boolean;
+  /** Whether the last copy was made, once it was submitted; false: the device has no room for the snapshot. */
+  copied: Promise<boolean>;
 }
 
 /** Where a state lies in the buffers of a snapshot. */
@@ -25,7 +27,6 @@ export class Snapshots {
   /** Bytes of one. */
   readonly each: number;
   readonly #states: readonly GenerationState[];
-  /** The most that there may be. */
   #most: number;
   readonly #free: Snapshot[] = [];
   readonly #all = new Set<Snapshot>();
@@ -43,6 +44,10 @@ export class Snapshots {
   get bytes(): number {
     return (this.#all.size - this.#free.length) * this.each;
   }
+  /** The most that there may be. */
+  get most(): number {
+    return this.#most;
+  }
   /** Whether there may be any. */
   get possible(): boolean {
     return this.#most > 0;
@@ -53,7 +58,7 @@ export class Snapshots {
     const known = this.#free.pop();
     if (known) known.made = false;
     if (known || this.#all.size >= this.#most) return known ?? null;
-    const snapshot: Snapshot = { buffers: [], made: false };
+    const snapshot: Snapshot = { buffers: [], made: false, copied: Promise.resolve(false) };
     this.#all.add(snapshot);
     return snapshot;
   }
@@ -80,10 +85,12 @@ export class Snapshots {
         encoder.copyBufferToBuffer(buffer(state), slot * bytes, snapshot.buffers[to]!, at, bytes);
       gpu.queue.submit([encoder.finish()]);
       const faults = Promise.all([0, 1].map(() => device.wait(() => gpu.popErrorScope())));
-      faults.then(
-        (found) => (found.some(Boolean) ? this.#forget(snapshot) : (snapshot.made = true)),
-        () => {}, // the device is lost, and with it the snapshot
-      );
+      snapshot.copied = faults.then((found) => {
+        if (found.some(Boolean)) this.#forget(snapshot);
+        else snapshot.made = true;
+        return snapshot.made;
+      });
+      snapshot.copied.catch(() => {}); // the device is lost, and with it the snapshot
     };
   }
 
@@ -101,6 +108,7 @@ export class Snapshots {
   #forget(snapshot: Snapshot): void {
     this.#all.delete(snapshot);
     this.#most = Math.min(this.#most, this.#all.size);
+    snapshot.made = false;
     const at = this.#free.indexOf(snapshot);
     if (at >= 0) this.#free.splice(at, 1);
     for (const buffer of snapshot.buffers) buffer.destroy();
@@ -138,21 +146,44 @@ export class SavedStates {
     this.#snapshots = new Snapshots(states, slots * each);
   }
 
-  /** The edit that saves the states in slots; null without states. */
+  /** Whether there are states to save. */
+  get needed(): boolean {
+    return this.#snapshots.each > 0;
+  }
+
+  /** The edit that saves the states in slots, as far as there is room for them. */
   save(slots: readonly number[]): Edit | null {
-    if (!this.#snapshots.possible) return null;
     return inTurn(
       ...slots.map((slot) => {
-        const saved = this.#saved.get(slot) ?? this.#snapshots.take() ?? bug("there is room for all slots");
+        const saved = this.#saved.get(slot) ?? this.#snapshots.take();
+        if (!saved) return null;
         this.#saved.set(slot, saved);
         return this.#snapshots.copy(saved, slot);
       }),
     );
   }
 
+  /** After `save` was submitted: the slots whose states the device has no room to save. Throws DeviceLostError. */
+  async unsaved(slots: readonly number[]): Promise<readonly number[]> {
+    const missing: number[] = [];
+    for (const slot of slots) {
+      const saved = this.#saved.get(slot);
+      // Only the first copy makes buffers.
+      if (saved && (saved.made || (await saved.copied))) continue;
+      this.#saved.delete(slot);
+      missing.push(slot);
+    }
+    return missing;
+  }
+
   /** The edit that restores what `save` has saved last. */
   restore(slots: readonly number[]): Edit | null {
-    return inTurn(...slots.map((slot) => this.#snapshots.restoring(this.#saved.get(slot)!, slot)));
+    return inTurn(
+      ...slots.map((slot) => {
+        const saved = this.#saved.get(slot) ?? bug("states are restored that were not saved");
+        return this.#snapshots.restoring(saved, slot);
+      }),
+    );
   }
 
   dispose(): void {

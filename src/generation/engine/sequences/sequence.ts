@@ -91,6 +91,8 @@ export class Sequence implements Scheduled {
   choosing = 0;
   /** Tokens of the prompt that were found in the cache when it first began to be read; null before. */
   cached: number | null = null;
+  /** Whether its tokens are never guessed, because its states cannot be saved before. */
+  plain = false;
   finish: Finish | null = null;
   /** Why it ends without a finish. */
   failure: { readonly error: unknown } | null = null;
@@ -124,7 +126,7 @@ export class Sequence implements Scheduled {
   }
   /** Penalties look at each token before the next, and observers at the results of steps. */
   get mayGuess(): boolean {
-    return !this.waitsForTokens && !this.settled.tables.penalised && !this.reader.observer;
+    return !this.plain && !this.waitsForTokens && !this.settled.tables.penalised && !this.reader.observer;
   }
   /** Whether it takes the token of the largest logit, unadjusted. */
   get greedy(): boolean {

@@ -28,20 +28,43 @@ export function tensorArg(emitter: Emitter, args: Args, fn: string, name: string
 /** A tensor of f32 or f16. */
 export function floatArg(emitter: Emitter, args: Args, fn: string, name: string): Value | null {
   const value = tensorArg(emitter, args, fn, name);
-  return value && requireDtype(emitter, value, ["f32", "f16"], fn, requiredArg(args, name).span) ? value : null;
+  return value && requireDtype(emitter, value, ["f32", "f16"], fn, name, requiredArg(args, name).span) ? value : null;
 }
 
-export function requireDtype(emitter: Emitter, value: Value, needs: readonly DType[], fn: string, span: Span): boolean {
-  if (needs.includes(value.type.dtype)) return true;
-  const hint =
-    needs[0] === "bool"
+/** Remedies for an argument that is not a number of the right type but has another meaning. */
+const MEANT: Readonly<Record<string, (found: DType) => string>> = {
+  mask: (found) =>
+    isFloat(found)
+      ? "numbers that are added to scores are a `bias`; a mask says yes or no: `x > 0.0`"
+      : "compare queries with keys: `doc[:, :, None] == doc[:, None, :]`",
+  bias: (found) =>
+    found === "bool" ? "a choice of pairs is a `mask`; a bias is added to scores" : "cast it first: `f32(x)`",
+  fresh: () => "say at which tokens it begins: `fresh: tokens == separator`, or `doc != earlier(doc, 1)`",
+};
+
+/** Checks the dtype of the argument `name`; null: the only argument, which needs no name. */
+export function requireDtype(
+  emitter: Emitter,
+  value: Value,
+  needs: readonly DType[],
+  fn: string,
+  name: string | null,
+  span: Span,
+): boolean {
+  const { dtype } = value.type;
+  if (needs.includes(dtype)) return true;
+  const meant = fn === "those" || name === null ? undefined : MEANT[name];
+  const hint = meant
+    ? meant(dtype)
+    : needs[0] === "bool"
       ? "compare it with a number: `x > 0`"
       : needs.every(isFloat)
         ? `cast it first: \`${needs[0] ?? "f32"}(x)\``
         : needs.includes("u32")
           ? "cast it first: `u32(x)`"
           : null;
-  emitter.report("wrong-dtype", { what: `\`${fn}\``, needs, found: printType(value.type), hint }, span);
+  const what = name === null ? `\`${fn}\`` : `\`${name}\` of \`${fn}\``;
+  emitter.report("wrong-dtype", { what, needs, found: printType(value.type), hint }, span);
   return false;
 }
 
@@ -75,7 +98,7 @@ export function numberArg(emitter: Emitter, args: Args, fn: string, name: string
   return value && toNumber(value);
 }
 
-/** A compile-time integer within limits. */
+/** A compile-time integer of at least `least`; `below` is the remedy for a smaller one. */
 export function integerArg(
   emitter: Emitter,
   args: Args,
@@ -83,26 +106,32 @@ export function integerArg(
   name: string,
   otherwise: number,
   least: number,
+  below?: string,
 ): number | null {
   if (!args.has(name)) return otherwise;
   const value = rationalArg(emitter, args, fn, name, null);
-  return value && wholeNumber(emitter, value, `\`${name}\` of \`${fn}\``, least, requiredArg(args, name).span);
+  return value && wholeNumber(emitter, value, `\`${name}\` of \`${fn}\``, least, requiredArg(args, name).span, below);
 }
 
 const LARGEST = 0x7fffffff;
 
-export function wholeNumber(emitter: Emitter, value: Rational, what: string, least: number, span: Span): number | null {
+export function wholeNumber(
+  emitter: Emitter,
+  value: Rational,
+  what: string,
+  least: number,
+  span: Span,
+  below?: string,
+): number | null {
   if (!isInteger(value)) {
     emitter.report("not-an-integer", { what, value: printRational(value) }, span);
     return null;
   }
   const number = toNumber(value);
   if (number >= least && number <= LARGEST) return number;
-  emitter.report(
-    "argument-out-of-range",
-    { what, needs: `between ${least} and ${LARGEST}`, found: printRational(value) },
-    span,
-  );
+  const needs = number < least ? `at least ${least}` : `at most ${LARGEST}`;
+  const hint = number < least && below !== undefined ? { hint: below } : {};
+  emitter.report("argument-out-of-range", { what, needs, found: printRational(value), ...hint }, span);
   return null;
 }
 

@@ -36,7 +36,8 @@ export const attention: Builtin = {
   ],
   doc:
     "attention(q: float[B, H, T, d], k: float[B, G, S, d], v: float[B, G, S, e], causal: false, window: 0, " +
-    "scale: 1/√d, weight: f32[B, S], mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap:) -> float[B, H, T, e]\n" +
+    "scale: 1/√d, weight: f32[B, S], mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap: float) -> " +
+    "float[B, H, T, e]\n" +
     "softmax(q·kᵀ·scale)·v for each head (Vaswani et al. 2017). The head axis may be missing; G divides H, and " +
     "each head of k and v serves a group of q's. " +
     "By position in the model's input, causal: token i sees j ≤ i; window w: i − j < w, on both sides if not causal. " +
@@ -259,7 +260,7 @@ export const rope: Builtin = {
     { name: "scale", optional: true, named: true },
   ],
   doc:
-    "rope(x: float[..., d], theta, frequencies:, scale: 1) -> the type of x\n" +
+    "rope(x: float[..., d], theta: float, frequencies: [float], scale: 1) -> the type of x\n" +
     "rope(x: float[..., d], angles: f32[B, T, d/2], scale: 1) -> the type of x\n" +
     "Rotary positions (Su et al. 2021), as Hugging Face's Llama: dimension i of the last axis is rotated with i + " +
     "d/2 by position · theta^(−2i/d), with the token's position in the model's input. `frequencies` gives the d/2 " +

@@ -22,7 +22,7 @@ export const scalar = (emitter: Emitter, value: number, span: Span): Value =>
 export function stateArg(emitter: Emitter, args: Args, fn: string, name: string): Value | null {
   const { span } = requiredArg(args, name);
   const given = tensorArg(emitter, args, fn, name);
-  if (!given || !requireDtype(emitter, given, ["f32"], fn, span)) return null;
+  if (!given || !requireDtype(emitter, given, ["f32"], fn, name, span)) return null;
   return plainEverywhere(emitter, given, "continued along", span);
 }
 
@@ -40,7 +40,7 @@ export function freshArg(emitter: Emitter, args: Args, fn: string, axes: readonl
   if (!args.has("fresh")) return undefined;
   const { span } = requiredArg(args, "fresh");
   const fresh = tensorArg(emitter, args, fn, "fresh");
-  if (!fresh || !requireDtype(emitter, fresh, ["bool"], fn, span)) return null;
+  if (!fresh || !requireDtype(emitter, fresh, ["bool"], fn, "fresh", span)) return null;
   const expected = typeOf("bool", axes);
   if (equalShapes(fresh.type.shape, axes)) {
     if (mayLoseBeginnings(fresh)) emitter.report("lost-beginning", { fn }, span);

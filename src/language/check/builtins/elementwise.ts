@@ -37,7 +37,7 @@ export const unary = (name: PointwiseName, meaning: string, dtypes: readonly DTy
     const x = requiredArg(args, "x");
     const operands = toOperands(emitter, `\`${name}\``, [x.value], x.span);
     const [value] = operands?.values ?? [];
-    if (!value || !requireDtype(emitter, value, dtypes, name, x.span)) return ERROR;
+    if (!value || !requireDtype(emitter, value, dtypes, name, null, x.span)) return ERROR;
     return { kind: "tensor", value: emitter.emit("pointwise", [value], { fn: name }, value.type, span) };
   },
 });
@@ -50,7 +50,7 @@ const where: Builtin = {
   apply(emitter, args, span) {
     const [condition, a, b] = [requiredArg(args, "condition"), requiredArg(args, "a"), requiredArg(args, "b")];
     const mask = toValue(emitter, condition.value, "bool", [], "`condition` of `where`", condition.span);
-    if (!mask || !requireDtype(emitter, mask, ["bool"], "where", condition.span)) return ERROR;
+    if (!mask || !requireDtype(emitter, mask, ["bool"], "where", "condition", condition.span)) return ERROR;
     const operands = toOperands(emitter, "`where`", [a.value, b.value], span, [a.span, b.span]);
     return operands ? pointwise(emitter, "where", [mask, ...operands.values], operands.dtype, "`where`", span) : ERROR;
   },
@@ -66,7 +66,7 @@ export function smallerOrLarger(
 ): ConstValue {
   const values = toOperands(emitter, `\`${fn}\``, operands, span, spans);
   const [first] = values?.values ?? [];
-  if (!values || !first || !requireDtype(emitter, first, NUMBERS, fn, span)) return ERROR;
+  if (!values || !first || !requireDtype(emitter, first, NUMBERS, fn, null, span)) return ERROR;
   return pointwise(emitter, fn, values.values, values.dtype, `\`${fn}\``, span);
 }
 

@@ -34,7 +34,7 @@ export function choiceOf(args: Args): Choice | null {
 export function topEntries(emitter: Emitter, args: Args, span: Span): ConstValue {
   const score = tensorArg(emitter, args, "top", "score");
   const at = requiredArg(args, "score").span;
-  if (!score || !requireDtype(emitter, score, ["f32"], "top", at)) return ERROR;
+  if (!score || !requireDtype(emitter, score, ["f32"], "top", "score", at)) return ERROR;
   const { shape } = score.type;
   const axis = numberArg(emitter, args, "top", "axis", -1);
   if (axis === null) return ERROR;
@@ -183,7 +183,7 @@ export function putEntries(emitter: Emitter, args: Args, choice: Choice, span: S
   const x = tensorArg(emitter, args, "put", "x");
   const y = tensorArg(emitter, args, "put", "y");
   const at = { x: requiredArg(args, "x").span, y: requiredArg(args, "y").span };
-  if (!x || !y || !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", at.x)) return ERROR;
+  if (!x || !y || !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", "x", at.x)) return ERROR;
   if (!liesLikeScore(emitter, "put", x, choice, at.x)) return ERROR;
   if (x.type.dtype !== y.type.dtype) {
     const [left, right] = [printType(x.type), printType(y.type)];

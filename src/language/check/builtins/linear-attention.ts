@@ -44,7 +44,7 @@ function fits(emitter: Emitter, name: string, { type }: Value, at: Span): boolea
 const headsOf = ({ type: { shape } }: Value): number => (shape.length === 4 ? Number(shape[1]) : 1);
 
 /** Checks that an operand lies on the tokens of v, has as many dimensions, and heads that divide those of v. */
-function beside(emitter: Emitter, x: Value, v: Value, width: Size | null, at: Span): boolean {
+function beside(emitter: Emitter, name: string, x: Value, v: Value, width: Size | null, at: Span): boolean {
   const [own, other] = [x.type.shape, v.type.shape];
   const report = (a: Size, b: Size): false => {
     reportSizes(emitter, `\`${NAME}\``, x.type, a, v.type, b, at);
@@ -63,7 +63,7 @@ function beside(emitter: Emitter, x: Value, v: Value, width: Size | null, at: Sp
   if (!equalSizes(own.at(-2) ?? 1, other.at(-2) ?? -1)) return report(own.at(-2) ?? 1, other.at(-2) ?? 1);
   if (width !== null && !equalSizes(own.at(-1) ?? 1, width)) return report(own.at(-1) ?? 1, width);
   if (headsOf(v) % headsOf(x) === 0) return true;
-  emitter.report("heads-mismatch", { query: headsOf(v), key: headsOf(x) }, at);
+  emitter.report("heads-mismatch", { query: headsOf(v), key: headsOf(x), beside: name }, at);
   return false;
 }
 
@@ -163,7 +163,8 @@ export const linearAttention: Builtin = {
     places.forEach((x, i) => x && operands.push([forgetting[i]!, x]));
     if (!operands.every(([name, x]) => fits(emitter, name, x, at(name)))) return ERROR;
     const width = k.type.shape.at(-1) ?? 1;
-    if (!operands.every(([name, x]) => beside(emitter, x, v, name === "v" ? null : width, at(name)))) return ERROR;
+    if (!operands.every(([name, x]) => beside(emitter, name, x, v, name === "v" ? null : width, at(name))))
+      return ERROR;
     const decay = decaysOf(emitter, args, v, width, span);
     const fresh = freshArg(emitter, args, NAME, [v.type.shape[0] ?? 1, v.type.shape.at(-2) ?? 1]);
     if (decay === null || fresh === null) return ERROR;

@@ -13,8 +13,8 @@ const MOST_NUMBERS = 65536;
 export const tensor: Builtin = {
   params: [{ name: "list" }],
   doc:
-    "tensor(list) -> f32[n]\nA list of numbers as a tensor: slopes, frequencies, factors of classes. A list of lists " +
-    "of one length is f32[n, m]. The numbers are known when compiling; no gradient flows to them.",
+    "tensor(list: [float]) -> f32[n]\nA list of numbers as a tensor: slopes, frequencies, factors of classes. A list " +
+    "of lists of one length is f32[n, m]. The numbers are known when compiling; no gradient flows to them.",
   apply(emitter, args, span) {
     const { value, span: at } = requiredArg(args, "list");
     const shape = shapeOf(value);

@@ -19,8 +19,8 @@ const straight: Builtin = {
     const soft = tensorArg(emitter, args, "straight", "soft");
     if (!hard || !soft) return ERROR;
     const at = requiredArg(args, "soft").span;
-    if (!requireDtype(emitter, hard, ["f32", "bool"], "straight", requiredArg(args, "hard").span)) return ERROR;
-    if (!requireDtype(emitter, soft, ["f32"], "straight", at)) return ERROR;
+    if (!requireDtype(emitter, hard, ["f32", "bool"], "straight", "hard", requiredArg(args, "hard").span)) return ERROR;
+    if (!requireDtype(emitter, soft, ["f32"], "straight", "soft", at)) return ERROR;
     const { shape } = soft.type;
     if (!equalShapes(hard.type.shape, shape)) {
       const dim = hard.type.shape.findIndex((size, i) => !equalSizes(size, shape[i] ?? -1));
@@ -46,8 +46,8 @@ function classified(
   const logits = raggedLogits && plainEverywhere(emitter, raggedLogits, how, at);
   const raggedTargets = tensorArg(emitter, args, name, "targets");
   const targets = raggedTargets && plainEverywhere(emitter, raggedTargets, how, targetsAt);
-  if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], name, at)) return null;
-  if (!requireDtype(emitter, targets, ["u32", "i32"], name, targetsAt)) return null;
+  if (!logits || !targets || !requireDtype(emitter, logits, ["f32"], name, "logits", at)) return null;
+  if (!requireDtype(emitter, targets, ["u32", "i32"], name, "targets", targetsAt)) return null;
   const classes = logits.type.shape.at(-1);
   const what = `\`${name}\``;
   if (typeof classes === "number")
@@ -121,7 +121,7 @@ function pairedArg(emitter: Emitter, args: Args, name: "a" | "b"): Value | null 
   const at = requiredArg(args, name).span;
   const ragged = tensorArg(emitter, args, "contrast", name);
   const value = ragged && plainEverywhere(emitter, ragged, "compared with other sequences", at);
-  if (!value || !requireDtype(emitter, value, ["f32"], "contrast", at)) return null;
+  if (!value || !requireDtype(emitter, value, ["f32"], "contrast", name, at)) return null;
   const { shape } = value.type;
   const [rows, width] = shape;
   if (shape.length !== 2 || !isBatch(emitter, rows!)) {
@@ -146,11 +146,11 @@ const bce: Builtin = {
     const wholeTarget = tensorArg(emitter, args, "bce", "target");
     const target =
       wholeTarget && plainEverywhere(emitter, wholeTarget, "averaged by a loss", requiredArg(args, "target").span);
-    if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", requiredArg(args, "logit").span))
+    if (!logit || !target || !requireDtype(emitter, logit, ["f32"], "bce", "logit", requiredArg(args, "logit").span))
       return ERROR;
     const at = requiredArg(args, "target").span;
     if (
-      !requireDtype(emitter, target, ["f32", "bool"], "bce", at) ||
+      !requireDtype(emitter, target, ["f32", "bool"], "bce", "target", at) ||
       !sameShape(emitter, "`bce`", logit, logit.type.shape, target, at)
     )
       return ERROR;

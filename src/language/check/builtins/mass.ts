@@ -18,7 +18,7 @@ export const mass: Builtin = {
   ],
   doc:
     "mass(q: float[B, H, T, d], k: float[B, G, S, d], causal: false, window: 0, scale: 1/√d, weight: f32[B, S], " +
-    "mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap:) -> f32[B, H, T]\n" +
+    "mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap: float) -> f32[B, H, T]\n" +
     "log Σ weight · exp(score) over the keys that a query sees, as `attention` sees them: the logarithm of what its " +
     "softmax divides by. −1e30 for a query that sees no key. With an attention of the same operands it costs " +
     "nothing. A sink s is `sigmoid(mass(q, k, causal: true) - s)` as a factor of attention; two attentions merge " +

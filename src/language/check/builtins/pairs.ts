@@ -41,9 +41,17 @@ function capArg(emitter: Emitter, fn: string, args: Args): number | null {
   const cap = numberArg(emitter, args, fn, "cap", 1);
   if (cap === null || cap > 0) return cap;
   const { span } = requiredArg(args, "cap");
-  emitter.report("argument-out-of-range", { what: `\`cap\` of \`${fn}\``, needs: "above 0", found: String(cap) }, span);
+  const hint = cap === 0 ? { hint: "leave `cap` out: scores are then as they are" } : {};
+  emitter.report(
+    "argument-out-of-range",
+    { what: `\`cap\` of \`${fn}\``, needs: "above 0", found: String(cap), ...hint },
+    span,
+  );
   return null;
 }
+
+/** The remedy for a mask or bias of keys, or of queries, alone. */
+const ONE_SIDE = "`x[:, None, :]` is a value for each key, whatever the query, and `x[:, :, None]` for each query";
 
 /** A mask or a bias, with a dimension for queries and one for keys; null after a report. */
 function pairArg(
@@ -56,7 +64,7 @@ function pairArg(
 ): readonly Value[] | null {
   const value = tensorArg(emitter, args, fn, name);
   const { span } = requiredArg(args, name);
-  if (!value || !requireDtype(emitter, value, [name === "mask" ? "bool" : "f32"], fn, span)) return null;
+  if (!value || !requireDtype(emitter, value, [name === "mask" ? "bool" : "f32"], fn, name, span)) return null;
   const heads = q.type.shape.slice(1, -2).reduce<number>((n, size) => n * (typeof size === "number" ? size : 1), 1);
   const { shape } = value.type;
   const tokens: readonly Size[] = [q.type.shape.at(-2) ?? 1, k.type.shape.at(-2) ?? 1];
@@ -64,7 +72,8 @@ function pairArg(
   const what = `\`${name}\` of \`${fn}\``;
   if (shape.length !== 3 && shape.length !== 4) {
     const needs = "a value for each pair of tokens, [B, T, S], or with heads [B, H, T, S]";
-    emitter.report("wrong-rank", { what, needs, found: printType(value.type) }, span);
+    const hint = shape.length === 2 ? { hint: ONE_SIDE } : {};
+    emitter.report("wrong-rank", { what, needs, found: printType(value.type), ...hint }, span);
     return null;
   }
   const dim = shape.findIndex((size, d) => size !== 1 && !equalSizes(size, expected[d] ?? -1));
@@ -102,7 +111,7 @@ function reportPair(
 export function weightArg(emitter: Emitter, fn: string, args: Args, k: Value): readonly Value[] | null {
   const weight = tensorArg(emitter, args, fn, "weight");
   const at = requiredArg(args, "weight").span;
-  if (!weight || !requireDtype(emitter, weight, ["f32"], fn, at)) return null;
+  if (!weight || !requireDtype(emitter, weight, ["f32"], fn, "weight", at)) return null;
   const expected = typeOf("f32", [k.type.shape[0] ?? 1, k.type.shape.at(-2) ?? 1]);
   if (equalShapes(weight.type.shape, expected.shape)) return [weight];
   const dim = weight.type.shape.findIndex((size, i) => !equalSizes(size, expected.shape[i] ?? -1));

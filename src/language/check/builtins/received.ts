@@ -18,7 +18,7 @@ export const received: Builtin = {
   ],
   doc:
     "received(q: float[B, H, T, d], k: float[B, G, S, d], causal: false, window: 0, scale: 1/√d, " +
-    "mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap:) -> f32[B, H, S]\n" +
+    "mask: bool[B, H, T, S], bias: f32[B, H, T, S], cap: float) -> f32[B, H, S]\n" +
     "For each key, the sum of its attention shares over all queries that see the key; the other arguments are as " +
     "for `attention`. Use it to choose tokens: it has no gradient, and looks at all queries.",
   apply(emitter, args, span) {

@@ -19,7 +19,8 @@ const shifted = (name: "earlier" | "later", doc: string): Builtin => ({
     const given = tensorArg(emitter, args, name, "x");
     const x = given && plainEverywhere(emitter, given, "shifted along", at);
     const along = x && sequenceDim(emitter, name, x, at);
-    const n = integerArg(emitter, args, name, "n", 1, 1);
+    const other = name === "earlier" ? "`later(x, 1)` is the row behind" : "`earlier(x, 1)` is the row before";
+    const n = integerArg(emitter, args, name, "n", 1, 1, `the row itself is \`x\`, and ${other}`);
     if (!x || !along || n === null) return ERROR;
     const by = name === "earlier" ? n : -n;
     return { kind: "tensor", value: emitter.emit("shift", [x], { dim: along.dim, by }, x.type, span) };
@@ -28,7 +29,7 @@ const shifted = (name: "earlier" | "later", doc: string): Builtin => ({
 
 const earlier = shifted(
   "earlier",
-  "earlier(x: any[B, T, ...], n) -> the type of x\n" +
+  "earlier(x: any[B, T, ...], n: int) -> the type of x\n" +
     "For each row the row n before it on the sequence axis of x, n at least 1; zeros before the first row. On a " +
     "route it is the chosen row n before. `for j in 1..w { c = c + earlier(x, j) * weight[:, w - 1 - j] }` is a " +
     "short convolution.",
@@ -36,7 +37,7 @@ const earlier = shifted(
 
 const later = shifted(
   "later",
-  "later(x: any[B, T, ...], n) -> the type of x\n" +
+  "later(x: any[B, T, ...], n: int) -> the type of x\n" +
     "For each row the row n behind it on the sequence axis of x, n at least 1; zeros behind the sequence's end. It " +
     "reads later tokens, so a model that generates cannot use it.",
 );
@@ -49,7 +50,7 @@ const scan: Builtin = {
     { name: "reverse", optional: true, named: true },
   ],
   doc:
-    "scan(x: f32[B, T, ...], log_decay:, fresh: bool[B, T], reverse: false) -> the type of x\n" +
+    "scan(x: f32[B, T, ...], log_decay: f32[B, T, ...], fresh: bool[B, T], reverse: false) -> the type of x\n" +
     "y_t = exp(log_decay_t)·y_(t−1) + x_t along the sequence axis of x; y_t = x_t where `fresh`. `log_decay` " +
     "broadcasts to x and should be at most 0; without it, y is the sum of the rows so far. On a route only the " +
     "chosen tokens move y. `scan(put(zeros(like: x), r, y), fresh: r.mask)` holds for every token the latest row " +

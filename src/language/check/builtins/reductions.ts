@@ -63,7 +63,7 @@ function reduce(
 ): ConstValue {
   const x = tensorArg(emitter, args, fn, name);
   const keep = boolArg(emitter, args, fn, "keep", false);
-  if (!x || keep === null || !requireDtype(emitter, x, dtypes, fn, requiredArg(args, name).span)) return ERROR;
+  if (!x || keep === null || !requireDtype(emitter, x, dtypes, fn, null, requiredArg(args, name).span)) return ERROR;
   const axis = args.get("axis");
   const axes = axis ? axesOf(emitter, axis.value, x, fn, axis.span) : x.type.shape.map((_, i) => i);
   if (!axes) return ERROR;

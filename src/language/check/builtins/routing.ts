@@ -57,11 +57,13 @@ export const above: Builtin = {
     const several = severalEach(args, "score");
     const score = several ? null : scoreArg(emitter, args, "above");
     const scores = several ?? score?.value;
-    if (!scores || !requireDtype(emitter, scores, ["f32"], "above", requiredArg(args, "score").span)) return ERROR;
+    if (!scores || !requireDtype(emitter, scores, ["f32"], "above", "score", requiredArg(args, "score").span))
+      return ERROR;
     const limit = requiredArg(args, "threshold");
     const threshold = toValue(emitter, limit.value, "f32", scores.type.shape, "`threshold` of `above`", limit.span);
     const expected = expectedShare(emitter, "above", args.get("expected"));
-    if (!threshold || !expected || !requireDtype(emitter, threshold, ["f32"], "above", limit.span)) return ERROR;
+    if (!threshold || !expected || !requireDtype(emitter, threshold, ["f32"], "above", "threshold", limit.span))
+      return ERROR;
     if (!score) {
       const spans = { score: requiredArg(args, "score").span, threshold: limit.span, call: span };
       return aboveEntries(emitter, scores, threshold, expected, spans);
@@ -96,7 +98,7 @@ export const those: Builtin = {
     const mask = several ? null : oneEach(emitter, args, "those", "mask", "bool");
     const expected = expectedShare(emitter, "those", args.get("expected"));
     const at = requiredArg(args, "mask").span;
-    if (several && expected && requireDtype(emitter, several, ["bool"], "those", at))
+    if (several && expected && requireDtype(emitter, several, ["bool"], "those", "mask", at))
       return thoseEntries(emitter, several, expected, at, span);
     if (!mask || !expected) return ERROR;
     if (emitter.dense && !isOfRoutes(mask.value)) return allTokens(emitter, mask, span);
@@ -169,7 +171,7 @@ const scoreArg = (emitter: Emitter, args: Args, fn: string): OneEach | null =>
 function oneEach(emitter: Emitter, args: Args, fn: string, name: string, dtype: "f32" | "bool"): OneEach | null {
   const value = tensorArg(emitter, args, fn, name);
   const { span } = requiredArg(args, name);
-  if (!value || !requireDtype(emitter, value, [dtype], fn, span)) return null;
+  if (!value || !requireDtype(emitter, value, [dtype], fn, name, span)) return null;
   const [batch, tokens, ...more] = value.type.shape;
   const what = `\`${name}\` of \`${fn}\``;
   if (batch === undefined || tokens === undefined || more.length > 0) {
@@ -234,7 +236,7 @@ export const put: Builtin = {
       !x ||
       !route ||
       !y ||
-      !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", requiredArg(args, "x").span)
+      !requireDtype(emitter, x, ["f32", "f16", "u32", "i32"], "put", "x", requiredArg(args, "x").span)
     )
       return ERROR;
     const dim = dimOf(emitter, "put", x, route, requiredArg(args, "x").span);

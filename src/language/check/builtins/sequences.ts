@@ -47,7 +47,7 @@ export const rows: Builtin = {
     const x = tensorArg(emitter, args, "rows", "x");
     const index = tensorArg(emitter, args, "rows", "index");
     const at = { x: requiredArg(args, "x").span, index: requiredArg(args, "index").span };
-    if (!x || !index || !requireDtype(emitter, index, ["u32", "i32"], "rows", at.index)) return ERROR;
+    if (!x || !index || !requireDtype(emitter, index, ["u32", "i32"], "rows", "index", at.index)) return ERROR;
     const plain = plainAlong(
       emitter,
       index,

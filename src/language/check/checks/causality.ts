@@ -7,7 +7,7 @@ import { parentsOf, sizesOf } from "../../../ground/size/count-rules.js";
 import { atomsOf } from "../../../ground/size/size.js";
 import { axesOfModel, reachable, type ReportAt } from "../model/model-values.js";
 import type { LogicalOp, Model, Value } from "../model/model.js";
-import { leavesOf, pairInputs, pairPart } from "../model/pairs.js";
+import { leavesOf, pairInputs, pairPart, type Attending } from "../model/pairs.js";
 import { operations, type Lengths } from "../model/operations.js";
 import { axisName, isOp, sequenceOf, type AxisLookup } from "../model/types.js";
 
@@ -21,7 +21,9 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
   const { results, observed } = readByOthers(model, madeInCall);
   const axes = axesOfModel(model);
   const lengths = lengthsOf(model, axes, results);
-  for (const value of reachable([...results, ...observed], readFrom)) {
+  const read = reachable([...results, ...observed], readFrom);
+  const pairs = new Set(read.flatMap((value) => (isAttending(value) ? pairsReadBy(value) : [])));
+  for (const value of read) {
     if (operations[value.op].tokens === "choice") {
       if ([value, ...value.inputs].some(({ type }) => type.shape.some(lengths.along)))
         reportAt(value, "non-causal-choice", isOp(value, "top_tokens") ? { entries: true } : {});
@@ -30,15 +32,17 @@ export function checkCausality(model: Model, reportAt: ReportAt, madeInCall: (va
     const what = readsAhead(value, lengths);
     if (what === null) continue;
     const notes = givenFromGrowing(value, lengths, axes);
-    const remedy = notes.length > 0 ? "given" : remedyFor(value);
+    const remedy = notes.length > 0 ? "given" : remedyFor(value, pairs);
     reportAt(value, "non-causal-op", { what, remedy }, value.span, notes);
   }
 }
 
-/** What the hint proposes: `causal: true` for an attention, which a mask then narrows. */
-function remedyFor(value: Value): DataOf<"non-causal-op">["remedy"] {
-  if (!isOp(value, "attention") && !isOp(value, "pair_attention") && !isOp(value, "mass")) return null;
-  return pairInputs(value).mask ? "causal with a mask" : "causal";
+/** What the hint proposes. `pairs`: the values from which masks and biases are made. */
+function remedyFor(value: Value, pairs: ReadonlySet<Value>): DataOf<"non-causal-op">["remedy"] {
+  if (isAttending(value)) return pairInputs(value).mask ? "causal with a mask" : "causal";
+  if (isOp(value, "shift")) return "later";
+  if (isOp(value, "scan")) return "reverse";
+  return pairs.has(value) ? "pairs" : null;
 }
 
 /** If a value along a given sequence reads one that grows: a note at the latter. */
@@ -52,15 +56,21 @@ function givenFromGrowing(value: Value, { along }: Lengths, axes: AxisLookup): r
   return [{ text: `${growing.name} grows with the text, and ${given.name} is given before it`, span: grown.span }];
 }
 
+const isAttending = (value: Value): value is Attending =>
+  isOp(value, "attention") || isOp(value, "pair_attention") || isOp(value, "mass");
+
 /** The inputs of a value; for an attention's mask and bias, the values from which its pairs are made. */
 function readFrom(value: Value): readonly Value[] {
-  if (!isOp(value, "pair_attention") && !isOp(value, "mass")) return value.inputs;
-  const { rows, weight, mask, bias } = pairInputs(value);
+  if (!isAttending(value)) return value.inputs;
+  const { rows, weight } = pairInputs(value);
+  return [...rows, ...(weight ? [weight] : []), ...pairsReadBy(value)];
+}
+
+/** The values from which an attention's mask and bias are made. */
+function pairsReadBy(value: Attending): readonly Value[] {
+  const { rows, mask, bias } = pairInputs(value);
   const [query, key] = rows.map((x) => axisName(x.type.shape.at(-2) ?? 1) ?? "");
-  const pairs = [mask, bias].flatMap((x) =>
-    x ? [...leavesOf(pairPart(x, { query: query ?? "", key: key ?? "" }))] : [],
-  );
-  return [...rows, ...(weight ? [weight] : []), ...pairs];
+  return [mask, bias].flatMap((x) => (x ? [...leavesOf(pairPart(x, { query: query ?? "", key: key ?? "" }))] : []));
 }
 
 /** The values that must be causal: results and observed values; in an objective, values from called functions. */

@@ -1,7 +1,7 @@
 // Checks the declarations of a file without instantiation, whether the model uses them or not: unknown and duplicate
 // names, parameters, and literal dimensions.
 import { isInteger, toNumber } from "../../../ground/numerics/rational.js";
-import { declarationOf, type NameScope } from "../../names/definitions.js";
+import { allMembers, declarationOf, type NameScope } from "../../names/definitions.js";
 import { Resolver } from "../../names/resolve.js";
 import type { Block, Expr, Fn, Member, Name, Param, Stmt, TypeExpr } from "../../syntax/ast.js";
 import type { LoadedFile } from "../names/bindings.js";
@@ -15,6 +15,8 @@ import type { Checker } from "../model/checker.js";
 
 /** Checks all declarations of a file except the blocks to skip. */
 export function checkDeclarations(checker: Checker, file: LoadedFile, skips: (block: Block) => boolean): void {
+  const sizes = sizesOf(file.tree.declarations);
+  const known = new Set<string>();
   new Resolver(file.tree, {
     imported: (_, name) => {
       const definition = file.scope.find(name.text);
@@ -23,18 +25,40 @@ export function checkDeclarations(checker: Checker, file: LoadedFile, skips: (bl
     },
     skips,
     mentioned: (name, meaning, scope) => {
-      if (meaning === null) checkUnresolved(checker, name, scope);
+      if (meaning !== null) return;
+      const fn = sizes.get(name.span.start);
+      // Once in a function, whose types may have it often.
+      const key = `${fn?.span.start} ${name.text}`;
+      if (fn && known.has(key)) return checker.leaveOut("unknown-name", name.span);
+      if (fn) known.add(key);
+      checkUnresolved(checker, name, scope, fn ? newAxis(name.text) : undefined);
     },
   }).resolve();
   for (const d of file.tree.declarations) if (d.kind === "block" && !skips(d)) checkBlock(checker, d);
   reportMissingImports(checker, file);
 }
 
+/** The functions by the places of names that are sizes in the types of their inputs and results. */
+function sizesOf(declarations: LoadedFile["tree"]["declarations"]): ReadonlyMap<number, Fn> {
+  const sizes = new Map<number, Fn>();
+  for (const d of declarations)
+    for (const fn of d.kind === "block" ? allMembers(d.members) : [])
+      if (fn.kind === "function")
+        for (const { type } of [...fn.inputs, ...fn.results])
+          for (const dim of type.dims)
+            if (dim.kind === "dim" && dim.value.kind === "name") sizes.set(dim.value.span.start, fn);
+  return sizes;
+}
+
+const newAxis = (name: string): string =>
+  `a new axis has a capital letter, \`${name.charAt(0).toUpperCase()}${name.slice(1)}\`; a number is a parameter of ` +
+  `the block, \`${name}: int\``;
+
 /** A name that the file does not declare is built in, a name of the library, or unknown. */
-function checkUnresolved(checker: Checker, { text, span }: Name, scope: NameScope): void {
+function checkUnresolved(checker: Checker, { text, span }: Name, scope: NameScope, hint?: string): void {
   if (builtins.has(text) || isCompileTimeFunction(text) || phaseValue(text, checker.phase) !== null) return;
   if (libraryExports().has(text)) checker.useUnimported(text, span);
-  else unknownName(text, span, { checker, scope, pending: null });
+  else unknownName(text, span, { checker, scope, pending: null }, hint);
 }
 
 /** Reports once, at the first use, all names of the library that the file uses and does not import. */

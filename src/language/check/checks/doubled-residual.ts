@@ -23,7 +23,8 @@ export function checkResiduals(model: Model, reportAt: ReportAt): void {
     }
     if (isSum(value)) {
       const call = calls.returningInput(value);
-      if (call !== null) reportAt(value, "doubled-residual", { call });
+      // A block that is called several times is named without the number of the call.
+      if (call !== null) reportAt(value, "doubled-residual", { call: call.replaceAll(/#\d+/g, "") });
     }
     if (isOp(value, "take")) rows.set(value, [value]);
     else if (value.inputs.some((input) => rows.has(input))) {
@@ -46,7 +47,8 @@ class Calls {
   /** The call whose result the sum adds, if this result also contains the other summand; else null. */
   returningInput(sum: Value): string | null {
     const [a, b] = sum.inputs;
-    if (a === undefined || b === undefined) return null;
+    // The sum of a tensor with itself: the block that made it has nothing to do with it.
+    if (a === undefined || b === undefined || a === b) return null;
     return this.#callOf(b, sum.path, a) ?? this.#callOf(a, sum.path, b);
   }
 

@@ -1,5 +1,6 @@
 // Instantiates blocks: binds parameters and evaluates members, recursively.
 import type { Span } from "../../diagnostics/span.js";
+import { isInteger } from "../../../ground/numerics/rational.js";
 import type { Arg, Block, Expr, Member, Name, Param, SubBlock, Weight } from "../../syntax/ast.js";
 import { bindArguments, signature, type Signature } from "../names/arguments.js";
 import { Instance, type Binding, type LoadedFile } from "../names/bindings.js";
@@ -14,7 +15,7 @@ import { namesOf } from "../../names/definitions.js";
 import { convert } from "./parameters.js";
 import { Abort, type Checker } from "../model/checker.js";
 import { Tally } from "./tally.js";
-import { describe, hasError } from "../model/values.js";
+import { describe, hasError, printNumber } from "../model/values.js";
 
 /** The signature of a block, and its parameters by name. */
 interface Interface {
@@ -37,10 +38,30 @@ function interfaceOf(block: Block): Interface {
   return known;
 }
 
+/** `choose numbers that divide: dim is 128, heads is 5`; undefined if the expression reads no numbers. */
+function divisorsOf(value: Expr, params: ReadonlyMap<string, Binding>): string | undefined {
+  const names: string[] = [];
+  const collect = (e: Expr): void => {
+    if (e.kind === "name") names.push(e.name);
+    else if (e.kind === "unary") collect(e.operand);
+    else if (e.kind === "binary") [e.left, e.right].forEach(collect);
+  };
+  collect(value);
+  const numbers = [...new Set(names)].flatMap((name) => {
+    const binding = params.get(name);
+    return binding?.kind === "value" && binding.value.kind === "number"
+      ? [`${name} is ${printNumber(binding.value)}`]
+      : [];
+  });
+  return numbers.length === 0 ? undefined : `choose numbers that divide: ${numbers.join(", ")}`;
+}
+
 /** Creates the instances of a model. */
 export class Instantiator {
   readonly #created: Tally<Block>;
   #depth = 0;
+  /** Defaults and arguments that were reported because they are not whole, with their values. */
+  readonly #notWhole = new Set<string>();
 
   constructor(readonly checker: Checker) {
     this.#created = new Tally(checker, "instances of blocks", MAX_INSTANCES);
@@ -55,9 +76,12 @@ export class Instantiator {
     for (const [name, arg] of bound ?? []) {
       const param = params.get(name);
       const value = evaluate(arg.value, env);
-      const converted = param
-        ? convert(this.checker, value, param.type, `\`${name}\` of \`${callee}\``, arg.value.span)
-        : value;
+      const what = `\`${name}\` of \`${callee}\``;
+      const converted = !param
+        ? value
+        : this.#isKnown(param, value, `${arg.value.span.file} ${what}`)
+          ? ERROR
+          : convert(this.checker, value, param.type, what, arg.value.span);
       if (param) checkOption(this.checker, block, param, converted, arg.value.span);
       argumentValues.set(name, converted);
     }
@@ -100,7 +124,20 @@ export class Instantiator {
       p.default,
       environment(this.checker, scope, "the default of a parameter", { make: this.make }),
     );
-    return convert(this.checker, value, p.type, `the default of \`${p.name.text}\``, p.default.span);
+    // One message for all layers whose block has this default, and these parameters.
+    const { file, start } = p.default.span;
+    if (this.#isKnown(p, value, `${file}:${start}`)) return ERROR;
+    const hint = divisorsOf(p.default, instance.params);
+    return convert(this.checker, value, p.type, `the default of \`${p.name.text}\``, p.default.span, hint);
+  }
+
+  /** Whether a value that must be whole is not, and the same value has been reported for this place. */
+  #isKnown({ type }: Param, value: ConstValue, place: string): boolean {
+    if (type.kind !== "int" || value.kind !== "number" || isInteger(value.value)) return false;
+    const key = `${place} ${printNumber(value)}`;
+    const known = this.#notWhole.has(key);
+    this.#notWhole.add(key);
+    return known;
   }
 
   #members(members: readonly Member[], instance: Instance, pending: Set<string>): void {

@@ -14,6 +14,7 @@ const OF_MAKING: ReadonlySet<Code> = new Set<Code>([
   "choice-too-large",
   "dead-router",
   "doubled-residual",
+  "heads-mismatch",
   "list-and-choice",
   "unlike-blocks",
 ]);

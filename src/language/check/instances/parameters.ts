@@ -7,15 +7,29 @@ import { ERROR, type ConstValue, type ListValue } from "../model/context.js";
 import type { Checker } from "../model/checker.js";
 import { describe, listOf, numberOf, printNumber } from "../model/values.js";
 
-/** Converts a value to the declared kind. `what` names the parameter in messages: "`dim` of `Linear`". */
-export function convert(checker: Checker, value: ConstValue, kind: ParamKind, what: string, span: Span): ConstValue {
+/**
+ * Converts a value to the declared kind. `what` names the parameter in messages: "`dim` of `Linear`"; `hint` is the
+ * remedy for a number that is not whole.
+ */
+export function convert(
+  checker: Checker,
+  value: ConstValue,
+  kind: ParamKind,
+  what: string,
+  span: Span,
+  hint?: string,
+): ConstValue {
   if (value.kind === "error") return ERROR;
   if (kind.kind === "list" && value.kind === "list") return convertList(checker, value, kind, what, span, new Map());
   switch (kind.kind) {
     case "int":
       if (value.kind === "number") {
         if (isInteger(value.value)) return numberOf(value.value, "int");
-        checker.report("not-an-integer", { what, value: printNumber(value) }, span);
+        checker.report(
+          "not-an-integer",
+          { what, value: printNumber(value), ...(hint !== undefined && { hint }) },
+          span,
+        );
         return ERROR;
       }
       if (value.kind === "size") {

@@ -90,6 +90,11 @@ export class Checker {
     return this.#reported.has(placeOf(code, span, span));
   }
 
+  /** Leaves out the code at this span of a user's file, because a message at another place says the same. */
+  leaveOut(code: Code, span: Span): void {
+    this.#reported.add(placeOf(code, span, span));
+  }
+
   /** Records a use of a library name that the file does not import; returns whether it is the file's first. */
   useUnimported(name: string, span: Span): boolean {
     const uses = this.unimported.get(span.file) ?? new Map<string, Span>();

@@ -45,6 +45,7 @@ export function unknownName(
   name: string,
   span: Span,
   env: Pick<Env, "checker" | "pending"> & { readonly scope: Pick<Env["scope"], "names"> },
+  hint?: string,
 ): ConstValue {
   if (env.pending?.has(name)) env.checker.report("declared-later", { name }, span);
   else if (libraryExports().has(name)) {
@@ -61,7 +62,8 @@ export function unknownName(
       "round",
       "len",
     ]);
-    env.checker.report("unknown-name", { name, suggestion: nearest(name, candidates) }, span);
+    const suggestion = nearest(name, candidates);
+    env.checker.report("unknown-name", { name, suggestion, ...(hint !== undefined && { hint }) }, span);
   }
   return ERROR;
 }

@@ -17,32 +17,44 @@ or a threshold on the score itself.`,
   }),
   "non-causal-op": code<{
     readonly what: string;
-    /** `given`: a value along a given axis reads one that grows. Null: none but to treat each token by itself. */
-    readonly remedy: "causal" | "causal with a mask" | "given" | null;
+    /**
+     * `later`, `reverse`: the value is of `later`, or of a scan from the end. `pairs`: a mask or bias of an attention
+     * is a product, or the like. `given`: a value along a given axis reads one that grows. Null: any other value.
+     */
+    readonly remedy: "causal" | "causal with a mask" | "later" | "reverse" | "pairs" | "given" | null;
   }>({
     severity: "error",
     message: ({ what }) => `${what}: phase generate cannot do this, because later tokens do not exist yet`,
-    hint: ({ remedy }) =>
-      remedy === "causal"
-        ? "add `causal: true`"
-        : remedy === "causal with a mask"
-          ? "add `causal: true`; the mask then narrows it"
-          : remedy === "given"
-            ? "compute values along a given axis from given inputs alone"
-            : "treat each token by itself, or use `attention(…, causal: true)`",
+    hint({ remedy }) {
+      if (remedy === "causal") return "add `causal: true`";
+      if (remedy === "causal with a mask") return "add `causal: true`; the mask then narrows it";
+      if (remedy === "later") return "use `earlier(x, n)`, which reads the tokens before";
+      if (remedy === "reverse") return "leave out `reverse: true`: a scan from the beginning reads earlier tokens";
+      if (remedy === "pairs")
+        return "make a mask or bias element by element, as `a[:, :, None] - b[:, None]`, from a value of each token";
+      if (remedy === "given") return "compute values along a given axis from given inputs alone";
+      return (
+        "treat each token by itself, or read earlier ones by `earlier`, `scan`, `linear_attention` or " +
+        "`attention(…, causal: true)`"
+      );
+    },
     explain: `In phase generate a token must not depend on later tokens, or a text would change while it is
-written. Only \`attention(causal: true)\` may look at other tokens, the earlier ones; every other
-operator treats each token by itself. Reductions, products, softmax, concatenation, indexing along
-a sequence axis, and its length as a value are refused. Losses, and values that only losses read,
-are exempt: generating does not compute them.`,
+written. \`earlier\`, \`scan\` from the beginning, \`linear_attention\`, and \`attention\` and \`mass\`
+with \`causal: true\` read earlier tokens. A mask or bias of attention may pair tokens element by
+element. Every other operator treats each token by itself. Reductions, products, softmax,
+concatenation, indexing along a sequence axis, and its length as a value are refused, and so are
+\`later\` and \`reverse: true\`. Losses, and values that only losses read, are exempt: generating does
+not compute them.`,
   }),
-  "cannot-generate": code<{ readonly why: string; readonly next?: true }>({
+  "cannot-generate": code<{
+    readonly why: string;
+    /** What lifts the obstacle; null: nothing that is known. */
+    readonly remedy: string | null;
+  }>({
     severity: "note",
     message: ({ why }) => `cannot generate: ${why}`,
-    hint: ({ next }) =>
-      next
-        ? "compute it from the tokens, such as by `scan`, or give it to `generate` of the library by `next`"
-        : "this matters only to `modc generate` and `--phase generate`",
+    hint: ({ remedy }) =>
+      `this matters only to \`modc generate\` and \`--phase generate\`${remedy === null ? "" : `: ${remedy}`}`,
     explain: `The model is valid, but it cannot generate text token by token: in phase generate a token must not
 depend on later tokens, and nothing gives an input with a value for each token for tokens to come,
 unless the caller does. Inputs along other axes are given as a whole before the prompt. \`modc

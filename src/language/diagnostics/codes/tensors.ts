@@ -220,19 +220,36 @@ out.
 
   rearrange(x, "b t (h d) -> b h t d", h: heads)`,
   }),
-  "argument-out-of-range": code<{ readonly what: string; readonly needs: string; readonly found: string }>({
+  "argument-out-of-range": code<{
+    readonly what: string;
+    readonly needs: string;
+    readonly found: string;
+    readonly hint?: string;
+  }>({
     severity: "error",
     message: ({ what, needs, found }) => `${what} must be ${needs}, found ${found}`,
-    hint: ({ needs }) => `give a value that is ${needs}`,
+    hint: ({ hint, needs }) => hint ?? `give a value that is ${needs}`,
     explain: `The function is not defined for this value. \`modc doc\` prints the arguments of each built-in
 function.`,
   }),
-  "heads-mismatch": code<{ readonly query: number; readonly key: number }>({
+  "heads-mismatch": code<{
+    readonly query: number;
+    readonly key: number;
+    /** The operand of `linear_attention` whose heads do not divide those of v. */
+    readonly beside?: string;
+  }>({
     severity: "error",
-    message: ({ query, key }) => `${query} query heads cannot share ${key} heads of keys and values`,
-    hint: () => "the number of query heads must be a multiple of the number of key and value heads",
+    message: ({ query, key, beside }) =>
+      beside === undefined
+        ? `${query} query heads cannot share ${key} heads of keys and values`
+        : `${query} heads of \`v\` cannot share ${key} heads of \`${beside}\``,
+    hint: ({ beside }) =>
+      beside === undefined
+        ? "the number of query heads must be a multiple of the number of key and value heads"
+        : `heads of \`v\` must be a multiple of heads of \`${beside}\`: \`heads\` of \`groups\` in \`Mamba2\``,
     explain: `In grouped-query attention each head of keys and values serves a group of query heads of equal
-size.`,
+size. In \`linear_attention\` each head of the other operands serves a group of heads of v: the
+groups of \`Mamba2\` divide its heads.`,
   }),
   "split-sum": code<{ readonly sum: number; readonly extent: number; readonly shape: string }>({
     severity: "error",

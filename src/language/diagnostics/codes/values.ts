@@ -3,10 +3,10 @@ import { code } from "./define.js";
 import { OPERANDS } from "./hints.js";
 
 export const valueCodes = {
-  "not-an-integer": code<{ readonly what: string; readonly value: string }>({
+  "not-an-integer": code<{ readonly what: string; readonly value: string; readonly hint?: string }>({
     severity: "error",
     message: ({ what, value }) => `${what} must be a whole number, found ${value}`,
-    hint: () => "round it with ceil, floor or round, or choose numbers that divide",
+    hint: ({ hint }) => hint ?? "round it with ceil, floor or round, or choose numbers that divide",
     explain: `\`/\` is exact: 7 / 2 is three and a half, never 3. A size, an index or an int must come out
 whole.
 

@@ -19,20 +19,20 @@ export function converts(from: string, to: DType): boolean {
 
 /**
  * Converts little-endian bytes, or returns a string that says which value does not fit. `converts` must allow the
- * types.
+ * types. `first`: the number of the first value, for that string.
  */
-export function fromBytes(bytes: Uint8Array, from: string, to: DType): Words | string {
+export function fromBytes(bytes: Uint8Array, from: string, to: DType, first = 0): Words | string {
   const data = isBlockType(from) ? fromBlocks(bytes, from) : readable(bytes, from);
   switch (to) {
     case "f32":
     case "f16":
       return toFloats(data, isBlockType(from) ? "F32" : from, to);
     case "u32":
-      return toIntegers(data, new Uint32Array(data.length), 0, 0xffffffff, "u32");
+      return toIntegers(data, new Uint32Array(data.length), 0, 0xffffffff, "u32", first);
     case "i32":
-      return toIntegers(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32");
+      return toIntegers(data, new Int32Array(data.length), -0x80000000, 0x7fffffff, "i32", first);
     case "bool":
-      return toIntegers(data, new Uint32Array(data.length), 0, 1, "bool");
+      return toIntegers(data, new Uint32Array(data.length), 0, 1, "bool", first);
     default:
       return to satisfies never;
   }
@@ -101,10 +101,11 @@ function toIntegers<T extends Uint32Array | Int32Array>(
   low: number,
   high: number,
   to: DType,
+  first: number,
 ): T | string {
   for (let i = 0; i < out.length; i++) {
     const value = Number(data[i]);
-    if (value < low || value > high) return `element ${i} is ${data[i]}, which ${to} cannot represent`;
+    if (value < low || value > high) return `element ${first + i} is ${data[i]}, which ${to} cannot represent`;
     out[i] = value;
   }
   return out;

@@ -1,7 +1,6 @@
 // `modc chat`: a conversation with a model in the terminal. Each line is answered, or is a command to modc itself.
 import { cacheLimit } from "../../../generation/engine/caches/use.js";
 import { type Generation, StopMatcher } from "../../../generation/generate/index.js";
-import { takesInputs } from "../../../runtime/program/generation.js";
 import { isSampled } from "../../../generation/sampling/options.js";
 import { InputError } from "../../../runtime/device/errors.js";
 import { Choice } from "../../serve/requests/choice.js";
@@ -29,7 +28,7 @@ import { atRate } from "../generate/generation-summary.js";
 import { milliseconds, plural } from "../terminal/units.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { expectTemplate } from "../../session/session.js";
-import { openServed } from "../serve/open.js";
+import { expectTokensAlone, openServed } from "../serve/open.js";
 
 const HELP = `/regen        answer the last message again
 /save <file>  write the conversation to a new file: text, or messages where it ends in .json
@@ -258,11 +257,7 @@ export class Talk {
 }
 
 function expectGeneration({ name, generation }: TalkedTo): Generation {
-  if (generation && takesInputs(generation))
-    throw new UserError(
-      `a chat gives the model its tokens alone, but ${name} takes further inputs`,
-      "give them to `modc generate` by --input, or to `modc serve`",
-    );
+  expectTokensAlone("a chat", { name, generation });
   if (generation) return generation;
   throw new UserError(`${name} computes embeddings, not text`, "use `modc serve`, at /v1/embeddings");
 }

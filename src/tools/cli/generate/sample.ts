@@ -13,7 +13,7 @@ import { TrainError } from "../../train/errors.js";
 import { kindOf } from "../../train/scoring/questions.js";
 import type { DataRow } from "../../train/rows-node.js";
 import { jsonLine } from "./generated.js";
-import { openServed } from "../serve/open.js";
+import { expectTokensAlone, openServed } from "../serve/open.js";
 import { ensureWritable, isPrinted, writeParts } from "../source/files.js";
 import { onInterrupt } from "../terminal/ending.js";
 import { EXIT, type ExitCode } from "../terminal/exit.js";
@@ -42,10 +42,11 @@ export async function sample(opened: OpenedModel, path: string, flags: SampleFla
   const lines = await linesAt(path);
   const progress = new Progress();
   const { seed: _seed, ...served } = flags;
-  const engine = await openServed(opened, { ...served, maxBatch, queue: 4 * maxBatch }, {}, progress);
+  const engine = await openServed(opened, { ...served, queue: 4 * maxBatch }, {}, progress);
   const stop = new AbortController();
   let restore = (): void => {};
   try {
+    expectTokensAlone("a sample", engine);
     // Every line is checked before the first text.
     const prompts: Prompted[] = [];
     for await (const line of objectsIn(lines)) prompts.push(await promptOf(line, engine));

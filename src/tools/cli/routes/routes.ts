@@ -5,7 +5,7 @@ import type { OpenedModel } from "../../../models/opened/model.js";
 import { bytesTokenizer, type Tokenizer } from "../../../models/tokenizer/index.js";
 import { textWithin } from "../../../models/tokenizer/text-stream.js";
 import type { Batch, Rule } from "../../train/types.js";
-import { observedRoutes, type ShownRoute } from "../run/routes.js";
+import { observedRoutes, type ShownRoute } from "../../../runtime/program/observed-routes.js";
 import { pathIn, writeText } from "../source/files.js";
 import { UserError, misuse, type ExitCode } from "../terminal/exit.js";
 import { table, grouped, percent, type Column } from "../terminal/units.js";

@@ -1,6 +1,6 @@
 // Statistics of a model's routes over a text: the tokens that each route computes, by token, kind and position, and how
 // much of a choice the token alone decides.
-import type { ShownRoute } from "../run/routes.js";
+import type { ShownRoute } from "../../../runtime/program/observed-routes.js";
 import type { Rule } from "../../train/types.js";
 import type { LayerAgreement } from "../train/agreement.js";
 

@@ -14,6 +14,7 @@ import type { InputFlags } from "../tree/options.js";
 import type { TokenizerSource } from "../../../models/tokenizer/source-node.js";
 import { initialValues } from "../../../runtime/index.js";
 import { resolveSizes, type RunSizes } from "../../../ground/size/axes.js";
+import { checkLengths, inferExtents } from "../../../runtime/run/extents.js";
 import { parseAxes } from "../../../runtime/steps/sizes.js";
 import { sizeOfText } from "../../../ground/size/parse-size.js";
 
@@ -35,7 +36,7 @@ export interface GivenInputs {
   readonly lengths: Lengths | null;
   /** Null where the tokens do not come from texts. */
   readonly texts: GivenTexts | null;
-  /** Extents of the axes in the inputs' shapes. */
+  /** The extents of all axes of the inputs. */
   readonly extents: ReadonlyMap<string, number>;
 }
 
@@ -58,7 +59,11 @@ export async function readInputs(
     if (!inputs.has(name)) throw new UserError(`input ${name} is missing`, takes(program));
   const given = flags.lengths ?? null;
   if (given && texts) throw new UserError("--lengths and --text exclude each other: texts have their own lengths");
-  return { inputs, texts, lengths: given ?? lengthsOf(texts), extents: extentsOf(program, inputs) };
+  // Before a device is opened; the reference gets the same messages.
+  const axes = parseAxes(program);
+  const extents = inferExtents(program, axes, inputs);
+  checkLengths(given ?? undefined, axes, extents);
+  return { inputs, texts, lengths: given ?? lengthsOf(texts), extents };
 }
 
 /** Values of further inputs of a model that generates, by name. */
@@ -234,20 +239,6 @@ async function textTokens(
 function lengthsOf(texts: GivenTexts | null): readonly number[] | null {
   const lengths = texts?.tokens.map((t) => t.length) ?? [];
   return lengths.some((n) => n !== lengths[0]) ? lengths : null;
-}
-
-/** Extents for the buffers of a session. The runtime checks whether the shapes fit. */
-function extentsOf(program: Program, inputs: ReadonlyMap<string, GivenTensor>): ReadonlyMap<string, number> {
-  const axes = new Map(program.axes.map((a) => [a.name, a]));
-  const extents = new Map<string, number>();
-  for (const input of program.inputs)
-    input.shape.forEach((size, d) => {
-      const extent = inputs.get(input.name)!.shape[d];
-      const axis = typeof size === "string" ? axes.get(size) : undefined;
-      if (axis && extent !== undefined && extent >= 1 && (axis.bound === null || extent <= axis.bound))
-        extents.set(axis.name, extent);
-    });
-  return extents;
 }
 
 interface TextReader {

@@ -1,63 +1,5 @@
-// Observed routes: the tokens that each chose, and a picture with one line for each route.
-import { observedRoute } from "../../../runtime/program/observed.js";
-import type { Program } from "../../../runtime/program/program.js";
-import { chosenFrom } from "../../../ground/size/count-rules.js";
-import type { Value, Values } from "../../verify/compare.js";
-
-export interface ShownRoute {
-  /** `layers.1.chosen` */
-  readonly path: string;
-  /** The axis of the route, and its parent axis. */
-  readonly axis: string;
-  readonly parent: string;
-  /**
-   * The chosen tokens of each sequence, as positions in the model's input if all routes in between are observed, else
-   * as positions on `parent`.
-   */
-  readonly chosen: readonly (readonly number[])[];
-  /** Whether the positions refer to the model's input. */
-  readonly absolute: boolean;
-}
-
-/** Every observed route, in the program's order. */
-export function observedRoutes(program: Pick<Program, "axes" | "outputs">, values: Values): readonly ShownRoute[] {
-  const shown: ShownRoute[] = [];
-  // A route may be observed under several names; routes chosen on it need only one.
-  const byAxis = new Map<string, ShownRoute>();
-  const axes = new Map(program.axes.map((a) => [a.name, a]));
-  for (const output of program.outputs) {
-    const path = observedRoute(output);
-    const axis = path === null ? undefined : axes.get(output.packing?.axis ?? "");
-    if (path === null || axis?.role !== "sequence") continue;
-    const parent = chosenFrom(axis.count);
-    if (parent === null) continue;
-    const [index, count] = [values.get(output.name), values.get(`${path}.count`)];
-    if (!index || !count) continue;
-    const outer = byAxis.get(parent);
-    const parentAxis = axes.get(parent);
-    const isInput = parentAxis?.role === "sequence" && parentAxis.count.kind === "input";
-    const relative = rowsOf(index, count);
-    const chosen = outer ? relative.map((rows, b) => rows.map((row) => outer.chosen[b]![row]!)) : relative;
-    const route: ShownRoute = {
-      path,
-      axis: axis.name,
-      parent,
-      chosen,
-      absolute: isInput || (outer?.absolute ?? false),
-    };
-    shown.push(route);
-    byAxis.set(axis.name, route);
-  }
-  return shown;
-}
-
-/** The first count[b] entries of each row of index[B, K]. */
-function rowsOf(index: Value, count: Value): readonly (readonly number[])[] {
-  const width = index.shape[1] ?? 0;
-  return Array.from({ length: count.shape[0] ?? 0 }, (_, b) =>
-    Array.from({ length: count.data[b]! }, (_row, i) => index.data[b * width + i]!),
-  );
-}
+// Draws observed routes: a line for each, with the tokens that it chose.
+import type { ShownRoute } from "../../../runtime/program/observed-routes.js";
 
 /** `█` for each chosen token, `·` for each other. */
 export function strip(chosen: readonly number[], tokens: number): string {
@@ -73,8 +15,8 @@ export interface Strip {
 }
 
 /**
- * Strips below the text, a column for each token, in pieces of `width` columns, with `more` strips below those of
- * routes. `tokens`: the length of the sequence. For routes on an unobserved parent only counts are shown.
+ * Strips below the text, a column for each of `tokens`, in pieces of `width` columns, with `more` strips below those of
+ * routes. The routes choose among these tokens.
  */
 export function drawRoutes(
   routes: readonly ShownRoute[],
@@ -84,15 +26,14 @@ export function drawRoutes(
   width: number,
   more: readonly Strip[] = [],
 ): string {
-  const drawn = routes.filter((r) => r.absolute);
   const labelOf = (r: ShownRoute): string => `${r.path} ${r.chosen[sequence]?.length ?? 0}/${tokens}`;
   const strips = [
-    ...drawn.map((r) => ({ label: labelOf(r), cells: strip(r.chosen[sequence] ?? [], tokens) })),
+    ...routes.map((r) => ({ label: labelOf(r), cells: strip(r.chosen[sequence] ?? [], tokens) })),
     ...more,
   ];
   const margin = Math.max(0, ...strips.map(({ label }) => label.length)) + 2;
   const piece = Math.max(16, width - margin);
-  const lines: string[] = routes.filter((r) => !r.absolute).map((r) => `${labelOf(r)}, of an unobserved route`);
+  const lines: string[] = [];
   for (let from = 0; strips.length > 0 && from < tokens; from += piece) {
     if (text !== null) lines.push(`${"".padEnd(margin)}${text.slice(from, from + piece)}`.trimEnd());
     for (const { label, cells } of strips)

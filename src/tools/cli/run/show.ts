@@ -2,8 +2,11 @@
 import type { Program } from "../../../runtime/program/program.js";
 import type { Value, Values } from "../../verify/compare.js";
 import type { GivenInputs, GivenTexts } from "./inputs.js";
-import { drawRoutes, observedRoutes, type ShownRoute, type Strip } from "./routes.js";
+import { observedRoutes, type ShownRoute } from "../../../runtime/program/observed-routes.js";
+import { drawRoutes, type Strip } from "./routes.js";
 import { pathsOfRoutes, observedEntries } from "../../../runtime/program/observed.js";
+import { chosenFrom } from "../../../ground/size/count-rules.js";
+import { lengthOn } from "../../../ground/size/lengths.js";
 import { markOf } from "../terminal/depth.js";
 
 /** Prints a run: results, losses, and a picture of the routes. */
@@ -22,42 +25,57 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
     );
   }
   const batch = routes[0]?.chosen.length ?? choices[0]?.chosen.length ?? 0;
-  for (const b of sequencesOf(given, batch)) parts.push(showSequence(b));
+  const roots = [...new Set([...routes, ...choices].flatMap(({ root }) => root ?? []))];
+  const drawable = roots.filter((root) => tokensOn(program, given, root, 0) !== null);
+  const text = program.inputs.find((i) => i.dtype !== "f32" && i.shape.length === 2 && i.packing)?.packing?.axis;
+  // The only axis of the inputs needs no name.
+  const [only, ...more] = program.axes.filter((a) => a.role === "sequence" && a.count.kind === "input");
+  for (let b = 0; b < batch; b++) {
+    for (const root of drawable) {
+      const tokens = tokensOn(program, given, root, b)!;
+      if (tokens > 0) parts.push(showSequence(b, root, tokens));
+    }
+    const others = routes.filter(({ root }) => root === null || !drawable.includes(root));
+    const counts = others.map(({ path, chosen }) => `${path} ${chosen[b]?.length ?? 0}, of an unobserved route`);
+    if (counts.length > 0) parts.push([`\n${nameOf(b)}tokens computed`, ...counts].join("\n"));
+  }
   return parts.join("\n");
 
-  function showSequence({ sequence, tokens }: { readonly sequence: number; readonly tokens: number }): string {
+  function nameOf(sequence: number): string {
+    return batch > 1 ? `sequence ${sequence}: ` : "";
+  }
+  function showSequence(sequence: number, root: string, tokens: number): string {
+    const own = routes.filter((route) => route.root === root);
+    const among = choices.filter((choice) => choice.root === root);
+    const along = root === only?.name && more.length === 0 ? "" : ` along ${root}`;
     const title = [
-      ...(routes.length > 0 ? ["tokens computed (█) and skipped (·)"] : []),
-      ...(choices.length > 0 ? ["the experts of each token (0–9, a–z, A–Z)"] : []),
+      ...(own.length > 0 ? [`tokens${along} computed (█) and skipped (·)`] : []),
+      ...(among.length > 0 ? [`the experts of each token${along} (0–9, a–z, A–Z)`] : []),
     ].join("; ");
-    const strips = choices.flatMap((choice) => stripsOf(choice, sequence, tokens));
-    const picture = drawRoutes(routes, sequence, tokens, stripOf(given.texts, sequence), width, strips);
-    const loads = choices.map((choice) => loadText(choice, sequence, tokens));
-    return [`\n${batch > 1 ? `sequence ${sequence}: ` : ""}${title}`, picture, ...loads].join("\n");
+    const strips = among.flatMap((choice) => stripsOf(choice, sequence, tokens));
+    const strip = root === text ? stripOf(given.texts, sequence) : null;
+    const picture = drawRoutes(own, sequence, tokens, strip, width, strips);
+    const loads = among.map((choice) => loadText(choice, sequence, tokens));
+    return [`\n${nameOf(sequence)}${title}`, picture, ...loads].join("\n");
   }
 }
 
-/** The sequences that have tokens, with the number of tokens; of inputs along several axes all tokens of the first. */
-export function sequencesOf(
-  given: GivenInputs,
-  batch: number,
-): readonly { readonly sequence: number; readonly tokens: number }[] {
-  const [first] = [...given.inputs.values()];
-  const longest = first?.shape[1] ?? 0;
-  return Array.from({ length: batch }, (_, sequence) => ({
-    sequence,
-    tokens: (Array.isArray(given.lengths) ? (given.lengths as readonly number[])[sequence] : undefined) ?? longest,
-  })).filter(({ tokens }) => tokens > 0);
+/** The number of tokens of a sequence on an axis of the inputs, or on a fixed one; null for other axes. */
+function tokensOn({ axes }: Program, { extents, lengths }: GivenInputs, name: string, sequence: number): number | null {
+  const axis = axes.find((a) => a.name === name);
+  if (axis?.role !== "sequence") return null;
+  if (axis.count.kind === "fixed") return typeof axis.count.tokens === "number" ? axis.count.tokens : null;
+  return axis.count.kind === "input" ? (lengthOn(lengths, name, sequence) ?? extents.get(name) ?? null) : null;
 }
 
-const MOST_NEXT = 5;
-
-/** Logits of a byte-level model at the end of each text: the most likely bytes to come. */
 const stripOf = (texts: GivenTexts | null, sequence: number): string | null => {
   const tokens = texts?.tokens[sequence];
   return texts && tokens ? texts.reader.strip(tokens) : null;
 };
 
+const MOST_NEXT = 5;
+
+/** Logits of a byte-level model at the end of each text: the most likely bytes to come. */
 function showNext(name: string, { shape, data }: Value, { tokens, reader }: GivenTexts): string {
   const [, T, V] = shape as [number, number, number];
   return tokens
@@ -113,7 +131,9 @@ const short = (x: number): string => (Number.isInteger(x) ? String(x) : String(N
 export interface ShownChoice {
   /** `layers.0.mlp.chosen` */
   readonly path: string;
-  /** By sequence, the tokens that chose, as positions in the model's input, each with its entries. */
+  /** The axis of the inputs, or the fixed one, whose tokens chose. */
+  readonly root: string;
+  /** By sequence, the tokens that chose, as positions on `root`, each with its entries. */
   readonly chosen: readonly ReadonlyMap<number, readonly number[]>[];
 }
 
@@ -131,9 +151,10 @@ function observedChoices(
     if (path === null || !index || !count || output.packing?.tokenDim !== 1 || output.shape.length !== 3) return [];
     const { axis: name } = output.packing;
     const axis = program.axes.find((a) => a.name === name);
-    const route = routes.find((r) => r.axis === name && r.absolute);
-    const isInput = axis?.role === "sequence" && axis.count.kind === "input";
-    if (!route && !isInput) return [];
+    const route = routes.find((r) => r.axis === name);
+    const isRoute = axis?.role !== "sequence" || chosenFrom(axis.count) !== null;
+    const root = route ? route.root : isRoute ? null : name;
+    if (root === null) return [];
     const [batch = 0, rows = 0, slots = 0] = index.shape;
     const chosen = Array.from({ length: batch }, (_, b) => {
       const positions = route?.chosen[b] ?? Array.from({ length: rows }, (_row, t) => t);
@@ -144,7 +165,7 @@ function observedChoices(
         }),
       );
     });
-    return [{ path, chosen }];
+    return [{ path, root, chosen }];
   });
 }
 

@@ -2,12 +2,14 @@
 import { availableParallelism } from "node:os";
 import type { EngineObserver } from "../../../generation/engine/index.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
+import { takesInputs } from "../../../runtime/program/generation.js";
 import { createEngineOf, type OpenedEngine } from "../../session/engine-node.js";
 import { wantedDevice } from "../source/device.js";
 import { tuningsOn } from "../source/tunings.js";
 import { compileOptions, precisionOf } from "../source/frontend.js";
 import { expectWeights } from "../source/model-file.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
+import { UserError } from "../terminal/exit.js";
 import { LAST_LOOP, showLoading, Progress, say } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
 import type { runningCommands } from "../tree/running.js";
@@ -75,4 +77,16 @@ export async function openServed(
   } finally {
     progress.clear();
   }
+}
+
+/** Throws UserError for a model that takes further inputs, which `giver` has no place for. */
+export function expectTokensAlone(
+  giver: string,
+  { name, generation }: Pick<OpenedEngine, "name" | "generation">,
+): void {
+  if (generation && takesInputs(generation))
+    throw new UserError(
+      `${giver} gives the model its tokens alone, but ${name} takes further inputs`,
+      "give them to `modc generate` by --input, or to `modc serve`",
+    );
 }

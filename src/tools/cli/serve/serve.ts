@@ -37,11 +37,7 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
   await expectFree(host, port);
   const metrics = new LoggedMetrics(flags.log ?? "text");
   const { log } = metrics;
-  const opened = await openServed(
-    model,
-    { ...flags, maxBatch: batchOf(flags), queue: flags.queue ?? USUAL.queue },
-    metrics,
-  );
+  const opened = await openServed(model, { ...flags, queue: flags.queue ?? USUAL.queue }, metrics);
   try {
     if (opened.texts.chat === null && opened.embedder === null)
       say(
@@ -61,8 +57,9 @@ export async function serve(model: OpenedModel, flags: ServeFlags): Promise<Exit
   }
 }
 
-const batchOf = ({ maxBatch, loopCaches }: ServeFlags): number =>
-  maxBatch ?? (loopCaches === "last" ? 1 : USUAL.maxBatch);
+/** The most texts at once. With caches in rows requests take turns. */
+const batchOf = ({ generation }: OpenedEngine, { maxBatch }: ServeFlags): number =>
+  generation && !generation.pages ? 1 : (maxBatch ?? USUAL.maxBatch);
 
 /** Counts what the engine tells, and logs what an operator must know of it. */
 class LoggedMetrics extends Metrics {
@@ -91,13 +88,14 @@ function expectGuarded(host: string, keys: readonly string[], { key }: ServeFlag
 }
 
 function serverOf(
-  { engine, embedder, name, texts, fingerprint }: OpenedEngine,
+  opened: OpenedEngine,
   flags: ServeFlags,
   own: { readonly keys: readonly string[]; readonly metrics: Metrics; readonly log: ServeLog; readonly host: string },
 ): Server {
+  const { engine, embedder, name, texts, fingerprint } = opened;
   const [first = name, ...aliases] = flags.name ?? [];
   const { allowHost = [], queue = USUAL.queue } = flags;
-  const maxBatch = batchOf(flags);
+  const maxBatch = batchOf(opened, flags);
   // A server with keys accepts any host name. So does a server that is open on purpose, unless names are listed.
   const anyName = own.keys.length > 0 || (!isLoopback(own.host) && allowHost.length === 0);
   return createServer({

@@ -1,11 +1,13 @@
-// Errors whose hint names a parameter of the model: a length beyond its bound, and weights that do not fit.
+// Errors whose hint names a parameter of the model: a length beyond its bound, a parameter that is not live, and
+// weights that do not fit.
 import type { Model } from "../../../language/check/model/model.js";
+import type { ModcError } from "../../../ground/base/errors.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
-import { mergedPairs } from "../tree/arguments.js";
+import { mergedPairs, type Pairs } from "../tree/arguments.js";
 import { UserError, EXIT } from "../terminal/exit.js";
 import type { ModelFlags } from "../tree/options.js";
 import { explainWeights, explanation } from "../../../models/opened/explain-weights.js";
-import type { WeightsError } from "../../../runtime/device/errors.js";
+import type { BeyondBoundError, WeightsError } from "../../../runtime/device/errors.js";
 
 /** The requested extent with its option, and the model's bound. */
 export interface RequestedExtent {
@@ -27,6 +29,10 @@ export class BeyondBound extends UserError {
     super(`${asked.option}: ${asked.model} allows ${asked.bound}`, hint);
   }
 }
+
+/** The error for an input that is too long along an axis: `S is 300 in source: the model allows 256`. */
+export const ofInput = ({ input, beyond }: BeyondBoundError): BeyondBound =>
+  new BeyondBound({ ...beyond, option: `${beyond.axis} is ${beyond.extent} in ${input!}`, model: "the model" });
 
 /** The error for `--length` on a model's only input sequence. */
 export const beyondLength = (length: number, bound: number, model: string): BeyondBound =>
@@ -63,6 +69,21 @@ export async function raisingBound(
     return new BeyondBound(fault.asked, `--set ${name}=${extent} allows it`);
   }
   return fault;
+}
+
+/** The error with the option that sets a parameter which is not live; unchanged for a name that is no parameter. */
+export async function settingInstead(
+  fault: ModcError,
+  name: string,
+  { source, read }: OpenedModel,
+  { set = {}, model, live = {} }: Pick<ModelFlags, "set" | "model"> & { readonly live?: Pairs },
+): Promise<Error> {
+  const { check } = await import("../../../language/check/check.js");
+  const checked = check(source, { phase: "infer", read, set, ...(model !== undefined && { model }) });
+  if (!checked.model?.parameters.some((parameter) => parameter.name === name)) return fault;
+  const others = fault.hint?.startsWith("it has ") ? `${fault.hint}; ` : "";
+  const remedy = `give --set ${name}=${live[name]!}, or declare it as \`live ${name}\` to change it without compiling`;
+  return new UserError(fault.message, `${others}${remedy}`, fault.exit, fault.code);
 }
 
 const allows = ({ axes }: Model, name: string | null, extent: number): boolean =>

@@ -9,7 +9,7 @@ import { hasOption, type RunFlags } from "./trained.js";
 export interface Opened {
   readonly model: OpenedModel;
   /** The completed options. */
-  readonly flags: ModelFlags;
+  readonly flags: ModelFlags & Pick<RunFlags, "live">;
   /** The arguments, the model first, and the options. */
   readonly words: readonly unknown[];
   /** The same words, with the paths of files that are read. */

@@ -10,7 +10,7 @@ import { escapedName } from "../../../ground/base/shown.js";
 import { mergedPairs, type Pairs, type WeightsFlag } from "../tree/arguments.js";
 import { recordSettings } from "../../train/data-node.js";
 import { recordFlags, recordsIn, type RecordFlags } from "./record-flags.js";
-import { weightsOf } from "./beyond-bound.js";
+import { settingInstead, weightsOf } from "./beyond-bound.js";
 import { EXIT, UserError, misuse } from "../terminal/exit.js";
 import { percent } from "../terminal/units.js";
 import { say } from "../terminal/terminal.js";
@@ -83,7 +83,9 @@ export async function withKeptLive<F extends RunFlags>(opened: OpenedModel, flag
   const { liveParameters } = await import("../../../models/opened/live.js");
   const { live, set = {}, model } = flags;
   const declared = liveParameters({ source: opened.source, read: opened.read, model, set });
-  for (const [name, value] of Object.entries(live)) expectLive(declared, name, value);
+  for (const [name, value] of Object.entries(live))
+    if (declared.some((l) => l.name === name)) expectLive(declared, name, value);
+    else throw await settingInstead(notLive(declared, name), name, opened, flags);
   return { ...flags, set: mergedPairs(set, live) };
 }
 
@@ -176,13 +178,15 @@ function heldOut({ path, manifest }: Trained, flags: RunFlags): Partial<RunFlags
   };
 }
 
+const notLive = (declared: readonly LiveParameter[], name: string): UserError =>
+  new UserError(
+    `the model has no live parameter ${name}`,
+    declared.length > 0 ? `it has ${declared.map((l) => l.name).join(", ")}` : null,
+  );
+
 /** The value of a live parameter, exactly. Throws UserError for a parameter that the model does not have. */
 export function expectLive(declared: readonly LiveParameter[], name: string, text: string): Rational {
-  if (!declared.some((l) => l.name === name))
-    throw new UserError(
-      `the model has no live parameter ${name}`,
-      declared.length > 0 ? `it has ${declared.map((l) => l.name).join(", ")}` : null,
-    );
+  if (!declared.some((l) => l.name === name)) throw notLive(declared, name);
   const percent = text.endsWith("%") ? parseDecimal(text.slice(0, -1)) : null;
   const value = percent ? divide(percent, rational(100)) : (parseDecimal(text) ?? parseRational(text));
   if (!value) throw new UserError(`--live ${name}=${text}: write a number such as 0.5, 12.5% or 1/8`);

@@ -65,14 +65,20 @@ export function withWeights(option: string, text: string, before?: WeightsFlag):
 
 /** A whole number from `low` to `high`, such as 4096 or 1e6. */
 export const wholeNumber = (option: string, text: string, low: number, high: number): number =>
-  wholeIn(`${option} ${JSON.stringify(text)}`, text, low, high);
+  wholeIn(
+    `${option} ${JSON.stringify(text)}`,
+    text,
+    low,
+    high,
+    option === "--length" && /^[A-Z]\w*=\d/.test(text) ? `along a named axis: --at ${text}` : null,
+  );
 
 /** The same, with `what` as the name in messages. */
-function wholeIn(what: string, text: string, low: number, high: number): number {
+function wholeIn(what: string, text: string, low: number, high: number, hint: string | null = null): number {
   const value = parseDecimal(text.trim());
   const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
   if (value === null || !isInteger(value) || value.num < BigInt(low) || value.num > BigInt(high))
-    throw misuse(`${what} is not a whole number ${range}`);
+    throw misuse(`${what} is not a whole number ${range}`, hint);
   return Number(value.num);
 }
 

@@ -53,6 +53,7 @@ export const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   ...same(["--model-path", "--model-name-or-path", "--hf-repo", "-hf", "--ckpt", "--checkpoint"], [MODEL]),
   ...same(["--tokenizer-path", "--tokenizer-name"], ["--tokenizer"]),
   ...same(["--dtype", "--torch-dtype", "--quantization", "--outtype", "--ftype"], ["--weights-as"]),
+  "--live": ["--set"],
   "--load-in-8bit": ["--weights-as q8"],
   "--load-in-4bit": ["--weights-as q4"],
   ...same(["--n-gpu-layers", "--gpu-layers", "-ngl", "--device-map", "--tensor-parallel-size", "-sm"], [ALL_LAYERS]),

@@ -1,5 +1,5 @@
 // Writes `modeling_*.py`: the classes of `--to torch`, and the model as a transformers class.
-import type { LiveParameter, Model } from "../../../language/check/model/model.js";
+import type { LiveParameter } from "../../../language/check/model/model.js";
 import type { Parts } from "../classes.js";
 import { laidOut } from "../layout.js";
 import type { Argument } from "../root-text.js";
@@ -8,7 +8,6 @@ import { ExportError } from "../refused.js";
 import { inputsOf } from "../call-inputs.js";
 import { axesText, runOf } from "../root-text.js";
 import { fileName, type SourceNotes } from "../source-notes.js";
-import { hasPairs } from "../torch-attention.js";
 import type { Variant } from "../variants.js";
 import { argumentText } from "./configuration-text.js";
 import { configNames, isOfModel, type ConfigNames, type Fact, type FolderNames } from "./names.js";
@@ -40,7 +39,7 @@ export function modelingText(options: ModelingOptions): Modeling {
   const { names, parts, variants, notes } = options;
   const pieces = modulePieces({ parts, variants, notes, reserved: [...OF_FILE, names.config, names.model] });
   const { model } = variants[0]!;
-  expectFree(parts, variants[0]!.model);
+  expectFree(parts);
   const known = pieces.arguments.map(({ name }) => name);
   const facts = options.facts(new Set(known));
   const live = model.live.map(({ name }) => name);
@@ -81,12 +80,7 @@ export function modelingText(options: ModelingOptions): Modeling {
 }
 
 /** Blocks and weights of the model become attributes of a transformers class, so their names must not collide. */
-function expectFree({ root }: Parts, model: Model): void {
-  if (hasPairs(model))
-    throw new ExportError(
-      "attention with a mask, a bias, a cap or a mass has no form as a model of Hugging Face yet",
-      "write the model for PyTorch: `modc export --to torch`",
-    );
+function expectFree({ root }: Parts): void {
   const weights = root.kind.weights.flatMap((line) => /^self\.(\w+) = /.exec(line)?.[1] ?? []);
   const taken = [...root.children.map(({ attr }) => attr), ...weights].find(isOfModel);
   if (taken !== undefined)
