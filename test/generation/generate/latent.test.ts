@@ -9,12 +9,14 @@ import { generationGraphs, LOGITS, TOKEN } from "../../../src/compiler/lower/gen
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { optimize } from "../../../src/compiler/passes/index.js";
 import { evaluate } from "../../../src/compiler/reference/evaluate.js";
+import { createEngine } from "../../../src/generation/engine/index.js";
+import type { EngineToken } from "../../../src/generation/engine/types.js";
 import { createGenerator } from "../../../src/generation/generate/index.js";
 import type { Device } from "../../../src/runtime/index.js";
 import { expectClose } from "../../close.js";
 import { sparingDevice } from "../../device.js";
 import { random } from "../../random.js";
-import { randomWeights } from "../engine/engines.js";
+import { answerOf, randomWeights } from "../engine/engines.js";
 import { Continued, rowOf, type Weights } from "./continued.js";
 import { LM, MODELS } from "./models.js";
 
@@ -164,6 +166,24 @@ describe("latent rows", () => {
       expectClose(numbers(rows), numbers(plain), () => 1e-4, "log-probabilities");
     });
   }
+
+  it("give the text of plain caches in pages", { tags: "long" }, async () => {
+    const { source } = CASES["one map"];
+    const read = async (latent: "on" | "off"): Promise<readonly EngineToken[]> => {
+      const { generation } = compileGeneration(source, { target: device.target, caches: "pages", latent });
+      const weights = randomWeights(generation!.prompt, 3);
+      const engine = await createEngine(generation!, device, (w) => weights.get(w.path)!.data, { maxBatch: 3, cacheMemory: 1 << 20 });
+      const request = (prompt: readonly number[]) => ({ prompt, maxTokens: 8, logprobs: 0 }) as const;
+      const answers = await Promise.all(PROMPTS.map((prompt) => answerOf(engine.submit(request(prompt)))));
+      const tokens = answers.flatMap((answer) => answer.tokens);
+      await engine.close();
+      return tokens;
+    };
+    const [plain, rows] = [await read("off"), await read("on")];
+    expect(rows.map(({ token }) => token)).toEqual(plain.map(({ token }) => token));
+    const numbers = (tokens: readonly EngineToken[]): number[] => tokens.map(({ score }) => score!.logprob);
+    expectClose(numbers(rows), numbers(plain), () => 1e-4, "log-probabilities");
+  });
 
   it.each(Object.entries(PLAIN))("are not of keys with a reason against: %s", (_name, source) => {
     const graph = lowered(source);
