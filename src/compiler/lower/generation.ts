@@ -16,6 +16,7 @@ import { withoutRoutes } from "./drafting.js";
 import { GenerationError } from "./generation-error.js";
 import { grownAxes, splitGiven } from "./given.js";
 import { decoderOf, LOGITS } from "./language-model.js";
+import { withLatentRows } from "./latent.js";
 import { LOOP_CACHES, type LoopCaches } from "./loop-caches.js";
 import { observedChoices, type ObservedChoice } from "./observed-entries.js";
 import type { SequenceValues } from "./sequence-values.js";
@@ -108,6 +109,12 @@ export interface GenerationOptions {
    * earlier tokens.
    */
   readonly loopCaches?: LoopCaches;
+  /**
+   * on: keys and values that are products of a narrower row with a weight are kept as that row, if the row and the
+   * columns that heads share have at most half of the numbers. Queries then go through the weight of the keys, in both
+   * graphs. off, the default: keys and values are kept as the model computes them.
+   */
+  readonly latent?: "on" | "off";
 }
 
 /**
@@ -115,9 +122,12 @@ export interface GenerationOptions {
  * autoregressive.
  */
 export function generationGraphs(
-  graph: Graph,
-  { logits = "last", caches = "rows", loopCaches = "each", slots = true }: GenerationOptions = {},
+  written: Graph,
+  { logits = "last", caches = "rows", loopCaches = "each", slots = true, latent = "off" }: GenerationOptions = {},
 ): GenerationGraphs {
+  if (!["on", "off"].includes(latent))
+    throw new GenerationError(`latent is ${JSON.stringify(latent)}: it is "on" or "off"`);
+  const graph = latent === "on" ? withLatentRows(written) : written;
   if (!LOOP_CACHES.includes(loopCaches))
     throw new GenerationError(`loopCaches is ${JSON.stringify(loopCaches)}: it is "each" or "last"`);
   if (caches === "pages" && loopCaches === "last")

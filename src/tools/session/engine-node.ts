@@ -56,8 +56,8 @@ type CreateOptions = Omit<OpenEngineOptions, keyof Opening>;
 
 /** The same for an opened model, which stays open. */
 export async function createEngineOf(from: OpenedModel, options: CreateOptions = {}): Promise<OpenedEngine> {
-  const { model, set, precision, loopCaches, device: wanted, tunings, ...rest } = options;
-  const named = { model, set, precision, loopCaches, device: wanted, tunings };
+  const { model, set, precision, loopCaches, latent, device: wanted, tunings, ...rest } = options;
+  const named = { model, set, precision, loopCaches, latent, device: wanted, tunings };
   const given = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)) as PrepareOptions;
   let prepared: Prepared;
   try {

@@ -47,6 +47,7 @@ const OPTIONS: Readonly<Record<keyof OpenSessionOptions, true>> = {
   device: true,
   tunings: true,
   loopCaches: true,
+  latent: true,
   caches: true,
   maxBatch: true,
   cacheMemory: true,
@@ -146,6 +147,7 @@ export async function createSession(
   const { set: _set, model: _model, precision: _precision, device: _device, tunings: _tunings, ...others } = options;
   const {
     loopCaches: _loopCaches,
+    latent: _latent,
     weights: _weights,
     tokenizer: _tokenizer,
     chatTemplate: _template,

@@ -25,6 +25,11 @@ export interface PrepareOptions {
    * GenerationError where there is no loop.
    */
   readonly loopCaches?: "each" | "last";
+  /**
+   * "on": where keys and values are products of one narrow row, caches keep the row in place of both (DeepSeek-V2, arXiv
+   * 2405.04434). Default "off".
+   */
+  readonly latent?: "on" | "off";
   /** An open device, or options for opening one. By default the best available. */
   readonly device?: Device | OpenDeviceOptions;
   /** The tunings for a device; by default the tunings of its class. */
@@ -53,7 +58,7 @@ export interface Prepared {
  */
 export async function prepare(
   opened: OpenedModel,
-  { set, model: name, precision, loopCaches, device: wanted = {}, tunings }: PrepareOptions,
+  { set, model: name, precision, loopCaches, latent, device: wanted = {}, tunings }: PrepareOptions,
   layout: { readonly caches: "rows" | "pages"; readonly slots?: boolean },
   usual: (vocabulary: number) => Tokenizer = tokenizerFor,
 ): Promise<Prepared> {
@@ -64,6 +69,7 @@ export async function prepare(
     read,
     ...layout,
     ...(loopCaches !== undefined && { loopCaches }),
+    ...(latent !== undefined && { latent }),
     ...(set && { set }),
     ...(name !== undefined && { model: name }),
     ...(precision !== undefined && { precision }),

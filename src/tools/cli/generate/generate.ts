@@ -162,6 +162,7 @@ async function open(
       live: flags.live ?? {},
       ...(model === undefined ? {} : { model }),
       ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
+      ...(flags.latent && { latent: flags.latent }),
       ...(flags.draft && { draft: flags.draft }),
       ...(flags.promptLogprobs !== undefined && { caches: "pages" }),
       precision: precisionOf(flags),

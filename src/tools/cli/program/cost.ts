@@ -28,7 +28,12 @@ export async function cost(opened: OpenedModel, flags: Flags<typeof sourceComman
   if (flags.loopCaches && flags.program !== "prompt" && flags.program !== "step")
     throw misuse("--loop-caches needs --program prompt or step, which have caches");
   const { model, sources } = await checkFile(opened, flags);
-  const generation = flags.loopCaches ? { loopCaches: flags.loopCaches } : {};
+  if (flags.latent && flags.program !== "prompt" && flags.program !== "step")
+    throw misuse("--latent needs --program prompt or step, which have caches");
+  const generation = {
+    ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
+    ...(flags.latent && { latent: flags.latent }),
+  };
   const graph = graphsOf(model, { generation }).optimized(chosenProgram(flags, model));
   const extents = chosenExtents(graph.axes, flags, null);
   const live = liveValues(model, flags.live ?? {});

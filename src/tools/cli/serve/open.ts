@@ -54,6 +54,7 @@ export async function openServed(
       observer,
       ...(flags.draft !== undefined && { draft: flags.draft }),
       ...(flags.loopCaches !== undefined && { loopCaches: flags.loopCaches }),
+      ...(flags.latent !== undefined && { latent: flags.latent }),
       ...(flags.maxBatch !== undefined && { maxBatch: flags.maxBatch }),
       ...(flags.cacheMemory !== undefined && { cacheMemory: flags.cacheMemory }),
       ...(flags.queue !== undefined && { queue: flags.queue }),

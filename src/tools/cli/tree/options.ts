@@ -133,6 +133,12 @@ export const loopCaches = choice(
   "caches of a model that runs layers in loops: last keeps each token's last loop alone, which takes less memory " +
     "and changes the text (default each)",
 );
+export const latent = choice(
+  "--latent <on|off>",
+  ["on", "off"],
+  "on: where keys and values are made from one narrow row, as in DeepSeek's attention, caches keep the row: less " +
+    "memory, more arithmetic in prompts (default off)",
+);
 export const compiling = [set, phase, enter, model] as const;
 export const gradients = option(
   "--gradients",

@@ -107,6 +107,7 @@ export const sourceCommands = {
       o.valued("--step-tokens <n>", "tokens in a training step, for --budget", positiveNumber),
       o.program,
       o.loopCaches,
+      o.latent,
       ...o.compiling,
       o.json,
     ],

@@ -56,7 +56,7 @@ const USUAL_WINDOWS = 16;
 /** Options of the text that a model is tried on, and all that a fault's file says itself. */
 const OF_TEXTS = ["tokenizer", "field", "validation", "windows"] as const;
 const OF_MODELS = [
-  ...(["weights", "batch", "length", "at", "data", "output", "loopCaches", "seed", "set", "model"] as const),
+  ...(["weights", "batch", "length", "at", "data", "output", "loopCaches", "latent", "seed", "set", "model"] as const),
   ...OF_TEXTS,
 ] as const;
 
@@ -201,6 +201,7 @@ async function verifySteps(
       ...compileOptions(opened, { ...flags, phase: "generate" }),
       target: device.target,
       ...(flags.loopCaches && { loopCaches: flags.loopCaches }),
+      ...(flags.latent && { latent: flags.latent }),
     });
   } catch (fault) {
     if (!(fault instanceof GenerationError) || flags.loopCaches === "last") throw fault;
