@@ -1,6 +1,7 @@
 // A part of a stored tensor: some indices of each axis, and whether the weight is its transpose. As a key it is a text,
 // `h.attn.weight[0:768/768, 0:768/2304]^T`, which states the sizes of the stored tensor too.
 import { countOf } from "./collections.js";
+import { quotedName } from "./shown.js";
 
 /** The indices start, start + step, … of an axis of `size`. */
 export interface PartAxis {
@@ -80,6 +81,15 @@ export function readPart(text: string): StoredPart | null {
   const isWhole = Number.isSafeInteger(countOf(storedShape(part)));
   return fits && isWhole && (!part.isTransposed || partShape(part).length === 2) ? part : null;
 }
+
+/** A key as `names` states it, for messages: `"h.attn.weight"[:, 0:768]^T`. */
+export function keyText(key: string): string {
+  const part = readPart(key);
+  return part === null ? quotedName(key) : `${quotedName(part.key)}${indicesText(part)}`;
+}
+
+/** The key of the stored tensor that has the weight under this key. */
+export const storedKey = (key: string): string => readPart(key)?.key ?? key;
 
 /** Whether two parts of one tensor have an element in common. */
 export const overlap = (a: StoredPart, b: StoredPart): boolean =>

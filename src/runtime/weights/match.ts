@@ -6,8 +6,8 @@ import { WeightsError } from "../device/errors.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { converts, fromBytes } from "./formats/convert.js";
 import type { WeightSource } from "./formats/source.js";
-import { keyText, readStored, storedEntry, storedKey, whyIndivisible } from "./parts.js";
-import { readPart, storedShape } from "../../ground/base/stored-part.js";
+import { readStored, storedEntry } from "./parts.js";
+import { keyText, readPart, storedKey, storedShape } from "../../ground/base/stored-part.js";
 
 /** For each weight, the keys of the source that hold it: one, or several whose tensors must be equal. */
 export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
@@ -110,20 +110,17 @@ function attempt(
     }
     for (const key of present) {
       const { dtype, shape, misfit } = storedEntry(tensors, key)!;
-      const part = tensors.has(key) ? null : readPart(key);
-      const indivisible = part && whyIndivisible(part, dtype);
-      if (misfit !== null)
+      if (misfit !== null) {
+        const stored = storedShape(readPart(key)!).join(", ");
         faults.push({
           kind: "wrong shape",
-          text: `${quote(storedKey(key))} is [${misfit.join(", ")}], the model has [${storedShape(part!).join(", ")}]`,
+          text: `${quote(storedKey(key))} is [${misfit.join(", ")}], the model has [${stored}]`,
         });
-      else if (!sameShape(shape, weight.shape))
+      } else if (!sameShape(shape, weight.shape))
         faults.push({
           kind: "wrong shape",
           text: `${keyText(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`,
         });
-      else if (indivisible !== null)
-        faults.push({ kind: "wrong type", text: `${keyText(key)}: the tensor ${indivisible}` });
       else if (!converts(dtype, weight.dtype))
         faults.push({
           kind: "wrong type",

@@ -4,7 +4,7 @@ import { bug } from "../../ground/base/invariant.js";
 import { quotedName } from "../../ground/base/shown.js";
 import {
   endOf,
-  indicesText,
+  keyText,
   partShape,
   readPart,
   storedShape,
@@ -13,18 +13,13 @@ import {
 } from "../../ground/base/stored-part.js";
 import { WeightsError } from "../device/errors.js";
 import { BLOCK, blockBytes, isBlockType } from "../program/encodings/block-file.js";
+import { fromBytes } from "./formats/convert.js";
 import { FILE_DTYPES, type TensorEntry, type WeightSource } from "./formats/source.js";
 
-/** A key as `names` states it, for messages: `"h.attn.weight"[:, 0:768]^T`. */
-export function keyText(key: string): string {
-  const part = readPart(key);
-  return part === null ? quotedName(key) : `${quotedName(part.key)}${indicesText(part)}`;
-}
-
-/** The key of the stored tensor that has the weight under this key. */
-export const storedKey = (key: string): string => readPart(key)?.key ?? key;
-
-/** What a source has under a key, which may state a part. `misfit`: the sizes of the tensor are others. */
+/**
+ * The entry of a source under a key, which may state a part. A part that divides blocks of numbers is read as F32.
+ * `misfit`: the sizes of the tensor, if they are not the part's.
+ */
 export function storedEntry(
   tensors: ReadonlyMap<string, Pick<TensorEntry, "dtype" | "shape">>,
   key: string,
@@ -38,7 +33,8 @@ export function storedEntry(
   if (!part || !whole) return undefined;
   const sizes = storedShape(part);
   const fits = whole.shape.length === sizes.length && whole.shape.every((n, i) => n === sizes[i]);
-  return { dtype: whole.dtype, shape: partShape(part), misfit: fits ? null : whole.shape };
+  const dtype = dividesBlocks(part, whole.dtype) ? "F32" : whole.dtype;
+  return { dtype, shape: partShape(part), misfit: fits ? null : whole.shape };
 }
 
 /** The bytes of a tensor. */
@@ -47,11 +43,8 @@ export function bytesOf({ dtype, shape }: Pick<TensorEntry, "dtype" | "shape">):
   return countOf(shape) * size;
 }
 
-/** Why a part cannot be read from a tensor of this type; null if it can. */
-export const whyIndivisible = (part: StoredPart, dtype: string): string | null =>
-  isBlockType(dtype) && unitsOf(part, dtype) === null
-    ? `is stored in blocks of ${BLOCK} numbers, which the part divides or transposes`
-    : null;
+/** Whether a part of a tensor of this type is not whole blocks of numbers, or is transposed. */
+export const dividesBlocks = (part: StoredPart, dtype: string): boolean => unitsOf(part, dtype) === null;
 
 /** A part in units: the numbers of a tensor, or its blocks. */
 interface Units {
@@ -72,6 +65,8 @@ function unitsOf({ axes, isTransposed }: StoredPart, dtype: string): Units | nul
 
 /** Bytes of a tensor that are read at once if the part has only some of them. */
 const MOST_AT_ONCE = 1 << 24;
+/** Bytes between two pieces of a part that are read rather than skipped. */
+const MOST_BETWEEN = 1 << 18;
 
 /** A piece of a part: the indices of the axes from `level` on. */
 interface Piece {
@@ -105,33 +100,77 @@ class Layout {
     return this.units.bytes * countOf(this.units.axes.map(({ count }) => count));
   }
 
-  /** Bytes of a piece in the part. */
-  bytesFrom(level: number): number {
-    return level === 0 ? this.bytes : this.places[level - 1]!;
+  /** The piece of the next level at the index `n` of the part. */
+  pieceAt({ level, from, to }: Piece, n: number): Piece {
+    const { start, step } = this.units.axes[level]!;
+    return {
+      level: level + 1,
+      from: from + (start + n * step) * this.strides[level]!,
+      to: to + n * this.places[level]!,
+    };
   }
 
-  /** The pieces of the next level. */
-  *piecesOf({ level, from, to }: Piece): Generator<Piece> {
-    const { start, step, count } = this.units.axes[level]!;
-    for (let n = 0; n < count; n++)
-      yield {
-        level: level + 1,
-        from: from + (start + n * step) * this.strides[level]!,
-        to: to + n * this.places[level]!,
-      };
+  /** The number of pieces of the next level that are read at once: pieces with few bytes between them. */
+  atOnce(level: number): number {
+    const { length } = this.spans[level + 1]!;
+    const apart = this.units.axes[level]!.step * this.strides[level]!;
+    return apart - length > MOST_BETWEEN ? 1 : Math.max(1, Math.floor((MOST_AT_ONCE - length) / apart) + 1);
   }
 
-  /** Calls `move` for each run of bytes that lie together in the tensor and in the part. */
-  eachRun(piece: Piece, move: (from: number, to: number, bytes: number) => void): void {
-    const { level } = piece;
-    const { first, length } = this.spans[level]!;
-    const { axes, bytes } = this.units;
-    if (length === this.bytesFrom(level)) move(piece.from + first, piece.to, length);
-    else if (level === axes.length - 1) {
-      const { step, count } = axes[level]!;
-      for (let n = 0; n < count; n++) move(piece.from + first + n * step * bytes, piece.to + n * bytes, bytes);
-    } else for (const inner of this.piecesOf(piece)) this.eachRun(inner, move);
+  /** The first byte of the tensor that the part has at the index `n` of a piece. */
+  firstOf(piece: Piece, n: number): number {
+    return this.pieceAt(piece, n).from + this.spans[piece.level + 1]!.first;
   }
+
+  /** Whether a piece of the next level lies together in the tensor, as in the part. */
+  isDense(level: number): boolean {
+    return this.spans[level + 1]!.length === this.places[level];
+  }
+
+  /** Calls `move` for all bytes at the indices `begin` to `end` - 1 of the piece; by default at all indices. */
+  eachRuns(piece: Piece, move: (runs: Runs) => void, begin = 0, end = this.units.axes[piece.level]!.count): void {
+    const { level, to } = piece;
+    if (this.isDense(level)) {
+      const bytes = this.places[level]!;
+      const apart = this.units.axes[level]!.step * this.strides[level]!;
+      const [from, count] = [this.firstOf(piece, begin), end - begin];
+      const at = to + begin * bytes;
+      move(
+        apart === bytes
+          ? { from, to: at, bytes: bytes * count, apart, count: 1 }
+          : { from, to: at, bytes, apart, count },
+      );
+    } else for (let n = begin; n < end; n++) this.eachRuns(this.pieceAt(piece, n), move);
+  }
+}
+
+/** Runs of bytes: they follow each other in the part, and are `apart` bytes from start to start in the tensor. */
+interface Runs {
+  /** The first byte in the stored tensor, and in the part. */
+  readonly from: number;
+  readonly to: number;
+  /** Bytes of a run. */
+  readonly bytes: number;
+  readonly apart: number;
+  readonly count: number;
+}
+
+/** Bytes of a run that are copied one by one. */
+const FEW = 16;
+
+/** Copies runs of bytes that are `apart` and `apartTo` bytes from start to start. */
+function copyRuns(
+  source: Uint8Array,
+  from: number,
+  apart: number,
+  target: Uint8Array,
+  to: number,
+  apartTo: number,
+  { bytes, count }: Pick<Runs, "bytes" | "count">,
+): void {
+  for (let n = 0, a = from, b = to; n < count; n++, a += apart, b += apartTo)
+    if (bytes <= FEW) for (let i = 0; i < bytes; i++) target[b + i] = source[a + i]!;
+    else target.set(source.subarray(a, a + bytes), b);
 }
 
 /** The bytes of what a source has under a key, which may state a part of a tensor. Throws WeightsError. */
@@ -144,11 +183,10 @@ export async function readStored(source: WeightSource, key: string): Promise<Uin
   if (misfit !== null)
     throw new WeightsError(`${source.name}: ${keyText(key)} is of a tensor of shape [${storedShape(part).join(", ")}], \
 the file's is [${misfit.join(", ")}]`);
-  const units = unitsOf(part, whole.dtype);
-  if (units === null)
-    throw new WeightsError(`${source.name}: ${quotedName(part.key)} ${whyIndivisible(part, whole.dtype)}`);
-  const layout = new Layout(units);
-  const bytes = await gathered(layout, await reader(source, part.key, whole.bytes));
+  const isDivided = dividesBlocks(part, whole.dtype);
+  const units = unitsOf(part, isDivided ? "F32" : whole.dtype) ?? bug(`${part.key} has no units`);
+  const read = isDivided ? await floatsOf(source, part.key, whole.dtype) : await reader(source, part.key, whole.bytes);
+  const bytes = await gathered(new Layout(units), read);
   return part.isTransposed ? transposed(bytes, partShape(part).toReversed(), units.bytes) : bytes;
 }
 
@@ -162,23 +200,36 @@ async function reader(source: WeightSource, key: string, size: number): Promise<
   return async (start, bytes) => whole.subarray(start, start + bytes);
 }
 
+/** Reads bytes of a tensor that is converted to F32. */
+async function floatsOf(source: WeightSource, key: string, dtype: string): Promise<ReadBytes> {
+  const words = fromBytes(await source.read(key), dtype, "f32");
+  if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quotedName(key)}: ${words}`);
+  const floats = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  return async (start, bytes) => floats.subarray(start, start + bytes);
+}
+
 async function gathered(layout: Layout, read: ReadBytes): Promise<Uint8Array> {
-  const whole = { level: 0, from: 0, to: 0 };
   const { first, length } = layout.spans[0]!;
   if (length === layout.bytes) return read(first, length);
   const out = new Uint8Array(layout.bytes);
   const fill = async (piece: Piece): Promise<void> => {
-    const span = layout.spans[piece.level]!;
-    const isDense = span.length === layout.bytesFrom(piece.level);
-    if (!isDense && span.length > MOST_AT_ONCE) {
-      for (const inner of layout.piecesOf(piece)) await fill(inner);
+    const { level } = piece;
+    const { count } = layout.units.axes[level]!;
+    const inner = layout.spans[level + 1]!.length;
+    if (inner > MOST_AT_ONCE && !layout.isDense(level)) {
+      for (let n = 0; n < count; n++) await fill(layout.pieceAt(piece, n));
       return;
     }
-    const start = piece.from + span.first;
-    const bytes = await read(start, span.length);
-    layout.eachRun(piece, (from, to, count) => out.set(bytes.subarray(from - start, from - start + count), to));
+    const atOnce = layout.atOnce(level);
+    for (let begin = 0; begin < count; begin += atOnce) {
+      const end = Math.min(begin + atOnce, count);
+      const start = layout.firstOf(piece, begin);
+      const bytes = await read(start, layout.firstOf(piece, end - 1) + inner - start);
+      const copy = (runs: Runs): void => copyRuns(bytes, runs.from - start, runs.apart, out, runs.to, runs.bytes, runs);
+      layout.eachRuns(piece, copy, begin, end);
+    }
   };
-  await fill(whole);
+  await fill({ level: 0, from: 0, to: 0 });
   return out;
 }
 
@@ -188,7 +239,9 @@ export function putPart(into: Uint8Array, part: StoredPart, dtype: string, bytes
   const layout = new Layout(units);
   if (bytes.length !== layout.bytes) bug(`a part of ${part.key} has ${bytes.length} bytes instead of ${layout.bytes}`);
   const rows = part.isTransposed ? transposed(bytes, partShape(part), units.bytes) : bytes;
-  layout.eachRun({ level: 0, from: 0, to: 0 }, (from, to, count) => into.set(rows.subarray(to, to + count), from));
+  layout.eachRuns({ level: 0, from: 0, to: 0 }, (runs) =>
+    copyRuns(rows, runs.to, runs.bytes, into, runs.from, runs.apart, runs),
+  );
 }
 
 /** The transpose of a matrix whose numbers have `size` bytes. */

@@ -16,7 +16,7 @@ import { BASE, openOverBase, INDEX, readIndex, SINGLE } from "./base-node.js";
 import { expectHeld } from "./held.js";
 import { reaching, readExactly } from "./formats/reading-node.js";
 import { readPart } from "../../ground/base/stored-part.js";
-import { storedKey, whyIndivisible } from "./parts.js";
+import { dividesBlocks } from "./parts.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
 import { wholeTensors, type SavedTensor } from "./whole.js";
 import {
@@ -166,7 +166,7 @@ export type { SavedTensor } from "./whole.js";
 export interface SaveOptions {
   /**
    * `mapped` (default): the key the model's `names` give, the first where there are several. `paths`: the weights' own
-   * paths.
+   * paths, also by default if a weight in blocks is a part of a tensor that blocks cannot hold.
    */
   readonly keys?: "mapped" | "paths";
   /** Type in which floats are stored; by default each weight's own. */
@@ -188,13 +188,12 @@ export async function saveWeights(
   options: SaveOptions = {},
 ): Promise<void> {
   const { quantized, floats, kept } = options;
-  const keyOf = ({ path, keys }: ProgramWeight): string => (options.keys === "paths" ? path : (keys[0] ?? path));
-  const unblocked = quantized ? withoutBlocks(program, keyOf, quantized) : new Set<string>();
+  const byPath = options.keys === "paths" || (quantized !== undefined && isDivided(program, quantized));
   const entries = program.weights.map((weight): SavedTensor => {
     const { path, shape } = weight;
-    const key = keyOf(weight);
+    const key = byPath ? path : (weight.keys[0] ?? path);
     const stored = floats !== undefined && isFloat(weight.dtype) && !kept?.has(path) ? floats : fileDtype(weight.dtype);
-    const dtype = quantized?.paths.has(path) && !unblocked.has(storedKey(key)) ? quantized.type : stored;
+    const dtype = quantized?.paths.has(path) ? quantized.type : stored;
     const held = async (): Promise<Words> => {
       const words = await values(weight);
       expectHeld(weight, words, dtype);
@@ -216,18 +215,17 @@ export async function saveWeights(
   await saveTensors(path, entries);
 }
 
-/** The keys of stored tensors that blocks cannot hold, because a weight that is a part of them is no whole blocks. */
-function withoutBlocks(
+/** Whether a stored tensor would have to divide blocks, or to hold weights in blocks beside others. */
+function isDivided(
   { weights }: Pick<Program, "weights">,
-  keyOf: (weight: ProgramWeight) => string,
   { type, paths }: NonNullable<SaveOptions["quantized"]>,
-): ReadonlySet<string> {
-  return new Set(
-    weights.flatMap((weight) => {
-      const part = readPart(keyOf(weight));
-      return part && (!paths.has(weight.path) || whyIndivisible(part, type) !== null) ? [part.key] : [];
-    }),
-  );
+): boolean {
+  const parts = weights.flatMap(({ path, keys: [key = path] }) => {
+    const part = readPart(key);
+    return part ? [{ part, inBlocks: paths.has(path) }] : [];
+  });
+  const inBlocks = new Set(parts.flatMap(({ part, inBlocks: is }) => (is ? [part.key] : [])));
+  return parts.some(({ part, inBlocks: is }) => inBlocks.has(part.key) && (!is || dividesBlocks(part, type)));
 }
 
 /** Writes a header and then each tensor, atomically. `blocks`: the types of tensors in blocks, by key. */

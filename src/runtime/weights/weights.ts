@@ -3,6 +3,7 @@
 import { countOf } from "../../ground/base/collections.js";
 import { isFloat, type Words } from "../../ground/base/dtype.js";
 import { bug } from "../../ground/base/invariant.js";
+import { storedKey } from "../../ground/base/stored-part.js";
 import type { Packer } from "../program/encodings/encoding.js";
 import { encodings } from "../program/encodings/index.js";
 import {
@@ -21,7 +22,6 @@ import { writeTexture } from "../device/held-textures.js";
 import { nextTurn } from "../device/wait.js";
 import { forEachPiece, partOf, type OpenPanels } from "./layout.js";
 import { matchWeights, readWeight } from "./match.js";
-import { storedKey } from "./parts.js";
 import { MatchedSource } from "./matched.js";
 import type { FetchedWeights } from "./fetched.js";
 import type { WeightsInput } from "./input.js";

@@ -1,10 +1,17 @@
 // Puts weights that are parts of a stored tensor together, so that a file is saved as it was loaded.
 import { addTo, countOf } from "../../ground/base/collections.js";
 import { quotedName } from "../../ground/base/shown.js";
-import { indicesText, partShape, readPart, storedShape, type StoredPart } from "../../ground/base/stored-part.js";
+import {
+  indicesText,
+  keyText,
+  partShape,
+  readPart,
+  storedShape,
+  type StoredPart,
+} from "../../ground/base/stored-part.js";
 import { WeightsError } from "../device/errors.js";
 import { fromBytes } from "./formats/convert.js";
-import { bytesOf, keyText, putPart, whyIndivisible } from "./parts.js";
+import { bytesOf, dividesBlocks, putPart } from "./parts.js";
 import { toBytes } from "./to-bytes.js";
 
 /** A tensor to write, in an element type of files or in blocks. */
@@ -58,7 +65,7 @@ function combined(key: string, parts: readonly Parted[], whole: SavedTensor | nu
     );
   const types = new Set([...parts, ...(whole ? [whole] : [])].map(({ dtype }) => dtype));
   const [first] = types;
-  const isCommon = types.size === 1 && parts.every(({ part }) => whyIndivisible(part, first!) === null);
+  const isCommon = types.size === 1 && parts.every(({ part }) => !dividesBlocks(part, first!));
   const dtype = isCommon ? first! : "F32";
   return {
     key,

@@ -1,12 +1,22 @@
 // Weights that are parts of a stored tensor: read, put together and saved as the same bytes.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { matchWeights, readWeight, writeSafetensors, type Words } from "../../../src/runtime/index.js";
-import { openWeights, saveWeights } from "../../../src/runtime/node.js";
+import {
+  matchWeights,
+  readWeight,
+  type WeightsError,
+  writeSafetensors,
+  type Words,
+} from "../../../src/runtime/index.js";
+import { openWeights, saveTensors, saveWeights } from "../../../src/runtime/node.js";
 import type { Program, ProgramWeight } from "../../../src/runtime/program/program.js";
 import type { WeightSource } from "../../../src/runtime/weights/formats/source.js";
+import { fromBytes } from "../../../src/runtime/weights/formats/convert.js";
+import { readStored, storedEntry } from "../../../src/runtime/weights/parts.js";
+import { locateWeights } from "../../../src/runtime/weights/weights.js";
+import { wholeTensors } from "../../../src/runtime/weights/whole.js";
 import { toBytes } from "../../../src/runtime/weights/to-bytes.js";
 import { random } from "../../random.js";
 import { modelOf } from "../../language/check/harness.js";
@@ -137,4 +147,149 @@ model M() {
       );
     },
   );
+
+  const QKV = weightsOf(
+    "weight q: f32[2, 64]\n  weight k: f32[2, 64]\n  weight v: f32[2, 64]",
+    '"q" = "qkv"[0:2]\n    "k" = "qkv"[2:4]\n    "v" = "qkv"[4:6]',
+  );
+  /** The same numbers by columns, transposed. */
+  const COLUMNS = weightsOf(
+    "weight q: f32[64, 2]\n  weight k: f32[64, 2]\n  weight v: f32[64, 2]",
+    '"q" = "qkv"[:2]^T\n    "k" = "qkv"[2:4]^T\n    "v" = "qkv"[4:]^T',
+  );
+
+  it("are in shards, too, and in a stream that is read once", async () => {
+    const stored = counted("qkv", [6, 64]);
+    const path = write("one.safetensors", [stored]);
+    const expected = await loaded(QKV, path);
+    expect([...expected.get("k")!]).toEqual(Array.from({ length: 128 }, (_, i) => 128 + i));
+    const shards = join(folder, "shards");
+    mkdirSync(shards);
+    copyFileSync(path, join(shards, "1.safetensors"));
+    writeFileSync(
+      join(shards, "model.safetensors.index.json"),
+      JSON.stringify({ weight_map: { qkv: "1.safetensors" } }),
+    );
+    expect(await loaded(QKV, shards)).toEqual(expected);
+    const located = await locateWeights(QKV, new Response(readFileSync(path)), 0);
+    for (const weight of QKV.weights) expect(await located.values(weight)).toEqual(expected.get(weight.path));
+    await located.close();
+  });
+
+  it("keep blocks that they do not divide, and are numbers of blocks that they do", async () => {
+    const rng = random(3);
+    const values = Float32Array.from({ length: 6 * 64 }, () => rng.normal());
+    const bytes = toBytes(values, "Q8_0");
+    const path = join(folder, "blocks.safetensors");
+    await saveTensors(path, [{ key: "qkv", dtype: "Q8_0", shape: [6, 64], read: async () => bytes }]);
+    const numbers = fromBytes(bytes, "Q8_0", "f32") as Float32Array;
+    const source = await openWeights(path);
+    const [, k] = QKV.weights;
+    expect(storedEntry(source.tensors, k!.keys[0]!)).toEqual({ dtype: "Q8_0", shape: [2, 64], misfit: null });
+    expect(await readStored(source, k!.keys[0]!)).toEqual(bytes.subarray(136, 272));
+    expect((await valuesIn(QKV, source)).get("k")).toEqual(numbers.subarray(128, 256));
+    const columns = (await valuesIn(COLUMNS, source)).get("k")!;
+    expect([...columns]).toEqual(Array.from({ length: 128 }, (_, i) => numbers[128 + (i % 2) * 64 + (i >> 1)]));
+    await source.close();
+  });
+
+  it("are saved in blocks under their own paths if the stored tensor would have to divide blocks", async () => {
+    const names = async (model: Weighted, paths: readonly string[]): Promise<unknown> => {
+      const path = join(folder, "quantized.safetensors");
+      await saveWeights(path, model, ({ shape }) => new Float32Array(shape[0]! * shape[1]!), {
+        quantized: { type: "Q8_0", paths: new Set(paths) },
+      });
+      const source = await openWeights(path);
+      await valuesIn(model, source);
+      await source.close();
+      return [...source.tensors].map(([key, { dtype, shape }]) => `${key} ${dtype} ${shape.join()}`);
+    };
+    expect(await names(QKV, ["q", "k", "v"])).toEqual(["qkv Q8_0 6,64"]);
+    expect(await names(QKV, ["q", "v"])).toEqual(["q Q8_0 2,64", "k F32 2,64", "v Q8_0 2,64"]);
+    const tall = weightsOf(
+      "weight a: f32[2, 64]\n  weight b: f32[2, 64]",
+      '"a" = "x"[:, :2]^T\n    "b" = "x"[:, 2:]^T',
+    );
+    expect(await names(tall, ["a", "b"])).toEqual(["a Q8_0 2,64", "b Q8_0 2,64"]);
+    expect(await names(tall, [])).toEqual(["x F32 64,4"]);
+  });
+
+  it("are read by ranges: only their own bytes where these lie together, else few reads", async () => {
+    const [experts, rows, columns] = [4, 3000, 1000];
+    const whole = Float32Array.from({ length: experts * rows * columns }, (_, i) => i % 65521);
+    const bytes = new Uint8Array(whole.buffer);
+    const reads: number[] = [];
+    const source: WeightSource = {
+      name: "counted",
+      tensors: new Map([["x", { dtype: "F32", shape: [experts, rows, columns], bytes: bytes.length }]]),
+      read: () => Promise.reject(new Error("the whole tensor is not read")),
+      readBytes: async (_, start, count) => {
+        reads.push(count);
+        return bytes.slice(start, start + count);
+      },
+      close: async () => {},
+    };
+    const part = async (text: string): Promise<Float32Array> => {
+      reads.length = 0;
+      return new Float32Array((await readStored(source, text)).slice().buffer);
+    };
+    const size = [rows * columns * 4, columns * 4] as const;
+    const expert = await part(`x[1/${experts}, 0:${rows}/${rows}, 0:${columns}/${columns}]`);
+    expect(reads).toEqual([size[0]]);
+    expect(expert).toEqual(whole.subarray(rows * columns, 2 * rows * columns));
+    // Every second row of all experts, 48 MB.
+    const alternate = await part(`x[0:4/4, 1:${rows}:2/${rows}, 0:${columns}/${columns}]`);
+    expect(reads.length).toBeLessThan(8);
+    expect(Math.max(...reads)).toBeLessThanOrEqual(2 ** 24);
+    expect(
+      alternate.every((value, i) => {
+        const row = Math.floor(i / columns);
+        const at = Math.floor(row / 1500) * rows + 2 * (row % 1500) + 1;
+        return value === whole[at * columns + (i % columns)];
+      }),
+    ).toBe(true);
+    // Some columns: the bytes between are few.
+    const some = await part(`x[0:4/4, 0:${rows}/${rows}, 10:30:10/${columns}]`);
+    expect(reads.length).toBeLessThan(8);
+    expect(some.every((value, i) => value === whole[(i >> 1) * columns + 10 + 10 * (i & 1)])).toBe(true);
+    // One row of each expert: the bytes between are many.
+    await part(`x[0:4/4, 7:8/${rows}, 0:${columns}/${columns}]`);
+    expect(reads).toEqual([size[1], size[1], size[1], size[1]]);
+  });
+
+  it("are refused with one message if the stored tensor has other sizes, or is missing", async () => {
+    const fault = (tensors: readonly Stored[]): Promise<string> =>
+      loaded(QKV, write("other.safetensors", tensors)).then(
+        () => "",
+        (error: unknown) => (error as WeightsError).message,
+      );
+    for (const shape of [[6, 63], [5, 64], [6, 64, 1], [384]])
+      expect(await fault([counted("qkv", shape)])).toBe(
+        `other.safetensors does not fit the model:\n  wrong shape: "qkv" is [${shape.join(", ")}], the model has [6, 64]`,
+      );
+    expect(await fault([{ ...counted("qkv", [6, 64]), dtype: "I32" }])).toMatch(/wrong type: "qkv"\[0:2, :\] is I32/);
+    expect(await fault([])).toMatch(/missing: "qkv"\[0:2, :\], f32\[2, 64\]\n.*"qkv"\[2:4, :\].*\n.*"qkv"\[4:6, :\]/);
+    expect(await fault([counted("qkv", [6, 64]), counted("q", [2, 64])])).toMatch(/unexpected: "q"/);
+  });
+
+  it("are not saved if a part of the tensor is missing", async () => {
+    const { weights } = QKV;
+    const path = join(folder, "partial.safetensors");
+    await expect(saveWeights(path, { weights: weights.slice(1) }, () => new Float32Array(128))).rejects.toThrow(
+      '"qkv", [6, 64], cannot be saved: of it there is only [2:4, :], [4:6, :]',
+    );
+  });
+
+  it("replace their numbers of a whole tensor, in F32 if their type is another", async () => {
+    const one = new Uint8Array(new Float32Array(128).fill(1).buffer);
+    const whole = counted("qkv", [6, 64], "BF16");
+    const [tensor, ...others] = wholeTensors([
+      { ...whole, read: async () => toBytes(whole.values, "BF16") },
+      { key: QKV.weights[1]!.keys[0]!, dtype: "F32", shape: [2, 64], read: async () => one },
+    ]);
+    expect(others).toEqual([]);
+    expect(tensor).toMatchObject({ key: "qkv", dtype: "F32", shape: [6, 64] });
+    const values = new Float32Array((await tensor!.read()).slice().buffer);
+    expect([values[127], values[128], values[255], values[256]]).toEqual([127, 1, 1, 256]);
+  });
 });
