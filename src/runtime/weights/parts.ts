@@ -155,7 +155,7 @@ interface Runs {
   readonly count: number;
 }
 
-/** Bytes of a run that are copied one by one. */
+/** The most bytes of a run that is copied byte by byte. */
 const FEW = 16;
 
 /** Copies runs of bytes that are `apart` and `apartTo` bytes from start to start. */

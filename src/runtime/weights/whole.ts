@@ -1,4 +1,4 @@
-// Puts weights that are parts of a stored tensor together, so that a file is saved as it was loaded.
+// Puts the parts of stored tensors together, so that a file is saved as it was loaded.
 import { addTo, countOf } from "../../ground/base/collections.js";
 import { quotedName } from "../../ground/base/shown.js";
 import {

@@ -19,6 +19,7 @@ import { locateWeights } from "../../../src/runtime/weights/weights.js";
 import { wholeTensors } from "../../../src/runtime/weights/whole.js";
 import { toBytes } from "../../../src/runtime/weights/to-bytes.js";
 import { random } from "../../random.js";
+import { smallGguf } from "../../models/gguf/small.js";
 import { modelOf } from "../../language/check/harness.js";
 import { divided, randomTensor, type Stored } from "./random-parts.js";
 
@@ -193,6 +194,35 @@ model M() {
     await source.close();
   });
 
+  it("are of GGUF files, whose rows of heads are put in order and whose blocks are converted", async () => {
+    const path = join(folder, "small.gguf");
+    writeFileSync(path, smallGguf(5));
+    const source = await openWeights(path);
+    const types = new Set<string>();
+    for (const [key, { dtype, shape }] of source.tensors) {
+      const [rows, columns] = shape;
+      if (rows === undefined || columns === undefined || rows < 4) continue;
+      const whole = fromBytes(await source.read(key), dtype, "f32") as Float32Array;
+      for (const [stated, cut] of [
+        [`${key}[1:${rows - 1}/${rows}, 0:${columns}/${columns}]`, (r: number, c: number) => [r + 1, c]],
+        [`${key}[0:3/${rows}, 3:4/${columns}]`, (r: number, c: number) => [r, c + 3]],
+        [`${key}[0:2/${rows}, 0:${columns}/${columns}]^T`, (r: number, c: number) => [c, r]],
+      ] as const) {
+        const entry = storedEntry(source.tensors, stated)!;
+        types.add(`${dtype} as ${entry.dtype}`);
+        const values = fromBytes(await readStored(source, stated), entry.dtype, "f32") as Float32Array;
+        const [, width] = entry.shape;
+        const expected = Float32Array.from(values, (_, i) => {
+          const [r, c] = cut(Math.floor(i / width!), i % width!);
+          return whole[r! * columns + c!]!;
+        });
+        expect(values, stated).toEqual(expected);
+      }
+    }
+    expect([...types]).toEqual(["F32 as F32"]);
+    await source.close();
+  });
+
   it("are saved in blocks under their own paths if the stored tensor would have to divide blocks", async () => {
     const names = async (model: Weighted, paths: readonly string[]): Promise<unknown> => {
       const path = join(folder, "quantized.safetensors");
@@ -214,48 +244,52 @@ model M() {
     expect(await names(tall, [])).toEqual(["x F32 64,4"]);
   });
 
-  it("are read by ranges: only their own bytes where these lie together, else few reads", async () => {
-    const [experts, rows, columns] = [4, 3000, 1000];
-    const whole = Float32Array.from({ length: experts * rows * columns }, (_, i) => i % 65521);
-    const bytes = new Uint8Array(whole.buffer);
-    const reads: number[] = [];
-    const source: WeightSource = {
-      name: "counted",
-      tensors: new Map([["x", { dtype: "F32", shape: [experts, rows, columns], bytes: bytes.length }]]),
-      read: () => Promise.reject(new Error("the whole tensor is not read")),
-      readBytes: async (_, start, count) => {
-        reads.push(count);
-        return bytes.slice(start, start + count);
-      },
-      close: async () => {},
-    };
-    const part = async (text: string): Promise<Float32Array> => {
-      reads.length = 0;
-      return new Float32Array((await readStored(source, text)).slice().buffer);
-    };
-    const size = [rows * columns * 4, columns * 4] as const;
-    const expert = await part(`x[1/${experts}, 0:${rows}/${rows}, 0:${columns}/${columns}]`);
-    expect(reads).toEqual([size[0]]);
-    expect(expert).toEqual(whole.subarray(rows * columns, 2 * rows * columns));
-    // Every second row of all experts, 48 MB.
-    const alternate = await part(`x[0:4/4, 1:${rows}:2/${rows}, 0:${columns}/${columns}]`);
-    expect(reads.length).toBeLessThan(8);
-    expect(Math.max(...reads)).toBeLessThanOrEqual(2 ** 24);
-    expect(
-      alternate.every((value, i) => {
-        const row = Math.floor(i / columns);
-        const at = Math.floor(row / 1500) * rows + 2 * (row % 1500) + 1;
-        return value === whole[at * columns + (i % columns)];
-      }),
-    ).toBe(true);
-    // Some columns: the bytes between are few.
-    const some = await part(`x[0:4/4, 0:${rows}/${rows}, 10:30:10/${columns}]`);
-    expect(reads.length).toBeLessThan(8);
-    expect(some.every((value, i) => value === whole[(i >> 1) * columns + 10 + 10 * (i & 1)])).toBe(true);
-    // One row of each expert: the bytes between are many.
-    await part(`x[0:4/4, 7:8/${rows}, 0:${columns}/${columns}]`);
-    expect(reads).toEqual([size[1], size[1], size[1], size[1]]);
-  });
+  it(
+    "are read by ranges: only their own bytes where these lie together, else few reads",
+    { tags: "long" },
+    async () => {
+      const [experts, rows, columns] = [4, 3000, 1000];
+      const whole = Float32Array.from({ length: experts * rows * columns }, (_, i) => i % 65521);
+      const bytes = new Uint8Array(whole.buffer);
+      const reads: number[] = [];
+      const source: WeightSource = {
+        name: "counted",
+        tensors: new Map([["x", { dtype: "F32", shape: [experts, rows, columns], bytes: bytes.length }]]),
+        read: () => Promise.reject(new Error("the whole tensor is not read")),
+        readBytes: async (_, start, count) => {
+          reads.push(count);
+          return bytes.slice(start, start + count);
+        },
+        close: async () => {},
+      };
+      const part = async (text: string): Promise<Float32Array> => {
+        reads.length = 0;
+        return new Float32Array((await readStored(source, text)).slice().buffer);
+      };
+      const size = [rows * columns * 4, columns * 4] as const;
+      const expert = await part(`x[1/${experts}, 0:${rows}/${rows}, 0:${columns}/${columns}]`);
+      expect(reads).toEqual([size[0]]);
+      expect(expert.every((value, i) => value === whole[rows * columns + i])).toBe(true);
+      // Every second row of all experts, 48 MB.
+      const alternate = await part(`x[0:4/4, 1:${rows}:2/${rows}, 0:${columns}/${columns}]`);
+      expect(reads.length).toBeLessThan(8);
+      expect(Math.max(...reads)).toBeLessThanOrEqual(2 ** 24);
+      expect(
+        alternate.every((value, i) => {
+          const row = Math.floor(i / columns);
+          const at = Math.floor(row / 1500) * rows + 2 * (row % 1500) + 1;
+          return value === whole[at * columns + (i % columns)];
+        }),
+      ).toBe(true);
+      // Some columns: the bytes between are few.
+      const some = await part(`x[0:4/4, 0:${rows}/${rows}, 10:30:10/${columns}]`);
+      expect(reads.length).toBeLessThan(8);
+      expect(some.every((value, i) => value === whole[(i >> 1) * columns + 10 + 10 * (i & 1)])).toBe(true);
+      // One row of each expert: the bytes between are many.
+      await part(`x[0:4/4, 7:8/${rows}, 0:${columns}/${columns}]`);
+      expect(reads).toEqual([size[1], size[1], size[1], size[1]]);
+    },
+  );
 
   it("are refused with one message if the stored tensor has other sizes, or is missing", async () => {
     const fault = (tensors: readonly Stored[]): Promise<string> =>

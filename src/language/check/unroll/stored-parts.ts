@@ -15,13 +15,13 @@ import type { Checker } from "../model/checker.js";
 import { MAX_RANK } from "../model/limits.js";
 import type { Instance } from "../names/bindings.js";
 
-/** A weight and one of its keys, as an entry gives it. */
+/** A weight, and one key that an entry gives to it. */
 interface Given {
   readonly path: string;
   readonly shape: readonly number[];
   /** The key without indices. */
   readonly key: string;
-  /** Which of the entry's keys it is. */
+  /** The index of the key in the entry. */
   readonly at: number;
   /** The key in the entry; null for a weight that no entry matches. */
   readonly stored: StoredKey | null;
