@@ -414,6 +414,8 @@ export interface StoredIndexCstNode extends CstNode {
 export type StoredIndexCstChildren = {
   Placeholder?: IToken[];
   index?: IndexCstNode[];
+  Colon?: IToken[];
+  expression?: ExpressionCstNode[];
 };
 
 export interface BodyCstNode extends CstNode {

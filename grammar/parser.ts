@@ -215,7 +215,18 @@ export class ModcParser extends ExpressionParser {
   });
 
   private storedIndex = this.RULE("storedIndex", () => {
-    this.OR([{ ALT: () => this.CONSUME(t.Placeholder) }, { ALT: () => this.SUBRULE(this.index) }]);
+    this.OR([
+      { ALT: () => this.CONSUME(t.Placeholder) },
+      {
+        ALT: () => {
+          this.SUBRULE(this.index);
+          this.OPTION(() => {
+            this.CONSUME(t.Colon);
+            this.SUBRULE(this.expression);
+          });
+        },
+      },
+    ]);
   });
 
   // ── statements

@@ -3,11 +3,14 @@
 import { countOf } from "./collections.js";
 import { quotedName } from "./shown.js";
 
-/** The indices start, start + step, … of an axis of `size`. */
+/** Indices of an axis of `size`: `run` that follow each other from start, from start + step, and so on. */
 export interface PartAxis {
   readonly size: number;
   readonly start: number;
   readonly step: number;
+  /** At most `step`; usually 1. */
+  readonly run: number;
+  /** The number of all indices, a multiple of `run`. */
   readonly count: number;
   /** Whether the axis has one index, and the part lacks the axis. */
   readonly isDropped: boolean;
@@ -31,32 +34,32 @@ export function partShape({ axes, isTransposed }: Pick<StoredPart, "axes" | "isT
 }
 
 /** The last index of an axis, plus 1. */
-export const endOf = ({ start, step, count }: Omit<PartAxis, "size" | "isDropped">): number =>
-  start + step * (count - 1) + 1;
+export const endOf = ({ start, step, run, count }: Omit<PartAxis, "size" | "isDropped">): number =>
+  start + step * (count / run - 1) + run;
+
+const rangeText = (axis: PartAxis): string =>
+  `${axis.start}:${endOf(axis)}` +
+  (axis.run > 1 ? `:${axis.step}:${axis.run}` : axis.step === 1 ? "" : `:${axis.step}`);
 
 /** The indices as `names` would state them: `[:, 0:768]^T`. */
 export function indicesText({ axes, isTransposed }: Pick<StoredPart, "axes" | "isTransposed">): string {
   const texts = axes.map((axis) => {
     if (axis.isDropped) return String(axis.start);
     if (axis.step === 1 && axis.count === axis.size) return ":";
-    return `${axis.start}:${endOf(axis)}${axis.step === 1 ? "" : `:${axis.step}`}`;
+    return rangeText(axis);
   });
   return `[${texts.join(", ")}]${isTransposed ? "^T" : ""}`;
 }
 
 /** The part as a key; `readPart` reads it. */
 export function partKey({ key, axes, isTransposed }: StoredPart): string {
-  const texts = axes.map((axis) =>
-    axis.isDropped
-      ? `${axis.start}/${axis.size}`
-      : `${axis.start}:${endOf(axis)}${axis.step === 1 ? "" : `:${axis.step}`}/${axis.size}`,
-  );
+  const texts = axes.map((axis) => (axis.isDropped ? `${axis.start}/${axis.size}` : `${rangeText(axis)}/${axis.size}`));
   return `${key}[${texts.join(", ")}]${isTransposed ? "^T" : ""}`;
 }
 
-const AXIS = String.raw`\d+(?::\d+(?::\d+)?)?/\d+`;
+const AXIS = String.raw`\d+(?::\d+(?::\d+){0,2})?/\d+`;
 const PART = new RegExp(String.raw`^([^]+)\[(${AXIS}(?:, ${AXIS})*)\](\^T)?$`);
-const NUMBERS = /^(\d+)(?::(\d+)(?::(\d+))?)?\/(\d+)$/;
+const NUMBERS = /^(\d+)(?::(\d+)(?::(\d+)(?::(\d+))?)?)?\/(\d+)$/;
 
 /** The part that a key states; null for the key of a whole tensor, and for indices outside the tensor. */
 export function readPart(text: string): StoredPart | null {
@@ -64,16 +67,18 @@ export function readPart(text: string): StoredPart | null {
   const found = PART.exec(text);
   if (!found) return null;
   const axes = found[2]!.split(", ").map((axis): PartAxis => {
-    const [, start, stop, step, size] = NUMBERS.exec(axis)!;
-    const [first, each] = [Number(start), Number(step ?? 1)];
+    const [, first, stop, steps, runs, size] = NUMBERS.exec(axis)!;
+    const [start, step, run] = [Number(first), Number(steps ?? 1), Number(runs ?? 1)];
     const isDropped = stop === undefined;
-    const count = isDropped ? 1 : Math.ceil((Number(stop) - first) / each);
-    return { size: Number(size), start: first, step: each, count, isDropped };
+    const count = isDropped ? 1 : run * Math.ceil((Number(stop) - start) / step);
+    return { size: Number(size), start, step, run, count, isDropped };
   });
   const part: StoredPart = { key: found[1]!, axes, isTransposed: found[3] !== undefined };
   const fits = axes.every(
     (axis) =>
       Number.isSafeInteger(axis.size) &&
+      axis.run >= 1 &&
+      axis.run <= axis.step &&
       Number.isSafeInteger(endOf(axis)) &&
       axis.count >= 1 &&
       endOf(axis) <= axis.size,
@@ -95,12 +100,15 @@ export const storedKey = (key: string): string => readPart(key)?.key ?? key;
 export const overlap = (a: StoredPart, b: StoredPart): boolean =>
   a.axes.every((axis, i) => {
     const other = b.axes[i]!;
-    // Of two steps, the larger repeats the remainders of the smaller after as many indices as the smaller has.
     const [many, few] = axis.step <= other.step ? [axis, other] : [other, axis];
-    const from = Math.max(many.start, few.start);
-    const first = few.start + Math.ceil((from - few.start) / few.step) * few.step;
-    const last = Math.min(endOf(many), endOf(few)) - 1;
-    for (let n = 0, at = first; n < many.step && at <= last; n++, at += few.step)
-      if ((at - many.start) % many.step === 0) return true;
+    // The first run of `few` that ends after the start of `many`.
+    const begin = Math.max(0, Math.floor((many.start - few.start - few.run) / few.step) + 1);
+    // After as many runs as the smaller step has indices, the distances of runs repeat. One more, as the first may begin
+    // before `many`.
+    for (let n = begin; n <= begin + many.step && n < few.count / few.run; n++) {
+      const from = few.start + n * few.step;
+      const next = Math.max(0, Math.floor((from - many.start - many.run) / many.step) + 1);
+      if (next < many.count / many.run && many.start + next * many.step < from + few.run) return true;
+    }
     return false;
   });

@@ -155,8 +155,15 @@ export class Resolver {
   /** Indices of a stored tensor, which are expressions of the model's parameters. */
   #stored(indices: readonly StoredIndex[], scope: NameScope): void {
     for (const index of indices) {
+      if (index.kind === "runs") this.#stored([index.slice], scope);
       const parts =
-        index.kind === "at" ? [index.value] : index.kind === "slice" ? [index.start, index.stop, index.step] : [];
+        index.kind === "at"
+          ? [index.value]
+          : index.kind === "slice"
+            ? [index.start, index.stop, index.step]
+            : index.kind === "runs"
+              ? [index.run]
+              : [];
       for (const part of parts) if (part !== null) this.#expr(part, scope);
     }
   }

@@ -155,8 +155,11 @@ export interface StoredKey {
   readonly span: Span;
 }
 
-/** `{e}`, the segment of the path that stands there, or an index. */
-export type StoredIndex = Index | { readonly kind: "segment"; readonly name: string; readonly span: Span };
+/** `{e}`, the segment of the path that stands there, an index, or `start:stop:step:run`, a slice of runs of indices. */
+export type StoredIndex =
+  | Index
+  | { readonly kind: "segment"; readonly name: string; readonly span: Span }
+  | { readonly kind: "runs"; readonly slice: Index; readonly run: Expr; readonly span: Span };
 
 /** The value of a string literal, and its span. */
 export interface Text {

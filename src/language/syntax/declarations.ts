@@ -237,8 +237,11 @@ function storedKey(b: Builder, node: cst.StoredKeyCstNode): StoredKey {
 }
 
 function storedIndex(b: Builder, node: cst.StoredIndexCstNode): StoredIndex {
-  const { Placeholder, index: indices } = node.children;
-  if (!Placeholder) return index(b, b.need(indices?.[0]));
+  const { Placeholder, index: indices, expression: runs } = node.children;
+  if (!Placeholder) {
+    const slice = index(b, b.need(indices?.[0]));
+    return runs ? { kind: "runs", slice, run: expression(b, runs[0]), span: b.nodeSpan(node) } : slice;
+  }
   const { image } = Placeholder[0]!;
   return { kind: "segment", name: image.slice(1, -1), span: b.tokenSpan(Placeholder[0]!) };
 }

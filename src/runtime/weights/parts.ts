@@ -3,7 +3,6 @@ import { countOf } from "../../ground/base/collections.js";
 import { bug } from "../../ground/base/invariant.js";
 import { quotedName } from "../../ground/base/shown.js";
 import {
-  endOf,
   keyText,
   partShape,
   readPart,
@@ -57,9 +56,19 @@ interface Units {
 function unitsOf({ axes, isTransposed }: StoredPart, dtype: string): Units | null {
   if (!isBlockType(dtype)) return { axes, bytes: FILE_DTYPES.get(dtype) ?? bug(`${dtype} has no size`) };
   const last = axes.at(-1);
-  if (!last || isTransposed || last.isDropped || last.step !== 1) return null;
-  if (last.start % BLOCK !== 0 || last.count % BLOCK !== 0 || last.size % BLOCK !== 0) return null;
-  const inBlocks = { ...last, size: last.size / BLOCK, start: last.start / BLOCK, count: last.count / BLOCK };
+  if (!last || isTransposed || last.isDropped) return null;
+  // Indices that follow each other are one run.
+  const { size, start, count, ...own } = last;
+  const { step, run } = own.step === own.run ? { step: count, run: count } : own;
+  if ([size, start, step, run].some((n) => n % BLOCK !== 0)) return null;
+  const inBlocks: PartAxis = {
+    size: size / BLOCK,
+    start: start / BLOCK,
+    step: step / BLOCK,
+    run: run / BLOCK,
+    count: count / BLOCK,
+    isDropped: false,
+  };
   return { axes: [...axes.slice(0, -1), inBlocks], bytes: blockBytes(dtype) };
 }
 
@@ -68,7 +77,7 @@ const MOST_AT_ONCE = 1 << 24;
 /** Bytes between two pieces of a part that are read rather than skipped. */
 const MOST_BETWEEN = 1 << 18;
 
-/** A piece of a part: the indices of the axes from `level` on. */
+/** A piece of a part: the indices of the levels from `level` on. */
 interface Piece {
   readonly level: number;
   /** Bytes before it in the stored tensor, and in the part. */
@@ -76,36 +85,52 @@ interface Piece {
   readonly to: number;
 }
 
-/** The axes of a part with the bytes from an index to the next, in the stored tensor and in the part. */
+/** Indices that are one step apart, and the bytes from an index to the next in the stored tensor. */
+interface Level {
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+  readonly stride: number;
+}
+
+/** An axis as levels: one, or if it has runs, one of runs and one of the indices of a run. */
+function levelsOf({ start, step, run, count }: PartAxis, stride: number): readonly Level[] {
+  if (step === run) return [{ start, step: 1, count, stride }];
+  const outer: Level = { start, step, count: count / run, stride };
+  return run === 1 ? [outer] : [outer, { start: 0, step: 1, count: run, stride }];
+}
+
+/** The levels of a part, with the bytes from an index to the next in the part. */
 class Layout {
-  readonly strides: readonly number[];
+  readonly levels: readonly Level[];
   readonly places: readonly number[];
   /** By level: the first byte of a piece that the part has, and the bytes up to the last, from the piece's first on. */
   readonly spans: readonly { readonly first: number; readonly length: number }[];
 
-  constructor(readonly units: Units) {
-    const { axes, bytes } = units;
-    this.strides = axes.map((_, i) => bytes * countOf(axes.slice(i + 1).map(({ size }) => size)));
-    this.places = axes.map((_, i) => bytes * countOf(axes.slice(i + 1).map(({ count }) => count)));
-    this.spans = [...axes, null].map((_, level) => {
-      const within = (index: (axis: PartAxis) => number): number =>
-        axes.reduce((sum, axis, i) => (i < level ? sum : sum + index(axis) * this.strides[i]!), 0);
-      const first = within(({ start }) => start);
-      return { first, length: within((axis) => endOf(axis) - 1) - first + bytes };
+  constructor({ axes, bytes }: Units) {
+    const levels = axes.flatMap((axis, i) =>
+      levelsOf(axis, bytes * countOf(axes.slice(i + 1).map(({ size }) => size))),
+    );
+    this.levels = levels;
+    this.places = levels.map((_, i) => bytes * countOf(levels.slice(i + 1).map(({ count }) => count)));
+    this.spans = [...levels, null].map((_, level) => {
+      const within = (index: (level: Level) => number): number =>
+        levels.slice(level).reduce((sum, inner) => sum + index(inner) * inner.stride, 0);
+      return { first: within(({ start }) => start), length: within(({ step, count }) => step * (count - 1)) + bytes };
     });
   }
 
   /** Bytes of the part. */
   get bytes(): number {
-    return this.units.bytes * countOf(this.units.axes.map(({ count }) => count));
+    return this.levels[0]!.count * this.places[0]!;
   }
 
   /** The piece of the next level at the index `n` of the part. */
   pieceAt({ level, from, to }: Piece, n: number): Piece {
-    const { start, step } = this.units.axes[level]!;
+    const { start, step, stride } = this.levels[level]!;
     return {
       level: level + 1,
-      from: from + (start + n * step) * this.strides[level]!,
+      from: from + (start + n * step) * stride,
       to: to + n * this.places[level]!,
     };
   }
@@ -113,7 +138,7 @@ class Layout {
   /** The number of pieces of the next level that are read at once: pieces with few bytes between them. */
   atOnce(level: number): number {
     const { length } = this.spans[level + 1]!;
-    const apart = this.units.axes[level]!.step * this.strides[level]!;
+    const apart = this.levels[level]!.step * this.levels[level]!.stride;
     return apart - length > MOST_BETWEEN ? 1 : Math.max(1, Math.floor((MOST_AT_ONCE - length) / apart) + 1);
   }
 
@@ -128,11 +153,11 @@ class Layout {
   }
 
   /** Calls `move` for all bytes at the indices `begin` to `end` - 1 of the piece; by default at all indices. */
-  eachRuns(piece: Piece, move: (runs: Runs) => void, begin = 0, end = this.units.axes[piece.level]!.count): void {
+  eachRuns(piece: Piece, move: (runs: Runs) => void, begin = 0, end = this.levels[piece.level]!.count): void {
     const { level, to } = piece;
     if (this.isDense(level)) {
       const bytes = this.places[level]!;
-      const apart = this.units.axes[level]!.step * this.strides[level]!;
+      const apart = this.levels[level]!.step * this.levels[level]!.stride;
       const [from, count] = [this.firstOf(piece, begin), end - begin];
       const at = to + begin * bytes;
       move(
@@ -214,7 +239,7 @@ async function gathered(layout: Layout, read: ReadBytes): Promise<Uint8Array> {
   const out = new Uint8Array(layout.bytes);
   const fill = async (piece: Piece): Promise<void> => {
     const { level } = piece;
-    const { count } = layout.units.axes[level]!;
+    const { count } = layout.levels[level]!;
     const inner = layout.spans[level + 1]!.length;
     if (inner > MOST_AT_ONCE && !layout.isDense(level)) {
       for (let n = 0; n < count; n++) await fill(layout.pieceAt(piece, n));

@@ -40,7 +40,7 @@ it("hides members behind parameters in types, and parameters behind members in b
 });
 
 it("finds parameters in the indices of stored tensors", () => {
-  const text = 'model A(dim: int, n: int) {\n  names { "a.{e}" = "b"[{e}, 0:dim, n * 2]^T or "c"[dim::n] }\n}';
+  const text = 'model A(dim: int, n: int) {\n  names { "a.{e}" = "b"[{e}, 0:dim, n * 2]^T or "c"[dim::4:n] }\n}';
   expect(mentionsIn(text)).toEqual(["dim: parameter@1", "n: parameter@1", "dim: parameter@1", "n: parameter@1"]);
 });
 

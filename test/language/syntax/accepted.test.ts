@@ -287,6 +287,7 @@ describe("members", () => {
       'names { "a" = "b"[:, 0:2 * d]^T; "c.{e}" = "d"[{e}, 1::2, 3] or "e"^T }',
       "names {a = b[:, 0:(* 2 d)]^T; c.{e} = d[{e}, 1::2, 3] or e^T}",
     ],
+    ['names { "a" = "b"[0::3 * n:n] or "b"[:4:2:2] }', "names {a = b[0::(* 3 n):n] or b[:4:2:2]}"],
     ['names { "a.{e}" = "b"[\n{e},\n  {e},\n] }', "names {a.{e} = b[{e}, {e}]}"],
     ["names { }", "names {}"],
     ["/// Doc.\nq: A()", "/Doc./ q: A()"],

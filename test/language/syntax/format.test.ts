@@ -94,9 +94,9 @@ describe("the canonical form", () => {
     [
       "names have indices of stored tensors",
       'model M() {\nnames { "q"="c"[:,0 : dim]^T\n"e.{e}.w" = "e"[ {e},1 :: 2 ] or "w" ^ T\n' +
-        '"v" = "c"[// all\n:, {e}\n] } }',
+        '"k"="c"[ : ,0 ::3*n: n ]\n"v" = "c"[// all\n:, {e}\n] } }',
       'model M() {\n  names {\n    "q"         = "c"[:, 0:dim]^T\n    "e.{e}.w"   = "e"[{e}, 1::2] or "w"^T\n' +
-        '    "v"         = "c"[  // all\n        :, {e},\n      ]\n  }\n}\n',
+        '    "k"         = "c"[:, 0::3 * n:n]\n    "v"         = "c"[  // all\n        :, {e},\n      ]\n  }\n}\n',
     ],
     [
       "a body of one line stays one",

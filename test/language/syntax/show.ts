@@ -53,7 +53,13 @@ export function showExpr(e: Expr): string {
 }
 
 function showKey({ key, indices, transposed }: StoredKey): string {
-  const shown = indices?.map((i) => (i.kind === "segment" ? `{${i.name}}` : showIndex(i)));
+  const shown = indices?.map((i) =>
+    i.kind === "segment"
+      ? `{${i.name}}`
+      : i.kind === "runs"
+        ? `${showIndex(i.slice)}:${showExpr(i.run)}`
+        : showIndex(i),
+  );
   return `${key.value}${shown ? `[${shown.join(", ")}]` : ""}${transposed ? "^T" : ""}`;
 }
 

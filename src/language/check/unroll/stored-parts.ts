@@ -122,6 +122,8 @@ export class StoredParts {
       const size = range.isDropped ? 1 : sizes[axis++]!;
       return { ...range, count: range.count ?? size, isOpen: range.count === null };
     });
+    const cut = axes.find(({ count, run }) => count % run !== 0);
+    if (cut !== undefined) return misfit(`has runs of ${cut.run}`);
     const counts = axes.filter(({ isDropped }) => !isDropped).map(({ count }) => count);
     const fits = counts.every((count, i) => count === sizes[i]);
     return fits ? axes : misfit(`is [${(stored.transposed ? counts.toReversed() : counts).join(", ")}]`);
@@ -132,7 +134,7 @@ export class StoredParts {
       const text = segments.get(index.name);
       if (text === undefined) return null; // reported as unbound
       const start = Number(text);
-      if (/^\d+$/.test(text) && Number.isSafeInteger(start)) return { start, step: 1, count: 1, isDropped: true };
+      if (/^\d+$/.test(text) && Number.isSafeInteger(start)) return { ...ONE, start };
       return this.#refused(index, `{${index.name}}`, `here it is "${text}"`);
     }
     const known = this.#ranges.get(index);
@@ -143,22 +145,17 @@ export class StoredParts {
   }
 
   #evaluated(index: Exclude<StoredIndex, { kind: "segment" }>): Range | null {
-    const orElse = (expr: Expr | null, otherwise: number, what: string): number | null =>
-      expr === null ? otherwise : this.#natural(expr, what);
     switch (index.kind) {
       case "at": {
         const start = this.#natural(index.value, "an index");
-        return start === null ? null : { start, step: 1, count: 1, isDropped: true };
+        return start === null ? null : { ...ONE, start };
       }
-      case "slice": {
-        const start = orElse(index.start, 0, "the start of a range");
-        const step = orElse(index.step, 1, "the step of a range");
-        const stop = orElse(index.stop, -1, "the end of a range");
-        if (start === null || step === null || stop === null) return null;
-        if (step === 0) return this.#refused(index, "a step of 0", "a step is at least 1");
-        if (index.stop === null) return { start, step, count: null, isDropped: false };
-        if (stop <= start) return this.#refused(index, `${start}:${stop}`, "the range is empty");
-        return { start, step, count: Math.ceil((stop - start) / step), isDropped: false };
+      case "slice":
+        return this.#slice(index, 1);
+      case "runs": {
+        if (index.slice.kind !== "slice") return this.#refused(index, "one index with a run", "a run is of a range");
+        const run = this.#natural(index.run, "the run of a range");
+        return run === null ? null : this.#slice(index.slice, run);
       }
       case "rest":
         return this.#refused(index, "`...`", "every axis needs its own index");
@@ -167,6 +164,24 @@ export class StoredParts {
       default:
         return index satisfies never;
     }
+  }
+
+  #slice(index: Extract<StoredIndex, { kind: "slice" }>, run: number): Range | null {
+    const orElse = (expr: Expr | null, otherwise: number, what: string): number | null =>
+      expr === null ? otherwise : this.#natural(expr, what);
+    const start = orElse(index.start, 0, "the start of a range");
+    const step = orElse(index.step, 1, "the step of a range");
+    const stop = orElse(index.stop, -1, "the end of a range");
+    if (start === null || step === null || stop === null) return null;
+    if (step === 0) return this.#refused(index, "a step of 0", "a step is at least 1");
+    if (run === 0 || run > step)
+      return this.#refused(index, `a run of ${run}`, `a run is at least 1 and at most the step, ${step}`);
+    if (index.stop === null) return { start, step, run, count: null, isDropped: false };
+    if (stop <= start) return this.#refused(index, `${start}:${stop}`, "the range is empty");
+    const runs = Math.ceil((stop - start) / step);
+    if (start + (runs - 1) * step + run > stop)
+      return this.#refused(index, `${start}:${stop}:${step}:${run}`, "it ends within a run");
+    return { start, step, run, count: runs * run, isDropped: false };
   }
 
   #natural(expr: Expr, what: string): number | null {
@@ -200,7 +215,7 @@ export class StoredParts {
       isTransposed: stored.transposed,
     }));
     const text = (i: number): string => `"${parts[i]!.path}" reads ${indicesText(sized[i]!)}`;
-    const short = parts.findIndex(({ axes }) => axes.some((a, i) => a.isOpen && endOf(a) + a.step <= sizes[i]!));
+    const short = parts.findIndex(({ axes }) => axes.some((a, i) => a.isOpen && endOf(a) - a.run + a.step < sizes[i]!));
     const shape = `[${sizes.join(", ")}]`;
     if (short >= 0) return refused(`it is ${shape}, and ${text(short)}, which does not reach the end`, parts[short]);
     const whole = this.#whole.get(key);
@@ -236,6 +251,7 @@ export class StoredParts {
   }
 }
 
-const WHOLE: Range = { start: 0, step: 1, count: null, isDropped: false };
+const WHOLE: Range = { start: 0, step: 1, run: 1, count: null, isDropped: false };
+const ONE = { step: 1, run: 1, count: 1, isDropped: true };
 
 const reads = ({ path }: Part): string => `"${path}" reads it`;

@@ -185,9 +185,10 @@ entry accepts several keys (\`"a" or "b"\`), a later one may also be the key of 
     message: ({ found, why }) => `${found} is no index of a stored tensor: ${why}`,
     hint: () => 'write one index for each axis: a number, `{e}` or a range, as in `"key"[{e}, 0:dim, 1::2]`',
     explain: `In \`names\`, a weight may be a part of a stored tensor. The part has an index for each axis: \`:\` for
-the whole axis, \`start:stop\` or \`start:stop:step\`, or one number, which removes the axis. Starts,
-stops and steps are numbers from 0 on, made of the model's parameters; \`{e}\` is a segment of the
-weight's path that is a number. Axes after the last index are whole.
+the whole axis, \`start:stop\` or \`start:stop:step\`, or one number, which removes the axis. With
+\`start:stop:step:run\`, so many indices follow each other at each step. All are numbers from 0 on,
+made of the model's parameters; \`{e}\` is a segment of the weight's path that is a number. Axes
+after the last index are whole.
 
   names {
     "attn.q.weight" = "c_attn.weight"[:, 0:dim]^T

@@ -236,8 +236,10 @@ export function tensorType(k: Tokens, node: cst.TensorTypeCstNode): Doc {
 export function storedKey(k: Tokens, { children }: cst.StoredKeyCstNode): Doc {
   const { StringLiteral, LBracket, RBracket, Comma, storedIndex: indices = [], Caret, Identifier } = children;
   const items = indices.map((i) => {
-    const { Placeholder, index: other } = i.children;
-    return { node: i, doc: Placeholder ? k.print(Placeholder[0]!) : index(k, other![0]!) };
+    const { Placeholder, index: other, Colon, expression: runs } = i.children;
+    if (Placeholder) return { node: i, doc: k.print(Placeholder[0]!) };
+    const run = Colon ? [k.print(Colon[0]!), expression(k, runs![0]!, "inside")] : "";
+    return { node: i, doc: [index(k, other![0]!), run] };
   });
   return [
     k.print(StringLiteral[0]!),
