@@ -103,7 +103,7 @@ export const overlap = (a: StoredPart, b: StoredPart): boolean =>
     const [many, few] = axis.step <= other.step ? [axis, other] : [other, axis];
     // The first run of `few` that ends after the start of `many`.
     const begin = Math.max(0, Math.floor((many.start - few.start - few.run) / few.step) + 1);
-    // After as many runs as the smaller step has indices, the distances of runs repeat. One more, as the first may begin
+    // After `many.step` runs of `few` the distances of runs repeat. One more is checked: the first may begin
     // before `many`.
     for (let n = begin; n <= begin + many.step && n < few.count / few.run; n++) {
       const from = few.start + n * few.step;
