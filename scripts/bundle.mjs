@@ -18,10 +18,11 @@ const ENGINE = "engine.js";
 
 /**
  * Code that a package never calls, and the names that other modules import from it. A package opens its own weights, in
- * shards: `load` gets no address, response or file, and starts no weights from the seed. A package offers no profile,
- * reads no states back, asks for no matrix units, and is compiled without textures.
+ * shards, each a whole tensor: `load` gets no address, response or file, and starts no weights from the seed. A package
+ * offers no profile, reads no states back, asks for no matrix units, and is compiled without textures.
  */
 const LEFT_OUT = {
+  "src/ground/base/stored-part": ["storedKey"],
   "src/runtime/weights/fetched": ["fetchWeights", "openResponse"],
   "src/runtime/weights/safetensors": ["readSafetensors"],
   "src/runtime/weights/gguf/weights": ["readGguf"],

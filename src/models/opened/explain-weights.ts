@@ -3,6 +3,7 @@
 import { check } from "../../language/check/check.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
+import { readPart, storedShape } from "../../ground/base/stored-part.js";
 import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
 import { mismatches, type Tensors } from "../../runtime/weights/match.js";
 
@@ -102,12 +103,16 @@ function extrapolated(now: Attempt, other: Attempt, n: number, probe: number, te
       has * n === hasThen * probe ? (has * n) / wanted : n + ((wanted - has) * (probe - n)) / (hasThen - has);
     if (Number.isSafeInteger(value) && value > 0 && value !== n) votes.set(value, (votes.get(value) ?? 0) + 1);
   };
-  const shapesThen = new Map(other.weights.map((w) => [w.path, w.shape]));
-  for (const { path, keys, shape } of now.weights) {
-    const after = shapesThen.get(path);
-    const tensorShape = [...keys, path].map((key) => tensors.get(key)?.shape).find((found) => found !== undefined);
-    if (after?.length === shape.length && tensorShape?.length === shape.length)
-      for (const [d, size] of shape.entries()) vote(size, after[d]!, tensorShape[d]!);
+  const then = new Map(other.weights.map((weight) => [weight.path, weight]));
+  for (const weight of now.weights) {
+    const after = then.get(weight.path);
+    const shapesThen = new Map(after ? storedShapes(after) : []);
+    const found = storedShapes(weight).find(([key]) => tensors.has(key) && shapesThen.has(key));
+    if (!found) continue;
+    const [key, shape] = found;
+    const [shapeThen, tensorShape] = [shapesThen.get(key)!, tensors.get(key)!.shape];
+    if (shapeThen.length === shape.length && tensorShape.length === shape.length)
+      for (const [d, size] of shape.entries()) vote(size, shapeThen[d]!, tensorShape[d]!);
   }
   const keysOf = ({ weights }: Attempt): readonly string[] => weights.flatMap((w) => [...w.keys, w.path]);
   const [lists, listsThen, wanted] = [
@@ -121,6 +126,13 @@ function extrapolated(now: Attempt, other: Attempt, n: number, probe: number, te
     .slice(0, 3)
     .map(([candidate]) => String(candidate));
 }
+
+/** The keys of the tensors that may hold a weight, each with the shape that the tensor would have. */
+const storedShapes = ({ path, keys, shape }: ProgramWeight): readonly (readonly [string, readonly number[]])[] =>
+  [...keys, path].map((key) => {
+    const part = readPart(key);
+    return part ? [part.key, storedShape(part)] : [key, shape];
+  });
 
 /** The length of each list in the paths: one more than the largest index after `layers`. */
 function listLengths(paths: Iterable<string>): ReadonlyMap<string, number> {

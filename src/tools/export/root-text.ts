@@ -1,5 +1,6 @@
 // Writes the parts that only the model's class has: arguments, call inputs, generation, and weight loading.
 import type { Model, ModelWeight } from "../../language/check/model/model.js";
+import { readPart } from "../../ground/base/stored-part.js";
 import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import { alone, hasCaches, hasCausal } from "./caches.js";
 import type { Part, Parts, Signature } from "./classes.js";
@@ -285,9 +286,16 @@ export function forwardDoc(variants: readonly Variant[], sequences: readonly Inp
   ].join("\n");
 }
 
+/**
+ * Whether weights are parts of stored tensors. Then an export has each weight under its own path: the export's code
+ * reads whole tensors.
+ */
+export const hasParts = ({ weights }: Pick<Model, "weights">): boolean =>
+  weights.some(({ keys: [key] }) => key !== undefined && readPart(key) !== null);
+
 /** Parameters whose module names differ from their checkpoint keys. */
 export const keysOf = (model: Model, stacks: Stacks): Table =>
-  tableOf(model, stacks, ({ path, keys }) => keys[0] ?? path);
+  hasParts(model) ? pathsOf(model, stacks) : tableOf(model, stacks, ({ path, keys }) => keys[0] ?? path);
 
 /** The external name of each parameter; for a stack of experts, one name for each expert. */
 export type Table = Readonly<Record<string, string | readonly string[]>>;

@@ -39,6 +39,11 @@ it("hides members behind parameters in types, and parameters behind members in b
   ]);
 });
 
+it("finds parameters in the indices of stored tensors", () => {
+  const text = 'model A(dim: int, n: int) {\n  names { "a.{e}" = "b"[{e}, 0:dim, n * 2]^T or "c"[dim::4:n] }\n}';
+  expect(mentionsIn(text)).toEqual(["dim: parameter@1", "n: parameter@1", "dim: parameter@1", "n: parameter@1"]);
+});
+
 it("takes a capitalized name for an axis unless it may be a number", () => {
   const text =
     "const N = 4\nblock T() { }\nblock A() {\n  forward(x: f32[B, T, N]) -> f32[T, B] {\n    T = B * N\n    T\n  }\n}";

@@ -64,7 +64,7 @@ export interface ModelWeight {
   readonly init: Initialiser;
   /**
    * Checkpoint keys under which the weight may be stored, from `names`, or the weight's path if no rule matches. A
-   * checkpoint contains one of the keys, or several with equal bytes.
+   * checkpoint contains one of the keys, or several with equal bytes. A key may state a part of a tensor (`readPart`).
    */
   readonly keys: readonly string[];
   readonly doc: string | null;

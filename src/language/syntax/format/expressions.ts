@@ -231,3 +231,19 @@ export function tensorType(k: Tokens, node: cst.TensorTypeCstNode): Doc {
   const write = k.within(node) ? bracketed : unbroken;
   return [k.print(Identifier[0]!), write(k, LBracket[0]!, items, Comma, RBracket[0]!)];
 }
+
+/** A key of a checkpoint with its indices. */
+export function storedKey(k: Tokens, { children }: cst.StoredKeyCstNode): Doc {
+  const { StringLiteral, LBracket, RBracket, Comma, storedIndex: indices = [], Caret, Identifier } = children;
+  const items = indices.map((i) => {
+    const { Placeholder, index: other, Colon, expression: runs } = i.children;
+    if (Placeholder) return { node: i, doc: k.print(Placeholder[0]!) };
+    const run = Colon ? [k.print(Colon[0]!), expression(k, runs![0]!, "inside")] : "";
+    return { node: i, doc: [index(k, other![0]!), run] };
+  });
+  return [
+    k.print(StringLiteral[0]!),
+    LBracket ? bracketed(k, LBracket[0]!, items, Comma, RBracket![0]!) : "",
+    Caret ? [k.print(Caret[0]!), k.print(Identifier![0]!)] : "",
+  ];
+}

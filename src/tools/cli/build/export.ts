@@ -1,6 +1,7 @@
 // `modc export`: a model, and its weights, for another engine: a folder of PyTorch, or a file of ONNX.
 import { join } from "node:path";
 import { expectFolderName, expectUnchanged, writeFolder, type EarlierFiles } from "../../build/folder-node.js";
+import { hasParts } from "../../export/root-text.js";
 import { TORCH_FILES, torchFolder } from "../../export/torch.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { type ExitCode, misuse } from "../terminal/exit.js";
@@ -26,7 +27,8 @@ export async function exportModel(opened: OpenedModel, flags: ExportFlags): Prom
   await expectUnchanged(flags.output, TORCH_FILES, earlier);
   await writeFolder(flags.output, earlier, async ({ fresh, write }) => {
     const put = (name: string, text: string): Promise<void> => write(name, new TextEncoder().encode(text));
-    if (source) await source.write(join(fresh, WEIGHTS));
+    const paths = new Map(model.weights.map(({ path }) => [path, path]));
+    if (source) await source.write(join(fresh, WEIGHTS), hasParts(model) ? { keys: paths } : {});
     for (const [name, text] of files) await put(name, text);
     await put(...recordOf(fresh, [...files.keys(), ...(source ? [WEIGHTS] : [])]));
   });

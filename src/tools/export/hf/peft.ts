@@ -1,8 +1,8 @@
 // The adapters of a model as Hugging Face's PEFT stores them: the names of their weights, and adapter_config.json.
 import { bug } from "../../../ground/base/invariant.js";
-import { quotedName } from "../../../ground/base/shown.js";
 import type { Model, ModelWeight } from "../../../language/check/model/model.js";
 import { type Adapter, adaptersOf } from "../../../language/check/model/adapters.js";
+import { keyText, storedKey } from "../../../ground/base/stored-part.js";
 import { jsonText } from "./configuration-text.js";
 import { ExportError } from "../refused.js";
 
@@ -45,10 +45,10 @@ export function peftAdapter(model: Model, base: string | null): PeftAdapter {
 function moduleOf({ path }: Adapter, weights: ReadonlyMap<string, ModelWeight>): string {
   const [key] = weights.get(`${path}.weight`)?.keys ?? bug(`${path} has no weight`);
   const module = moduleIn(key!); // a weight has at least one key
-  if (module !== null) return module;
+  if (module !== null && storedKey(key!) === key) return module;
   throw new ExportError(
-    `the weight of ${path} has the key ${quotedName(key!)}, which is not the weight of a module of PyTorch`,
-    "PEFT adapts modules by name: end its key in `names` with .weight",
+    `the weight of ${path} has the key ${keyText(key!)}, which is not the weight of a module of PyTorch`,
+    "PEFT adapts whole modules by name: end its key in `names` with .weight, without indices",
   );
 }
 
@@ -83,7 +83,7 @@ function targets(adapted: readonly Adapted[], { weights }: Model): readonly stri
   const modules = new Set(adapted.map(({ module }) => module));
   const last = (module: string): string => module.slice(module.lastIndexOf(".") + 1);
   const names = new Set([...modules].map(last));
-  const all = weights.flatMap(({ keys }) => keys.flatMap((key) => moduleIn(key) ?? []));
+  const all = weights.flatMap(({ keys }) => keys.flatMap((key) => moduleIn(storedKey(key)) ?? []));
   const isShared = all.some((module) => names.has(last(module)) && !modules.has(module));
   return isShared ? [...modules] : [...names].sort();
 }
