@@ -7,7 +7,7 @@ import { readRegular } from "../../ground/files/regular-node.js";
 import { escapedName } from "../../ground/base/shown.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { parseConfig, type DecoderConfig } from "./config.js";
-import { decoderSource } from "./decoder-source.js";
+import { decoderSource } from "./source/decoder.js";
 import { CheckpointError } from "./errors.js";
 import { Fields } from "./fields.js";
 import { checkpointFiles, CONFIG_FILE, MODEL_FILE, isTorchFile } from "./files-node.js";
