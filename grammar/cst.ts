@@ -387,7 +387,33 @@ export type NamesEntryCstChildren = {
   Ignore?: IToken[];
   StringLiteral?: (IToken)[];
   Equal?: IToken[];
+  storedKey?: StoredKeyCstNode[];
   Or?: IToken[];
+};
+
+export interface StoredKeyCstNode extends CstNode {
+  name: "storedKey";
+  children: StoredKeyCstChildren;
+}
+
+export type StoredKeyCstChildren = {
+  StringLiteral: IToken[];
+  LBracket?: IToken[];
+  storedIndex?: StoredIndexCstNode[];
+  Comma?: IToken[];
+  RBracket?: IToken[];
+  Caret?: IToken[];
+  Identifier?: IToken[];
+};
+
+export interface StoredIndexCstNode extends CstNode {
+  name: "storedIndex";
+  children: StoredIndexCstChildren;
+}
+
+export type StoredIndexCstChildren = {
+  Placeholder?: IToken[];
+  index?: IndexCstNode[];
 };
 
 export interface BodyCstNode extends CstNode {

@@ -194,10 +194,28 @@ export class ModcParser extends ExpressionParser {
         ALT: () => {
           this.CONSUME2(t.StringLiteral);
           this.CONSUME(t.Equal);
-          this.AT_LEAST_ONE_SEP({ SEP: t.Or, DEF: () => this.CONSUME3(t.StringLiteral) });
+          this.AT_LEAST_ONE_SEP({ SEP: t.Or, DEF: () => this.SUBRULE(this.storedKey) });
         },
       },
     ]);
+  });
+
+  /** A key of a checkpoint, or a part of the tensor under it, `^T` if transposed. */
+  private storedKey = this.RULE("storedKey", () => {
+    this.CONSUME(t.StringLiteral);
+    this.OPTION(() => {
+      this.CONSUME(t.LBracket);
+      this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => this.SUBRULE(this.storedIndex) });
+      this.CONSUME(t.RBracket);
+    });
+    this.OPTION2(() => {
+      this.CONSUME(t.Caret);
+      this.CONSUME(t.Identifier);
+    });
+  });
+
+  private storedIndex = this.RULE("storedIndex", () => {
+    this.OR([{ ALT: () => this.CONSUME(t.Placeholder) }, { ALT: () => this.SUBRULE(this.index) }]);
   });
 
   // ── statements

@@ -32,6 +32,7 @@ const WORDS: ReadonlyMap<TokenType, string> = new Map([
   [t.Identifier, "name"],
   [t.NumberLiteral, "number"],
   [t.StringLiteral, "string"],
+  [t.Placeholder, "placeholder"],
   [t.Separator, "end"],
 ]);
 /** Operator categories, shown as separate rules. */

@@ -1,5 +1,6 @@
 // The token types of the language, each with its name in diagnostics.
-import { createToken, EOF, Lexer, type CustomPatternMatcherFunc, type IToken, type TokenType } from "chevrotain";
+import { createToken, EOF, Lexer, type IToken, type TokenType } from "chevrotain";
+import { anyCharacter, blockComment, quoted, segment } from "./matchers.js";
 import type { Heading, Reserved } from "./words.js";
 
 export { DTYPES, HEADING, PARAM_KINDS, RESERVED, type Reserved } from "./words.js";
@@ -89,23 +90,6 @@ export const NumberLiteral = createToken({
   label: "a number",
 });
 
-/**
- * Matches from a quote to the next one on the line, or to the end of the line; `literals.ts` reports a missing quote.
- */
-const quoted =
-  (quote: string): CustomPatternMatcherFunc =>
-  (text, offset) => {
-    if (text[offset] !== quote) return null;
-    let end = offset + 1;
-    for (; end < text.length; end++) {
-      const c = text[end];
-      if (c === "\n" || c === "\r") break;
-      if (c === "\\" && text[end + 1] !== "\n" && text[end + 1] !== "\r") end++;
-      else if (c === quote) return [text.slice(offset, end + 1)];
-    }
-    return [text.slice(offset, Math.min(end, text.length))];
-  };
-
 export const StringLiteral = createToken({
   name: "StringLiteral",
   pattern: quoted('"'),
@@ -120,6 +104,15 @@ export const SingleQuoted = createToken({
   start_chars_hint: ["'"],
   line_breaks: false,
   label: "a string",
+});
+
+/** A segment of a path, `{e}`, as an index of a stored tensor. */
+export const Placeholder = createToken({
+  name: "Placeholder",
+  pattern: segment,
+  start_chars_hint: ["{"],
+  line_breaks: false,
+  label: "a segment such as `{e}`",
 });
 
 const sign = (name: string, text: string, categories: TokenType[] = []): TokenType =>
@@ -181,11 +174,6 @@ export const HashComment = createToken({
   start_chars_hint: ["#"],
   line_breaks: false,
 });
-const blockComment: CustomPatternMatcherFunc = (text, offset) => {
-  if (text[offset] !== "/" || text[offset + 1] !== "*") return null;
-  const end = text.indexOf("*/", offset + 2);
-  return [text.slice(offset, end === -1 ? text.length : end + 2)];
-};
 export const BlockComment = createToken({
   name: "BlockComment",
   pattern: blockComment,
@@ -194,11 +182,7 @@ export const BlockComment = createToken({
   line_breaks: true,
 });
 
-/**
- * Matches any character that the language does not use. `everyFirstCharacter` has one character code in each of the
- * lexer's buckets of first characters.
- */
-const anyCharacter: CustomPatternMatcherFunc = (text, offset) => [String.fromCodePoint(text.codePointAt(offset) ?? 0)];
+/** One character code in each of the lexer's buckets of first characters. */
 const everyFirstCharacter = Array.from({ length: 256 + (65536 - 256) / 64 }, (_, i) =>
   i < 256 ? i : 256 + (i - 256) * 64,
 );
@@ -249,6 +233,7 @@ export const lexerTokens: TokenType[] = [
   NumberLiteral,
   StringLiteral,
   SingleQuoted,
+  Placeholder,
   Ellipsis,
   DotDot,
   ...foreignOperators.filter((f) => !["!", "&", "|"].includes(String(f.token.PATTERN))).map((f) => f.token),
@@ -294,6 +279,7 @@ export const parserTokens: TokenType[] = [
   Semicolon,
   NumberLiteral,
   StringLiteral,
+  Placeholder,
   Ellipsis,
   DotDot,
   Arrow,

@@ -64,6 +64,7 @@ export function tokensOf(project: Project, file: string): readonly Token[] {
     const occurrence = at.get(start);
     if (/^[0-9.]*[0-9]/.test(image)) token("number");
     else if (/^["']/.test(image)) token("string");
+    else if (/^\{\w/.test(image)) token("parameter");
     else if (occurrence) {
       const named = /^\s*:/.test((text ?? "").slice(start + image.length, start + image.length + 9));
       const [type, ...modifiers] = kindOf(project, occurrence, image, named);

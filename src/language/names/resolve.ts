@@ -1,5 +1,5 @@
 // Resolves the names of a file from its syntax tree alone. The checker and editors use this one walk.
-import type { Block, Expr, File, Fn, Import, Member, Name, Stmt, TypeExpr } from "../syntax/ast.js";
+import type { Block, Expr, File, Fn, Import, Member, Name, Stmt, StoredIndex, TypeExpr } from "../syntax/ast.js";
 import {
   declarationOf,
   allMembers,
@@ -143,10 +143,21 @@ export class Resolver {
           this.#function(owner, m, scopes);
           break;
         case "names":
+          for (const entry of m.entries)
+            if (entry.kind === "map") for (const { indices } of entry.to) this.#stored(indices ?? [], types);
           break;
         default:
           m satisfies never;
       }
+    }
+  }
+
+  /** Indices of a stored tensor, which are expressions of the model's parameters. */
+  #stored(indices: readonly StoredIndex[], scope: NameScope): void {
+    for (const index of indices) {
+      const parts =
+        index.kind === "at" ? [index.value] : index.kind === "slice" ? [index.start, index.stop, index.step] : [];
+      for (const part of parts) if (part !== null) this.#expr(part, scope);
     }
   }
 

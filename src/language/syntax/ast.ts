@@ -142,8 +142,21 @@ export interface Names {
 }
 
 export type NamesEntry =
-  | { readonly kind: "map"; readonly from: Text; readonly to: readonly Text[]; readonly span: Span }
+  | { readonly kind: "map"; readonly from: Text; readonly to: readonly StoredKey[]; readonly span: Span }
   | { readonly kind: "ignore"; readonly pattern: Text; readonly span: Span };
+
+/** The key of a stored tensor, or of a part: `"h.attn.weight"[:, 0:dim]^T`. */
+export interface StoredKey {
+  readonly key: Text;
+  /** An index of each axis; null: the whole tensor. */
+  readonly indices: readonly StoredIndex[] | null;
+  /** Whether the weight is the transpose of what is stored. */
+  readonly transposed: boolean;
+  readonly span: Span;
+}
+
+/** `{e}`, the segment of the path that stands there, or an index. */
+export type StoredIndex = Index | { readonly kind: "segment"; readonly name: string; readonly span: Span };
 
 /** The value of a string literal, and its span. */
 export interface Text {

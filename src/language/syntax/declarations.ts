@@ -16,11 +16,13 @@ import type {
   Param,
   ParamKind,
   Result,
+  StoredIndex,
+  StoredKey,
   TypeExpr,
   Weight,
 } from "./ast.js";
 import { Incomplete, type Builder } from "./builder.js";
-import { chain, choice, expression } from "./expressions.js";
+import { chain, choice, expression, index } from "./expressions.js";
 import { stringLiteral } from "./literals.js";
 import { body, ifChain } from "./statements.js";
 
@@ -214,10 +216,29 @@ function dimension(b: Builder, node: cst.DimensionCstNode): DimExpr {
 }
 
 function namesEntry(b: Builder, node: cst.NamesEntryCstNode): NamesEntry {
-  const { Ignore, StringLiteral } = node.children;
+  const { Ignore, StringLiteral, storedKey: keys } = node.children;
   const span = b.nodeSpan(node);
-  const [first, ...others] = b.need(StringLiteral).map((s) => stringLiteral(b, s));
+  const first = stringLiteral(b, b.need(StringLiteral?.[0]));
   return Ignore
-    ? { kind: "ignore", pattern: b.need(first), span }
-    : { kind: "map", from: b.need(first), to: others, span };
+    ? { kind: "ignore", pattern: first, span }
+    : { kind: "map", from: first, to: b.need(keys).map((key) => storedKey(b, key)), span };
+}
+
+function storedKey(b: Builder, node: cst.StoredKeyCstNode): StoredKey {
+  const { StringLiteral, LBracket, storedIndex: indices, Identifier } = node.children;
+  const mark = Identifier ? b.name(Identifier[0]) : null;
+  if (mark !== null && mark.text !== "T") b.report("not-transposed", { found: mark.text }, mark.span);
+  return {
+    key: stringLiteral(b, b.need(StringLiteral[0])),
+    indices: LBracket ? b.need(indices).map((i) => storedIndex(b, i)) : null,
+    transposed: mark !== null,
+    span: b.nodeSpan(node),
+  };
+}
+
+function storedIndex(b: Builder, node: cst.StoredIndexCstNode): StoredIndex {
+  const { Placeholder, index: indices } = node.children;
+  if (!Placeholder) return index(b, b.need(indices?.[0]));
+  const { image } = Placeholder[0]!;
+  return { kind: "segment", name: image.slice(1, -1), span: b.tokenSpan(Placeholder[0]!) };
 }

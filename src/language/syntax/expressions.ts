@@ -185,7 +185,7 @@ function argument(b: Builder, node: cst.ArgumentCstNode): Arg {
   return { name, value, span: b.span(name?.span.start ?? value.span.start, value.span.end) };
 }
 
-function index(b: Builder, node: cst.IndexCstNode): Index {
+export function index(b: Builder, node: cst.IndexCstNode): Index {
   const { Ellipsis, sliceEnd, expression: values } = node.children;
   const span = b.nodeSpan(node);
   if (Ellipsis) return { kind: "rest", span };

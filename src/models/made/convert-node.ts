@@ -6,6 +6,7 @@ import { bug, invariant } from "../../ground/base/invariant.js";
 import { asProgramWeight, type ProgramWeight } from "../../runtime/program/program.js";
 import { initialWeightsInTurns } from "../../runtime/weights/init.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
+import { storedEntry } from "../../runtime/weights/parts.js";
 import { matchWeights, readWeight, type Words } from "../../runtime/index.js";
 import { saveWeights } from "../../runtime/node.js";
 import type { WeightSource } from "../../runtime/weights/formats/source.js";
@@ -118,7 +119,7 @@ async function writeWeights(
 ): Promise<void> {
   const matched = matchWeights({ weights: weights.filter((w) => !isNew(w)), ignore }, source);
   const stored = weights.flatMap((w) =>
-    isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => source.tensors.get(key)!.dtype),
+    isNew(w) || kept.has(w.path) ? [] : matched.get(w)!.map((key) => storedEntry(source.tensors, key)!.dtype),
   );
   const floats = floatsLike(stored);
   const fromSeed = initialWeightsInTurns(seed, yieldToEvents);

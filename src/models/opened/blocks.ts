@@ -7,6 +7,7 @@ import {
   isBlockType,
   type BlockEncoding,
 } from "../../runtime/program/encodings/block-file.js";
+import { storedEntry } from "../../runtime/weights/parts.js";
 import type { OpenedModel } from "./model.js";
 
 /** The choice of a model in the source, and its parameters. */
@@ -43,7 +44,9 @@ export async function blocksOf(from: OpenedModel, { model, set = {} }: BlocksCho
     if (!program) return null;
     const matched = opened.match(program);
     const inBlocks = program.weights.filter(({ slots }) => slots.some((slot) => slot.form === form));
-    const stored = inBlocks.flatMap((weight) => matched.get(weight)!.map((key) => opened.tensors.get(key)!.dtype));
+    const stored = inBlocks.flatMap((weight) =>
+      matched.get(weight)!.map((key) => storedEntry(opened.tensors, key)!.dtype),
+    );
     if (stored.length === 0) return null;
     return stored.every((dtype) => dtype === BLOCKS_OF[form]) ? { form, all: true } : some;
   } catch (fault) {

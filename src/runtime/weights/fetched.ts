@@ -19,8 +19,8 @@ export interface FetchedFile {
 }
 
 export interface FetchedWeights extends WeightSource {
-  /** Sets the tensors that will be read; the bytes of others are skipped. */
-  only(keys: ReadonlySet<string>): void;
+  /** Sets how often each tensor will be read. Tensors that are not listed are skipped. */
+  only(reads: ReadonlyMap<string, number>): void;
 }
 
 export interface FetchOptions {
@@ -126,7 +126,8 @@ function reasonOf(cause: unknown): string {
 class Streamed implements FetchedWeights {
   readonly #order: readonly (readonly [string, FileTensor])[];
   readonly #responses = new Map<string, Uint8Array>();
-  #wanted: ReadonlySet<string> | null = null;
+  /** How often each tensor is still to be read; null: each once. */
+  #wanted: Map<string, number> | null = null;
   /** How many tensors were read or skipped. */
   #came = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -140,8 +141,8 @@ class Streamed implements FetchedWeights {
     this.#order = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   }
 
-  only(keys: ReadonlySet<string>): void {
-    this.#wanted = keys;
+  only(reads: ReadonlyMap<string, number>): void {
+    this.#wanted = new Map(reads);
   }
 
   /** Reads one tensor at a time, as there is only one stream. */
@@ -168,7 +169,9 @@ class Streamed implements FetchedWeights {
       throw new WeightsError(`${this.name}: tensor ${JSON.stringify(key)} was already passed in the stream`, {
         hint: "give its URL: a response can be read only once",
       });
-    if (!this.keep) this.#responses.delete(key);
+    const left = (this.#wanted?.get(key) ?? 1) - 1;
+    this.#wanted?.set(key, left);
+    if (!this.keep && left <= 0) this.#responses.delete(key);
     return data;
   }
 

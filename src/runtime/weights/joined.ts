@@ -4,6 +4,7 @@ import { quotedName } from "../../ground/base/shown.js";
 import { WeightsError } from "../device/errors.js";
 import type { TensorEntry, WeightSource } from "./formats/source.js";
 import { readCopies } from "./match.js";
+import { bytesOf, storedEntry } from "./parts.js";
 
 /** The keys of a part, by the key that the joined source has: one, or several whose tensors must be equal. */
 export type PartKeys = ReadonlyMap<string, readonly string[]>;
@@ -21,9 +22,9 @@ export function joined(name: string, parts: readonly JoinedPart[]): WeightSource
   for (const { source, keys } of parts)
     for (const [key, [first, ...copies]] of keys) {
       if (first === undefined || tensors.has(key)) bug(`${key} is not in exactly one part`);
-      const entry = source.tensors.get(first);
+      const entry = storedEntry(source.tensors, first);
       if (!entry) throw new WeightsError(`${source.name} has no tensor ${quotedName(first)}`);
-      tensors.set(key, entry);
+      tensors.set(key, { dtype: entry.dtype, shape: entry.shape, bytes: bytesOf(entry) });
       places.set(key, { source, keys: [first, ...copies] });
     }
   return {

@@ -6,6 +6,8 @@ import { WeightsError } from "../device/errors.js";
 import type { Words } from "../../ground/base/dtype.js";
 import { converts, fromBytes } from "./formats/convert.js";
 import type { WeightSource } from "./formats/source.js";
+import { keyText, readStored, storedEntry, storedKey, whyIndivisible } from "./parts.js";
+import { readPart, storedShape } from "../../ground/base/stored-part.js";
 
 /** For each weight, the keys of the source that hold it: one, or several whose tensors must be equal. */
 export type Matched = ReadonlyMap<ProgramWeight, readonly string[]>;
@@ -52,7 +54,8 @@ function expectNone(faults: readonly Fault[], source: Listed): void {
   if (faults.length === 0) return;
   // Unexpected keys first: they reveal a mistyped name or another model's file.
   const lines = KINDS.flatMap((kind) => {
-    const texts = faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`);
+    // Several parts of a tensor may have the same fault.
+    const texts = [...new Set(faults.filter((f) => f.kind === kind).map(({ text }) => `${kind}: ${text}`))];
     return texts.length > MOST_LISTED
       ? [...texts.slice(0, MOST_LISTED), `… and ${texts.length - MOST_LISTED} more ${kind}`]
       : texts;
@@ -96,26 +99,35 @@ function attempt(
   const missing = new Map<ProgramWeight, string>();
   for (const weight of program.weights) {
     const keys = keysOf(weight);
-    for (const key of keys) expected.add(key);
-    const present = keys.filter((key) => tensors.has(key));
+    for (const key of keys) expected.add(key).add(storedKey(key));
+    const present = keys.filter((key) => storedEntry(tensors, key) !== undefined);
     if (present.length === 0) {
       missing.set(weight, keys[0] ?? weight.path);
       faults.push({
         kind: "missing",
-        text: `${keys.map(quote).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`,
+        text: `${keys.map(keyText).join(" or ")}, ${weight.dtype}[${weight.shape.join(", ")}]`,
       });
     }
     for (const key of present) {
-      const { dtype, shape } = tensors.get(key)!;
-      if (!sameShape(shape, weight.shape))
+      const { dtype, shape, misfit } = storedEntry(tensors, key)!;
+      const part = tensors.has(key) ? null : readPart(key);
+      const indivisible = part && whyIndivisible(part, dtype);
+      if (misfit !== null)
         faults.push({
           kind: "wrong shape",
-          text: `${quote(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`,
+          text: `${quote(storedKey(key))} is [${misfit.join(", ")}], the model has [${storedShape(part!).join(", ")}]`,
         });
+      else if (!sameShape(shape, weight.shape))
+        faults.push({
+          kind: "wrong shape",
+          text: `${keyText(key)} is [${shape.join(", ")}], the model has [${weight.shape.join(", ")}]`,
+        });
+      else if (indivisible !== null)
+        faults.push({ kind: "wrong type", text: `${keyText(key)}: the tensor ${indivisible}` });
       else if (!converts(dtype, weight.dtype))
         faults.push({
           kind: "wrong type",
-          text: `${quote(key)} is ${dtype}, which does not convert to ${weight.dtype}`,
+          text: `${keyText(key)} is ${dtype}, which does not convert to ${weight.dtype}`,
         });
     }
     matched.set(weight, present);
@@ -149,8 +161,8 @@ export async function readWeight(
   const [first] = keys;
   if (first === undefined) bug(`weight ${weight.path} was not matched`);
   const bytes = await readCopies([first, ...keys.slice(1)], source, (a, b) => reading.equal(a, b));
-  const words = await reading.words(bytes, source.tensors.get(first)!.dtype, weight);
-  if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${quote(first)}: ${words}`);
+  const words = await reading.words(bytes, storedEntry(source.tensors, first)!.dtype, weight);
+  if (typeof words === "string") throw new WeightsError(`${source.name}: tensor ${keyText(first)}: ${words}`);
   return words;
 }
 
@@ -160,11 +172,11 @@ export async function readCopies(
   source: WeightSource,
   equal: Reading["equal"] = (a, b) => AT_ONCE.equal(a, b),
 ): Promise<Uint8Array> {
-  const bytes = await source.read(first);
-  const { dtype } = source.tensors.get(first)!;
+  const bytes = await readStored(source, first);
+  const dtypeOf = (key: string): string | undefined => storedEntry(source.tensors, key)?.dtype;
   for (const copy of copies)
-    if (source.tensors.get(copy)!.dtype !== dtype || !(await equal(bytes, await source.read(copy))))
-      throw new WeightsError(`${source.name}: ${quote(first)} and ${quote(copy)} are one weight, but differ`);
+    if (dtypeOf(copy) !== dtypeOf(first) || !(await equal(bytes, await readStored(source, copy))))
+      throw new WeightsError(`${source.name}: ${keyText(first)} and ${keyText(copy)} are one weight, but differ`);
   return bytes;
 }
 

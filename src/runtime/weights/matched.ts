@@ -8,12 +8,14 @@ type Weighted = Pick<Program, "weights" | "ignore">;
 export class MatchedSource implements WeightSource {
   readonly name: string;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly readBytes?: NonNullable<WeightSource["readBytes"]>;
   readonly #source: WeightSource;
   /** The last match; null before the first. */
   #kept: { readonly model: Weighted; readonly keys: ReadonlyMap<string, readonly string[]> } | null = null;
 
   constructor(source: WeightSource) {
     [this.name, this.tensors, this.#source] = [source.name, source.tensors, source];
+    if (source.readBytes) this.readBytes = (key, start, bytes) => source.readBytes!(key, start, bytes);
   }
 
   /** Matches as `matchWeights` does, unless the last match was to the same weights. Throws WeightsError. */

@@ -26,6 +26,8 @@ export function withStartingValues(
       const weight = anew.get(key);
       return weight ? toBytes(initialValues(weight, seed), fileDtype(weight.dtype)) : source.read(key);
     },
+    // A starting value has the key of its weight, so no weight is a part of one.
+    ...(source.readBytes && { readBytes: (key, start, bytes) => source.readBytes!(key, start, bytes) }),
     close: () => source.close(),
   };
 }
@@ -34,13 +36,16 @@ export function withStartingValues(
 export function overlaid(base: WeightSource, own: WeightSource, hidden: ReadonlySet<string>): WeightSource {
   const shown = [...base.tensors].filter(([key]) => !hidden.has(key));
   const tensors = new Map([...shown, ...own.tensors]);
+  const holder = (key: string): WeightSource => {
+    if (!tensors.has(key)) throw new WeightsError(`${own.name} has no tensor ${quotedName(key)}`);
+    return own.tensors.has(key) ? own : base;
+  };
   return {
     name: own.name,
     tensors,
-    read: async (key) => {
-      if (!tensors.has(key)) throw new WeightsError(`${own.name} has no tensor ${quotedName(key)}`);
-      return (own.tensors.has(key) ? own : base).read(key);
-    },
+    read: async (key) => holder(key).read(key),
+    ...(own.readBytes &&
+      base.readBytes && { readBytes: async (key, start, bytes) => holder(key).readBytes!(key, start, bytes) }),
     close: async () => {
       await own.close();
       await base.close();

@@ -15,7 +15,10 @@ import { openRegular } from "../../ground/files/regular-node.js";
 import { BASE, openOverBase, INDEX, readIndex, SINGLE } from "./base-node.js";
 import { expectHeld } from "./held.js";
 import { reaching, readExactly } from "./formats/reading-node.js";
+import { readPart } from "../../ground/base/stored-part.js";
+import { storedKey, whyIndivisible } from "./parts.js";
 import { fileDtype, toBytes } from "./to-bytes.js";
+import { wholeTensors, type SavedTensor } from "./whole.js";
 import {
   headerBytes,
   ofBytes,
@@ -25,7 +28,7 @@ import {
   type FileTensor,
   type TensorToWrite,
 } from "./formats/safetensors.js";
-import type { TensorEntry, WeightSource } from "./formats/source.js";
+import { readRange, type TensorEntry, type WeightSource } from "./formats/source.js";
 
 /**
  * Opens a safetensors file, an index of shards (`….index.json`), a folder that holds either under its usual name, or a
@@ -62,7 +65,13 @@ async function openFile(path: string, name: string): Promise<WeightSource> {
     const bytes = (await handle.stat()).size;
     const size = headerBytes(await readExactly(handle, 0, Math.min(8, bytes), name), bytes, name);
     const { tensors } = parseHeader(await readExactly(handle, 8, size, name), bytes, name);
-    return { name, tensors, read: (key) => readTensor(handle, tensors, key, name), close: () => handle.close() };
+    return {
+      name,
+      tensors,
+      read: (key) => readTensor(handle, tensors, key, name),
+      readBytes: (key, start, count) => readTensor(handle, tensors, key, name, { start, count }),
+      close: () => handle.close(),
+    };
   } catch (error) {
     await handle.close();
     throw error;
@@ -84,10 +93,12 @@ async function readTensor(
   tensors: ReadonlyMap<string, FileTensor>,
   key: string,
   name: string,
+  part: { readonly start: number; readonly count: number } | null = null,
 ): Promise<Uint8Array> {
   const t = tensors.get(key);
   if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
-  return reaching("open", name, () => readExactly(handle, t.offset, t.bytes, name));
+  const { start, count } = part ?? { start: 0, count: t.bytes };
+  return reaching("open", name, () => readExactly(handle, t.offset + start, count, name));
 }
 
 /** Opens an index of shards in Hugging Face's format, which maps each key to the file that holds it. */
@@ -103,11 +114,13 @@ async function openShards(path: string): Promise<WeightSource> {
     for (const file of new Set(fileOf.values()))
       shards.set(file, await openFile(await shardPath(folder, file, name), escapedName(file)));
     const tensors = joinShards(fileOf, shards, name);
+    const shardOf = (key: string): WeightSource => shards.get(fileOf.get(key) ?? "") ?? absent(name, key);
     return {
       name,
       tensors,
       close,
-      read: async (key) => (shards.get(fileOf.get(key) ?? "") ?? absent(name, key)).read(key),
+      read: async (key) => shardOf(key).read(key),
+      readBytes: async (key, start, count) => readRange(shardOf(key), key, start, count),
     };
   } catch (error) {
     await close();
@@ -148,6 +161,8 @@ const absent = (name: string, key: string): never => {
   throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
 };
 
+export type { SavedTensor } from "./whole.js";
+
 export interface SaveOptions {
   /**
    * `mapped` (default): the key the model's `names` give, the first where there are several. `paths`: the weights' own
@@ -173,27 +188,46 @@ export async function saveWeights(
   options: SaveOptions = {},
 ): Promise<void> {
   const { quantized, floats, kept } = options;
-  const entries = program.weights.map((weight) => {
-    const { path, keys, shape } = weight;
-    const key = options.keys === "paths" ? path : (keys[0] ?? path);
+  const keyOf = ({ path, keys }: ProgramWeight): string => (options.keys === "paths" ? path : (keys[0] ?? path));
+  const unblocked = quantized ? withoutBlocks(program, keyOf, quantized) : new Set<string>();
+  const entries = program.weights.map((weight): SavedTensor => {
+    const { path, shape } = weight;
+    const key = keyOf(weight);
     const stored = floats !== undefined && isFloat(weight.dtype) && !kept?.has(path) ? floats : fileDtype(weight.dtype);
-    const blocks = quantized?.paths.has(path) ? quantized.type : null;
+    const dtype = quantized?.paths.has(path) && !unblocked.has(storedKey(key)) ? quantized.type : stored;
+    const held = async (): Promise<Words> => {
+      const words = await values(weight);
+      expectHeld(weight, words, dtype);
+      return words;
+    };
     return {
-      weight,
       key,
-      blocks,
-      dtype: blocks === null ? stored : "U8",
-      shape: blocks === null ? shape : ofBytes(shape, blocks),
+      dtype,
+      shape,
+      read: async () => toBytes(await held(), dtype),
+      pieces: async (write) => {
+        const words = await held();
+        // An interrupt is handled between two pieces.
+        for (let first = 0; first < words.length; first += PIECE)
+          await write(toBytes(words.subarray(first, first + PIECE), dtype));
+      },
     };
   });
-  const blocks = new Map(entries.flatMap(({ key, blocks }) => (blocks === null ? [] : [[key, blocks] as const])));
-  await writeFile(path, entries, blocks, async ({ weight, dtype, blocks }, write) => {
-    const words = await values(weight);
-    expectHeld(weight, words, blocks ?? dtype);
-    // Written in pieces, so that an interrupt is handled between two.
-    for (let first = 0; first < words.length; first += PIECE)
-      await write(toBytes(words.subarray(first, first + PIECE), blocks ?? dtype));
-  });
+  await saveTensors(path, entries);
+}
+
+/** The keys of stored tensors that blocks cannot hold, because a weight that is a part of them is no whole blocks. */
+function withoutBlocks(
+  { weights }: Pick<Program, "weights">,
+  keyOf: (weight: ProgramWeight) => string,
+  { type, paths }: NonNullable<SaveOptions["quantized"]>,
+): ReadonlySet<string> {
+  return new Set(
+    weights.flatMap((weight) => {
+      const part = readPart(keyOf(weight));
+      return part && (!paths.has(weight.path) || whyIndivisible(part, type) !== null) ? [part.key] : [];
+    }),
+  );
 }
 
 /** Writes a header and then each tensor, atomically. `blocks`: the types of tensors in blocks, by key. */
@@ -212,25 +246,18 @@ async function writeFile<T extends TensorToWrite>(
   );
 }
 
-/** A tensor to write, in an element type of files or in blocks. */
-export interface SavedTensor {
-  readonly key: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  /** The tensor's bytes, in the form that a `WeightSource` gives. */
-  read(): Promise<Uint8Array>;
-}
-
-/** Writes tensors to a safetensors file, atomically, one at a time. */
+/** Writes tensors to a safetensors file, atomically, one at a time. Parts of a tensor are put together. */
 export async function saveTensors(path: string, tensors: readonly SavedTensor[]): Promise<void> {
   const blocks = new Map<string, BlockType>();
-  const entries = tensors.map((tensor) => {
+  const entries = wholeTensors(tensors).map((tensor) => {
     const { key, dtype, shape } = tensor;
     if (!isBlockType(dtype)) return { key, dtype, shape, tensor };
     blocks.set(key, dtype);
     return { key, dtype: "U8", shape: ofBytes(shape, dtype), tensor };
   });
-  await writeFile(path, entries, blocks, async ({ tensor }, write) => write(await tensor.read()));
+  await writeFile(path, entries, blocks, async ({ tensor }, write) =>
+    tensor.pieces ? tensor.pieces(write) : write(await tensor.read()),
+  );
 }
 
 const exists = async (path: string): Promise<boolean> => {

@@ -21,6 +21,7 @@ import { writeTexture } from "../device/held-textures.js";
 import { nextTurn } from "../device/wait.js";
 import { forEachPiece, partOf, type OpenPanels } from "./layout.js";
 import { matchWeights, readWeight } from "./match.js";
+import { storedKey } from "./parts.js";
 import { MatchedSource } from "./matched.js";
 import type { FetchedWeights } from "./fetched.js";
 import type { WeightsInput } from "./input.js";
@@ -54,7 +55,7 @@ export async function locateWeights(
   const source = opened ?? (input as WeightSource); // the only remaining kind, as `openInput` has seen to
   try {
     const matched = source instanceof MatchedSource ? source.match(program) : matchWeights(program, source);
-    if (isFetched(source)) source.only(new Set([...matched.values()].flat()));
+    if (isFetched(source)) source.only(readsOf([...matched.values()].flat()));
     return {
       values: (weight) => readWeight(weight, matched.get(weight)!, source),
       close: opened ? () => opened.close() : keepOpen,
@@ -63,6 +64,13 @@ export async function locateWeights(
     await opened?.close();
     throw error;
   }
+}
+
+/** How often each tensor is read. Each weight that is a part of a tensor reads it once. */
+function readsOf(keys: readonly string[]): ReadonlyMap<string, number> {
+  const reads = new Map<string, number>();
+  for (const key of keys.map(storedKey)) reads.set(key, (reads.get(key) ?? 0) + 1);
+  return reads;
 }
 
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;

@@ -6,6 +6,7 @@ import { formatBytes } from "../../runtime/device/errors.js";
 import { expectHeld } from "../../runtime/weights/held.js";
 import { fileDtype, toBytes } from "../../runtime/weights/to-bytes.js";
 import { matchWeights, readWeight } from "../../runtime/weights/match.js";
+import { readStored, storedEntry } from "../../runtime/weights/parts.js";
 import type { WeightSource } from "../../runtime/weights/formats/source.js";
 import { isInBlocks } from "../../runtime/weights/stored.js";
 import { sha256 } from "../../generation/packaged/hash.js";
@@ -215,9 +216,9 @@ async function stored(
   type: string | null,
 ): Promise<{ readonly dtype: string; readonly bytes: Uint8Array }> {
   const [key] = keys;
-  const storedAs = key === undefined ? null : source.tensors.get(key)!.dtype;
+  const storedAs = key === undefined ? null : storedEntry(source.tensors, key)!.dtype;
   if (key !== undefined && storedAs !== null && keys.length === 1 && (type === null || type === storedAs))
-    return { dtype: storedAs, bytes: await source.read(key) };
+    return { dtype: storedAs, bytes: await readStored(source, key) };
   const dtype = type ?? fileDtype(weight.dtype);
   const words = await readWeight(weight, keys, source);
   expectHeld(weight, words, dtype);

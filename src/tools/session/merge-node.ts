@@ -17,6 +17,8 @@ import { expectFree, writeFresh } from "../../models/made/model-folder-node.js";
 import { BASE } from "../../runtime/weights/base-node.js";
 import { openWeights, saveTensors, type SavedTensor } from "../../runtime/node.js";
 import type { WeightSource } from "../../runtime/weights/formats/source.js";
+import { readStored, storedEntry } from "../../runtime/weights/parts.js";
+import { wholeTensors } from "../../runtime/weights/whole.js";
 import { SessionError, SourceError } from "../../language/diagnostics/errors.js";
 import { MANIFEST, MODEL, printManifest } from "../../models/runs/manifest.js";
 import type { Trained } from "../../models/runs/trained-node.js";
@@ -112,7 +114,9 @@ async function merging(
       if (replacement === null) return [];
       return [replacement ?? { key, dtype, shape, read: () => source.read(key) }];
     });
-    return await saving(tensors);
+    // A weight that is a part of a tensor has no tensor under its key.
+    const parts = [...replaced].flatMap(([key, part]) => (part && !source.tensors.has(key) ? [part] : []));
+    return await saving(wholeTensors([...tensors, ...parts]));
   } finally {
     await source.close();
   }
@@ -139,9 +143,9 @@ function ofBlock(
     });
   return found.map((weight) => {
     const key = matched.get(weight)![0]!;
-    const { dtype, shape } = source.tensors.get(key)!;
+    const { dtype, shape } = storedEntry(source.tensors, key)!;
     const path = weight.path.slice(below.length);
-    return { key: keys?.get(path)?.[0] ?? path, dtype, shape, read: () => source.read(key) };
+    return { key: keys?.get(path)?.[0] ?? path, dtype, shape, read: () => readStored(source, key) };
   });
 }
 

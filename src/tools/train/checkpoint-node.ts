@@ -20,6 +20,7 @@ import { BASE, printBase, readBase, type BaseRecord } from "../../runtime/weight
 import { leftover, openWeights } from "../../runtime/node.js";
 import { WeightsError } from "../../runtime/device/errors.js";
 import { writeHeader } from "../../runtime/weights/formats/safetensors.js";
+import { wholeTensors, type SavedTensor } from "../../runtime/weights/whole.js";
 import { disk, syncFolder, writeSynced, writing, type Disk } from "./disk-node.js";
 import { SessionError } from "../../language/diagnostics/errors.js";
 import { TrainError } from "./errors.js";
@@ -142,16 +143,17 @@ async function fill(folder: string, contents: CheckpointContents, on: Disk): Pro
   const valueOf = (weight: ProgramWeight): Words | Promise<Words> =>
     state.get(weight.path)?.data ?? unusedValues(weight);
   const trained = base === null ? weights : weights.filter(({ path }) => Object.hasOwn(base.keys, path));
-  const entries = trained.map((weight) => ({
-    weight,
+  const entries = trained.map((weight): SavedTensor => ({
     key: base?.keys[weight.path] ?? weight.keys[0] ?? weight.path,
     dtype: stored(weight),
     shape: weight.shape,
+    read: async () => toBytes(await valueOf(weight), stored(weight)),
   }));
   if (base !== null) await write(BASE, [new TextEncoder().encode(printBase(base))]);
   await write(
     MODEL,
-    tensors(entries, async ({ weight, dtype }) => toBytes(await valueOf(weight), dtype)),
+    // Over a base, a part of a tensor stands alone: the base has the rest.
+    tensors(base === null ? wholeTensors(entries) : entries, (entry) => entry.read()),
   );
   const paths = new Set(weights.map((weight) => weight.path));
   const others = [...state]

@@ -283,6 +283,11 @@ describe("members", () => {
     ["if a { } else if b { } else { f() { } }", "if a {} {if b {} {f() -> () {}}}"],
     ['names { "a.{i}" = "b.{i}" or "c"; ignore "d" }', "names {a.{i} = b.{i} or c; ignore d}"],
     ['names {\n"a" = "b" or\n"c"\n}', "names {a = b or c}"],
+    [
+      'names { "a" = "b"[:, 0:2 * d]^T; "c.{e}" = "d"[{e}, 1::2, 3] or "e"^T }',
+      "names {a = b[:, 0:(* 2 d)]^T; c.{e} = d[{e}, 1::2, 3] or e^T}",
+    ],
+    ['names { "a.{e}" = "b"[\n{e},\n  {e},\n] }', "names {a.{e} = b[{e}, {e}]}"],
     ["names { }", "names {}"],
     ["/// Doc.\nq: A()", "/Doc./ q: A()"],
     ["/// One\n///   two\n///\n///three\nf() { }", "/One\n  two\n\nthree/ f() -> () {}"],

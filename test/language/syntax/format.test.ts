@@ -92,6 +92,13 @@ describe("the canonical form", () => {
       'block A() {\n  names {\n    "abc"   = "d" or "e"\n    "x"     = "y"\n    ignore "z"\n  }\n}\n',
     ],
     [
+      "names have indices of stored tensors",
+      'model M() {\nnames { "q"="c"[:,0 : dim]^T\n"e.{e}.w" = "e"[ {e},1 :: 2 ] or "w" ^ T\n' +
+        '"v" = "c"[// all\n:, {e}\n] } }',
+      'model M() {\n  names {\n    "q"         = "c"[:, 0:dim]^T\n    "e.{e}.w"   = "e"[{e}, 1::2] or "w"^T\n' +
+        '    "v"         = "c"[  // all\n        :, {e},\n      ]\n  }\n}\n',
+    ],
+    [
       "a body of one line stays one",
       "block A() {\nf(x: f32[B])->f32[B]{x}\ng() {\nx\n}\nif a{q: B()}else{r: C()}\n}",
       "block A() {\n  f(x: f32[B]) -> f32[B] { x }\n  g() {\n    x\n  }\n  if a { q: B() } else { r: C() }\n}\n",

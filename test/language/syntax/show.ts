@@ -8,6 +8,7 @@ import type {
   Member,
   ParamKind,
   Stmt,
+  StoredKey,
   TypeExpr,
 } from "../../../src/language/syntax/ast.js";
 import { printRational } from "../../../src/ground/numerics/rational.js";
@@ -51,12 +52,17 @@ export function showExpr(e: Expr): string {
   }
 }
 
+function showKey({ key, indices, transposed }: StoredKey): string {
+  const shown = indices?.map((i) => (i.kind === "segment" ? `{${i.name}}` : showIndex(i)));
+  return `${key.value}${shown ? `[${shown.join(", ")}]` : ""}${transposed ? "^T" : ""}`;
+}
+
 function showIndex(i: Index): string {
   switch (i.kind) {
     case "at":
       return showExpr(i.value);
     case "slice":
-      return `${i.start ? showExpr(i.start) : ""}:${i.stop ? showExpr(i.stop) : ""}`;
+      return `${i.start ? showExpr(i.start) : ""}:${i.stop ? showExpr(i.stop) : ""}${i.step ? `:${showExpr(i.step)}` : ""}`;
     case "new-axis":
       return "new";
     case "rest":
@@ -109,7 +115,7 @@ export function showMember(m: Member): string {
       return `${showDoc(m.doc)}${m.name.text}(${inputs}) -> (${results}) {${m.body.map(showStmt).join("; ")}}`;
     }
     case "names":
-      return `names {${m.entries.map((e) => (e.kind === "map" ? `${e.from.value} = ${e.to.map((t) => t.value).join(" or ")}` : `ignore ${e.pattern.value}`)).join("; ")}}`;
+      return `names {${m.entries.map((e) => (e.kind === "map" ? `${e.from.value} = ${e.to.map(showKey).join(" or ")}` : `ignore ${e.pattern.value}`)).join("; ")}}`;
     default:
       return m satisfies never;
   }

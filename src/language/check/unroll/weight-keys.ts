@@ -1,10 +1,12 @@
 // `names`: maps weights to their keys in a checkpoint.
-import type { NamesEntry, Text } from "../../syntax/ast.js";
+import type { NamesEntry, StoredKey, Text } from "../../syntax/ast.js";
 import type { Instance } from "../names/bindings.js";
 import type { FoundWeight } from "./inspect.js";
 import { MAX_PATH } from "../model/limits.js";
 import type { Checker } from "../model/checker.js";
+import { readPart } from "../../../ground/base/stored-part.js";
 import { nearest } from "../../../ground/numerics/nearest.js";
+import { StoredParts } from "./stored-parts.js";
 
 type Rule = Extract<NamesEntry, { kind: "map" }>;
 
@@ -48,23 +50,25 @@ function keysBy(
   const entries = model.names.flatMap((n) => n.entries);
   const rules = entries.filter((e) => e.kind === "map");
   const patterns = rules.map((rule) => ({ rule, match: patternOf(rule.from.value) }));
-  for (const { value, span } of rules.flatMap((rule) => rule.to))
-    if (value === "" || value === "__metadata__") checker.report("reserved-key", { key: value }, span);
+  for (const { value, span } of rules.flatMap((rule) => rule.to.map(({ key }) => key)))
+    if (value === "" || value === "__metadata__" || readPart(value) !== null)
+      checker.report("reserved-key", { key: value }, span);
   const bound = rules.map((rule) => placeholdersBound(checker, rule)).every(Boolean);
   const used = new Set<Rule>();
+  const parts = new StoredParts(checker, model);
   const keys = new Map<string, readonly string[]>();
-  const written = new Map<string, readonly Text[]>();
+  const written = new Map<string, readonly StoredKey[]>();
   for (const {
-    weight: { path, span },
+    weight: { path, span, shape },
   } of weights) {
     checker.spend(Math.ceil(patterns.length / 4), span);
     if (patterns.length === 0) {
       keys.set(path, [path]);
       continue;
     }
-    const parts = path.split(".");
+    const pathSegments = path.split(".");
     const matches = patterns.flatMap(({ rule, match }) => {
-      const segments = match(parts);
+      const segments = match(pathSegments);
       return segments === null ? [] : [{ rule, segments }];
     });
     for (const { rule } of matches) used.add(rule);
@@ -74,17 +78,25 @@ function keysBy(
         { text: "the other entry", span: first?.rule.from.span ?? null },
       ]);
     if (first !== undefined) written.set(path, first.rule.to);
-    const keysOfPath = first === undefined ? [path] : first.rule.to.map((t) => fill(t.value, first.segments));
-    for (const key of keysOfPath)
+    const keysOfPath = first === undefined ? [path] : first.rule.to.map((t) => fill(t.key.value, first.segments));
+    for (const [i, key] of keysOfPath.entries()) {
       if (key.length > MAX_PATH) checker.abort("letters in one key", MAX_PATH, first?.rule.span ?? span);
+      parts.add({ path, shape, key, at: i, stored: first?.rule.to[i] ?? null, segments: first?.segments ?? NONE });
+    }
     keys.set(path, keysOfPath);
   }
+  for (const [path, named] of parts.named())
+    keys.set(
+      path,
+      keys.get(path)!.map((key, i) => named.get(i) ?? key),
+    );
   // Without rules each weight has its path as key.
-  if (bound && rules.length > 0) checkCollisions(checker, weights, keys, written);
+  if (bound && rules.length > 0 && !parts.isFaulty) checkCollisions(checker, weights, keys, written);
   const ignore = entries.flatMap((e) => (e.kind === "ignore" ? [e.pattern.value] : []));
   return { found: { keys, ignore }, unused: rules.filter((rule) => !used.has(rule)) };
 }
 
+const NONE: ReadonlyMap<string, string> = new Map();
 const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 
 /**
@@ -131,13 +143,13 @@ const fill = (text: string, segments: ReadonlyMap<string, string>): string =>
 
 function placeholdersBound(checker: Checker, rule: Rule): boolean {
   const bound = new Set(placeholders(rule.from));
-  const unbound = rule.to.flatMap((to) =>
-    placeholders(to)
-      .filter((name) => !bound.has(name))
-      .map((name) => ({ name, span: to.span })),
-  );
-  for (const { name, span } of unbound) checker.report("unbound-placeholder", { name }, span);
-  return unbound.length === 0;
+  const used = rule.to.flatMap((to) => [
+    ...placeholders(to.key).map((name) => ({ name, span: to.key.span })),
+    ...(to.indices ?? []).flatMap((index) => (index.kind === "segment" ? [index] : [])),
+  ]);
+  const missing = used.filter(({ name }) => !bound.has(name));
+  for (const { name, span } of missing) checker.report("unbound-placeholder", { name }, span);
+  return missing.length === 0;
 }
 
 const placeholders = (text: Text): string[] => [...text.value.matchAll(PLACEHOLDER)].map((m) => m[1] ?? "");
@@ -173,11 +185,11 @@ function checkCollisions(
   checker: Checker,
   weights: readonly FoundWeight[],
   keys: ReadonlyMap<string, readonly string[]>,
-  written: ReadonlyMap<string, readonly Text[]>,
+  written: ReadonlyMap<string, readonly StoredKey[]>,
 ): void {
   const holders = new Map<
     string,
-    { readonly path: string; readonly primary: boolean; readonly several: boolean; readonly text: Text | null }
+    { readonly path: string; readonly primary: boolean; readonly several: boolean; readonly text: StoredKey | null }
   >();
   for (const {
     weight: { path, span },

@@ -165,9 +165,12 @@ depends on their order.`,
     hint: ({ key }) =>
       key === ""
         ? "write the weight's key in the checkpoint"
-        : "choose another key: safetensors reserves this one for notes about the file",
+        : key.endsWith("]") || key.endsWith("]^T")
+          ? 'indices follow the key: `"key"[0:4]`'
+          : "choose another key: safetensors reserves this one for notes about the file",
     explain: `A safetensors file is a table of keys and tensors. The key \`__metadata__\` holds notes about the
-file instead of a tensor, and an empty key names nothing.`,
+file instead of a tensor, and an empty key names nothing. A key cannot end like the indices of a
+part, \`[0:4/8]\`.`,
   }),
   "duplicate-key": code<{ readonly key: string; readonly first: string; readonly second: string }>({
     severity: "error",
@@ -176,6 +179,40 @@ file instead of a tensor, and an empty key names nothing.`,
     hint: () => "give each a different key",
     explain: `Every weight needs its own key in the checkpoint, or saving would write one over the other. If an
 entry accepts several keys (\`"a" or "b"\`), a later one may also be the key of another weight.`,
+  }),
+  "part-index": code<{ readonly found: string; readonly why: string }>({
+    severity: "error",
+    message: ({ found, why }) => `${found} is no index of a stored tensor: ${why}`,
+    hint: () => 'write one index for each axis: a number, `{e}` or a range, as in `"key"[{e}, 0:dim, 1::2]`',
+    explain: `In \`names\`, a weight may be a part of a stored tensor. The part has an index for each axis: \`:\` for
+the whole axis, \`start:stop\` or \`start:stop:step\`, or one number, which removes the axis. Starts,
+stops and steps are numbers from 0 on, made of the model's parameters; \`{e}\` is a segment of the
+weight's path that is a number. Axes after the last index are whole.
+
+  names {
+    "attn.q.weight" = "c_attn.weight"[:, 0:dim]^T
+    "experts.{e}.up.weight" = "experts.gate_up"[{e}, 1::2]
+  }`,
+  }),
+  "part-shape": code<{
+    readonly path: string;
+    readonly part: string;
+    readonly has: string;
+    readonly shape: readonly number[];
+  }>({
+    severity: "error",
+    message: ({ path, part, has, shape }) => `the weight "${path}" is [${shape.join(", ")}], but ${part} ${has}`,
+    hint: () => "take as many indices of each axis as the weight has; `^T` swaps two axes",
+    explain: `The part of a stored tensor that an entry of \`names\` gives to a weight has the weight's shape, or
+with \`^T\` the shape of its transpose. A range without an end has as many indices as the weight
+needs.`,
+  }),
+  "partial-key": code<{ readonly key: string; readonly why: string }>({
+    severity: "error",
+    message: ({ key, why }) => `not every number of the stored tensor "${key}" is read once: ${why}`,
+    hint: () => "each number belongs to one weight, so that the tensor can be saved again",
+    explain: `If weights are parts of a stored tensor, their parts together are the whole tensor, and no two have
+a number in common. Otherwise saving could not write the tensor that was loaded.`,
   }),
   "names-outside-model": code<{ readonly block: string }>({
     severity: "error",

@@ -259,6 +259,15 @@ right of a comparison it needs parentheses.`,
 do not change, so there is no assignment to \`x[i]\` or \`x.name\`: \`put\`, \`where\` and \`concat\` make a
 new tensor.`,
   }),
+  "not-transposed": code<{ readonly found: string }>({
+    severity: "error",
+    message: ({ found }) => `\`^${found}\` is no mark of a key: only \`^T\` is`,
+    hint: () => 'write `"key"^T` if the weight is the transpose of what is stored',
+    explain: `If \`^T\` follows a key in \`names\`, the weight is the transpose of the stored tensor. If it follows
+indices, the weight is the transpose of the part that they name.
+
+  names { "attn.o.weight" = "attn.c_proj.weight"^T }`,
+  }),
   "unknown-dtype": code<{ readonly name: string }>({
     severity: "error",
     message: (d) => `\`${d.name}\` is not the type of a tensor's elements`,

@@ -231,3 +231,17 @@ export function tensorType(k: Tokens, node: cst.TensorTypeCstNode): Doc {
   const write = k.within(node) ? bracketed : unbroken;
   return [k.print(Identifier[0]!), write(k, LBracket[0]!, items, Comma, RBracket[0]!)];
 }
+
+/** A key of a checkpoint with its indices. */
+export function storedKey(k: Tokens, { children }: cst.StoredKeyCstNode): Doc {
+  const { StringLiteral, LBracket, RBracket, Comma, storedIndex: indices = [], Caret, Identifier } = children;
+  const items = indices.map((i) => {
+    const { Placeholder, index: other } = i.children;
+    return { node: i, doc: Placeholder ? k.print(Placeholder[0]!) : index(k, other![0]!) };
+  });
+  return [
+    k.print(StringLiteral[0]!),
+    LBracket ? bracketed(k, LBracket[0]!, items, Comma, RBracket![0]!) : "",
+    Caret ? [k.print(Caret[0]!), k.print(Identifier![0]!)] : "",
+  ];
+}

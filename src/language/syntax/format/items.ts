@@ -4,7 +4,7 @@ import type * as cst from "../../../../grammar/cst.js";
 import type { IToken } from "../../../../grammar/tokens.js";
 import { firstToken, type Tokens } from "./comments.js";
 import { blankLine, group, hardline, indent, line, type Doc } from "./doc.js";
-import { bracketed, choice, expression, range, tensorType } from "./expressions.js";
+import { bracketed, choice, expression, range, storedKey, tensorType } from "./expressions.js";
 
 /** An item of a body, and the position of its `:` or `=` for alignment with its neighbours. */
 interface Row {
@@ -245,10 +245,12 @@ function member(k: Tokens, node: cst.MemberCstNode): Row {
 
 /** The `=` of entries are aligned at a multiple of four columns from their start. */
 function entry(k: Tokens, node: cst.NamesEntryCstNode): Row {
-  const { Ignore, StringLiteral, Equal, Or = [] } = node.children;
+  const { Ignore, StringLiteral, Equal, Or = [], storedKey: keys = [] } = node.children;
   if (Ignore) return plain(node, [k.print(Ignore[0]!), " ", k.print(StringLiteral![0]!)]);
-  const [from, ...to] = StringLiteral!;
-  const values = to.map((s, i): Doc => (i === 0 ? k.print(s) : [" ", k.print(Or[i - 1]!), line, k.print(s)]));
+  const [from] = StringLiteral!;
+  const values = keys.map((key, i): Doc =>
+    i === 0 ? storedKey(k, key) : [" ", k.print(Or[i - 1]!), line, storedKey(k, key)],
+  );
   return {
     node,
     aligned: { with: "entry", width: from!.image.length + 1, step: 4 },

@@ -240,6 +240,9 @@ export function readSafetensors(
       if (!t) throw new WeightsError(`${name} has no tensor ${quotedName(key)}`);
       return bytes.subarray(t.offset, t.offset + t.bytes);
     },
+    async readBytes(key, start, count) {
+      return (await this.read(key)).subarray(start, start + count);
+    },
     close: async () => {},
   };
 }

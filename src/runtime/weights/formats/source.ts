@@ -25,6 +25,10 @@ export interface TensorEntry {
   readonly bytes: number;
 }
 
+/** Reads some bytes of a tensor, from the whole tensor if its source can read no less. */
+export const readRange = async (source: WeightSource, key: string, start: number, bytes: number): Promise<Uint8Array> =>
+  source.readBytes ? source.readBytes(key, start, bytes) : (await source.read(key)).subarray(start, start + bytes);
+
 /** Tensors by their keys; little-endian, row-major. */
 export interface WeightSource {
   /** For messages: the file's name. */
@@ -32,6 +36,11 @@ export interface WeightSource {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** The bytes of one tensor; throws WeightsError where they cannot be read. */
   read(key: string): Promise<Uint8Array>;
+  /**
+   * Some bytes of one tensor; throws WeightsError where they cannot be read. Without it, a weight that is a part of a
+   * tensor is cut out of the whole tensor.
+   */
+  readBytes?(key: string, start: number, bytes: number): Promise<Uint8Array>;
   /** Closes open files. */
   close(): Promise<void>;
 }

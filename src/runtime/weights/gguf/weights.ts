@@ -48,18 +48,31 @@ export function ggufWeights(
     );
   }
   const rotated = architecture.pairs ? headsOf(header, architecture, names) : new Map<string, number>();
+  const tensorAt = (key: string): GgufTensor => {
+    const tensor = header.tensors.get(names.get(key) ?? "");
+    if (!tensor) throw new WeightsError(`${file} has no tensor ${quotedName(key)}`);
+    return tensor;
+  };
+  const whole = async (key: string): Promise<Uint8Array> => {
+    const tensor = tensorAt(key);
+    const { type, shape } = tensor;
+    const heads = rotated.get(key);
+    const stored = await read(tensor);
+    const bytes = heads === undefined ? stored : halvesApart(stored, { rows: shape[0]!, heads });
+    return isKnown(type) ? bytes : new Uint8Array(dequantize(type, bytes).buffer);
+  };
+  /** The last tensor that was converted to read some of its bytes. */
+  let last: { readonly key: string; readonly bytes: Uint8Array } | null = null;
   return {
     name: file,
     tensors,
     close,
-    async read(key) {
-      const tensor = header.tensors.get(names.get(key) ?? "");
-      if (!tensor) throw new WeightsError(`${file} has no tensor ${quotedName(key)}`);
-      const { type, shape } = tensor;
-      const heads = rotated.get(key);
-      const stored = await read(tensor);
-      const bytes = heads === undefined ? stored : halvesApart(stored, { rows: shape[0]!, heads });
-      return isKnown(type) ? bytes : new Uint8Array(dequantize(type, bytes).buffer);
+    read: whole,
+    async readBytes(key, start, bytes) {
+      const tensor = tensorAt(key);
+      if (isKnown(tensor.type) && !rotated.has(key)) return read({ ...tensor, offset: tensor.offset + start, bytes });
+      if (last?.key !== key) last = { key, bytes: await whole(key) };
+      return last.bytes.subarray(start, start + bytes);
     },
   };
 }

@@ -11,6 +11,7 @@ import { readWeight, type Words } from "../../../runtime/index.js";
 import type { ModelWeights, OpenedModel } from "../../../models/opened/model.js";
 import { saveWeights, type SaveOptions } from "../../../runtime/node.js";
 import { readingInTurns } from "../../../runtime/weights/in-turns.js";
+import { storedEntry } from "../../../runtime/weights/parts.js";
 import { SourceError } from "../../../language/diagnostics/errors.js";
 import { showDiagnostics } from "../terminal/diagnostics.js";
 import { turn } from "../terminal/ending.js";
@@ -88,7 +89,7 @@ export async function matchedWeights(from: ModelWeights, model: Model): Promise<
   };
   const learned = weights.filter(({ path, dtype }) => isFloat(dtype) && !states.has(path));
   return {
-    stored: learned.flatMap((w) => matched.get(w)!.map((key) => source.tensors.get(key)!.dtype)),
+    stored: learned.flatMap((w) => matched.get(w)!.map((key) => storedEntry(source.tensors, key)!.dtype)),
     write: (path, { keys, floats, only = false } = {}) => {
       const written = only ? weights.filter((w) => keys?.has(w.path)) : weights;
       const called = written.map((w) => ({ ...w, keys: keys ? [keys.get(w.path)!] : w.keys }));
