@@ -1,5 +1,5 @@
 // The supported families, one record for each `model_type`.
-import type { Family } from "./family.js";
+import type { Family } from "./description/family.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";

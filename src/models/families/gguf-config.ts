@@ -5,10 +5,11 @@ import { ROPE_FACTORS } from "../../runtime/weights/gguf/names.js";
 import { architectureOf } from "../../runtime/weights/gguf/weights.js";
 import type { Json } from "../../runtime/weights/formats/json.js";
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
-import { parseConfig, type DecoderConfig } from "./config.js";
-import { CheckpointError } from "./errors.js";
-import { Fields } from "./fields.js";
-import type { Rotation } from "./rotary.js";
+import { parseConfig } from "./config.js";
+import type { DecoderConfig } from "./description/decoder.js";
+import { CheckpointError } from "./description/errors.js";
+import { Fields } from "./description/fields.js";
+import type { Rotation } from "./description/rotary.js";
 
 /** Keys that are read below, after the prefix of the architecture. */
 const READ: ReadonlySet<string> = new Set([

@@ -12,7 +12,7 @@ import { saveWeights } from "../../runtime/node.js";
 import type { WeightSource } from "../../runtime/weights/formats/source.js";
 import { decoderSource, type Routing } from "../families/source/decoder.js";
 import { DISTILL_FILE, distillSource, TEACHER_FILE, teacherSource } from "../families/source/distill.js";
-import { CheckpointError } from "../families/errors.js";
+import { CheckpointError } from "../families/description/errors.js";
 import { MODEL_FILE } from "../families/files-node.js";
 import type { OpenedModel } from "../opened/model.js";
 import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";

@@ -1,8 +1,8 @@
 // Llama and the families whose layers are the same but for biases, windows and norms of queries and keys.
-import { RMS, type Family, type HeadNorms } from "../family.js";
-import { LLAMA_KEYS } from "../key-names.js";
-import { noBias, qwenWindows, uniform } from "../layers.js";
-import { rotaryOf, rotationOf } from "../rotary.js";
+import { RMS, type Family, type HeadNorms } from "../description/family.js";
+import { LLAMA_KEYS } from "../description/key-names.js";
+import { noBias, qwenWindows, uniform } from "../description/layers.js";
+import { rotaryOf, rotationOf } from "../description/rotary.js";
 
 export const llama: Family = {
   type: "llama",

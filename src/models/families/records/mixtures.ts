@@ -1,7 +1,7 @@
 // Families with mixtures of experts in place of dense networks.
-import type { Family } from "../family.js";
-import { layerWindows, noBias, uniform } from "../layers.js";
-import { deepseekLatent, longcatLatent } from "../latent.js";
+import type { Family } from "../description/family.js";
+import { layerWindows, noBias, uniform } from "../description/layers.js";
+import { deepseekLatent, longcatLatent } from "../description/latent.js";
 import {
   deepseekMixture,
   longcatMixture,
@@ -9,7 +9,7 @@ import {
   olmoeMixture,
   qwen2Mixture,
   qwen3Mixture,
-} from "../mixture.js";
+} from "../description/mixture.js";
 import { headNorms, llama, mistral, qwen2, qwen3 } from "./llama.js";
 
 export const mixtral: Family = {

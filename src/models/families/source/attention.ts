@@ -1,5 +1,5 @@
 // The `.mod` source of a decoder's attention.
-import { floatText, hasWindows, joinNames, type DecoderConfig } from "../config.js";
+import { floatText, hasWindows, joinNames, type DecoderConfig } from "../description/decoder.js";
 import { latentAttention, latentNames } from "./latent.js";
 import { normOf } from "./norm.js";
 import { rotationCondition, rotationName, rotationParameter, turnedPart, turnedWhole } from "./rotation.js";

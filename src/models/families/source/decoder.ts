@@ -2,7 +2,7 @@
 import { invariant } from "../../../ground/base/invariant.js";
 import { formatSource } from "../../../language/syntax/format/format-source.js";
 import { alibiConstants, attention } from "./attention.js";
-import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "../config.js";
+import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "../description/decoder.js";
 import { keys } from "./keys.js";
 import { layer, mlp } from "./layer.js";
 import { ABOUT_LOOPS, loopForward, loopParameters } from "./loops.js";

@@ -1,5 +1,5 @@
 // The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
-import type { DecoderConfig } from "../config.js";
+import type { DecoderConfig } from "../description/decoder.js";
 import { latentKeys } from "./latent.js";
 import { layerNorms } from "./layer.js";
 import { hasDense, mixtureKeys } from "./mixture.js";

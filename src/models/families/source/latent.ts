@@ -1,7 +1,7 @@
 // The `.mod` source of latent attention.
-import { floatText, type DecoderConfig } from "../config.js";
+import { floatText, type DecoderConfig } from "../description/decoder.js";
 import { turnedWhole } from "./rotation.js";
-import { LATENT_EPS, type Latent } from "../latent.js";
+import { LATENT_EPS, type Latent } from "../description/latent.js";
 
 /** The block `Attention` of a decoder with latent attention, whose keys and values are projected from a short row. */
 export function latentAttention(config: DecoderConfig & { readonly latent: Latent }): string {

@@ -1,7 +1,7 @@
 // The `.mod` source of a decoder's layer and its network.
-import { activationText } from "../activation.js";
+import { activationText } from "../description/activation.js";
 import { attentionArguments } from "./attention.js";
-import { floatText, hasWindows, joinNames, type DecoderConfig } from "../config.js";
+import { floatText, hasWindows, joinNames, type DecoderConfig } from "../description/decoder.js";
 import { latentNames } from "./latent.js";
 import { loopLayer } from "./loops.js";
 import { normOf } from "./norm.js";
@@ -98,8 +98,10 @@ const ABOUT = {
   both: "A layer with norms before and behind attention and network.",
 } as const;
 
-const about = (norms: keyof typeof ABOUT, residual: DecoderConfig["residual"]): string =>
-  `${ABOUT[norms]}${residual === "serial" ? "" : " Attention and network read the same stream."} It returns its update only.`;
+function about(norms: keyof typeof ABOUT, residual: DecoderConfig["residual"]): string {
+  const parallel = residual === "serial" ? "" : " Attention and network read the same stream.";
+  return `${ABOUT[norms]}${parallel} It returns its update only.`;
+}
 
 const joinLines = (...lines: readonly (string | false)[]): string =>
   lines.flatMap((line) => (line === false ? [] : [`  ${line}`])).join("\n");

@@ -1,6 +1,6 @@
 // The `.mod` source of norms: calls of the library's blocks, and the blocks that the library lacks.
-import type { DecoderConfig } from "../config.js";
-import { RMS, type Norm } from "../family.js";
+import type { DecoderConfig } from "../description/decoder.js";
+import { RMS, type Norm } from "../description/family.js";
 
 /** The block of a norm. */
 const blockOf = ({ kind, weight }: Norm): string => {
@@ -11,8 +11,10 @@ const blockOf = ({ kind, weight }: Norm): string => {
 const isLibrary = ({ weight }: Norm): boolean => weight === "weight";
 
 /** A norm of rows of this width. */
-export const normOf = (norm: Norm, width: string, eps = "eps"): string =>
-  `${blockOf(norm)}(${width}, eps: ${eps}${norm.kind === "layer" && isLibrary(norm) && !norm.bias ? ", bias: false" : ""})`;
+export function normOf(norm: Norm, width: string, eps = "eps"): string {
+  const isBare = norm.kind === "layer" && isLibrary(norm) && !norm.bias;
+  return `${blockOf(norm)}(${width}, eps: ${eps}${isBare ? ", bias: false" : ""})`;
+}
 
 /** All norms of a decoder but those of queries and keys with a weight for each head. */
 const normsOf = ({ norm, headNorms, latent, family }: DecoderConfig): readonly Norm[] => [

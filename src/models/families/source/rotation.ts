@@ -1,7 +1,7 @@
 // The `.mod` source of rotary positions: the parameters and tables of angles, and the rotation of queries and keys.
 import { ropeFrequencies } from "../../../ground/numerics/rope.js";
-import { floatText, joinNames, type DecoderConfig } from "../config.js";
-import type { Rotary, Rotation } from "../rotary.js";
+import { floatText, joinNames, type DecoderConfig } from "../description/decoder.js";
+import type { Rotary, Rotation } from "../description/rotary.js";
 
 /**
  * The parameter of a layer and its attention that says how the layer rotates: "theta", the base of the angles, 0.0 for

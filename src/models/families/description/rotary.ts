@@ -3,7 +3,7 @@
 // The kinds are the kinds of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default",
 // "linear" (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023,
 // arXiv 2309.00071).
-import { ropeFrequencies } from "../../ground/numerics/rope.js";
+import { ropeFrequencies } from "../../../ground/numerics/rope.js";
 import type { Fields } from "./fields.js";
 
 export interface Rotary {
