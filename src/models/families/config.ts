@@ -1,64 +1,11 @@
 // Parses the `config.json` of a decoder into a description of its layers. Unknown fields and values are refused by
 // name.
-import { CheckpointError } from "./errors.js";
-import { beyond, families, type Biases, type Family, type Loops } from "./families.js";
-import { Fields } from "./fields.js";
-import { latentScale, type Latent } from "./latent.js";
-import type { Mixture } from "./mixture.js";
-import { rotaryOf, type Rotary } from "./rotary.js";
-
-/** The architecture of a decoder. */
-export interface DecoderConfig {
-  readonly family: Family;
-  /** The source of the description: a `config.json` or a GGUF file. */
-  readonly origin: "config.json" | "gguf";
-  /** The size of the vocabulary. */
-  readonly vocab: number;
-  /** The width of the residual stream. */
-  readonly dim: number;
-  /** The hidden width of the MLP. */
-  readonly hidden: number;
-  readonly depth: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  /** The maximum length of a sequence. */
-  readonly context: number;
-  /** The epsilon of the norms. */
-  readonly eps: number;
-  readonly activation: Activation;
-  readonly biases: Biases;
-  /** Whether the output weights are tied to the embedding. */
-  readonly tied: boolean;
-  /** The attention window of each layer; 0: no limit. */
-  readonly windows: readonly number[];
-  readonly rotary: Rotary;
-  /** The mixture of experts in some or all layers; null: no layer has one. */
-  readonly mixture: Mixture | null;
-  /** Latent attention; null: attention with key/value heads, one per query head or shared by groups. */
-  readonly latent: Latent | null;
-  /** The factor on attention scores; null: 1/√(head width). */
-  readonly scoreScale: number | null;
-  /** The loops of layers that run several times; null: each layer runs once. */
-  readonly loops: Loops | null;
-  /**
-   * Number of multi-token prediction layers after the last layer, whose weights a checkpoint may hold; modc ignores
-   * them.
-   */
-  readonly ahead: number;
-}
-
-/** The activation, a function of the language. */
-export type Activation = "silu" | "gelu" | "gelu_tanh" | "relu";
-
-const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
-  ["silu", "silu"],
-  ["swish", "silu"],
-  ["gelu", "gelu"],
-  ["gelu_new", "gelu_tanh"],
-  ["gelu_pytorch_tanh", "gelu_tanh"],
-  ["relu", "relu"],
-]);
+import { ACTIVATIONS } from "./description/activation.js";
+import type { DecoderConfig } from "./description/decoder.js";
+import type { Family, Loops, Sizes } from "./description/family.js";
+import { Fields } from "./description/fields.js";
+import { latentScale } from "./description/latent.js";
+import { beyond, families } from "./families.js";
 
 /** Supported dtypes of weights. */
 const DTYPES = new Set(["float32", "float16", "bfloat16"]);
@@ -70,29 +17,29 @@ const MOST = { layers: 10_000, headDim: 65_536, loops: 100 } as const;
 export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const config = Fields.parse(text, file);
   const family = familyOf(config);
+  const { fields } = family;
   const needed = (name: string): number => config.whole(name) ?? config.missing(name);
-  const [vocab, dim, hidden, depth, heads] = [
-    needed("vocab_size"),
-    needed("hidden_size"),
-    needed(family.fields.hidden),
-    needed(family.fields.depth),
-    needed("num_attention_heads"),
-  ];
-  if (depth > MOST.layers) config.refuse(family.fields.depth, `modc reads up to ${MOST.layers} layers`);
-  const kvHeads = config.whole("num_key_value_heads") ?? family.kvHeads ?? heads;
-  if (heads % kvHeads !== 0) config.refuse("num_key_value_heads", `it must divide num_attention_heads, ${heads}`);
+  const [vocab, dim] = [needed("vocab_size"), needed(fields.dim)];
+  const hidden = config.whole(fields.hidden) ?? family.hidden(config, dim) ?? config.missing(fields.hidden);
+  const [depth, heads] = [needed(fields.depth), needed(fields.heads)];
+  if (depth > MOST.layers) config.refuse(fields.depth, `modc reads up to ${MOST.layers} layers`);
+  const kvHeads = family.heads(config) ?? config.whole(fields.kvHeads) ?? family.kvHeads ?? heads;
+  if (heads % kvHeads !== 0) config.refuse(fields.kvHeads, `it must divide ${fields.heads}, ${heads}`);
   const latent = family.latent(config, dim);
-  if (latent && kvHeads !== heads) config.refuse("num_key_value_heads", `it is num_attention_heads, ${heads}`);
-  const headDim = latent?.turned ?? config.whole("head_dim") ?? family.headDim ?? dim / heads;
+  if (latent && kvHeads !== heads) config.refuse(fields.kvHeads, `it is ${fields.heads}, ${heads}`);
+  const headDim = latent?.turned ?? config.whole(fields.headDim) ?? family.headDim ?? dim / heads;
   if (!Number.isInteger(headDim))
-    config.refuse("num_attention_heads", `it must divide hidden_size, ${dim}, if there is no head_dim`);
-  const widthField = latent ? "qk_rope_head_dim" : config.has("head_dim") ? "head_dim" : "hidden_size";
+    config.refuse(fields.heads, `it must divide ${fields.dim}, ${dim}, if there is no ${fields.headDim}`);
+  const widthField = latent ? "qk_rope_head_dim" : config.has(fields.headDim) ? fields.headDim : fields.dim;
   if (headDim > MOST.headDim) config.refuse(widthField, `modc reads heads of a width up to ${MOST.headDim}`);
-  if (headDim % 2 !== 0) config.refuse(widthField, `heads of width ${headDim} have no pairs to rotate`);
-  const positions = config.whole("max_position_embeddings") ?? family.positions;
-  const rotary = rotaryOf(config, { headDim, positions, theta: family.theta });
-  const act = config.text("hidden_act") ?? "silu";
+  const positions = config.whole(fields.positions) ?? family.positions;
+  const sizes: Sizes = { dim, depth, heads, kvHeads, headDim, positions };
+  const rotation = family.rotation(config, sizes, family.theta);
+  if (rotation && rotation.columns % 2 !== 0)
+    config.refuse(widthField, `heads of width ${rotation.columns} have no pairs to rotate`);
+  const act = config.text(fields.activation) ?? family.activation;
   const mixture = family.mixture(config, depth);
+  const activation = Object.hasOwn(family.activations, act) ? family.activations[act] : ACTIVATIONS.get(act);
   const read: DecoderConfig = {
     family,
     origin: "config.json",
@@ -103,20 +50,29 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     heads,
     kvHeads,
     headDim,
-    context: Math.max(positions, rotary.reach ?? 0),
-    eps: config.positive("rms_norm_eps") ?? 1e-6,
-    activation: ACTIVATIONS.get(act) ?? config.refuse("hidden_act", `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
+    context: Math.max(positions, rotation?.main.reach ?? 0),
+    eps: config.positive(fields.eps) ?? family.eps,
+    norm: family.norm(config),
+    residual: family.residual(config),
+    headNorms: family.headNorms(config),
+    activation: activation ?? config.refuse(fields.activation, `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
     biases: family.biases(config),
-    tied: config.flag("tie_word_embeddings") ?? false,
+    tied: config.flag("tie_word_embeddings") ?? family.tied,
+    headBias: family.headBias(config),
     windows: family.windows(config, depth),
-    rotary,
+    rotation,
+    learned: family.learned(config, sizes),
+    alibi: family.alibi(config, sizes),
+    factors: family.factors(config, sizes),
+    caps: family.caps(config),
     mixture: mixture?.layers.includes(true) ? mixture : null,
     latent,
-    scoreScale: latent && latentScale(config, latent),
+    scoreScale: latent ? latentScale(config, latent) : family.scoreScale(config, sizes),
     loops: loopsOf(config, family),
     ahead: config.whole("num_nextn_predict_layers", 0) ?? 0,
+    keys: family.keys(config),
   };
-  refuseUnsupported(config);
+  refuseUnsupported(config, family);
   return read;
 }
 
@@ -186,7 +142,7 @@ const [read, silent] = [words(READ), words(WITHOUT_EFFECT)];
  * Refuses unsupported settings, and unknown fields, which may change the computation, unless their value is false or
  * empty.
  */
-function refuseUnsupported(config: Fields): void {
+function refuseUnsupported(config: Fields, family: Family): void {
   if (config.flag("rope_interleaved") === true)
     config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
   if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
@@ -196,7 +152,9 @@ function refuseUnsupported(config: Fields): void {
     const dtype = config.text(name);
     if (dtype !== null && !DTYPES.has(dtype)) config.refuse(name, `modc reads ${[...DTYPES].join(", ")}`);
   }
-  const unknown = config.names.find((name) => !read.has(name) && !silent.has(name) && !isOff(config, name));
+  const known = (name: string): boolean =>
+    read.has(name) || silent.has(name) || family.reads.includes(name) || Object.values(family.fields).includes(name);
+  const unknown = config.names.find((name) => !known(name) && !isOff(config, name));
   if (unknown !== undefined)
     config.refuse(
       unknown,
@@ -214,18 +172,3 @@ function isOff(config: Fields, name: string): boolean {
     (value instanceof Map && value.size === 0)
   );
 }
-
-/** Formats a number as a float literal of the language. */
-export function floatText(value: number): string {
-  if (!Number.isFinite(value))
-    throw new CheckpointError("bad-config", `${value} cannot be written as a number of the language`);
-  const plain = value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
-  return /[.e]/.test(plain) ? plain : `${plain}.0`;
-}
-
-/** Joins names with commas, omitting those that the configuration does not need. */
-export const joinNames = (...names: readonly (string | false)[]): string =>
-  names.filter((name) => name !== false).join(", ");
-
-export const isUniform = (windows: readonly number[]): boolean => windows.every((w) => w === windows[0]);
-export const hasWindows = ({ windows }: DecoderConfig): boolean => windows.some((w) => w > 0);

@@ -6,10 +6,11 @@ import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { readRegular } from "../../ground/files/regular-node.js";
 import { escapedName } from "../../ground/base/shown.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import { parseConfig, type DecoderConfig } from "./config.js";
-import { decoderSource } from "./decoder-source.js";
-import { CheckpointError } from "./errors.js";
-import { Fields } from "./fields.js";
+import { parseConfig } from "./config.js";
+import type { DecoderConfig } from "./description/decoder.js";
+import { decoderSource } from "./source/decoder.js";
+import { CheckpointError } from "./description/errors.js";
+import { Fields } from "./description/fields.js";
 import { checkpointFiles, CONFIG_FILE, MODEL_FILE, isTorchFile } from "./files-node.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 

@@ -1,6 +1,6 @@
 // Parses `generation_config.json`: the tokens that end a sequence, and the default sampling options.
 import { escapedName } from "../../ground/base/shown.js";
-import { Fields } from "./fields.js";
+import { Fields } from "./description/fields.js";
 
 /** The generation defaults of a checkpoint, by the names of sampling options; unset options are absent. */
 export interface GenerationDefaults {

@@ -5,9 +5,11 @@ import { ROPE_FACTORS } from "../../runtime/weights/gguf/names.js";
 import { architectureOf } from "../../runtime/weights/gguf/weights.js";
 import type { Json } from "../../runtime/weights/formats/json.js";
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
-import { parseConfig, type DecoderConfig } from "./config.js";
-import { CheckpointError } from "./errors.js";
-import { Fields } from "./fields.js";
+import { parseConfig } from "./config.js";
+import type { DecoderConfig } from "./description/decoder.js";
+import { CheckpointError } from "./description/errors.js";
+import { Fields } from "./description/fields.js";
+import type { Rotation } from "./description/rotary.js";
 
 /** Keys that are read below, after the prefix of the architecture. */
 const READ: ReadonlySet<string> = new Set([
@@ -65,7 +67,7 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
     ...config,
     origin: "gguf",
     biases: { qkv: has("attn_q"), o: has("attn_output"), mlp: has("ffn_gate") },
-    rotary: { ...config.rotary, ...rotaryFactors(header, config, read) },
+    rotation: withFactors(header, config.rotation, read),
   };
 }
 
@@ -162,28 +164,29 @@ function ropeScaling(keys: Fields): object | null {
 }
 
 /** Frequencies divided by a factor for each pair, as llama.cpp stores the scaling of Llama 3. */
-function rotaryFactors(
+function withFactors(
   { tensors, file }: GgufHeader,
-  { headDim, rotary: { theta, scaling } }: DecoderConfig,
+  rotation: Rotation | null,
   read: (tensor: GgufTensor) => Uint8Array,
-): Partial<DecoderConfig["rotary"]> {
+): Rotation | null {
   const tensor = tensors.get(ROPE_FACTORS);
-  if (tensor === undefined) return {};
+  if (tensor === undefined || rotation === null) return rotation;
+  const { columns, main } = rotation;
   const fail = (what: string): never => {
     throw new CheckpointError("bad-config", `${file}: tensor "${ROPE_FACTORS}" ${what}`);
   };
-  const pairs = headDim / 2;
+  const pairs = columns / 2;
   if (tensor.type.name !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== pairs)
-    fail(`is ${tensor.type.name}[${tensor.shape.join(", ")}], heads of width ${headDim} need F32[${pairs}]`);
-  if (scaling !== null) fail(`scales the rotation, but the metadata scales it too: ${scaling}`);
+    fail(`is ${tensor.type.name}[${tensor.shape.join(", ")}], heads of width ${columns} need F32[${pairs}]`);
+  if (main.scaling !== null) fail(`scales the rotation, but the metadata scales it too: ${main.scaling}`);
   const bytes = read(tensor);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const base = ropeFrequencies({ width: headDim, theta, frequencies: null });
+  const base = ropeFrequencies({ width: columns, theta: main.theta, frequencies: null });
   const frequencies = base.map((frequency, i) => {
     const factor = view.getFloat32(4 * i, true);
     return factor > 0 && factor < Infinity ? frequency / factor : fail(`has ${factor} at ${i}, which is not a factor`);
   });
-  return { frequencies, scaling: `the factors in ${ROPE_FACTORS}` };
+  return { ...rotation, main: { ...main, frequencies, scaling: `the factors in ${ROPE_FACTORS}` } };
 }
 
 const isOff = (value: unknown): boolean => value === false || value === 0 || value === "";

@@ -3,7 +3,7 @@
 import { check } from "../../language/check/check.js";
 import type { Entry, Model, Phase, Value } from "../../language/check/model/model.js";
 import { parseConfig } from "./config.js";
-import { decoderSource } from "./decoder-source.js";
+import { decoderSource } from "./source/decoder.js";
 import { families } from "./families.js";
 import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import type { Size } from "../../ground/size/size.js";

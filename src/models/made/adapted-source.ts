@@ -8,7 +8,7 @@ import { SourceError } from "../../language/diagnostics/errors.js";
 import { lineAndColumn, type SourceFile, type Span } from "../../language/diagnostics/span.js";
 import { formatSource } from "../../language/syntax/format/format-source.js";
 import { parse } from "../../language/syntax/parse.js";
-import { CheckpointError } from "../families/errors.js";
+import { CheckpointError } from "../families/description/errors.js";
 
 export interface Adapting {
   /** Whether the layer of that path gets an adapter: `layers.0.inner.attn.q`. */

@@ -16,7 +16,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
 import { leftover } from "../../runtime/node.js";
 import { asFileName } from "../../ground/files/place-node.js";
-import { CheckpointError } from "../families/errors.js";
+import { CheckpointError } from "../families/description/errors.js";
 import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
 import { readConfigText } from "../families/folder-node.js";
 import type { OpenedModel } from "../opened/model.js";

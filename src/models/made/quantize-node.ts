@@ -7,7 +7,7 @@ import { readWeight } from "../../runtime/index.js";
 import { saveWeights } from "../../runtime/node.js";
 import { readingInTurns } from "../../runtime/weights/in-turns.js";
 import { pathsInBlocks } from "../../runtime/weights/stored.js";
-import { CheckpointError } from "../families/errors.js";
+import { CheckpointError } from "../families/description/errors.js";
 import type { OpenedModel } from "../opened/model.js";
 import { expectFree, floatsLike, noWeights, writeModelFolder, yieldToEvents } from "./model-folder-node.js";
 

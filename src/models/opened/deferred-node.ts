@@ -8,7 +8,7 @@ import type { TokenizerSource } from "../tokenizer/source-node.js";
 import { bytesTokenizer } from "../tokenizer/tokenizer.js";
 import { join } from "node:path";
 import { once } from "../../ground/base/once.js";
-import { decoderSource } from "../families/decoder-source.js";
+import { decoderSource } from "../families/source/decoder.js";
 import { checkpointFiles, MODEL_FILE } from "../families/files-node.js";
 import { ggufConfig } from "../families/gguf-config.js";
 import type { GgufFiles } from "./gguf-files-node.js";

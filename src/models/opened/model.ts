@@ -4,7 +4,7 @@ import type { SourceFile } from "../../language/diagnostics/span.js";
 import type { BlockWeights, WeightsInput } from "../../runtime/weights/input.js";
 import type { MatchedSource } from "../../runtime/weights/matched.js";
 import type { Program } from "../../runtime/program/program.js";
-import type { DecoderConfig } from "../families/config.js";
+import type { DecoderConfig } from "../families/description/decoder.js";
 import type { GenerationDefaults } from "../families/generation.js";
 import type { Trained } from "../runs/trained-node.js";
 import type { ChatTemplate } from "../tokenizer/chat.js";

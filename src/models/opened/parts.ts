@@ -1,7 +1,7 @@
 // The parts in which the kinds of models differ, before weights and a tokenizer are chosen.
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
-import type { DecoderConfig } from "../families/config.js";
+import type { DecoderConfig } from "../families/description/decoder.js";
 import type { Trained } from "../runs/trained-node.js";
 
 export interface Parts {

@@ -5,7 +5,7 @@ import { check } from "../../../src/language/check/check.js";
 import { ledger, type Ledger } from "../../../src/compiler/cost/ledger.js";
 import { formatDiagnostics } from "../../../src/language/diagnostics/format.js";
 import { parseConfig } from "../../../src/models/families/config.js";
-import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { byTurns } from "../../soak.js";
 import { PUBLISHED } from "./published-folders.js";

@@ -1,7 +1,7 @@
 // What a configuration is read as, what is refused, and the model that is written for it.
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../../src/models/families/config.js";
-import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { check } from "../../../src/language/check/check.js";
 import { VARIANTS, type Config } from "./folders.js";
@@ -97,15 +97,21 @@ describe("a configuration", () => {
     });
     expect(bare("qwen2", { use_sliding_window: true }).windows).toEqual([...Array<number>(28).fill(0), 4096, 4096]);
     expect(bare("qwen3")).toMatchObject({ headDim: 128, biases: { qkv: false, o: false, mlp: false } });
-    expect(bare("llama").rotary).toEqual({ theta: 10000, frequencies: null, scale: 1, scaling: null, reach: null });
+    expect(bare("llama").rotation!.main).toEqual({
+      theta: 10000,
+      frequencies: null,
+      scale: 1,
+      scaling: null,
+      reach: null,
+    });
   });
 
   it("with YaRN reaches as many positions as its factor says", () => {
     const yarn = { rope_type: "yarn", factor: 4.0, original_max_position_embeddings: 8192 };
     expect(read({ ...SMOLLM2, rope_scaling: yarn }).context).toBe(32768);
     // 0.1 ln 4 + 1
-    expect(read({ ...SMOLLM2, rope_scaling: yarn }).rotary.scale).toBeCloseTo(1.138629436, 9);
-    expect(read({ ...SMOLLM2, rope_scaling: { ...yarn, attention_factor: 0.5 } }).rotary.scale).toBe(0.5);
+    expect(read({ ...SMOLLM2, rope_scaling: yarn }).rotation!.main.scale).toBeCloseTo(1.138629436, 9);
+    expect(read({ ...SMOLLM2, rope_scaling: { ...yarn, attention_factor: 0.5 } }).rotation!.main.scale).toBe(0.5);
   });
 });
 
@@ -235,7 +241,7 @@ describe("a configuration that modc does not know is refused", () => {
       { ...VARIANTS.at(-2)!.config, use_sliding_window: false },
       "a layer with a window needs sliding_window",
     ],
-    ["a Llama with windows", { ...SMOLLM2, sliding_window: 8 }, "sliding_window is 8: a Llama has none"],
+    ["a Llama with windows", { ...SMOLLM2, sliding_window: 8 }, "sliding_window is 8: this family has none"],
     [
       "a Mistral with biases",
       { ...SMOLLM2, model_type: "mistral", architectures: null, attention_bias: true },

@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { compileGeneration } from "../../../src/compiler/compile-generation.js";
 import { createGenerator } from "../../../src/generation/generate/index.js";
 import { parseConfig } from "../../../src/models/families/config.js";
-import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { checkpointSource } from "../../../src/models/families/folder-node.js";
 import { testDevice } from "../../device.js";
 import { byTurns } from "../../soak.js";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
 import { parseConfig } from "../../../src/models/families/config.js";
-import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import type { Config } from "./folders.js";
 import { MIXTURES, mixtureTensors } from "./mixture-folders.js";
 
@@ -72,7 +72,7 @@ describe("a configuration of a mixture", () => {
     const bare = (model_type: string) => read({ ...sizes, model_type });
     expect(bare("mixtral")).toMatchObject({
       kvHeads: 8,
-      rotary: { theta: 1e6 },
+      rotation: { main: { theta: 1e6 } },
       mixture: { experts: 8, k: 2, hidden: 8, renormalize: true },
     });
     expect(bare("olmoe").mixture).toMatchObject({ experts: 64, k: 8, hidden: 8, renormalize: false });
@@ -93,7 +93,7 @@ describe("a configuration of a mixture", () => {
     expect(bare("deepseek_v3").mixture!.layers).toEqual([false, false, false, true, true]);
     expect(read({ ...sizes, model_type: "longcat_flash", ffn_hidden_size: 8, num_layers: 2 })).toMatchObject({
       depth: 2,
-      rotary: { theta: 1e7 },
+      rotation: { main: { theta: 1e7 } },
       mixture: { experts: 512, same: 256, k: 12, hidden: 2048, scale: 6, renormalize: false, lifted: true },
       latent: { queryScale: Math.sqrt(256 / 1536), keyScale: Math.sqrt(0.5) },
     });

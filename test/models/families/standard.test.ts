@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
 import { VERSIONS } from "../../../src/tools/export/torch.js";
 import { parseConfig } from "../../../src/models/families/config.js";
-import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { standardOf, type Standard } from "../../../src/models/families/standard.js";
 import { VARIANTS, type Config } from "./folders.js";
 

@@ -60,21 +60,22 @@ describe.skipIf(!hasPython)(`a decoder in a GGUF file${pythonNote}`, () => {
     const model = await openModel(fileOf(i));
     const [folder, gguf] = [checkpointConfig(folderOf(i)), model.describe()!];
     // Llama 3's factors are f32 in the file. Mistral's are files of llama.
-    const { frequencies, ...rotary } = gguf.rotary;
-    const expected = folder.rotary.frequencies;
+    const { frequencies, ...rotary } = gguf.rotation!.main;
+    const expected = folder.rotation!.main.frequencies;
     expect(frequencies?.length).toBe(expected?.length);
     for (const [at, frequency] of (frequencies ?? []).entries())
       expect(Math.abs(frequency / expected![at]! - 1)).toBeLessThan(1e-7);
-    const { scaling } = folder.rotary;
+    const { scaling } = folder.rotation!.main;
     const own = scaling?.startsWith("llama3") === true ? "the factors in rope_freqs.weight" : scaling;
-    expect({ ...gguf, rotary: { ...rotary, frequencies: expected } }).toEqual({
+    const main = { ...rotary, frequencies: expected };
+    expect({ ...gguf, rotation: { ...gguf.rotation, main } }).toEqual({
       ...folder,
       origin: "gguf",
       family: expect.objectContaining({
         type: folder.family.type === "mistral" ? "llama" : folder.family.type,
       }) as unknown,
       context: folder.context,
-      rotary: { ...folder.rotary, scaling: own },
+      rotation: { ...folder.rotation, main: { ...folder.rotation!.main, scaling: own } },
     });
     expect(model.source.text).toContain("as its GGUF file describes it");
     await model.close();
@@ -221,7 +222,10 @@ describe("a GGUF file that modc does not read", () => {
       ggufConfig(headerOf(more, [EMBEDDING, LAYER, tensor("rope_freqs.weight", [values.length], 0, 896)]), () =>
         factors(...values),
       );
-    expect(scaled([1, 1, 2, 4]).rotary).toMatchObject({ scaling: "the factors in rope_freqs.weight", scale: 1 });
+    expect(scaled([1, 1, 2, 4]).rotation!.main).toMatchObject({
+      scaling: "the factors in rope_freqs.weight",
+      scale: 1,
+    });
     expect(() => scaled([1, 1, 1])).toThrow('tensor "rope_freqs.weight" is F32[3], heads of width 8 need F32[4]');
     expect(() => scaled([1, 0, 1, 1])).toThrow('tensor "rope_freqs.weight" has 0 at 1, which is not a factor');
     const linear = {

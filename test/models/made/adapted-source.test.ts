@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
 import { adaptable, adaptedSource } from "../../../src/models/made/adapted-source.js";
 import { parseConfig } from "../../../src/models/families/config.js";
-import { decoderSource } from "../../../src/models/families/decoder-source.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { VARIANTS } from "../families/folders.js";
 
 const from = (text: string, read: (path: string) => string | null = () => null) =>

@@ -1,11 +1,11 @@
 // `modc convert`, `modc quantize` and `modc merge`: write a checkpoint as a routed model, with integer weights, or with
 // all weights of a run.
-import type { Routing } from "../../../models/families/decoder-source.js";
+import type { Routing } from "../../../models/families/source/decoder.js";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { check } from "../../../language/check/check.js";
 import { convertModel } from "../../../models/made/convert-node.js";
-import { DISTILL_FILE } from "../../../models/families/distill-source.js";
+import { DISTILL_FILE } from "../../../models/families/source/distill.js";
 import { CONFIG_FILE, MODEL_FILE } from "../../../models/families/files-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { closing } from "../../../models/open-node.js";

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { bug } from "../../../ground/base/invariant.js";
 import { CONFIG_FILE } from "../../../models/families/files-node.js";
-import { decoderSource } from "../../../models/families/decoder-source.js";
+import { decoderSource } from "../../../models/families/source/decoder.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { closing } from "../../../models/open-node.js";
 import { UserError, type ExitCode } from "../terminal/exit.js";

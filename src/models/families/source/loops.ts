@@ -1,5 +1,5 @@
 // The `.mod` source of a decoder with looped layers: a layer, and the forward function.
-import { joinNames } from "./config.js";
+import { joinNames } from "../description/decoder.js";
 
 /** A layer with norms before and after attention and network, whose queries may be fewer than its keys. */
 export const loopLayer = (parameters: string, attn: string): string =>

@@ -3,7 +3,7 @@
 // The kinds are the kinds of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default",
 // "linear" (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023,
 // arXiv 2309.00071).
-import { ropeFrequencies } from "../../ground/numerics/rope.js";
+import { ropeFrequencies } from "../../../ground/numerics/rope.js";
 import type { Fields } from "./fields.js";
 
 export interface Rotary {
@@ -18,12 +18,40 @@ export interface Rotary {
   readonly reach: number | null;
 }
 
+/** What a layer does with the positions of its queries and keys. */
+export type Turn = "main" | "local" | "none";
+
+/** The rotation of queries and keys in all layers. */
+export interface Rotation {
+  readonly main: Rotary;
+  /** The rotation of layers with `local`; null: no layer has it. */
+  readonly local: Rotary | null;
+  readonly layers: readonly Turn[];
+  /** How many columns of a head are rotated, from the first; even. */
+  readonly columns: number;
+  /** Whether the two columns of a pair are neighbours in the checkpoint. If not, they are in different halves. */
+  readonly neighbours: boolean;
+}
+
+/** One rotation of all layers, of whole heads unless `columns` says it. */
+export const rotationOf = (main: Rotary, depth: number, columns: number, more: Partial<Rotation> = {}): Rotation => ({
+  main,
+  local: null,
+  layers: Array<Turn>(depth).fill("main"),
+  columns,
+  neighbours: false,
+  ...more,
+});
+
 export interface RotaryContext {
+  /** The number of rotated columns of a head. */
   readonly headDim: number;
   /** `max_position_embeddings`. */
   readonly positions: number;
   /** Default base. */
   readonly theta: number;
+  /** Whether the family may rotate a part of a head, so that `partial_rotary_factor` is read elsewhere. */
+  readonly partial?: boolean;
 }
 
 /** Fields that are valid for every kind. */
@@ -49,16 +77,18 @@ const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
 
 /** Parses both spellings. Throws CheckpointError for an unsupported kind or field. */
 export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
-  const [older, newer] = [config.object("rope_scaling"), config.object("rope_parameters")];
-  const fields = newer ?? older;
+  return scaledRotary(config, config.object("rope_parameters") ?? config.object("rope_scaling"), context);
+}
+
+/** The rotation that these fields of a configuration describe; null: none, so that the base is the configuration's. */
+export function scaledRotary(config: Fields, fields: Fields | null, context: RotaryContext): Rotary {
   const theta = fields?.positive("rope_theta") ?? config.positive("rope_theta") ?? context.theta;
   const plain: Rotary = { theta, frequencies: null, scale: 1, scaling: null, reach: null };
-  whole(config);
+  if (context.partial !== true) for (const each of [config, fields]) whole(each);
   if (fields === null) return plain;
   const field = fields.raw("rope_type") === null && fields.raw("type") !== null ? "type" : "rope_type";
   const kind = fields.text(field) ?? "default";
   const known = OF_KIND.get(kind) ?? fields.refuse(field, `modc knows ${[...OF_KIND.keys()].join(", ")}`);
-  whole(fields);
   // The default kind may have fields of other kinds, which have no effect.
   const allowed = kind === "default" ? [...OF_KIND.values()].flat() : known;
   const unknown = fields.names.find((name) => !COMMON.includes(name) && !allowed.includes(name));
@@ -78,9 +108,9 @@ export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
   }
 }
 
-function whole(fields: Fields): void {
-  const share = fields.number("partial_rotary_factor");
-  if (share !== null && share !== 1) fields.refuse("partial_rotary_factor", "modc rotates whole heads only");
+function whole(fields: Fields | null): void {
+  const share = fields?.number("partial_rotary_factor") ?? 1;
+  if (fields && share !== 1) fields.refuse("partial_rotary_factor", "modc rotates whole heads only");
 }
 
 type Scaled = Pick<Rotary, "frequencies" | "scale" | "scaling" | "reach">;

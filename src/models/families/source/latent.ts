@@ -1,23 +1,11 @@
 // The `.mod` source of latent attention.
-import { floatText, type DecoderConfig } from "./config.js";
-import { LATENT_EPS, type Latent } from "./latent.js";
+import { floatText, type DecoderConfig } from "../description/decoder.js";
+import { turnedWhole } from "./rotation.js";
+import { LATENT_EPS, type Latent } from "../description/latent.js";
 
 /** The block `Attention` of a decoder with latent attention, whose keys and values are projected from a short row. */
-export function latentAttention({
-  biases,
-  latent,
-  rotary,
-  scoreScale,
-}: DecoderConfig & { readonly latent: Latent }): string {
-  const angles =
-    rotary.frequencies === null
-      ? "theta"
-      : `frequencies: frequencies${rotary.scale === 1 ? "" : `, scale: ${floatText(rotary.scale)}`}`;
-  // Pairs of neighbours in the checkpoint become halves, for queries and keys alike.
-  const turn = (x: string, dims: string): string =>
-    latent.neighbours
-      ? `rope(rearrange(${x}, "${dims} (d two) -> ${dims} (two d)", two: 2), ${angles})`
-      : `rope(${x}, ${angles})`;
+export function latentAttention(config: DecoderConfig & { readonly latent: Latent }): string {
+  const { biases, latent, rotation, scoreScale } = config;
   const times = (factor: number): string => (factor === 1 ? "" : ` * ${floatText(factor)}`);
   const eps = floatText(LATENT_EPS);
   const queries =
@@ -29,7 +17,7 @@ export function latentAttention({
   const query = latent.queryRank === null ? "q(x)" : "q_b(q_norm(q_a(x)))";
   return `/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): keys and values of all heads are made
 /// from one short row of each token. A part of each head is rotated; that of the keys is one for all heads.
-block Attention(${latentParameters(latent, rotary.frequencies === null)}) {
+block Attention(${latentParameters(latent, rotation!.main.frequencies === null)}) {
 ${queries}
   kv_a: Linear(dim, key_rank + turned, bias: ${biases.qkv})
   kv_norm: RMSNorm(key_rank, eps: ${eps})
@@ -40,8 +28,8 @@ ${queries}
     q = rearrange(${query}, "b t (h d) -> b h t d", h: heads)${times(latent.queryScale)}
     (low, shared) = split(kv_a(x), [key_rank, turned], axis: -1)
     kv = rearrange(kv_b(kv_norm(low)${times(latent.keyScale)}), "b t (h d) -> b h t d", h: heads)
-    q_turned = ${turn("q[..., still:]", "b h t")}
-    k_turned = ${turn("shared", "b t")}[:, None] + zeros(like: q_turned)
+    q_turned = ${turnedWhole(config, "q[..., still:]")}
+    k_turned = ${turnedWhole(config, "shared", "b t")}[:, None] + zeros(like: q_turned)
     q = concat([q[..., 0:still], q_turned], axis: -1)
     k = concat([kv[..., 0:still], k_turned], axis: -1)
     y = attention(q, k, kv[..., still:], causal: true${scoreScale === null ? "" : `, scale: ${floatText(scoreScale)}`})

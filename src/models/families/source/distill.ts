@@ -1,8 +1,8 @@
 // Generates the `.mod` sources that distil a dense decoder into its routed form: the teacher, and the model of both.
-import { invariant } from "../../ground/base/invariant.js";
-import { formatSource } from "../../language/syntax/format/format-source.js";
-import type { DecoderConfig } from "./config.js";
-import { decoderSource } from "./decoder-source.js";
+import { invariant } from "../../../ground/base/invariant.js";
+import { formatSource } from "../../../language/syntax/format/format-source.js";
+import type { DecoderConfig } from "../description/decoder.js";
+import { decoderSource } from "./decoder.js";
 
 /** The files beside the routed model. */
 export const TEACHER_FILE = "teacher.mod";

@@ -1,6 +1,6 @@
 // Typed access to the fields of an external configuration; errors name file, field and value.
-import { parseJson, type Json } from "../../runtime/weights/formats/json.js";
-import { escapedName } from "../../ground/base/shown.js";
+import { parseJson, type Json } from "../../../runtime/weights/formats/json.js";
+import { escapedName } from "../../../ground/base/shown.js";
 import { CheckpointError } from "./errors.js";
 
 /**

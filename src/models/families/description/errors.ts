@@ -1,5 +1,5 @@
 // Errors of checkpoint folders: one sentence about the unsupported content of a file, with a hint.
-import { ModcError } from "../../ground/base/errors.js";
+import { ModcError } from "../../../ground/base/errors.js";
 
 export type CheckpointErrorCode = "bad-config" | "bad-folder" | "bad-option";
 

@@ -1,6 +1,6 @@
 // The `.mod` source of a decoder's mixtures of experts.
-import { floatText, joinNames, type DecoderConfig } from "./config.js";
-import type { Mixture } from "./mixture.js";
+import { floatText, joinNames, type DecoderConfig } from "../description/decoder.js";
+import type { Mixture } from "../description/mixture.js";
 
 /** The library blocks that the mixture uses. */
 export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly string[] =>

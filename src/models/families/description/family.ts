@@ -1,0 +1,161 @@
+// What a record of a decoder family says: how the family differs from Llama.
+import type { Activation } from "./activation.js";
+import type { Fields } from "./fields.js";
+import type { KeyNames } from "./key-names.js";
+import type { Latent } from "./latent.js";
+import type { Mixture } from "./mixture.js";
+import type { Rotation } from "./rotary.js";
+
+/** Whether the linear maps of a layer have a bias. */
+export interface Biases {
+  readonly qkv: boolean;
+  readonly o: boolean;
+  readonly mlp: boolean;
+}
+
+/** A normalization of rows. */
+export interface Norm {
+  /** "rms": by the root mean square (arXiv 1910.07467); "layer": by mean and variance (arXiv 1607.06450). */
+  readonly kind: "rms" | "layer";
+  /** What the normalized row is multiplied by: the weight, 1 + the weight, or nothing. */
+  readonly weight: "weight" | "1 + weight" | "none";
+  readonly bias: boolean;
+}
+
+export const RMS: Norm = { kind: "rms", weight: "weight", bias: false };
+export const LAYER: Norm = { kind: "layer", weight: "weight", bias: true };
+
+/** The norms of queries and keys. */
+export interface HeadNorms {
+  /** "head": each head alone, by one weight; "heads": each head alone, by its own weight; "row": all heads as one row. */
+  readonly over: "head" | "heads" | "row";
+  readonly norm: Norm;
+  /** Whether they stand behind the rotation. */
+  readonly behind: boolean;
+  /** Their epsilon; null: as of the other norms. */
+  readonly eps: number | null;
+}
+
+/** Factors on activations; 1: none. */
+export interface Factors {
+  readonly embedding: number;
+  /** On what attention and network add to the stream. */
+  readonly update: number;
+  readonly logits: number;
+}
+
+/** Soft caps: a value v becomes cap · tanh(v / cap) (Gemma 2, arXiv 2408.00118); null: none. */
+export interface Caps {
+  readonly scores: number | null;
+  readonly logits: number | null;
+}
+
+/** Learned positions: a table of `count` rows; position p has row p + offset. */
+export interface LearnedPositions {
+  readonly count: number;
+  readonly offset: number;
+}
+
+/** Layers that run several times, until a token's exit gate stops them for the token. */
+export interface Loops {
+  readonly most: number;
+  /** A token leaves the loop when its cumulative exit probability reaches this threshold. */
+  readonly threshold: number;
+}
+
+/** Names of fields of a configuration. */
+export interface FieldNames {
+  readonly dim: string;
+  /** The network's hidden width. */
+  readonly hidden: string;
+  /** The number of layers. */
+  readonly depth: string;
+  readonly heads: string;
+  readonly kvHeads: string;
+  readonly headDim: string;
+  /** The greatest length of a sequence. */
+  readonly positions: string;
+  readonly eps: string;
+  readonly activation: string;
+}
+
+/** Sizes that a family's features may depend on. */
+export interface Sizes {
+  readonly dim: number;
+  readonly depth: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly positions: number;
+}
+
+export interface Family {
+  /** `model_type`. */
+  readonly type: string;
+  /** The name of the model in the `.mod` file. */
+  readonly model: string;
+  readonly architecture: string;
+  readonly fields: FieldNames;
+  /** Further fields that the members below read. */
+  readonly reads: readonly string[];
+  /** Default of the greatest length. */
+  readonly positions: number;
+  /** Default width of a head; null: dim / heads. */
+  readonly headDim: number | null;
+  /** Default number of key/value heads; null: the number of query heads. */
+  readonly kvHeads: number | null;
+  /** The number of key/value heads if a field other than `fields.kvHeads` decides; null: it does not. */
+  heads(config: Fields): number | null;
+  /** Default of the network's hidden width; null: the field is needed. */
+  hidden(config: Fields, dim: number): number | null;
+  /** Default activation and epsilon. */
+  readonly activation: string;
+  readonly eps: number;
+  /** Whether the output weights are those of the embedding if the configuration does not say it. */
+  readonly tied: boolean;
+  /** Whether the output has a bias. */
+  headBias(config: Fields): boolean;
+  biases(config: Fields): Biases;
+  norm(config: Fields): Norm;
+  /** Where the norms of a layer stand: before attention and network, behind them, or both. */
+  readonly norms: "before" | "behind" | "both";
+  /** Whether the embedding's rows are normalized before the first layer. */
+  readonly embeddingNorm: boolean;
+  /**
+   * "serial": the network reads what attention has added to; "parallel": both read the stream through one norm;
+   * "parallel, two norms": each reads the stream through its own.
+   */
+  residual(config: Fields): "serial" | "parallel" | "parallel, two norms";
+  headNorms(config: Fields): HeadNorms | null;
+  /** "gated": down(act(gate(x)) · up(x)); "plain": down(act(up(x))). */
+  readonly network: "gated" | "plain";
+  /** Activations by names that only this family gives them. */
+  readonly activations: Readonly<Record<string, Activation>>;
+  /** The attention window of each of `depth` layers; 0: no limit. */
+  windows(config: Fields, depth: number): readonly number[];
+  /** Default of `rope_theta`. */
+  readonly theta: number;
+  /** The rotation of queries and keys; null: the family rotates nothing. */
+  rotation(config: Fields, sizes: Sizes, theta: number): Rotation | null;
+  learned(config: Fields, sizes: Sizes): LearnedPositions | null;
+  /** What a score loses for each position between query and key, by head (ALiBi, arXiv 2108.12409); null: nothing. */
+  alibi(config: Fields, sizes: Sizes): readonly number[] | null;
+  factors(config: Fields, sizes: Sizes): Factors;
+  /** The factor on attention scores; null: 1/√(head width). */
+  scoreScale(config: Fields, sizes: Sizes): number | null;
+  caps(config: Fields): Caps;
+  /** Whether each head has a sink: a score that a token may give to nothing. */
+  readonly sinks: boolean;
+  /** Whether queries, keys and values come from one map whose rows lie group by group, each the heads of a key. */
+  readonly fused: boolean;
+  /** The mixture of experts; null if the family has none. */
+  mixture(config: Fields, depth: number): Mixture | null;
+  /** The latent attention; null if the family has none. */
+  latent(config: Fields, dim: number): Latent | null;
+  /** Whether a layer has two attentions and two networks, with the mixture parallel to its second half. */
+  readonly twofold: boolean;
+  /** The loops over all layers; null: they run once. */
+  loops(config: Fields): Loops | null;
+  /** The names of the weights in a checkpoint. */
+  keys(config: Fields): KeyNames;
+}

@@ -1,0 +1,137 @@
+// The `.mod` source of a decoder's attention.
+import { floatText, hasWindows, joinNames, type DecoderConfig } from "../description/decoder.js";
+import { latentAttention, latentNames } from "./latent.js";
+import { normOf } from "./norm.js";
+import { rotationCondition, rotationName, rotationParameter, turnedPart, turnedWhole } from "./rotation.js";
+
+/** Arguments of a layer's attention, by name. */
+export function attentionArguments(config: DecoderConfig, window: string | false): string {
+  const { headNorms, latent } = config;
+  const turn = rotationName(config);
+  return latent
+    ? joinNames("dim, heads", latentNames(latent), turn)
+    : joinNames("dim, heads, kv_heads, head_dim", turn, headNorms !== null && headNorms.eps === null && "eps", window);
+}
+
+/** Slopes of the bias by distance, one for each head. */
+export const alibiConstants = ({ alibi }: DecoderConfig): readonly string[] =>
+  alibi === null
+    ? []
+    : [
+        `/// What a score loses for each position between query and key, by head (ALiBi, arXiv 2108.12409).\n` +
+          `const slopes = [${alibi.map(floatText).join(", ")}]`,
+      ];
+
+/** The block `Attention`. */
+export function attention(config: DecoderConfig): string {
+  const { biases, family, headNorms, latent, loops } = config;
+  if (latent) return latentAttention({ ...config, latent });
+  const parameters = joinNames(
+    "dim: int",
+    "heads: int",
+    "kv_heads: int",
+    "head_dim: int",
+    rotationParameter(config),
+    headNorms !== null && headNorms.eps === null && "eps: float",
+    hasWindows(config) && "window: int",
+  );
+  const maps = family.fused
+    ? `  qkv: Linear(dim, (heads + 2 * kv_heads) * head_dim, bias: ${biases.qkv})`
+    : `  q: Linear(dim, heads * head_dim, bias: ${biases.qkv})
+  k: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
+  v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})`;
+  const signature = loops
+    ? `/// Queries of the tokens of x, keys and values of all.
+  attend(x: f32[B, K, dim], all: f32[B, T, dim]) -> f32[B, K, dim] {`
+    : "forward(x: f32[B, T, dim]) -> f32[B, T, dim] {";
+  return `/// ${about(config)}
+block Attention(${parameters}) {
+${maps}
+  o: Linear(heads * head_dim, dim, bias: ${biases.o})
+  ${headNorms === null ? "" : normMembers(config)}
+  ${family.sinks ? "/// For each head a score that a token may give to nothing.\n  weight sink: f32[heads]" : ""}
+
+  ${signature}
+${[...queriesAndKeys(config), ...attended(config)].map((line) => `    ${line}`).join("\n")}
+  }
+  ${loops ? "forward(x: f32[B, T, dim]) -> f32[B, T, dim] { attend(x, x) }" : ""}
+}`;
+}
+
+const about = ({ rotation }: DecoderConfig): string =>
+  rotation
+    ? "Self-attention with rotary positions; heads of queries share keys and values in groups."
+    : "Self-attention; heads of queries share keys and values in groups.";
+
+function normMembers({ headNorms }: DecoderConfig): string {
+  const { over, norm, eps } = headNorms!;
+  const text = eps === null ? "eps" : floatText(eps);
+  const one = (name: "q" | "k"): string => {
+    const count = name === "q" ? "heads" : "kv_heads";
+    if (over === "heads") return `HeadNorm(${count}, head_dim, eps: ${text})`;
+    return normOf(norm, over === "row" ? `${count} * head_dim` : "head_dim", text);
+  };
+  return `q_norm: ${one("q")}\n  k_norm: ${one("k")}`;
+}
+
+/** Statements that bind q, k and v: heads of all tokens, normed and rotated. */
+function queriesAndKeys(config: DecoderConfig): readonly string[] {
+  const { family, headDim, headNorms, loops, rotation } = config;
+  const split = (x: string, count: string): string => `rearrange(${x}, "b t (h d) -> b h t d", h: ${count})`;
+  const normed = (name: string, x: string): string =>
+    headNorms && headNorms.over !== "row" && !headNorms.behind ? `${name}_norm(${x})` : x;
+  const head = (name: "q" | "k" | "v"): string => {
+    const count = name === "q" ? "heads" : "kv_heads";
+    const of = `${name}(${loops && name !== "q" ? "all" : "x"})`;
+    if (name === "v") return split(of, count);
+    return normed(name, split(headNorms?.over === "row" ? `${name}_norm(${of})` : of, count));
+  };
+  const condition = rotationCondition(config);
+  const isPart = rotation !== null && rotation.columns < headDim;
+  const separate = isPart || condition !== null || family.fused;
+  const turned = (name: "q" | "k"): string => (isPart ? turnedPart(config, name) : turnedWhole(config, name));
+  const bound = family.fused
+    ? [
+        `(q, k, v) = split(rearrange(qkv(x), "b t (g n d) -> b g n t d", g: kv_heads, d: head_dim), ` +
+          `[heads / kv_heads, 1, 1], axis: 2)`,
+        `q = ${normed("q", `rearrange(q, "b g n t d -> b (g n) t d")`)}`,
+        `k = ${normed("k", "k[:, :, 0]")}`,
+        "v = v[:, :, 0]",
+      ]
+    : (["q", "k", "v"] as const).map(
+        (name) => `${name} = ${separate || name === "v" ? head(name) : turnedWhole(config, head(name))}`,
+      );
+  const rotated = separate && rotation !== null ? [`q = ${turned("q")}`, `k = ${turned("k")}`] : [];
+  const last = headNorms?.behind === true ? ["q = q_norm(q)", "k = k_norm(k)"] : [];
+  return [
+    ...bound,
+    ...(condition === null || rotated.length === 0 ? rotated : [`if ${condition} {`, ...rotated, "}"]),
+    ...last,
+  ];
+}
+
+/** Statements from q, k and v to the update. */
+function attended(config: DecoderConfig): readonly string[] {
+  const { alibi, caps, family, scoreScale } = config;
+  const options = joinNames(
+    "causal: true",
+    hasWindows(config) && "window: window",
+    scoreScale !== null && `scale: ${floatText(scoreScale)}`,
+    alibi !== null && "bias: bias",
+    caps.scores !== null && `cap: ${floatText(caps.scores)}`,
+  );
+  const rows = (y: string): string => `o(rearrange(${y}, "b h t d -> b t (h d)"))`;
+  const bias =
+    alibi === null
+      ? []
+      : [
+          "at = f32(position(x[..., 0]))",
+          "bias = tensor(slopes)[:, None, None] * (at[:, None, :] - at[:, :, None])[:, None]",
+        ];
+  if (!family.sinks) return [...bias, rows(`attention(q, k, v, ${options})`)];
+  return [
+    ...bias,
+    `share = sigmoid(mass(q, k, ${options}) - sink[:, None])`,
+    rows(`attention(q, k, v, ${options}) * share[..., None]`),
+  ];
+}

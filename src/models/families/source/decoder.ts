@@ -1,0 +1,167 @@
+// Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
+import { invariant } from "../../../ground/base/invariant.js";
+import { formatSource } from "../../../language/syntax/format/format-source.js";
+import { alibiConstants, attention } from "./attention.js";
+import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "../description/decoder.js";
+import { keys } from "./keys.js";
+import { layer, mlp } from "./layer.js";
+import { ABOUT_LOOPS, loopForward, loopParameters } from "./loops.js";
+import { latentDefaults, latentNames } from "./latent.js";
+import {
+  hasDense,
+  mixtureBlocks,
+  mixtureConstants,
+  mixtureDefaults,
+  mixtureImports,
+  mixtureOfLayer,
+} from "./mixture.js";
+import { normBlocks, normImports, normOf } from "./norm.js";
+import { rotationArgument, rotationConstants, rotationDefault } from "./rotation.js";
+
+/** The routed layers, and the final capacity for training, as an expression of the language. */
+export interface Routing {
+  /** Every n-th layer is routed. */
+  readonly every: number;
+  readonly capacity: string;
+}
+
+/**
+ * The model as source text in the canonical form; its weights have Hugging Face's keys. If router weights are zero and
+ * predictors keep every token, a routed model computes the same as the dense model up to rounding: its capacity starts
+ * at 100% and its gates at 1.
+ */
+export function decoderSource(config: DecoderConfig, routing: Routing | null = null): string {
+  const text = [
+    imports(config, routing),
+    ...constants(config),
+    attention(config),
+    ...normBlocks(config),
+    mlp(config),
+    ...mixtureBlocks(config),
+    layer(config),
+    model(config, routing),
+  ].join("\n\n");
+  const formatted = formatSource(text, "model.mod").text;
+  invariant(formatted !== null, "the model written for a configuration does not parse");
+  return formatted;
+}
+
+function imports(config: DecoderConfig, routing: Routing | null): string {
+  const { loops } = config;
+  const used = ["Embedding", "Linear", ...(routing === null ? [] : ["MoD"]), ...(loops ? [] : ["Residual"])];
+  const all = [...used, ...normImports(config), ...mixtureImports(config)];
+  const sorted = all.toSorted((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
+  return `import { ${sorted.join(", ")} } from "std"`;
+}
+
+/** Tables that no formula of the language can express. */
+function constants(config: DecoderConfig): readonly string[] {
+  const { windows } = config;
+  const seen = isUniform(windows)
+    ? []
+    : [`/// How far each layer sees, itself included; 0 for no limit.\nconst windows = [${windows.join(", ")}]`];
+  return [...rotationConstants(config), ...seen, ...alibiConstants(config), ...mixtureConstants(config)];
+}
+
+function model(config: DecoderConfig, routing: Routing | null): string {
+  const { family, headBias, latent, learned, loops, mixture, norm, tied, windows } = config;
+  const windowed = hasWindows(config);
+  const parameters = joinNames(
+    `vocab: int = ${config.vocab}`,
+    `dim: int = ${config.dim}`,
+    `heads: int = ${config.heads}`,
+    ...(latent ? latentDefaults(latent) : [`kv_heads: int = ${config.kvHeads}`, `head_dim: int = ${config.headDim}`]),
+    hasDense(config) && `hidden: int = ${config.hidden}`,
+    ...mixtureDefaults(config),
+    `depth: int = ${config.depth}`,
+    `context: int = ${config.context}`,
+    rotationDefault(config),
+    `eps: float = ${floatText(config.eps)}`,
+    windowed && isUniform(windows) && `window: int = ${windows[0]}`,
+    loops !== null && loopParameters(loops.most, floatText(loops.threshold)),
+    routing !== null && `every: int = ${routing.every}`,
+    routing !== null && `live capacity: ratio = 100%`,
+  );
+  const window = windowed && (isUniform(windows) ? "window" : "windows[i]");
+  const one = `DecoderLayer(${joinNames(
+    latent ? `dim, heads, ${latentNames(latent)}` : "dim, heads, kv_heads, head_dim",
+    (mixture === null || family.twofold) && "hidden",
+    rotationArgument(config),
+    "eps",
+    window,
+    mixture !== null && mixtureOfLayer({ ...config, mixture }),
+  )})`;
+  const layers = loops
+    ? `[for i in 0..depth: ${one}]`
+    : routing === null
+      ? `[for i in 0..depth: Residual(${one})]`
+      : `[for i in 0..depth:\n    if i % every == every - 1 then MoD(${one}, dim, capacity, gate: "identity")\n    ` +
+        `else Residual(${one})]`;
+  const members = [
+    "embed: Embedding(vocab, dim)",
+    learned && `positions: Embedding(${learned.count}, dim)`,
+    family.embeddingNorm && `embed_norm: ${normOf(norm, "dim")}`,
+    `layers: ${layers}`,
+    `norm: ${normOf(norm, "dim")}`,
+    loops !== null && "exit: Linear(dim, 1)",
+    !tied && `head: Linear(dim, vocab, bias: ${headBias})`,
+  ].filter((line) => typeof line === "string");
+  return `${about(config, routing)}
+model ${family.model}(${parameters}) {
+${members.map((line) => `  ${line}`).join("\n")}
+
+  names {
+${keys(config)
+  .map((line) => `    ${line}`)
+  .join("\n")}
+  }
+${loops ? loopForward((x) => headText(config, x)) : onceForward(config)}
+}`;
+}
+
+/** The logits of normed rows. */
+function headText({ caps, factors, tied }: DecoderConfig, x: string): string {
+  const plain = tied ? `${x} @ transpose(embed.table)` : `head(${x})`;
+  const scaled = factors.logits === 1 ? plain : `${floatText(factors.logits)} * ${tied ? `(${plain})` : plain}`;
+  if (caps.logits === null) return scaled;
+  const cap = floatText(caps.logits);
+  return `${cap} * tanh(${tied || factors.logits !== 1 ? `(${scaled})` : scaled} / ${cap})`;
+}
+
+/** The stream before the first layer. */
+function embedded({ factors, family, learned }: DecoderConfig): readonly string[] {
+  const rows = factors.embedding === 1 ? "embed(tokens)" : `embed(tokens) * ${floatText(factors.embedding)}`;
+  const at = learned && `position(tokens)${learned.offset === 0 ? "" : ` + ${learned.offset}`}`;
+  return [
+    `x = ${rows}${at === null ? "" : ` + positions(${at})`}`,
+    ...(family.embeddingNorm ? ["x = embed_norm(x)"] : []),
+  ];
+}
+
+const onceForward = (config: DecoderConfig): string => `
+  forward(tokens: u32[B, T <= context]) -> logits: f32[B, T, vocab] {
+${embedded(config)
+  .map((line) => `    ${line}`)
+  .join("\n")}
+    for layer in layers { x = layer(x) }
+    ${headText(config, "norm(x)")}
+  }
+
+  objective(tokens: u32[B, T <= context], targets: i32[B, T]) {
+    loss next_token = cross_entropy(forward(tokens), targets)
+  }`;
+
+const ORIGINS: Readonly<Record<DecoderConfig["origin"], string>> = {
+  "config.json": "from its config.json; each weight has its name in the checkpoint",
+  gguf: "as its GGUF file describes it; its weights have the keys that Hugging Face gives them",
+};
+
+function about({ family, loops, origin }: DecoderConfig, routing: Routing | null): string {
+  const { architecture } = family;
+  const dense = `/// ${architecture}, ${ORIGINS[origin]}.${loops ? `\n${ABOUT_LOOPS}` : ""}`;
+  if (routing === null) return dense;
+  return `${dense}
+/// Every \`every\`-th layer is a Mixture-of-Depths layer. At a capacity of 100% with the weights it was converted with
+/// it computes what the dense model does, to rounding. Lower the capacity while training the routers and predictors:
+/// modc train --only router,guess --router-lr 1e-2 --live-schedule capacity=100%@0,${routing.capacity}@50%`;
+}

@@ -1,0 +1,199 @@
+// The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
+import type { DecoderConfig } from "../description/decoder.js";
+import { latentKeys } from "./latent.js";
+import { layerNorms } from "./layer.js";
+import { hasDense, mixtureKeys } from "./mixture.js";
+
+/**
+ * The path of a layer's weights. The block that `Residual` or `MoD` receives as `inner` has the weights as members;
+ * looped layers have neither.
+ */
+const oursOf = ({ loops }: DecoderConfig): string => (loops ? "layers.{i}" : "layers.{i}.inner");
+
+/** Writes the entries of a decoder's `names`. */
+class Rules {
+  constructor(private readonly config: DecoderConfig) {}
+
+  /** A weight whose key has one of the prefixes, and the part of the stored tensor that it is. */
+  of(path: string, key: string, part = ""): string {
+    return rule(path, ...this.config.keys.prefixes.map((prefix) => `${prefix}${key}`), part);
+  }
+
+  /** A weight of every layer. */
+  ofLayer(path: string, key: string, part = ""): string {
+    return this.of(`${oursOf(this.config)}.${path}`, `${this.config.keys.layer}.${key}`, part);
+  }
+
+  /**
+   * Whole linear maps of every layer, of which some are biased. They share one entry if their names allow it.
+   * `isAlone`: whether a placeholder for their names would match other weights too.
+   */
+  maps(
+    ours: string,
+    theirs: string,
+    named: readonly (readonly [name: string, key: string, biased: boolean])[],
+    isAlone: boolean,
+  ): readonly string[] {
+    const isRegular = named.every(([name, key]) => key === `${name}_proj`) && theirs !== "";
+    if (this.config.keys.transposed || !isRegular)
+      return named.flatMap(([name, key, biased]) =>
+        this.map(`${ours}.${name}`, theirs === "" ? key : `${theirs}.${key}`, biased),
+      );
+    const entry = (name: string, of: string): string =>
+      this.ofLayer(`${ours}.${name}.${of}`, `${theirs}.${name}_proj.${of}`);
+    const names = named.map(([name]) => name);
+    const biased = named.flatMap(([name, , isBiased]) => (isBiased ? [name] : []));
+    const all = isAlone ? ["{p}"] : names;
+    if (isAlone && biased.length === names.length && ours.startsWith("mlp")) return [entry("{p}", "{w}")];
+    return [
+      ...all.map((name) => entry(name, "weight")),
+      ...(biased.length === names.length ? all : biased).map((name) => entry(name, "bias")),
+    ];
+  }
+
+  /** A linear map of every layer. `rows`: the rows of the stored map that it has; null: all. */
+  map(path: string, key: string, biased: boolean, rows: string | null = null): readonly string[] {
+    const { transposed } = this.config.keys;
+    if (!transposed && rows === null) return [this.ofLayer(`${path}.${w(biased)}`, `${key}.${w(biased)}`)];
+    const part = rows === null ? "" : transposed ? `[:, ${rows}]` : `[${rows}]`;
+    return [
+      this.ofLayer(`${path}.weight`, `${key}.weight`, `${part}${transposed ? "^T" : ""}`),
+      ...(biased ? [this.ofLayer(`${path}.bias`, `${key}.bias`, rows === null ? "" : `[${rows}]`)] : []),
+    ];
+  }
+}
+
+const w = (biased: boolean): string => (biased ? "{w}" : "weight");
+
+/** An entry of one or several keys, and the part of the stored tensor. */
+function rule(path: string, ...rest: readonly string[]): string {
+  const [keysOf, part] = [rest.slice(0, -1), rest.at(-1)!];
+  return `"${path}" = ${keysOf.map((key) => `"${key}"${part}`).join(" or ")}`;
+}
+
+/** The entries of `names`, one per line. */
+export function keys(config: DecoderConfig): readonly string[] {
+  const { family, headBias, keys: names, learned, norm, tied } = config;
+  const rules = new Rules(config);
+  // A twofold layer numbers its halves.
+  const nth = family.twofold ? ".{n}" : "";
+  const has = layerNorms(config);
+  const normRule = (one: (path: string, key: string) => string, path: string, key: string): readonly string[] =>
+    norm.weight === "none" ? [] : [one(`${path}.${w(norm.bias)}`, `${key}.${w(norm.bias)}`)];
+  const top = (path: string, key: string): string => rules.of(path, key);
+  const inLayer = (path: string, key: string): string => rules.ofLayer(path, key);
+  return [
+    rule(
+      "embed.table",
+      ...names.prefixes.map((prefix) => `${prefix}${names.embed}.weight`),
+      ...(tied ? [`${names.head}.weight`] : []),
+      "",
+    ),
+    ...(learned ? [rules.of("positions.table", `${names.positions}.weight`)] : []),
+    ...(family.embeddingNorm ? normRule(top, "embed_norm", names.embedNorm) : []),
+    ...attentionKeys(config, rules, nth),
+    ...(hasDense(config) ? denseKeys(config, rules, nth) : []),
+    ...mixtureKeys(config).map(([path, theirs]) => rules.ofLayer(path, theirs)),
+    ...(has.attn ? normRule(inLayer, `attn_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
+    ...(has.mlp ? normRule(inLayer, `mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
+    ...(has.attnOut ? normRule(inLayer, "attn_out_norm", names.attentionOutNorm) : []),
+    ...(has.mlpOut ? normRule(inLayer, "mlp_out_norm", names.mlpOutNorm) : []),
+    ...(config.loops ? [rules.of("exit.{w}", "early_exit_gate.{w}")] : []),
+    ...normRule(top, "norm", names.norm),
+    ...(tied ? [] : [rule(`head.${w(headBias)}`, `${names.head}.${w(headBias)}`, "")]),
+    ...names.ignored.flatMap((key) => names.prefixes.map((prefix) => `ignore "${prefix}${key}"`)),
+    ...aheadKeys(config),
+  ];
+}
+
+function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readonly string[] {
+  const { biases, family, headNorms, keys: names, latent } = config;
+  const [ours, theirs] = [`attn${nth}`, `${names.attention}${nth}`];
+  const map = (path: string, key: string, biased: boolean, rows: string | null = null): readonly string[] =>
+    rules.map(`${ours}.${path}`, `${theirs}.${key}`, biased, rows);
+  if (latent) {
+    const biased = new Set([...(biases.qkv ? ["q_a", "kv_a"] : []), ...(biases.o ? ["o"] : [])]);
+    return latentKeys(latent).flatMap(([path, key]) => map(path, key, biased.has(path)));
+  }
+  const norms = headNorms ? headNormKeys(rules, ours, theirs, w(headNorms.norm.bias), names) : [];
+  const rest = [...norms, ...(family.sinks ? [rules.ofLayer(`${ours}.sink`, `${theirs}.${names.sinks}`)] : [])];
+  if (names.qkv === null)
+    return [
+      ...rules.maps(
+        ours,
+        theirs,
+        (["q", "k", "v", "o"] as const).map(
+          (name) => [name, names[name], name === "o" ? biases.o : biases.qkv] as const,
+        ),
+        headNorms === null && !family.sinks,
+      ),
+      ...rest,
+    ];
+  return [
+    ...(family.fused
+      ? map("qkv", names.qkv, biases.qkv)
+      : [
+          ...map("q", names.qkv, biases.qkv, "0:heads * head_dim"),
+          ...map("k", names.qkv, biases.qkv, "heads * head_dim:(heads + kv_heads) * head_dim"),
+          ...map("v", names.qkv, biases.qkv, "(heads + kv_heads) * head_dim:(heads + 2 * kv_heads) * head_dim"),
+        ]),
+    ...map("o", names.o, biases.o),
+    ...rest,
+  ];
+}
+
+/** The entries of the norms of queries and keys: one if the checkpoint's names allow it. */
+function headNormKeys(
+  rules: Rules,
+  ours: string,
+  theirs: string,
+  of: string,
+  { qNorm, kNorm }: DecoderConfig["keys"],
+): readonly string[] {
+  const entry = (name: string, key: string): string =>
+    rules.ofLayer(`${ours}.${name}_norm.${of}`, `${theirs}.${key}.${of}`);
+  const isRegular = qNorm.startsWith("q_") && kNorm === qNorm.replace("q_", "k_");
+  // Two placeholders of one entry could match other weights.
+  return isRegular && of === "weight"
+    ? [entry("{p}", qNorm.replace("q_", "{p}_"))]
+    : [entry("q", qNorm), entry("k", kNorm)];
+}
+
+function denseKeys(config: DecoderConfig, rules: Rules, nth: string): readonly string[] {
+  const { biases, family, keys: names, mixture } = config;
+  const [ours, theirs] = [`mlp${nth}`, `${family.twofold ? "mlps" : names.mlp}${nth}`];
+  const { gateUp } = names;
+  if (family.network === "gated" && gateUp !== null)
+    return [
+      ...rules.map(`${ours}.gate`, `${theirs}.${gateUp}`, biases.mlp, "0:hidden"),
+      ...rules.map(`${ours}.up`, `${theirs}.${gateUp}`, biases.mlp, "hidden:2 * hidden"),
+      ...rules.map(`${ours}.down`, `${theirs}.${names.down}`, biases.mlp),
+    ];
+  const used = family.network === "gated" ? (["gate", "up", "down"] as const) : (["up", "down"] as const);
+  return rules.maps(
+    ours,
+    theirs,
+    used.map((name) => [name, names[name], biases.mlp] as const),
+    mixture === null || family.twofold,
+  );
+}
+
+/**
+ * Ignores the weights of multi-token prediction, which is not part of the model: layers after the last, or LongCat's
+ * `mtp`.
+ */
+function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly string[] {
+  if (family.twofold)
+    return [2, 3, 4, 5, 6].map((n) => {
+      const segments = Array.from({ length: n }, (_, i) => `{${String.fromCharCode(97 + i)}}`);
+      return `ignore "model.mtp.${segments.join(".")}"`;
+    });
+  return Array.from({ length: ahead }, (_, i) => `model.layers.${depth + i}`).flatMap((layer) =>
+    [
+      `${layer}.{a}.weight`,
+      `${layer}.{a}.{b}.weight`,
+      ...(mixture ? [`${layer}.${mixture.keys.bias}`, `${layer}.mlp.{a}.{b}.weight`] : []),
+      ...(mixture ? [`${layer}.${mixture.keys.experts}.{e}.{p}.weight`] : []),
+    ].map((key) => `ignore "${key}"`),
+  );
+}

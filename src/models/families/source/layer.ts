@@ -1,0 +1,128 @@
+// The `.mod` source of a decoder's layer and its network.
+import { activationText } from "../description/activation.js";
+import { attentionArguments } from "./attention.js";
+import { floatText, hasWindows, joinNames, type DecoderConfig } from "../description/decoder.js";
+import { latentNames } from "./latent.js";
+import { loopLayer } from "./loops.js";
+import { normOf } from "./norm.js";
+import { rotationParameter } from "./rotation.js";
+
+export function mlp({ activation, biases, family }: DecoderConfig): string {
+  const bias = `bias: ${biases.mlp}`;
+  if (family.network === "plain")
+    return `/// A network of two maps on each token.
+block MLP(dim: int, hidden: int) {
+  up: Linear(dim, hidden, ${bias})
+  down: Linear(hidden, dim, ${bias})
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "up(x)")}) }
+}`;
+  return `/// A gated network on each token.
+block MLP(dim: int, hidden: int) {
+  gate: Linear(dim, hidden, ${bias})
+  up: Linear(dim, hidden, ${bias})
+  down: Linear(hidden, dim, ${bias})
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "gate(x)")} * up(x)) }
+}`;
+}
+
+export function layer(config: DecoderConfig): string {
+  const { family, latent, mixture } = config;
+  const windowed = hasWindows(config);
+  const parameters = joinNames(
+    "dim: int",
+    "heads: int",
+    ...(latent ? latentNames(latent).split(", ") : ["kv_heads", "head_dim"]).map((name) => `${name}: int`),
+    (mixture === null || family.twofold) && "hidden: int",
+    rotationParameter(config),
+    "eps: float",
+    windowed && "window: int",
+    mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
+  );
+  const attn = `Attention(${attentionArguments(config, windowed && "window")})`;
+  if (config.loops) return loopLayer(parameters, attn);
+  if (family.twofold) return twofoldLayer(config, parameters, attn);
+  return plainLayer(config, parameters, attn);
+}
+
+/** The norms of a layer. */
+interface LayerNorms {
+  readonly attn: boolean;
+  readonly attnOut: boolean;
+  readonly mlp: boolean;
+  readonly mlpOut: boolean;
+}
+
+export function layerNorms({ family, residual }: DecoderConfig): LayerNorms {
+  const [before, behind] = [family.norms !== "behind", family.norms !== "before"];
+  return { attn: before, attnOut: behind, mlp: before && residual !== "parallel", mlpOut: behind };
+}
+
+function plainLayer(config: DecoderConfig, parameters: string, attn: string): string {
+  const { factors, family, mixture, norm, residual } = config;
+  const has = layerNorms(config);
+  const one = normOf(norm, "dim");
+  const members = joinLines(
+    has.attn && `attn_norm: ${one}`,
+    `attn: ${attn}`,
+    has.attnOut && `attn_out_norm: ${one}`,
+    has.mlp && `mlp_norm: ${one}`,
+    mixture === null && "mlp: MLP(dim, hidden)",
+    has.mlpOut && `mlp_out_norm: ${one}`,
+  );
+  const times = factors.update === 1 ? "" : ` * ${floatText(factors.update)}`;
+  const call = (inner: string, behind: string | false): string => (behind === false ? inner : `${behind}(${inner})`);
+  const a = (x: string): string => call(`attn(${x})`, has.attnOut && "attn_out_norm") + times;
+  const m = (x: string): string => call(`mlp(${x})`, has.mlpOut && "mlp_out_norm") + times;
+  const [h, y] = [has.attn ? "attn_norm(x)" : "x", (x: string) => (has.mlp ? `mlp_norm(${x})` : x)];
+  const body =
+    residual === "serial"
+      ? [`a = ${a(h)}`, `a + ${m(y("x + a"))}`]
+      : residual === "parallel"
+        ? [`y = ${h}`, `${a("y")} + ${m("y")}`]
+        : [`${a(h)} + ${m(y("x"))}`];
+  return `/// ${about(family.norms, residual)}
+block DecoderLayer(${parameters}) {
+${members}
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+${body.map((line) => `    ${line}`).join("\n")}
+  }
+}`;
+}
+
+const ABOUT = {
+  before: "A pre-norm layer.",
+  behind: "A layer with norms behind attention and network.",
+  both: "A layer with norms before and behind attention and network.",
+} as const;
+
+function about(norms: keyof typeof ABOUT, residual: DecoderConfig["residual"]): string {
+  const parallel = residual === "serial" ? "" : " Attention and network read the same stream.";
+  return `${ABOUT[norms]}${parallel} It returns its update only.`;
+}
+
+const joinLines = (...lines: readonly (string | false)[]): string =>
+  lines.flatMap((line) => (line === false ? [] : [`  ${line}`])).join("\n");
+
+const twofoldLayer = (config: DecoderConfig, parameters: string, attn: string): string => {
+  const norm = normOf(config.norm, "dim");
+  return `/// A layer of two halves, attention and a network each. A mixture of experts lies beside the second
+/// (ScMoE, arXiv 2404.05019). It returns its update only.
+block DecoderLayer(${parameters}) {
+  attn_norm: [for n in 0..2: ${norm}]
+  attn: [for n in 0..2: ${attn}]
+  mlp_norm: [for n in 0..2: ${norm}]
+  mlp: [for n in 0..2: MLP(dim, hidden)]
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    a = attn[0](attn_norm[0](x))
+    y = mlp_norm[0](x + a)
+    beside = moe(y)
+    a = a + mlp[0](y)
+    a = a + attn[1](attn_norm[1](x + a))
+    a + mlp[1](mlp_norm[1](x + a)) + beside
+  }
+}`;
+};
