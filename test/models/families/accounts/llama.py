@@ -47,15 +47,19 @@ def gated(w, p, x, act=F.silu):
     return linear(w, f"{p}.down_proj", act(linear(w, f"{p}.gate_proj", x)) * linear(w, f"{p}.up_proj", x))
 
 
-def logits(c, w, tokens, norm=None, turn=None, headed=None, window=None, scale=None, network=gated, embedding=1.0, update=1.0, norms=BEFORE, behind=False):
+def logits(c, w, tokens, norm=None, turn=None, headed=None, window=None, scale=None, network=gated, embedding=1.0, update=1.0, norms=BEFORE, behind=False, behind_turn=None):
     """
-    `norm(x, key)`; `turn(x, layer)` rotates heads; `headed(x, key)` norms heads before they are turned, or as `turn` says;
+    `norm(x, key)`; `turn(x, layer)` rotates heads; `headed(x, key)` and `behind_turn(x, key)` norm them before and after;
     `window(layer)`; `network(w, prefix, x)`; `embedding`, `update`: factors; `behind`: norms are of what is added.
     """
     norm = norm or (lambda x, key: rms_norm(x, w[f"{key}.weight"], c["rms_norm_eps"]))
     angle = plain_angles(c, tokens) if turn is None else None
     turn = turn or (lambda x, i: rotate_halves(x, angle))
-    turned = lambda x, i, key: turn(headed(x, key) if headed else x, i)
+
+    def turned(x, i, key):
+        y = turn(headed(x, key) if headed else x, i)
+        return behind_turn(y, key) if behind_turn else y
+
     scale = 1 / math.sqrt(head_width(c)) if scale is None else scale
     x = w["model.embed_tokens.weight"][tokens] * embedding
     for i in range(c["num_hidden_layers"]):
