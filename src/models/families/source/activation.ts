@@ -11,12 +11,8 @@ const constant = (value: number): string => `uniform(${floatText(value)}, ${floa
 /** The number whose softplus is `value`. */
 const beforeSoftplus = (value: number): number => Math.log(Math.expm1(value));
 
-/** The blocks of activations that have weights. */
-export const activationBlocks = ({ activation }: DecoderConfig): readonly string[] =>
-  hasWeights(activation)
-    ? [
-        `/// An activation with two learned slopes (xIELU; Huang and Schlag 2024, arXiv 2411.13010): x² · softplus(alpha_p) +
-/// beta · x above 0, and (exp(min(x, eps)) − 1 − x) · (beta + softplus(alpha_n)) + beta · x below.
+const XIELU = `/// An activation with two learned slopes (xIELU; Huang and Schlag 2024, arXiv 2411.13010). Above 0 it is
+/// x² · softplus(alpha_p) + beta · x, and below (exp(min(x, eps)) − 1 − x) · (beta + softplus(alpha_n)) + beta · x.
 block XIELU(dim: int) {
   weight alpha_p: f32[1] = ${constant(beforeSoftplus(0.8))}
   weight alpha_n: f32[1] = ${constant(beforeSoftplus(0.3))}
@@ -28,6 +24,8 @@ block XIELU(dim: int) {
     below = (exp(min(x, eps)) - 1.0 - x) * (beta + softplus(alpha_n))
     where(x > 0.0, above, below) + beta * x
   }
-}`,
-      ]
-    : [];
+}`;
+
+/** The blocks of activations that have weights. */
+export const activationBlocks = ({ activation }: DecoderConfig): readonly string[] =>
+  hasWeights(activation) ? [XIELU] : [];
