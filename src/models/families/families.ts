@@ -1,12 +1,24 @@
 // The supported families, one record for each `model_type`.
 import type { Family } from "./description/family.js";
+import { apertus } from "./records/apertus.js";
+import { DENSE_FAMILIES } from "./records/dense.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
+import { GRANITE_FAMILIES } from "./records/granite.js";
+import { hunyuan } from "./records/hunyuan.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 
 /** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
-  [...LLAMA_FAMILIES, ...MIXTURE_FAMILIES, ...GEMMA_FAMILIES].map((family) => [family.type, family]),
+  [
+    ...LLAMA_FAMILIES,
+    ...MIXTURE_FAMILIES,
+    ...GEMMA_FAMILIES,
+    ...GRANITE_FAMILIES,
+    ...DENSE_FAMILIES,
+    apertus,
+    hunyuan,
+  ].map((family) => [family.type, family]),
 );
 
 /** The reason why modc cannot read a popular family, by `model_type`. */

@@ -8,6 +8,8 @@ const TEXTS = {
   relu: (x: string) => `relu(${x})`,
   /** So et al. 2021, arXiv 2109.08668. */
   relu2: (x: string) => `relu(${x}) ^ 2`,
+  /** A block with weights. */
+  xielu: (x: string) => `act(${x})`,
 } as const;
 
 export type Activation = keyof typeof TEXTS;
@@ -23,6 +25,9 @@ export const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
   ["relu", "relu"],
   ["relu2", "relu2"],
 ]);
+
+/** Whether an activation has weights, so that it is a member of the network. */
+export const hasWeights = (activation: Activation): boolean => activation === "xielu";
 
 /** The text of an activation's value for an argument. */
 export const activationText = (activation: Activation, argument: string): string => TEXTS[activation](argument);

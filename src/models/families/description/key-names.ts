@@ -26,6 +26,8 @@ export interface KeyNames {
   readonly gate: string;
   readonly up: string;
   readonly down: string;
+  /** The activation's weights. */
+  readonly activation: string;
   /** The map whose rows are those of gate and up; null: they are apart. */
   readonly gateUp: string | null;
   /** Norms before and behind attention and network. A parallel layer with one norm has that before attention. */
@@ -60,6 +62,7 @@ export const LLAMA_KEYS: KeyNames = {
   gate: "gate_proj",
   up: "up_proj",
   down: "down_proj",
+  activation: "act_fn",
   gateUp: null,
   attentionNorm: "input_layernorm",
   attentionOutNorm: "post_attention_layernorm",

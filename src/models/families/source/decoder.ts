@@ -1,6 +1,7 @@
 // Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
 import { invariant } from "../../../ground/base/invariant.js";
 import { formatSource } from "../../../language/syntax/format/format-source.js";
+import { activationBlocks } from "./activation.js";
 import { alibiConstants, attention } from "./attention.js";
 import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "../description/decoder.js";
 import { keys } from "./keys.js";
@@ -36,6 +37,7 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
     ...constants(config),
     attention(config),
     ...normBlocks(config),
+    ...activationBlocks(config),
     mlp(config),
     ...mixtureBlocks(config),
     layer(config),

@@ -1,4 +1,5 @@
 // The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
+import { hasWeights } from "../description/activation.js";
 import type { DecoderConfig } from "../description/decoder.js";
 import { latentKeys } from "./latent.js";
 import { layerNorms } from "./layer.js";
@@ -73,7 +74,7 @@ function rule(path: string, ...rest: readonly string[]): string {
 
 /** The entries of `names`, one per line. */
 export function keys(config: DecoderConfig): readonly string[] {
-  const { family, headBias, keys: names, learned, norm, tied } = config;
+  const { activation, family, headBias, keys: names, learned, norm, tied } = config;
   const rules = new Rules(config);
   // A twofold layer numbers its halves.
   const nth = family.twofold ? ".{n}" : "";
@@ -93,6 +94,7 @@ export function keys(config: DecoderConfig): readonly string[] {
     ...(family.embeddingNorm ? normRule(top, "embed_norm", names.embedNorm) : []),
     ...attentionKeys(config, rules, nth),
     ...(hasDense(config) ? denseKeys(config, rules, nth) : []),
+    ...(hasWeights(activation) ? [rules.ofLayer("mlp.act.{p}", `${names.mlp}.${names.activation}.{p}`)] : []),
     ...mixtureKeys(config).map(([path, theirs]) => rules.ofLayer(path, theirs)),
     ...(has.attn ? normRule(inLayer, `attn_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
     ...(has.mlp ? normRule(inLayer, `mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
@@ -160,7 +162,7 @@ function headNormKeys(
 }
 
 function denseKeys(config: DecoderConfig, rules: Rules, nth: string): readonly string[] {
-  const { biases, family, keys: names, mixture } = config;
+  const { activation, biases, family, keys: names, mixture } = config;
   const [ours, theirs] = [`mlp${nth}`, `${family.twofold ? "mlps" : names.mlp}${nth}`];
   const { gateUp } = names;
   if (family.network === "gated" && gateUp !== null)
@@ -174,7 +176,7 @@ function denseKeys(config: DecoderConfig, rules: Rules, nth: string): readonly s
     ours,
     theirs,
     used.map((name) => [name, names[name], biases.mlp] as const),
-    mixture === null || family.twofold,
+    (mixture === null || family.twofold) && !hasWeights(activation),
   );
 }
 

@@ -1,5 +1,6 @@
 // The `.mod` source of a decoder's layer and its network.
 import { activationText } from "../description/activation.js";
+import { activationMember } from "./activation.js";
 import { attentionArguments } from "./attention.js";
 import { floatText, hasWindows, joinNames, type DecoderConfig } from "../description/decoder.js";
 import { latentNames } from "./latent.js";
@@ -7,13 +8,15 @@ import { loopLayer } from "./loops.js";
 import { normOf } from "./norm.js";
 import { rotationParameter } from "./rotation.js";
 
-export function mlp({ activation, biases, family }: DecoderConfig): string {
+export function mlp(config: DecoderConfig): string {
+  const { activation, biases, family } = config;
   const bias = `bias: ${biases.mlp}`;
   if (family.network === "plain")
     return `/// A network of two maps on each token.
 block MLP(dim: int, hidden: int) {
   up: Linear(dim, hidden, ${bias})
   down: Linear(hidden, dim, ${bias})
+  ${activationMember(config)}
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "up(x)")}) }
 }`;
@@ -22,6 +25,7 @@ block MLP(dim: int, hidden: int) {
   gate: Linear(dim, hidden, ${bias})
   up: Linear(dim, hidden, ${bias})
   down: Linear(hidden, dim, ${bias})
+  ${activationMember(config)}
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "gate(x)")} * up(x)) }
 }`;
