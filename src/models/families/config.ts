@@ -55,6 +55,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     norm: family.norm(config),
     residual: family.residual(config),
     headNorms: family.headNorms(config),
+    clip: family.clip(config),
     activation: activation ?? config.refuse(fields.activation, `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
     biases: family.biases(config),
     tied: config.flag("tie_word_embeddings") ?? family.tied,

@@ -1,0 +1,41 @@
+// Published configurations of dense decoders, without the fields about training, with their layers and parameters.
+interface Published {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly depth: number;
+  readonly parameters: number;
+}
+
+export const DECODERS: Readonly<Record<string, Published>> = {
+  "OLMo-7B": {
+    config: {
+      model_type: "olmo",
+      hidden_size: 4096,
+      intermediate_size: 11008,
+      max_position_embeddings: 2048,
+      num_attention_heads: 32,
+      num_hidden_layers: 32,
+      num_key_value_heads: 32,
+      tie_word_embeddings: false,
+      vocab_size: 50304,
+    },
+    depth: 32,
+    parameters: 6_888_095_744,
+  },
+  "OLMo-2-1124-7B": {
+    config: {
+      model_type: "olmo2",
+      hidden_size: 4096,
+      intermediate_size: 11008,
+      max_position_embeddings: 4096,
+      num_attention_heads: 32,
+      num_hidden_layers: 32,
+      num_key_value_heads: 32,
+      rms_norm_eps: 1e-6,
+      rope_theta: 500000,
+      tie_word_embeddings: false,
+      vocab_size: 100352,
+    },
+    depth: 32,
+    parameters: 7_298_617_344,
+  },
+};
