@@ -5,13 +5,18 @@ import { GEMMA_FAMILIES } from "./records/gemma.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
+import { PHI_FAMILIES } from "./records/phi.js";
 
 /** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
-  [...LLAMA_FAMILIES, ...MIXTURE_FAMILIES, ...GEMMA_FAMILIES, ...OLMO_FAMILIES, ...COHERE_FAMILIES].map((family) => [
-    family.type,
-    family,
-  ]),
+  [
+    ...LLAMA_FAMILIES,
+    ...MIXTURE_FAMILIES,
+    ...GEMMA_FAMILIES,
+    ...OLMO_FAMILIES,
+    ...COHERE_FAMILIES,
+    ...PHI_FAMILIES,
+  ].map((family) => [family.type, family]),
 );
 
 /** The reason why modc cannot read a popular family, by `model_type`. */
