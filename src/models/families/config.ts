@@ -50,11 +50,12 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     heads,
     kvHeads,
     headDim,
-    context: Math.max(positions, rotation?.main.reach ?? 0),
+    context: rotation?.main.long?.above ?? Math.max(positions, rotation?.main.reach ?? 0),
     eps: config.positive(fields.eps) ?? family.eps,
     norm: family.norm(config),
     residual: family.residual(config),
     headNorms: family.headNorms(config),
+    clip: family.clip(config),
     activation: activation ?? config.refuse(fields.activation, `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
     biases: family.biases(config),
     tied: config.flag("tie_word_embeddings") ?? family.tied,
@@ -73,6 +74,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     keys: family.keys(config),
   };
   refuseUnsupported(config, family);
+  refuseCombined(config, read);
   return read;
 }
 
@@ -160,6 +162,17 @@ function refuseUnsupported(config: Fields, family: Family): void {
       unknown,
       "modc does not know this field",
       "if it changes nothing that is computed, take it out of config.json",
+    );
+}
+
+/** Refuses settings that modc supports, but not together. */
+function refuseCombined(config: Fields, { headBias, rotation, tied }: DecoderConfig): void {
+  if (tied && headBias)
+    config.refuse("tie_word_embeddings", "the head of this family has a bias, and weights of its own");
+  if (rotation?.main.long && rotation.layers.some((turn) => turn !== "main"))
+    config.refuse(
+      config.raw("rope_parameters") === null ? "rope_scaling" : "rope_parameters",
+      "modc knows longrope only where all layers rotate alike",
     );
 }
 

@@ -1,12 +1,15 @@
 // The supported families, one record for each `model_type`.
 import type { Family } from "./description/family.js";
 import { apertus } from "./records/apertus.js";
+import { COHERE_FAMILIES } from "./records/cohere.js";
 import { DENSE_FAMILIES } from "./records/dense.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
 import { GRANITE_FAMILIES } from "./records/granite.js";
 import { hunyuan } from "./records/hunyuan.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
+import { OLMO_FAMILIES } from "./records/olmo.js";
+import { PHI_FAMILIES } from "./records/phi.js";
 
 /** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
@@ -18,6 +21,9 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...DENSE_FAMILIES,
     apertus,
     hunyuan,
+    ...OLMO_FAMILIES,
+    ...COHERE_FAMILIES,
+    ...PHI_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 

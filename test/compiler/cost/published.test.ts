@@ -1,5 +1,5 @@
-// Parameters of published mixtures of experts, all and active for a token, from their configurations; of gpt-oss, whose
-// folders are refused, from a text of its sizes.
+// Parameters of published mixtures of experts, all and active for a token, and of dense decoders, from their
+// configurations; of gpt-oss, whose folders are refused, from a text of its sizes.
 import { afterAll, describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
 import { ledger, type Ledger } from "../../../src/compiler/cost/ledger.js";
@@ -8,6 +8,7 @@ import { parseConfig } from "../../../src/models/families/config.js";
 import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { byTurns } from "../../soak.js";
+import { DECODERS } from "./published-decoders.js";
 import { PUBLISHED } from "./published-folders.js";
 
 /** By text and depth: most are asked for again. */
@@ -101,6 +102,10 @@ describe("published parameters", () => {
     expect(billions(all, 1)).toBe("560.7");
     const least = active - tables - 8 * expert;
     expect([0, 8, 12].map((n) => billions(least + n * expert, 2))).toEqual(["18.69", "27.15", "31.38"]);
+  });
+
+  it.each(Object.entries(DECODERS))("of %s, a dense decoder", (_, { config, depth, parameters }) => {
+    expect(countsAt(decoderSource(parseConfig(JSON.stringify(config))), depth).all).toBe(parameters);
   });
 
   it.each([

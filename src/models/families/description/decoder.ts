@@ -29,6 +29,8 @@ export interface DecoderConfig {
   readonly norm: Norm;
   readonly residual: ReturnType<Family["residual"]>;
   readonly headNorms: HeadNorms | null;
+  /** The largest absolute value of queries, keys and values, which are clipped to it; null: no limit. */
+  readonly clip: number | null;
   readonly activation: Activation;
   readonly biases: Biases;
   /** Whether the output weights are tied to the embedding. */

@@ -127,6 +127,8 @@ export interface Family {
    */
   residual(config: Fields): "serial" | "parallel" | "parallel, two norms";
   headNorms(config: Fields): HeadNorms | null;
+  /** The largest absolute value of queries, keys and values, which are clipped to it; null: no limit. */
+  clip(config: Fields): number | null;
   /** "gated": down(act(gate(x)) · up(x)); "plain": down(act(up(x))). */
   readonly network: "gated" | "plain";
   /** Activations by names that only this family gives them. */

@@ -107,6 +107,16 @@ export class Fields {
       : this.refuse(name, "it must be a list of strings");
   }
 
+  /** A list of finite numbers. */
+  numbers(name: string): readonly number[] | null {
+    const value = this.raw(name);
+    if (value === null) return null;
+    const numbers = Array.isArray(value) ? value.filter((item): item is number => Number.isFinite(item)) : [];
+    return Array.isArray(value) && numbers.length === value.length
+      ? numbers
+      : this.refuse(name, "it must be a list of numbers");
+  }
+
   /** An integer or a list of integers. */
   wholes(name: string): readonly number[] | null {
     const value = this.raw(name);

@@ -1,8 +1,8 @@
 // Rotary embedding of a checkpoint: the base, or the angles after scaling.
 //
 // The kinds are the kinds of Hugging Face's `rope_scaling`, called `rope_parameters` since version 5: "default",
-// "linear" (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card) and "yarn" (Peng et al. 2023,
-// arXiv 2309.00071).
+// "linear" (Chen et al. 2023, arXiv 2306.15595), "llama3" (the Llama 3.1 model card), "yarn" (Peng et al. 2023, arXiv
+// 2309.00071) and "longrope" (Ding et al. 2024, arXiv 2402.13753), which older configurations call "su".
 import { ropeFrequencies } from "../../../ground/numerics/rope.js";
 import type { Fields } from "./fields.js";
 
@@ -16,6 +16,11 @@ export interface Rotary {
   readonly scaling: string | null;
   /** The number of positions that the scaling supports, if stated. */
   readonly reach: number | null;
+  /**
+   * The angles of a model whose longest text has more than `above` positions, in place of `frequencies` (longrope). The
+   * published code chooses by the length of each text, which a causal model does not know. Absent: one list of angles.
+   */
+  readonly long?: { readonly above: number; readonly frequencies: readonly number[] };
 }
 
 /** What a layer does with the positions of its queries and keys. */
@@ -31,6 +36,21 @@ export interface Rotation {
   readonly columns: number;
   /** Whether the two columns of a pair are neighbours in the checkpoint. If not, they are in different halves. */
   readonly neighbours: boolean;
+}
+
+/** The rotation of all columns of a head, or of the share that `partial_rotary_factor` says; `share`: its default. */
+export function partRotation(
+  config: Fields,
+  { headDim, depth, ...context }: Omit<RotaryContext, "partial"> & { readonly depth: number },
+  share: number,
+  more: Partial<Rotation> = {},
+): Rotation {
+  const parameters = config.object("rope_parameters");
+  const holder = parameters?.has("partial_rotary_factor") === true ? parameters : config;
+  const columns = Math.trunc(headDim * (holder.positive("partial_rotary_factor") ?? share));
+  if (columns < 2 || columns > headDim || columns % 2 !== 0)
+    holder.refuse("partial_rotary_factor", `it must leave pairs of a head's ${headDim} columns to rotate`);
+  return rotationOf(rotaryOf(config, { ...context, headDim: columns, partial: true }), depth, columns, more);
 }
 
 /** One rotation of all layers, of whole heads unless `columns` says it. */
@@ -52,6 +72,8 @@ export interface RotaryContext {
   readonly theta: number;
   /** Whether the family may rotate a part of a head, so that `partial_rotary_factor` is read elsewhere. */
   readonly partial?: boolean;
+  /** Default of `original_max_position_embeddings` for longrope. */
+  readonly original?: number;
 }
 
 /** Fields that are valid for every kind. */
@@ -73,6 +95,7 @@ const OF_KIND: ReadonlyMap<string, readonly string[]> = new Map([
       "original_max_position_embeddings",
     ],
   ],
+  ["longrope", ["factor", "attention_factor", "short_factor", "long_factor", "original_max_position_embeddings"]],
 ]);
 
 /** Parses both spellings. Throws CheckpointError for an unsupported kind or field. */
@@ -87,7 +110,8 @@ export function scaledRotary(config: Fields, fields: Fields | null, context: Rot
   if (context.partial !== true) for (const each of [config, fields]) whole(each);
   if (fields === null) return plain;
   const field = fields.raw("rope_type") === null && fields.raw("type") !== null ? "type" : "rope_type";
-  const kind = fields.text(field) ?? "default";
+  const named = fields.text(field) ?? "default";
+  const kind = named === "su" ? "longrope" : named;
   const known = OF_KIND.get(kind) ?? fields.refuse(field, `modc knows ${[...OF_KIND.keys()].join(", ")}`);
   // The default kind may have fields of other kinds, which have no effect.
   const allowed = kind === "default" ? [...OF_KIND.values()].flat() : known;
@@ -103,6 +127,8 @@ export function scaledRotary(config: Fields, fields: Fields | null, context: Rot
       return { ...plain, ...llama3(fields, base) };
     case "yarn":
       return { ...plain, ...yarn(fields, base, { ...context, theta }) };
+    case "longrope":
+      return { ...plain, ...longrope(config, fields, base, context) };
     default:
       return plain;
   }
@@ -163,5 +189,37 @@ function yarn(fields: Fields, base: readonly number[], { headDim, positions, the
     scale,
     scaling: `yarn, factor ${factor} of ${original} positions`,
     reach: Math.round(factor * original),
+  };
+}
+
+/**
+ * Divides each frequency by a factor: a short one in texts of the original length, a long one in longer texts; `scale`
+ * raises the attention scores in both.
+ */
+function longrope(
+  config: Fields,
+  fields: Fields,
+  base: readonly number[],
+  { positions, original: usual }: RotaryContext,
+): Omit<Rotary, "theta"> {
+  const name = "original_max_position_embeddings";
+  const original = fields.whole(name, 2) ?? config.whole(name, 2) ?? usual ?? fields.missing(name);
+  const divided = (field: "short_factor" | "long_factor"): readonly number[] => {
+    const factors = fields.numbers(field) ?? fields.missing(field);
+    if (factors.length !== base.length || factors.some((factor) => factor <= 0))
+      fields.refuse(field, `it must have a factor above 0 for each of ${base.length} pairs of columns`);
+    return base.map((frequency, i) => frequency / factors[i]!);
+  };
+  const ratio = positions / original;
+  const factor = fields.positive("factor") ?? ratio;
+  if (factor !== ratio) fields.refuse("factor", `max_position_embeddings is ${positions}, ${ratio} times ${name}`);
+  const long = { above: original, frequencies: divided("long_factor") };
+  return {
+    frequencies: divided("short_factor"),
+    scale:
+      fields.positive("attention_factor") ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original))),
+    scaling: `longrope for texts of up to ${Math.min(original, positions)} positions`,
+    reach: null,
+    ...(positions > original ? { long } : {}),
   };
 }

@@ -38,6 +38,7 @@ export const llama: Family = {
   embeddingNorm: false,
   residual: () => "serial",
   headNorms: () => null,
+  clip: () => null,
   network: "gated",
   activations: {},
   windows(config, depth) {

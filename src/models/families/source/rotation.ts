@@ -14,10 +14,15 @@ function parameterOf({ rotation }: DecoderConfig): Parameter {
   if (rotation === null) return null;
   const isPlain = kindsOf(rotation).every(({ frequencies }) => frequencies === null);
   if (isPlain) return "theta";
-  return isUniform(rotation) ? null : "turn";
+  return isUniform(rotation) && !rotation.main.long ? null : "turn";
 }
 
-const kindsOf = ({ main, local }: Rotation): readonly Rotary[] => (local === null ? [main] : [main, local]);
+/** The rotations of the tables, in order: the main one, for longer texts the next, then the local one. */
+function kindsOf({ main, local }: Rotation): readonly Rotary[] {
+  const { long } = main;
+  const longer = long && { ...main, frequencies: long.frequencies, scaling: `longrope for longer texts` };
+  return [main, ...(longer ? [longer] : []), ...(local === null ? [] : [local])];
+}
 const isUniform = ({ layers }: Rotation): boolean => layers.every((turn) => turn === "main");
 
 /** Tables of angles, and of the layers' rotations, that no formula of the language can express. */
@@ -39,7 +44,7 @@ export function rotationConstants(config: DecoderConfig): readonly string[] {
   const numbers = layers.map((turn) => (turn === "none" ? -1 : turn === "main" ? 0 : 1));
   return [
     `${about}${kinds.map(described).join("; ")}.\nconst frequencies = [${tables.map(list).join(", ")}]`,
-    `/// The table of each layer; -1 for no rotation.\nconst turns = [${numbers.join(", ")}]`,
+    ...(main.long ? [] : [`/// The table of each layer; -1 for no rotation.\nconst turns = [${numbers.join(", ")}]`]),
   ];
 }
 
@@ -65,7 +70,8 @@ export const rotationDefault = (config: DecoderConfig): string | false =>
 export function rotationArgument(config: DecoderConfig): string | false {
   const name = parameterOf(config);
   if (name === null) return false;
-  if (name === "turn") return "turns[i]";
+  const { long } = config.rotation!.main;
+  if (name === "turn") return long ? `if context > ${long.above} then 1 else 0` : "turns[i]";
   return isUniform(config.rotation!) ? "theta" : "thetas[i]";
 }
 

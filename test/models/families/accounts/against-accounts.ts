@@ -34,6 +34,10 @@ interface Answer {
   readonly logits: readonly number[];
   readonly loss: number;
 }
+interface Source {
+  readonly file: string;
+  readonly text: string;
+}
 interface Greedy {
   readonly tokens: readonly number[];
   readonly ahead: readonly number[];
@@ -42,8 +46,14 @@ interface Greedy {
 const largest = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
-/** Tests of each configuration in the module's JSON file. */
-export function againstAccounts(module: string): void {
+/** The model of a folder, with its longest text if it is given. */
+function sourceOf(folder: string, context: number | undefined): Source {
+  const { file, text } = checkpointSource(folder);
+  return { file, text: context === undefined ? text : text.replace(/context: int = \d+/, `context: int = ${context}`) };
+}
+
+/** Tests of each configuration in the module's JSON file. `contexts`: the longest text of a model, by its name. */
+export function againstAccounts(module: string, contexts: Readonly<Record<string, number>> = {}): void {
   const text = readFileSync(new URL(`${module}.json`, import.meta.url), "utf8");
   const configs = Object.entries(JSON.parse(text) as Record<string, Readonly<Record<string, unknown>>>);
   const root = mkdtempSync(join(tmpdir(), `modc-${module}-`));
@@ -53,7 +63,7 @@ export function againstAccounts(module: string): void {
     it.each(configs.map(([name, config], i) => ({ name, config, i })))(
       "has the logits, the gradients and the greedy text of $name",
       { tags: "long" },
-      async ({ config, i }) => {
+      async ({ name, config, i }) => {
         const vocab = config["vocab_size"] as number;
         const rng = random(7 + i);
         const draw = (n: number): number[] => Array.from({ length: n }, () => rng.below(vocab));
@@ -62,7 +72,7 @@ export function againstAccounts(module: string): void {
         const [folder, gradients] = [join(root, `${i}`), join(root, `${i}-gradients`)];
         const job = { module, config, folder, gradients, seed: i + 1, tokens, targets };
         const [answer] = await askTorch<Answer>(SCRIPT, [job]);
-        const source = checkpointSource(folder);
+        const source = sourceOf(folder, contexts[name]);
 
         const { program, graph } = compiled(source.text, { file: source.file });
         const weights = await weightsOf(program, folder);

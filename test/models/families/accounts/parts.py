@@ -26,6 +26,22 @@ def angles(tokens, width, theta, scale=1.0):
     return torch.arange(tokens, dtype=torch.float64)[:, None] * (theta**-steps) * scale
 
 
+def turned(tokens, frequencies):
+    """Radians of each position and pair, for radians a position: [tokens, pairs]."""
+    return torch.arange(tokens, dtype=torch.float64)[:, None] * frequencies
+
+
+def yarn(width, theta, scaling):
+    """Radians a position of each pair, and the factor on cosine and sine (arXiv 2309.00071)."""
+    factor, original = scaling["factor"], scaling["original_max_position_embeddings"]
+    plain = theta ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
+    pair_of = lambda turns: width * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
+    low = max(math.floor(pair_of(scaling.get("beta_fast", 32))), 0)
+    high = min(math.ceil(pair_of(scaling.get("beta_slow", 1))), width - 1)
+    kept = 1 - ((torch.arange(width // 2, dtype=torch.float64) - low) / max(high - low, 0.001)).clamp(0, 1)
+    return plain / factor * (1 - kept) + plain * kept, scaling.get("attention_factor") or 0.1 * math.log(factor) + 1
+
+
 def rotate_halves(x, angle):
     """Rotates column j with column j + width / 2 of all columns of x[..., tokens, width]."""
     a, b = x.chunk(2, -1)
