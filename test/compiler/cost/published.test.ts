@@ -76,6 +76,16 @@ describe("published parameters", () => {
     expect(countsAt(sourceOf(name), depth)).toMatchObject({ all, active, states: 0 });
   });
 
+  it.each([
+    ["GPT-2", 12, 124_439_808],
+    ["OPT-125m", 12, 125_239_296],
+    ["BLOOM-560m", 24, 559_214_592],
+    ["Falcon-7B", 32, 6_921_720_704],
+    ["MPT-7B", 32, 6_649_286_656],
+  ] as const)("of %s", (name, depth, all) => {
+    expect(countsAt(sourceOf(name), depth).all).toBe(all);
+  });
+
   it("are those of whole models, whose layers are as alike as two of them", () => {
     // The short run has the one of few experts.
     for (const [name, depth] of byTurns([["Mixtral-8x7B", 32] as const, ["Qwen3-30B-A3B", 48] as const], 2))

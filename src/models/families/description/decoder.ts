@@ -43,6 +43,8 @@ export interface DecoderConfig {
   readonly alibi: readonly number[] | null;
   readonly factors: Factors;
   readonly caps: Caps;
+  /** The bound on each number of queries, keys and values, to both sides; null: none. */
+  readonly clip: number | null;
   /** The mixture of experts in some or all layers; null: no layer has one. */
   readonly mixture: Mixture | null;
   /** Latent attention; null: attention with key/value heads, one per query head or shared by groups. */

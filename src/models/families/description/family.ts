@@ -63,20 +63,20 @@ export interface Loops {
   readonly threshold: number;
 }
 
-/** Names of fields of a configuration. */
+/** Names of fields of a configuration; null: the family has no such field, and its default holds. */
 export interface FieldNames {
   readonly dim: string;
   /** The network's hidden width. */
-  readonly hidden: string;
+  readonly hidden: string | null;
   /** The number of layers. */
   readonly depth: string;
   readonly heads: string;
-  readonly kvHeads: string;
-  readonly headDim: string;
+  readonly kvHeads: string | null;
+  readonly headDim: string | null;
   /** The greatest length of a sequence. */
-  readonly positions: string;
-  readonly eps: string;
-  readonly activation: string;
+  readonly positions: string | null;
+  readonly eps: string | null;
+  readonly activation: string | null;
 }
 
 /** Sizes that a family's features may depend on. */
@@ -95,7 +95,11 @@ export interface Family {
   /** The name of the model in the `.mod` file. */
   readonly model: string;
   readonly architecture: string;
+  /** Other names of the architecture in `architectures`. */
+  readonly alsoCalled: readonly string[];
   readonly fields: FieldNames;
+  /** Other names of fields, with the name under which each is read. */
+  readonly otherFields: Readonly<Record<string, string>>;
   /** Further fields that the members below read. */
   readonly reads: readonly string[];
   /** Default of the greatest length. */
@@ -144,6 +148,8 @@ export interface Family {
   /** The factor on attention scores; null: 1/√(head width). */
   scoreScale(config: Fields, sizes: Sizes): number | null;
   caps(config: Fields): Caps;
+  /** The bound on each number of queries, keys and values before the rotation, to both sides; null: none. */
+  clip(config: Fields): number | null;
   /** Whether each head has a sink: a score that a token may give to nothing. */
   readonly sinks: boolean;
   /** Whether queries, keys and values come from one map whose rows lie group by group, each the heads of a key. */

@@ -8,6 +8,7 @@ export const llama: Family = {
   type: "llama",
   model: "Llama",
   architecture: "LlamaForCausalLM",
+  alsoCalled: [],
   fields: {
     dim: "hidden_size",
     hidden: "intermediate_size",
@@ -19,6 +20,7 @@ export const llama: Family = {
     eps: "rms_norm_eps",
     activation: "hidden_act",
   },
+  otherFields: {},
   reads: [],
   positions: 2048,
   headDim: null,
@@ -52,6 +54,7 @@ export const llama: Family = {
   factors: () => ({ embedding: 1, update: 1, logits: 1 }),
   scoreScale: () => null,
   caps: () => ({ scores: null, logits: null }),
+  clip: () => null,
   sinks: false,
   fused: false,
   mixture: () => null,

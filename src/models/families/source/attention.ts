@@ -76,13 +76,15 @@ function normMembers({ headNorms }: DecoderConfig): string {
 
 /** Statements that bind q, k and v: heads of all tokens, normed and rotated. */
 function queriesAndKeys(config: DecoderConfig): readonly string[] {
-  const { family, headDim, headNorms, loops, rotation } = config;
+  const { clip, family, headDim, headNorms, loops, rotation } = config;
+  const clipped = (x: string): string =>
+    clip === null ? x : `min(max(${x}, ${floatText(-clip)}), ${floatText(clip)})`;
   const split = (x: string, count: string): string => `rearrange(${x}, "b t (h d) -> b h t d", h: ${count})`;
   const normed = (name: string, x: string): string =>
     headNorms && headNorms.over !== "row" && !headNorms.behind ? `${name}_norm(${x})` : x;
   const head = (name: "q" | "k" | "v"): string => {
     const count = name === "q" ? "heads" : "kv_heads";
-    const of = `${name}(${loops && name !== "q" ? "all" : "x"})`;
+    const of = clipped(`${name}(${loops && name !== "q" ? "all" : "x"})`);
     if (name === "v") return split(of, count);
     return normed(name, split(headNorms?.over === "row" ? `${name}_norm(${of})` : of, count));
   };
@@ -92,7 +94,7 @@ function queriesAndKeys(config: DecoderConfig): readonly string[] {
   const turned = (name: "q" | "k"): string => (isPart ? turnedPart(config, name) : turnedWhole(config, name));
   const bound = family.fused
     ? [
-        `(q, k, v) = split(rearrange(qkv(x), "b t (g n d) -> b g n t d", g: kv_heads, d: head_dim), ` +
+        `(q, k, v) = split(rearrange(${clipped("qkv(x)")}, "b t (g n d) -> b g n t d", g: kv_heads, d: head_dim), ` +
           `[heads / kv_heads, 1, 1], axis: 2)`,
         `q = ${normed("q", `rearrange(q, "b g n t d -> b (g n) t d")`)}`,
         `k = ${normed("k", "k[:, :, 0]")}`,
