@@ -61,6 +61,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     residual: family.residual(config),
     headNorms: family.headNorms(config),
     activation: activation ?? config.refuse(fields.activation, `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
+    bounded: family.bounded(config),
     biases: family.biases(config),
     tied: config.flag("tie_word_embeddings") ?? family.tied,
     headBias: family.headBias(config),
@@ -154,8 +155,7 @@ function refuseUnsupported(config: Fields, family: Family): void {
   if (config.flag("rope_interleaved") === true)
     config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
   if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
-  if (config.raw("quantization_config") !== null)
-    config.refuse("quantization_config", "modc reads float32, float16 and bfloat16 weights, not quantized ones");
+  refuseQuantized(config);
   for (const name of ["torch_dtype", "dtype"]) {
     const dtype = config.text(name);
     if (dtype !== null && !DTYPES.has(dtype)) config.refuse(name, `modc reads ${[...DTYPES].join(", ")}`);
@@ -169,6 +169,18 @@ function refuseUnsupported(config: Fields, family: Family): void {
       "modc does not know this field",
       "if it changes nothing that is computed, take it out of config.json",
     );
+}
+
+function refuseQuantized(config: Fields): void {
+  if (config.raw("quantization_config") === null) return;
+  const isMxfp4 = config.object("quantization_config")?.text("quant_method") === "mxfp4";
+  config.refuse(
+    "quantization_config",
+    `modc reads float32, float16 and bfloat16 weights, not ${isMxfp4 ? "MXFP4 blocks" : "quantized ones"}`,
+    isMxfp4
+      ? "save them as bfloat16 with transformers: load the folder with Mxfp4Config(dequantize=True), then save_pretrained"
+      : null,
+  );
 }
 
 function isOff(config: Fields, name: string): boolean {

@@ -12,8 +12,5 @@ export const families: ReadonlyMap<string, Family> = new Map(
 
 /** The reason why modc cannot read a popular family, by `model_type`. */
 export const beyond: ReadonlyMap<string, string> = new Map([
-  [
-    "gpt_oss",
-    "modc supports neither its attention sinks (a learned number for each head in the softmax) nor its stacked experts",
-  ],
+  ["phimoe", "modc does not support its router (sparse mixer), whose gates depend on how far the scores are apart"],
 ]);

@@ -1,4 +1,4 @@
-// Published configurations of mixtures of experts, without the fields about weights and training.
+// Published configurations of decoders and mixtures of experts, without the fields about weights and training.
 
 const QWEN3 = {
   model_type: "qwen3_moe",
@@ -38,7 +38,41 @@ const latent = {
   v_head_dim: 128,
 };
 
+const OSS = {
+  model_type: "gpt_oss",
+  architectures: ["GptOssForCausalLM"],
+  attention_bias: true,
+  experts_per_token: 4,
+  head_dim: 64,
+  hidden_act: "silu",
+  hidden_size: 2880,
+  initial_context_length: 4096,
+  intermediate_size: 2880,
+  max_position_embeddings: 131072,
+  num_attention_heads: 64,
+  num_experts_per_tok: 4,
+  num_hidden_layers: 24,
+  num_key_value_heads: 8,
+  num_local_experts: 32,
+  rms_norm_eps: 1e-5,
+  rope_scaling: {
+    beta_fast: 32.0,
+    beta_slow: 1.0,
+    factor: 32.0,
+    original_max_position_embeddings: 4096,
+    rope_type: "yarn",
+    truncate: false,
+  },
+  rope_theta: 150000,
+  sliding_window: 128,
+  swiglu_limit: 7.0,
+  tie_word_embeddings: false,
+  vocab_size: 201088,
+};
+
 export const PUBLISHED = {
+  "gpt-oss-20b": OSS,
+  "gpt-oss-120b": { ...OSS, num_hidden_layers: 36, num_local_experts: 128 },
   "GPT-2": {
     model_type: "gpt2",
     architectures: ["GPT2LMHeadModel"],

@@ -99,6 +99,30 @@ describe("a configuration of a mixture", () => {
     });
   });
 
+  it("of gpt-oss and of GraniteMoE has the defaults of its class", () => {
+    const sizes = { vocab_size: 10, hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 8 };
+    const oss = read({ ...sizes, model_type: "gpt_oss" });
+    expect(oss).toMatchObject({
+      kvHeads: 8,
+      headDim: 64,
+      context: 131072,
+      eps: 1e-5,
+      biases: { qkv: true, o: true, mlp: true },
+      windows: [128, 0, 128],
+      bounded: { gain: 1.702, limit: 7 },
+      rotation: { main: { theta: 150000, scaling: "yarn, factor 32 of 4096 positions" } },
+      mixture: { experts: 128, k: 4, hidden: 2880, gate: "chosen", biased: true },
+    });
+    expect(oss.rotation!.main.scale).toBeCloseTo(0.1 * Math.log(32) + 1, 12);
+    const granite = read({ ...sizes, intermediate_size: 16, model_type: "granitemoe" });
+    expect(granite).toMatchObject({
+      scoreScale: 1,
+      factors: { embedding: 1, update: 1, logits: 1 },
+      mixture: { experts: 8, k: 2, hidden: 16, gate: "chosen", biased: false },
+    });
+  });
+
+  const OSS: Config = { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"], sliding_window: 8 };
   const refused: readonly (readonly [string, Config, string])[] = [
     ["Mixtral", { num_experts_per_tok: 7 }, "num_experts_per_tok is 7: there are 6 experts"],
     ["OLMoE", { clip_qkv: 8.0 }, "clip_qkv is 8: modc does not know this field"],
@@ -121,11 +145,13 @@ describe("a configuration of a mixture", () => {
       { q_lora_rank: null },
       "q_lora_rank is null: the queries of this family come from a low-rank projection",
     ],
+    ["Mixtral", { model_type: "phimoe", architectures: ["PhimoeForCausalLM"] }, "modc does not support its router"],
     [
       "Mixtral",
-      { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"] },
-      "modc supports neither its attention sinks",
+      { ...OSS, quantization_config: { quant_method: "mxfp4" } },
+      "modc reads float32, float16 and bfloat16 weights, not MXFP4",
     ],
+    ["Mixtral", { ...OSS, swiglu_limit: 0 }, "swiglu_limit is 0: it must be above 0"],
   ];
   it.each(refused)("of %s is refused with %j", (name, more, message) => {
     expect(() => read({ ...configOf(name), ...more })).toThrow(message);

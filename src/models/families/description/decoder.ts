@@ -1,7 +1,7 @@
 // The description of a decoder, and what its text is put together from.
 import type { Activation } from "./activation.js";
 import { CheckpointError } from "./errors.js";
-import type { Biases, Caps, Factors, Family, HeadNorms, LearnedPositions, Loops, Norm } from "./family.js";
+import type { Biases, BoundedGate, Caps, Factors, Family, HeadNorms, LearnedPositions, Loops, Norm } from "./family.js";
 import type { KeyNames } from "./key-names.js";
 import type { Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
@@ -30,6 +30,7 @@ export interface DecoderConfig {
   readonly residual: ReturnType<Family["residual"]>;
   readonly headNorms: HeadNorms | null;
   readonly activation: Activation;
+  readonly bounded: BoundedGate | null;
   readonly biases: Biases;
   /** Whether the output weights are tied to the embedding. */
   readonly tied: boolean;

@@ -50,6 +50,15 @@ export interface Caps {
   readonly logits: number | null;
 }
 
+/**
+ * A gated network whose gate and up are bounded (gpt-oss, arXiv 2508.10925): with g = min(gate(x), limit) it is
+ * down(g · sigmoid(gain · g) · (clip(up(x), ±limit) + 1)).
+ */
+export interface BoundedGate {
+  readonly gain: number;
+  readonly limit: number;
+}
+
 /** Learned positions: a table of `count` rows; position p has row p + offset. */
 export interface LearnedPositions {
   readonly count: number;
@@ -133,6 +142,8 @@ export interface Family {
   headNorms(config: Fields): HeadNorms | null;
   /** "gated": down(act(gate(x)) · up(x)); "plain": down(act(up(x))). */
   readonly network: "gated" | "plain";
+  /** The bounds of a gated network, in place of the activation; null: none. */
+  bounded(config: Fields): BoundedGate | null;
   /** Activations by names that only this family gives them. */
   readonly activations: Readonly<Record<string, Activation>>;
   /** The attention window of each of `depth` layers; 0: no limit. */

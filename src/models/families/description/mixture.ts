@@ -10,7 +10,10 @@ export interface Mixture {
   readonly k: number;
   /** The hidden width of an expert. */
   readonly hidden: number;
-  readonly gate: "softmax" | "sigmoid";
+  /** The gates: a softmax of all scores, or of the chosen ones, or a sigmoid of each. */
+  readonly gate: "softmax" | "chosen" | "sigmoid";
+  /** Whether the router has a bias. */
+  readonly biased: boolean;
   /** Whether the gates of a token are divided by their sum. */
   readonly renormalize: boolean;
   /** The factor on gates. */
@@ -37,6 +40,20 @@ export interface MixtureKeys {
   /** The prefix of experts, and the names of an expert's maps. */
   readonly experts: string;
   readonly maps: Readonly<Record<"gate" | "up" | "down", string>>;
+  /** The tensors that hold a map of all experts; null: each expert's are apart. */
+  readonly stacks: Readonly<Record<"gate" | "up" | "down", Stack>> | null;
+}
+
+/** A map of all experts in one tensor. */
+export interface Stack {
+  /** The whole key of the maps. */
+  readonly key: string;
+  /** The whole key of the biases; null: there are none. */
+  readonly bias: string | null;
+  /** The rows of an expert's stored map that this map has; null: all. */
+  readonly rows: string | null;
+  /** Whether an expert's map lies transposed, [in, out]. */
+  readonly transposed: boolean;
 }
 
 const KEYS: MixtureKeys = {
@@ -46,12 +63,30 @@ const KEYS: MixtureKeys = {
   sharedGate: "mlp.shared_expert_gate",
   experts: "mlp.experts",
   maps: { gate: "gate_proj", up: "up_proj", down: "down_proj" },
+  stacks: null,
+};
+
+/** The stacks of experts whose gate and up lie in one tensor; `rows`: the rows of each. */
+const gateUpStacks = (
+  gateUp: string,
+  down: string,
+  rows: readonly [gate: string, up: string],
+  more: Pick<Stack, "transposed"> & { readonly isBiased?: boolean },
+): MixtureKeys["stacks"] => {
+  const of = (key: string, own: string | null): Stack => ({
+    key,
+    bias: more.isBiased === true ? `${key}_bias` : null,
+    rows: own,
+    transposed: more.transposed,
+  });
+  return { gate: of(gateUp, rows[0]), up: of(gateUp, rows[1]), down: of(down, null) };
 };
 
 /** Fields of a plain softmax mixture with k chosen experts in every layer. */
 const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renormalize"> => ({
   same: 0,
   gate: "softmax",
+  biased: false,
   scale: 1,
   groups: 1,
   open: 1,
@@ -60,6 +95,8 @@ const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renor
   layers: Array<boolean>(depth).fill(true),
   keys: KEYS,
 });
+
+const HALVES = ["0:expert_hidden", "expert_hidden:2 * expert_hidden"] as const;
 
 const needed = (config: Fields, name: string): number => config.whole(name) ?? config.missing(name);
 
@@ -76,6 +113,45 @@ export function mixtralMixture(config: Fields, depth: number): Mixture {
       router: "block_sparse_moe.gate",
       experts: "block_sparse_moe.experts",
       maps: { gate: "w1", up: "w3", down: "w2" },
+    },
+  });
+}
+
+/** The mixture of gpt-oss: a softmax of the chosen scores, stacked experts, biases everywhere. */
+export function gptOssMixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 128,
+    k: config.whole("num_experts_per_tok") ?? 4,
+    hidden: config.whole("intermediate_size") ?? 2880,
+    gate: "chosen",
+    biased: true,
+    renormalize: false,
+    keys: {
+      ...KEYS,
+      router: "mlp.router",
+      stacks: gateUpStacks("mlp.experts.gate_up_proj", "mlp.experts.down_proj", ["0::2", "1::2"], {
+        transposed: true,
+        isBiased: true,
+      }),
+    },
+  });
+}
+
+/** Granite's mixture: a softmax of the chosen scores, stacked experts. */
+export function graniteMixture(config: Fields, depth: number): Mixture {
+  const moe = "block_sparse_moe";
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 8,
+    k: config.whole("num_experts_per_tok") ?? 2,
+    hidden: config.whole("intermediate_size") ?? 11008,
+    gate: "chosen",
+    renormalize: false,
+    keys: {
+      ...KEYS,
+      router: `${moe}.router.layer`,
+      stacks: gateUpStacks(`${moe}.input_linear.weight`, `${moe}.output_linear.weight`, HALVES, { transposed: false }),
     },
   });
 }

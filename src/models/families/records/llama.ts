@@ -41,6 +41,7 @@ export const llama: Family = {
   residual: () => "serial",
   headNorms: () => null,
   network: "gated",
+  bounded: () => null,
   activations: {},
   windows(config, depth) {
     if (config.raw("sliding_window") !== null) config.refuse("sliding_window", `this family has none`);

@@ -93,7 +93,7 @@ export function keys(config: DecoderConfig): readonly string[] {
     ...(family.embeddingNorm ? normRule(top, "embed_norm", names.embedNorm) : []),
     ...attentionKeys(config, rules, nth),
     ...(hasDense(config) ? denseKeys(config, rules, nth) : []),
-    ...mixtureKeys(config).map(([path, theirs]) => rules.ofLayer(path, theirs)),
+    ...mixtureKeys(config).map(([path, theirs, part]) => rules.ofLayer(path, theirs, part)),
     ...(has.attn ? normRule(inLayer, `attn_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
     ...(has.mlp ? normRule(inLayer, `mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
     ...(has.attnOut ? normRule(inLayer, "attn_out_norm", names.attentionOutNorm) : []),

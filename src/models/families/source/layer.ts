@@ -7,7 +7,7 @@ import { loopLayer } from "./loops.js";
 import { normOf } from "./norm.js";
 import { rotationParameter } from "./rotation.js";
 
-export function mlp({ activation, biases, family }: DecoderConfig): string {
+export function mlp({ activation, biases, bounded, family }: DecoderConfig): string {
   const bias = `bias: ${biases.mlp}`;
   if (family.network === "plain")
     return `/// A network of two maps on each token.
@@ -17,13 +17,21 @@ block MLP(dim: int, hidden: int) {
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "up(x)")}) }
 }`;
+  const [gain, limit] = [bounded?.gain ?? 1, bounded?.limit ?? 0].map(floatText);
+  const body =
+    bounded === null
+      ? `{ down(${activationText(activation, "gate(x)")} * up(x)) }`
+      : `{
+    g = min(gate(x), ${limit})
+    down(g * sigmoid(${gain} * g) * (min(max(up(x), -${limit}), ${limit}) + 1.0))
+  }`;
   return `/// A gated network on each token.
 block MLP(dim: int, hidden: int) {
   gate: Linear(dim, hidden, ${bias})
   up: Linear(dim, hidden, ${bias})
   down: Linear(hidden, dim, ${bias})
 
-  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "gate(x)")} * up(x)) }
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] ${body}
 }`;
 }
 

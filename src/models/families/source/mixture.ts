@@ -45,6 +45,7 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
   const options = joinNames(
     mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
     mixture.renormalize && "renormalize: true",
+    mixture.biased && "router_bias: true",
     mixture.scale !== 1 && `scale: ${floatText(mixture.scale)}`,
     mixture.groups > 1 && `groups: ${mixture.groups}, open: ${mixture.open}`,
     mixture.lifted && "loss_free: true",
@@ -96,22 +97,39 @@ block ZeroMoE(${parameters}, ${rates}) {
   ];
 }
 
-/** The `names` rules of the mixture's weights: path in modc's source, and key in the checkpoint. */
-export function mixtureKeys({ mixture, family }: DecoderConfig): readonly (readonly [string, string])[] {
+/** The path of a weight in modc's source, its key in the checkpoint, and the part of the stored tensor that it is. */
+type WeightName = readonly [path: string, key: string, part?: string];
+
+/** The `names` rules of the mixture's weights. */
+export function mixtureKeys({ mixture, family }: DecoderConfig): readonly WeightName[] {
   if (mixture === null) return [];
-  const { keys, lifted, shared } = mixture;
+  const { biased, keys, lifted, shared } = mixture;
   const moe = family.twofold ? "moe" : shared ? "mlp.moe" : "mlp";
   const maps = Object.entries(keys.maps);
   const shortened = maps.every(([ours, theirs]) => theirs === `${ours}_proj`);
-  const each = (ours: string, theirs: string): readonly (readonly [string, string])[] =>
+  const each = (ours: string, theirs: string): readonly WeightName[] =>
     shortened
       ? [[`${ours}.{p}.weight`, `${theirs}.{p}_proj.weight`]]
       : maps.map(([p, key]) => [`${ours}.${p}.weight`, `${theirs}.${key}.weight`]);
+  const experts = `${moe}.${family.twofold ? "expert" : "experts"}.{e}`;
+  const w = biased ? "{w}" : "weight";
   return [
-    [`${moe}.router.weight`, `${keys.router}.weight`],
+    [`${moe}.router.${w}`, `${keys.router}.${w}`],
     ...(lifted ? [[`${moe}.bias`, keys.bias] as const] : []),
-    ...each(`${moe}.${family.twofold ? "expert" : "experts"}.{e}`, `${keys.experts}.{e}`),
+    ...(keys.stacks ? stackKeys(experts, keys.stacks) : each(experts, `${keys.experts}.{e}`)),
     ...(shared ? each("mlp.shared", keys.shared) : []),
     ...(shared?.gated ? [["mlp.shared_gate.weight", `${keys.sharedGate}.weight`] as const] : []),
   ];
 }
+
+/** The rules of experts that lie stacked. */
+const stackKeys = (experts: string, stacks: NonNullable<Mixture["keys"]["stacks"]>): readonly WeightName[] =>
+  Object.entries(stacks).flatMap(([name, { bias, key, rows, transposed }]): readonly WeightName[] => {
+    const part = rows === null ? "" : transposed ? `, :, ${rows}` : `, ${rows}`;
+    return [
+      [`${experts}.${name}.weight`, key, `[{e}${part}]${transposed ? "^T" : ""}`],
+      ...(bias === null
+        ? []
+        : [[`${experts}.${name}.bias`, bias, `[{e}${rows === null ? "" : `, ${rows}`}]`] as const]),
+    ];
+  });
