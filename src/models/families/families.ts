@@ -1,5 +1,6 @@
 // The supported families, one record for each `model_type`.
 import type { Family } from "./description/family.js";
+import { DEEPSEEK_FAMILIES } from "./records/deepseek.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
 import { GPT2_FAMILIES } from "./records/gpt2.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
@@ -7,7 +8,10 @@ import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 
 /** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
-  [...LLAMA_FAMILIES, ...MIXTURE_FAMILIES, ...GEMMA_FAMILIES, ...GPT2_FAMILIES].map((family) => [family.type, family]),
+  [...LLAMA_FAMILIES, ...MIXTURE_FAMILIES, ...DEEPSEEK_FAMILIES, ...GEMMA_FAMILIES, ...GPT2_FAMILIES].map((family) => [
+    family.type,
+    family,
+  ]),
 );
 
 /** The reason why modc cannot read a popular family, by `model_type`. */

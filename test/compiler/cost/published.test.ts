@@ -81,6 +81,7 @@ describe("published parameters", () => {
     ["BLOOM-560m", 24, 559_214_592],
     ["Falcon-7B", 32, 6_921_720_704],
     ["MPT-7B", 32, 6_649_286_656],
+    ["DBRX", 40, 131_596_523_520],
   ] as const)("of %s", (name, depth, all) => {
     expect(countsAt(sourceOf(name), depth).all).toBe(all);
   });
@@ -101,6 +102,12 @@ describe("published parameters", () => {
     expect(states).toBe(58 * 256);
     expect(all + states).toBe(671_026_419_200);
     expect([billions(active, 2), billions(active - tables, 2)]).toEqual(["37.55", "36.63"]);
+  });
+
+  it("of DeepSeek-V2-Lite", () => {
+    const { all, active, tables } = countsAt(sourceOf("DeepSeek-V2-Lite"), 27, 1);
+    expect(all).toBe(15_706_484_224);
+    expect(billions(active - tables, 2)).toBe("2.45");
   });
 
   it("of LongCat-Flash, of whose 12 experts a token takes 8 with weights on average", () => {

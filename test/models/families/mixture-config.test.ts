@@ -122,6 +122,56 @@ describe("a configuration of a mixture", () => {
     });
   });
 
+  it("of DeepSeek-V2, Kimi K2, GLM-4 MoE and DBRX has the defaults of its class", () => {
+    const sizes = {
+      vocab_size: 10,
+      hidden_size: 256,
+      intermediate_size: 8,
+      num_hidden_layers: 3,
+      num_attention_heads: 16,
+      num_experts_per_tok: 2,
+    };
+    const bare = (model_type: string) => read({ ...sizes, model_type });
+    expect(bare("deepseek_v2").mixture).toMatchObject({
+      experts: 64,
+      k: 2,
+      hidden: 1407,
+      gate: "softmax",
+      scale: 1,
+      groups: 1,
+      shared: { hidden: 2814, gated: false },
+      layers: [true, true, true],
+    });
+    expect(bare("kimi_k2")).toMatchObject({ ...bare("deepseek_v3"), family: { type: "kimi_k2" } });
+    expect(bare("glm4_moe")).toMatchObject({
+      kvHeads: 8,
+      headNorms: null,
+      rotation: { columns: 8, neighbours: false },
+      mixture: { experts: 128, hidden: 1408, scale: 1, groups: 1, lifted: true, layers: [false, true, true] },
+    });
+    const dbrx = read({ model_type: "dbrx", vocab_size: 10, d_model: 256, n_heads: 16, n_layers: 3 });
+    expect(dbrx).toMatchObject({
+      kvHeads: 1,
+      context: 2048,
+      clip: null,
+      mixture: { experts: 4, k: 1, hidden: 3584, renormalize: true },
+    });
+  });
+
+  const DBRX: Config = {
+    ...Object.fromEntries(
+      ["hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"].map((name) => [
+        name,
+        null,
+      ]),
+    ),
+    model_type: "dbrx",
+    architectures: null,
+    d_model: 32,
+    n_heads: 4,
+    n_layers: 2,
+  };
+  const V2: Config = { model_type: "deepseek_v2", architectures: null, scoring_func: "softmax", topk_method: "greedy" };
   const OSS: Config = { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"], sliding_window: 8 };
   const refused: readonly (readonly [string, Config, string])[] = [
     ["Mixtral", { num_experts_per_tok: 7 }, "num_experts_per_tok is 7: there are 6 experts"],
@@ -150,6 +200,24 @@ describe("a configuration of a mixture", () => {
       "Mixtral",
       { ...OSS, quantization_config: { quant_method: "mxfp4" } },
       "modc reads float32, float16 and bfloat16 weights, not MXFP4",
+    ],
+    ["Mixtral", { ...DBRX, attn_config: { rope: 1 } }, "attn_config.rope is 1: modc does not know this field"],
+    ["Mixtral", { ...DBRX, ffn_config: { moe_top_k: 5 } }, "ffn_config.moe_top_k is 5: there are 4 experts"],
+    [
+      "Mixtral",
+      { ...DBRX, ffn_config: { moe_normalize_expert_weights: 2 } },
+      "ffn_config.moe_normalize_expert_weights is 2: modc divides gates by their sum",
+    ],
+    [
+      "Mixtral",
+      { ...DBRX, ffn_config: { ffn_act_fn: { name: "gelu" } } },
+      'ffn_config.ffn_act_fn.name is "gelu": modc reads silu',
+    ],
+    ["DeepSeek", { ...V2, norm_topk_prob: true }, "norm_topk_prob is true: modc does not divide the gates"],
+    [
+      "DeepSeek",
+      { ...V2, norm_topk_prob: false, topk_method: "noaux_tc" },
+      "modc knows greedy and group_limited_greedy",
     ],
     ["Mixtral", { ...OSS, swiglu_limit: 0 }, "swiglu_limit is 0: it must be above 0"],
   ];

@@ -79,12 +79,28 @@ export class Fields {
     throw new CheckpointError("bad-config", `${this.place} has no ${this.prefix}${name}`);
   }
 
+  /** Throws CheckpointError for a field with another name, unless it is false. */
+  allow(known: ReadonlySet<string>): this {
+    const unknown = this.names.find((name) => !known.has(name) && this.raw(name) !== false);
+    return unknown === undefined ? this : this.refuse(unknown, "modc does not know this field");
+  }
+
+  /** Throws CheckpointError if the field is there with another value than this one. */
+  only(name: string, value: Json, why: string): void {
+    if (this.raw(name) !== null && this.raw(name) !== value) this.refuse(name, why);
+  }
+
   /** The fields of a nested object; null if absent. */
   object(name: string): Fields | null {
     const value = this.raw(name);
     if (value === null) return null;
     if (!(value instanceof Map)) return this.refuse(name, "it must be an object");
     return new Fields(value as ReadonlyMap<string, Json>, this.place, `${this.prefix}${name}.`);
+  }
+
+  /** A nested object without fields, for messages about the object of this name. */
+  none(name: string): Fields {
+    return new Fields(new Map(), this.place, `${this.prefix}${name}.`);
   }
 
   whole(name: string | null, least = 1): number | null {

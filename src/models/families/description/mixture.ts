@@ -21,6 +21,8 @@ export interface Mixture {
   /** `groups`: groups of experts. `open`: number of groups in which a token may choose. */
   readonly groups: number;
   readonly open: number;
+  /** How many of a group's best scores are summed to rank it. */
+  readonly ranked: 1 | 2;
   /** Whether a bias that gradients do not change is added to the scores for the choice. */
   readonly lifted: boolean;
   /** A network parallel to the mixture, which every token takes; null: none. */
@@ -54,6 +56,8 @@ export interface Stack {
   readonly rows: string | null;
   /** Whether an expert's map lies transposed, [in, out]. */
   readonly transposed: boolean;
+  /** Whether the maps lie one behind the other in two axes, [experts · rows, columns], with no axis of experts. */
+  readonly joined: boolean;
 }
 
 const KEYS: MixtureKeys = {
@@ -78,6 +82,7 @@ const gateUpStacks = (
     bias: more.isBiased === true ? `${key}_bias` : null,
     rows: own,
     transposed: more.transposed,
+    joined: false,
   });
   return { gate: of(gateUp, rows[0]), up: of(gateUp, rows[1]), down: of(down, null) };
 };
@@ -90,6 +95,7 @@ const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renor
   scale: 1,
   groups: 1,
   open: 1,
+  ranked: 2,
   lifted: false,
   shared: null,
   layers: Array<boolean>(depth).fill(true),
@@ -197,32 +203,136 @@ function qwenLayers(config: Fields, depth: number): readonly boolean[] {
   return Array.from({ length: depth }, (_, i) => (i + 1) % step === 0 && !dense.has(i));
 }
 
+/** Defaults of a mixture with DeepSeek's fields. */
+interface DeepseekDefaults {
+  readonly experts: number;
+  readonly k: number | null;
+  readonly hidden: number;
+  readonly scale: number;
+  readonly groups: number;
+  readonly open: number;
+  readonly shared: number;
+  /** The number of dense layers in front. */
+  readonly dense: number;
+}
+
+const DEEPSEEK_3: DeepseekDefaults = {
+  experts: 256,
+  k: 8,
+  hidden: 2048,
+  scale: 2.5,
+  groups: 8,
+  open: 4,
+  shared: 1,
+  dense: 3,
+};
+
+/** What the mixtures with DeepSeek's fields have in common: dense layers in front, shared experts, groups. */
+function deepseekParts(config: Fields, depth: number, defaults: DeepseekDefaults) {
+  config.only("moe_layer_freq", 1, "all layers after the dense ones have a mixture");
+  const hidden = config.whole("moe_intermediate_size") ?? defaults.hidden;
+  const dense = config.whole("first_k_dense_replace", 0) ?? defaults.dense;
+  return {
+    ...plain(depth),
+    experts: config.whole("n_routed_experts") ?? defaults.experts,
+    k: config.whole("num_experts_per_tok") ?? defaults.k ?? config.missing("num_experts_per_tok"),
+    hidden,
+    scale: config.positive("routed_scaling_factor") ?? defaults.scale,
+    groups: config.whole("n_group") ?? defaults.groups,
+    open: config.whole("topk_group") ?? defaults.open,
+    shared: { hidden: hidden * (config.whole("n_shared_experts") ?? defaults.shared), gated: false },
+    layers: Array.from({ length: depth }, (_, i) => i >= dense),
+    keys: { ...KEYS, shared: "mlp.shared_experts" },
+  };
+}
+
 /**
  * DeepSeek-V3's mixture: sigmoid scores, with a bias for the choice, within the best groups, after some dense layers.
  */
-export function deepseekMixture(config: Fields, depth: number): Mixture {
-  const only = (name: string, value: string | number, why: string): void => {
-    if (config.has(name) && config.raw(name) !== value) config.refuse(name, why);
-  };
-  only("scoring_func", "sigmoid", "the scores of this family are sigmoids");
-  only("topk_method", "noaux_tc", "modc knows noaux_tc, which adds a bias to the scores for the choice");
-  only("moe_layer_freq", 1, "all layers after the dense ones have a mixture");
-  const hidden = config.whole("moe_intermediate_size") ?? 2048;
-  const dense = config.whole("first_k_dense_replace", 0) ?? 3;
+export function deepseekMixture(config: Fields, depth: number, defaults = DEEPSEEK_3): Mixture {
+  config.only("scoring_func", "sigmoid", "the scores of this family are sigmoids");
+  config.only("topk_method", "noaux_tc", "modc knows noaux_tc, which adds a bias to the scores for the choice");
   return checked(config, "num_experts_per_tok", {
-    ...plain(depth),
-    experts: config.whole("n_routed_experts") ?? 256,
-    k: config.whole("num_experts_per_tok") ?? 8,
-    hidden,
+    ...deepseekParts(config, depth, defaults),
     gate: "sigmoid",
     renormalize: config.flag("norm_topk_prob") ?? true,
-    scale: config.positive("routed_scaling_factor") ?? 2.5,
-    groups: config.whole("n_group") ?? 8,
-    open: config.whole("topk_group") ?? 4,
     lifted: true,
-    shared: { hidden: hidden * (config.whole("n_shared_experts") ?? 1), gated: false },
-    layers: Array.from({ length: depth }, (_, i) => i >= dense),
-    keys: { ...KEYS, shared: "mlp.shared_experts" },
+  });
+}
+
+/** GLM-4's mixture: DeepSeek-V3's with other defaults. */
+export const glm4Mixture = (config: Fields, depth: number): Mixture =>
+  deepseekMixture(config, depth, {
+    experts: 128,
+    k: 8,
+    hidden: 1408,
+    scale: 1,
+    groups: 1,
+    open: 1,
+    shared: 1,
+    dense: 1,
+  });
+
+/** DeepSeek-V2's mixture: gates by a softmax of all scores, in all groups or in those with the best experts. */
+export function deepseek2Mixture(config: Fields, depth: number): Mixture {
+  config.only("scoring_func", "softmax", "the scores of this family are a softmax");
+  config.only("norm_topk_prob", false, "modc does not divide the gates of this family by their sum");
+  const method = config.text("topk_method") ?? "greedy";
+  if (method !== "greedy" && method !== "group_limited_greedy")
+    config.refuse("topk_method", "modc knows greedy and group_limited_greedy");
+  const parts = deepseekParts(config, depth, {
+    experts: 64,
+    k: null,
+    hidden: 1407,
+    scale: 1,
+    groups: 1,
+    open: 1,
+    shared: 2,
+    dense: 0,
+  });
+  return checked(config, "num_experts_per_tok", {
+    ...parts,
+    ...(method === "greedy" ? { groups: 1, open: 1 } : {}),
+    ranked: 1,
+    renormalize: false,
+  });
+}
+
+/** The fields of DBRX's `ffn_config`. */
+const DBRX_FIELDS: ReadonlySet<string> = new Set(
+  (
+    "model_type ffn_act_fn ffn_hidden_size moe_num_experts moe_top_k moe_jitter_eps moe_loss_weight " +
+    "moe_normalize_expert_weights"
+  ).split(" "),
+);
+
+/** DBRX's mixture: gates by a softmax of all scores, experts whose maps lie one behind the other. */
+export function dbrxMixture(config: Fields, depth: number): Mixture {
+  const fields = (config.object("ffn_config") ?? config.none("ffn_config")).allow(DBRX_FIELDS);
+  fields.only("moe_normalize_expert_weights", 1, "modc divides gates by their sum, or not at all if it is null");
+  fields
+    .object("ffn_act_fn")
+    ?.allow(new Set(["name"]))
+    .only("name", "silu", "modc reads silu");
+  const of = (key: string, transposed: boolean): Stack => ({
+    key: `ffn.experts.mlp.${key}`,
+    bias: null,
+    rows: null,
+    transposed,
+    joined: true,
+  });
+  const isWhole = fields.has("moe_normalize_expert_weights") && fields.raw("moe_normalize_expert_weights") === null;
+  return checked(fields, "moe_top_k", {
+    ...plain(depth),
+    experts: fields.whole("moe_num_experts") ?? 4,
+    k: fields.whole("moe_top_k") ?? 1,
+    hidden: fields.whole("ffn_hidden_size") ?? 3584,
+    renormalize: !isWhole,
+    keys: {
+      ...KEYS,
+      router: "ffn.router.layer",
+      stacks: { gate: of("w1", false), up: of("v1", false), down: of("w2", true) },
+    },
   });
 }
 
@@ -252,7 +362,7 @@ function checked(config: Fields, k: string, mixture: Mixture): Mixture {
   const choices = (mixture.experts / mixture.groups) * mixture.open + mixture.same;
   if (mixture.k > choices)
     config.refuse("topk_group", `its groups have ${choices} experts, and a token takes ${mixture.k}`);
-  if (mixture.groups > 1 && mixture.experts / mixture.groups < 2)
+  if (mixture.groups > 1 && mixture.experts / mixture.groups < mixture.ranked)
     config.refuse("n_group", "groups are ranked by their two best experts, and each has one expert");
   return mixture;
 }

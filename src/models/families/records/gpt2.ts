@@ -5,11 +5,6 @@ import type { Fields } from "../description/fields.js";
 import { LLAMA_KEYS, type KeyNames } from "../description/key-names.js";
 import { llama } from "./llama.js";
 
-/** Refuses a field whose value is not the only one that modc reads; the field may be absent. */
-function only(config: Fields, name: string, value: boolean | number | string | null, why: string): void {
-  if (config.raw(name) !== null && config.raw(name) !== value) config.refuse(name, why);
-}
-
 const GPT2_KEYS: KeyNames = {
   ...LLAMA_KEYS,
   prefixes: ["transformer.", ""],
@@ -66,7 +61,7 @@ export const gpt2: Family = {
   rotation: () => null,
   learned: (_config, { positions }) => ({ count: positions, offset: 0 }),
   scoreScale(config) {
-    only(config, "scale_attn_by_inverse_layer_idx", false, "modc scales the scores of all layers by the same factor");
+    config.only("scale_attn_by_inverse_layer_idx", false, "modc scales the scores of all layers by the same factor");
     return config.flag("scale_attn_weights") === false ? 1 : null;
   },
   keys: () => GPT2_KEYS,
@@ -99,13 +94,13 @@ export const opt: Family = {
     return { qkv: bias, o: bias, mlp: bias };
   },
   norm(config) {
-    only(config, "do_layer_norm_before", true, "modc reads the norms of this family before attention and network");
-    only(config, "_remove_final_layer_norm", false, "modc reads this family with a norm behind the last layer");
+    config.only("do_layer_norm_before", true, "modc reads the norms of this family before attention and network");
+    config.only("_remove_final_layer_norm", false, "modc reads this family with a norm behind the last layer");
     return config.flag("layer_norm_elementwise_affine") === false ? { ...LAYER, weight: "none", bias: false } : LAYER;
   },
   // Two rows before those of the positions belong to padding.
   learned(config, { dim, positions }) {
-    only(config, "word_embed_proj_dim", dim, `modc reads embeddings of the width of the layers, ${dim}`);
+    config.only("word_embed_proj_dim", dim, `modc reads embeddings of the width of the layers, ${dim}`);
     return { count: positions + 2, offset: 2 };
   },
   scoreScale: () => null,
@@ -154,8 +149,7 @@ export const bloom: Family = {
   activation: "gelu_pytorch_tanh",
   embeddingNorm: true,
   residual(config) {
-    only(
-      config,
+    config.only(
       "apply_residual_connection_post_layernorm",
       false,
       "modc adds to the stream, not to the rows of its norm",
@@ -240,12 +234,11 @@ const MPT_ATTENTION: ReadonlySet<string> = new Set(
 function mptAttention(config: Fields): Fields | null {
   const fields = config.object("attn_config");
   if (fields === null) return null;
-  const unknown = fields.names.find((name) => !MPT_ATTENTION.has(name));
-  if (unknown !== undefined) fields.refuse(unknown, "modc does not know this field");
-  only(fields, "attn_type", "multihead_attention", "modc reads multihead_attention");
-  only(fields, "alibi", true, "modc reads this family with ALiBi, as transformers does");
+  fields.allow(MPT_ATTENTION);
+  fields.only("attn_type", "multihead_attention", "modc reads multihead_attention");
+  fields.only("alibi", true, "modc reads this family with ALiBi, as transformers does");
   for (const name of ["prefix_lm", "qk_ln", "attn_uses_sequence_id"])
-    only(fields, name, false, "modc reads this family without it, as transformers does");
+    fields.only(name, false, "modc reads this family without it, as transformers does");
   return fields;
 }
 
@@ -273,8 +266,8 @@ export const mpt: Family = {
   hidden: (config, dim) => (config.whole("expansion_ratio") ?? 4) * dim,
   activation: "gelu",
   biases(config) {
-    only(config, "no_bias", true, "modc reads this family without biases, as transformers does");
-    only(config, "logit_scale", null, "modc reads this family without it, as transformers does");
+    config.only("no_bias", true, "modc reads this family without biases, as transformers does");
+    config.only("logit_scale", null, "modc reads this family without it, as transformers does");
     return { qkv: false, o: false, mlp: false };
   },
   norm(config) {

@@ -182,7 +182,7 @@ function denseKeys(config: DecoderConfig, rules: Rules, nth: string): readonly s
  * Ignores the weights of multi-token prediction, which is not part of the model: layers after the last, or LongCat's
  * `mtp`.
  */
-function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly string[] {
+function aheadKeys({ ahead, biases, depth, family, mixture }: DecoderConfig): readonly string[] {
   if (family.twofold)
     return [2, 3, 4, 5, 6].map((n) => {
       const segments = Array.from({ length: n }, (_, i) => `{${String.fromCharCode(97 + i)}}`);
@@ -192,6 +192,7 @@ function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly s
     [
       `${layer}.{a}.weight`,
       `${layer}.{a}.{b}.weight`,
+      ...(biases.qkv ? [`${layer}.{a}.{b}.bias`] : []),
       ...(mixture ? [`${layer}.${mixture.keys.bias}`, `${layer}.mlp.{a}.{b}.weight`] : []),
       ...(mixture ? [`${layer}.${mixture.keys.experts}.{e}.{p}.weight`] : []),
     ].map((key) => `ignore "${key}"`),
