@@ -44,6 +44,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     config.refuse(widthField, `heads of width ${rotation.columns} have no pairs to rotate`);
   const act = config.text(fields.activation) ?? family.activation;
   const mixture = family.mixture(config, depth);
+  const [chunks, temperature] = [family.chunks(config, depth), family.temperature(config)];
   const activation = Object.hasOwn(family.activations, act) ? family.activations[act] : ACTIVATIONS.get(act);
   const read: DecoderConfig = {
     family,
@@ -66,7 +67,9 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     tied: config.flag("tie_word_embeddings") ?? family.tied,
     headBias: family.headBias(config),
     windows: family.windows(config, depth),
+    chunks: chunks?.some((length) => length > 0) === true ? chunks : null,
     rotation,
+    temperature: rotation?.layers.includes("none") === true ? temperature : null,
     learned: family.learned(config, sizes),
     alibi: family.alibi(config, sizes),
     factors: family.factors(config, sizes),

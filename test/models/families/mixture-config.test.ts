@@ -158,6 +158,27 @@ describe("a configuration of a mixture", () => {
     });
   });
 
+  it("of Llama 4 has the defaults of its class, and an older configuration's number for a flag", () => {
+    const sizes = { vocab_size: 10, hidden_size: 256, num_hidden_layers: 5, num_attention_heads: 16 };
+    const llama4 = read({ ...sizes, model_type: "llama4_text" });
+    expect(llama4).toMatchObject({
+      hidden: 16384,
+      kvHeads: 8,
+      headDim: 128,
+      context: 131072,
+      chunks: [8192, 8192, 8192, 0, 8192],
+      rotation: { layers: ["main", "main", "main", "none", "main"], neighbours: true, main: { theta: 500000 } },
+      temperature: { floor: 8192, scale: 0.1 },
+      headNorms: { behind: true, onlyTurned: true },
+      mixture: { experts: 16, k: 1, hidden: 8192, shared: { hidden: 8192 }, gatesInput: true },
+    });
+    expect(read({ ...sizes, model_type: "llama4_text", attn_temperature_tuning: 4 })).toEqual(llama4);
+    expect(read({ ...sizes, model_type: "llama4_text", attn_temperature_tuning: false }).temperature).toBeNull();
+    const full = Array<string>(5).fill("full_attention");
+    expect(read({ ...sizes, model_type: "llama4_text", layer_types: full }).chunks).toBeNull();
+  });
+
+  const LLAMA4: Config = { model_type: "llama4_text", architectures: null, num_experts_per_tok: 1 };
   const DBRX: Config = {
     ...Object.fromEntries(
       ["hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"].map((name) => [
@@ -201,6 +222,11 @@ describe("a configuration of a mixture", () => {
       { ...OSS, quantization_config: { quant_method: "mxfp4" } },
       "modc reads float32, float16 and bfloat16 weights, not MXFP4",
     ],
+    ["Mixtral", { ...LLAMA4, num_experts_per_tok: 2 }, "num_experts_per_tok is 2: modc multiplies the input of an"],
+    ["Mixtral", { ...LLAMA4, no_rope_layers: [1] }, "no_rope_layers is [1]: it has 1 entries, num_hidden_layers is"],
+    ["Mixtral", { ...LLAMA4, attention_chunk_size: null }, "a layer with chunks needs attention_chunk_size"],
+    ["Mixtral", { ...LLAMA4, attn_temperature_tuning: "yes" }, 'attn_temperature_tuning is "yes": it must be true or'],
+    ["Mixtral", { ...LLAMA4, model_type: "llama4" }, "modc reads its text model alone, saved as llama4_text"],
     ["Mixtral", { ...DBRX, attn_config: { rope: 1 } }, "attn_config.rope is 1: modc does not know this field"],
     ["Mixtral", { ...DBRX, ffn_config: { moe_top_k: 5 } }, "ffn_config.moe_top_k is 5: there are 4 experts"],
     [

@@ -34,6 +34,17 @@ export interface HeadNorms {
   readonly behind: boolean;
   /** Their epsilon; null: as of the other norms. */
   readonly eps: number | null;
+  /** Whether layers that do not rotate lack them; only if they stand behind the rotation. */
+  readonly onlyTurned?: boolean;
+}
+
+/**
+ * A factor on queries of layers that do not rotate, which grows with the position p (Nakanishi 2025, arXiv 2501.19399):
+ * 1 + scale · ln(1 + ⌊(p + 1) / floor⌋).
+ */
+export interface Temperature {
+  readonly floor: number;
+  readonly scale: number;
 }
 
 /** Factors on activations; 1: none. */
@@ -148,6 +159,10 @@ export interface Family {
   readonly activations: Readonly<Record<string, Activation>>;
   /** The attention window of each of `depth` layers; 0: no limit. */
   windows(config: Fields, depth: number): readonly number[];
+  /** For each layer the length of the chunks in which a token sees other tokens; 0: no chunks. Null: no layer has them. */
+  chunks(config: Fields, depth: number): readonly number[] | null;
+  /** The factor on queries of layers that do not rotate; null: none. */
+  temperature(config: Fields): Temperature | null;
   /** Default of `rope_theta`. */
   readonly theta: number;
   /** The rotation of queries and keys; null: the family rotates nothing. */

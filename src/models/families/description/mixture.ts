@@ -25,6 +25,8 @@ export interface Mixture {
   readonly ranked: 1 | 2;
   /** Whether a bias that gradients do not change is added to the scores for the choice. */
   readonly lifted: boolean;
+  /** Whether the gates multiply what experts read, in place of what they give. Only with one expert for each token. */
+  readonly gatesInput: boolean;
   /** A network parallel to the mixture, which every token takes; null: none. */
   readonly shared: { readonly hidden: number; readonly gated: boolean } | null;
   /** For each layer, whether it has the mixture or a dense network. */
@@ -97,6 +99,7 @@ const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renor
   open: 1,
   ranked: 2,
   lifted: false,
+  gatesInput: false,
   shared: null,
   layers: Array<boolean>(depth).fill(true),
   keys: KEYS,
@@ -139,6 +142,34 @@ export function gptOssMixture(config: Fields, depth: number): Mixture {
       stacks: gateUpStacks("mlp.experts.gate_up_proj", "mlp.experts.down_proj", ["0::2", "1::2"], {
         transposed: true,
         isBiased: true,
+      }),
+    },
+  });
+}
+
+/** The mixture of Llama 4: one expert for each token, whose input is multiplied by a sigmoid, and a shared network. */
+export function llama4Mixture(config: Fields, depth: number): Mixture {
+  config.only("num_experts_per_tok", 1, "modc multiplies the input of an expert by its gate if a token has one expert");
+  const step = config.whole("interleave_moe_layer_step", 0) ?? 1;
+  const listed = config.wholes("moe_layers");
+  const hidden = config.whole("intermediate_size") ?? 8192;
+  const network = "feed_forward";
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 16,
+    k: 1,
+    hidden,
+    gate: "sigmoid",
+    renormalize: false,
+    gatesInput: true,
+    shared: { hidden, gated: false },
+    layers: Array.from({ length: depth }, (_, i) => (listed ? listed.includes(i) : step > 0 && (i + 1) % step === 0)),
+    keys: {
+      ...KEYS,
+      router: `${network}.router`,
+      shared: `${network}.shared_expert`,
+      stacks: gateUpStacks(`${network}.experts.gate_up_proj`, `${network}.experts.down_proj`, HALVES, {
+        transposed: true,
       }),
     },
   });

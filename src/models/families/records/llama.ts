@@ -47,6 +47,8 @@ export const llama: Family = {
     if (config.raw("sliding_window") !== null) config.refuse("sliding_window", `this family has none`);
     return uniform(config, depth, 0);
   },
+  chunks: () => null,
+  temperature: () => null,
   theta: 10000,
   rotation: (config, { headDim, positions, depth }, theta) =>
     rotationOf(rotaryOf(config, { headDim, positions, theta }), depth, headDim),

@@ -115,7 +115,10 @@ function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readon
     const biased = new Set([...(biases.qkv ? ["q_a", "kv_a"] : []), ...(biases.o ? ["o"] : [])]);
     return latentKeys(latent).flatMap(([path, key]) => map(path, key, biased.has(path)));
   }
-  const norms = headNorms ? headNormKeys(rules, ours, theirs, w(headNorms.norm.bias), names) : [];
+  const norms =
+    headNorms && headNorms.norm.weight !== "none"
+      ? headNormKeys(rules, ours, theirs, w(headNorms.norm.bias), names)
+      : [];
   const rest = [...norms, ...(family.sinks ? [rules.ofLayer(`${ours}.sink`, `${theirs}.${names.sinks}`)] : [])];
   if (names.qkv === null)
     return [
@@ -125,7 +128,7 @@ function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readon
         (["q", "k", "v", "o"] as const).map(
           (name) => [name, names[name], name === "o" ? biases.o : biases.qkv] as const,
         ),
-        headNorms === null && !family.sinks,
+        norms.length === 0 && !family.sinks,
       ),
       ...rest,
     ];

@@ -46,9 +46,10 @@ export function layer(config: DecoderConfig): string {
     rotationParameter(config),
     "eps: float",
     windowed && "window: int",
+    config.chunks !== null && "chunk: int",
     mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
   );
-  const attn = `Attention(${attentionArguments(config, windowed && "window")})`;
+  const attn = `Attention(${attentionArguments(config, windowed && "window", config.chunks !== null && "chunk")})`;
   if (config.loops) return loopLayer(parameters, attn);
   if (family.twofold) return twofoldLayer(config, parameters, attn);
   return plainLayer(config, parameters, attn);

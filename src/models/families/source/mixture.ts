@@ -8,10 +8,14 @@ export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly str
     ? []
     : family.twofold
       ? ["Same"]
-      : [...(hasOwnGroups(mixture) ? [] : ["MoE"]), ...(mixture.shared ? ["SharedMoE"] : [])];
+      : [...(blockOf(mixture) === "MoE" ? ["MoE"] : []), ...(mixture.shared ? ["SharedMoE"] : [])];
 
 /** Whether groups are ranked by their best expert, where the library's mixture sums the two best. */
 const hasOwnGroups = ({ groups, ranked }: Mixture): boolean => groups > 1 && ranked === 1;
+
+/** The block of the mixture. */
+const blockOf = (mixture: Mixture): "MoE" | "GroupMoE" | "InputMoE" =>
+  mixture.gatesInput ? "InputMoE" : hasOwnGroups(mixture) ? "GroupMoE" : "MoE";
 
 /** Whether some layers have a dense network. */
 export const hasDense = ({ mixture, family }: DecoderConfig): boolean =>
@@ -51,7 +55,7 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
     return `ZeroMoE(${joinNames("dim", "expert_hidden", "experts", mixture.same > 0 && "same", "k")})`;
   const isGrouped = mixture.groups > 1;
   const options = joinNames(
-    mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
+    !mixture.gatesInput && mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
     mixture.renormalize && "renormalize: true",
     mixture.biased && "router_bias: true",
     mixture.scale !== 1 && `scale: ${floatText(mixture.scale)}`,
@@ -59,7 +63,7 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
     mixture.lifted && "loss_free: true",
   );
   const experts = "[for e in 0..experts: MLP(dim, expert_hidden)]";
-  const moe = `${hasOwnGroups(mixture) ? "GroupMoE" : "MoE"}(${joinNames(experts, "dim", "k", options !== "" && options)})`;
+  const moe = `${blockOf(mixture)}(${joinNames(experts, "dim", "k", options !== "" && options)})`;
   const whole = mixture.shared
     ? `SharedMoE(${joinNames(moe, "MLP(dim, shared_hidden)", "dim", mixture.shared.gated && "gated: true")})`
     : moe;
@@ -83,11 +87,22 @@ block GroupMoE(experts: [block], dim: int, k: int, scale: float = 1.0, groups: i
   }
 }`;
 
+const INPUT_MOE = `/// Mixture of experts of which a token takes one. The gate multiplies what the expert reads (Llama 4).
+block InputMoE(experts: [block], dim: int, k: int) {
+  router: Linear(dim, len(experts), bias: false)
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = router(x)
+    chosen = top(score, k, axis: -1)
+    observe chosen
+    sum(experts[chosen](x * sigmoid(take(score, chosen))), axis: -2)
+  }
+}`;
+
 /** Blocks that the library lacks. */
 export function mixtureBlocks({ mixture, family }: DecoderConfig): readonly string[] {
   if (mixture === null) return [];
-  if (hasOwnGroups(mixture)) return [GROUP_MOE];
-  if (!family.twofold) return [];
+  if (!family.twofold) return { MoE: [], GroupMoE: [GROUP_MOE], InputMoE: [INPUT_MOE] }[blockOf(mixture)];
   const { same, scale, k, experts } = mixture;
   const all = same > 0 ? "experts + same" : "experts";
   const list = `[for e in 0..experts: MLP(dim, hidden)]${same > 0 ? " + [for z in 0..same: Same()]" : ""}`;
