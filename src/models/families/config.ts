@@ -15,12 +15,14 @@ const MOST = { layers: 10_000, headDim: 65_536, loops: 100 } as const;
 
 /** Parses a configuration. Throws a CheckpointError that names the field and its value. */
 export function parseConfig(text: string, file = "config.json"): DecoderConfig {
-  const config = Fields.parse(text, file);
-  const family = familyOf(config);
+  const written = Fields.parse(text, file);
+  const family = familyOf(written);
+  const config = written.renamed(family.otherFields);
   const { fields } = family;
   const needed = (name: string): number => config.whole(name) ?? config.missing(name);
   const [vocab, dim] = [needed("vocab_size"), needed(fields.dim)];
-  const hidden = config.whole(fields.hidden) ?? family.hidden(config, dim) ?? config.missing(fields.hidden);
+  const hidden =
+    config.whole(fields.hidden) ?? family.hidden(config, dim) ?? config.missing(fields.hidden ?? fields.dim);
   const [depth, heads] = [needed(fields.depth), needed(fields.heads)];
   if (depth > MOST.layers) config.refuse(fields.depth, `modc reads up to ${MOST.layers} layers`);
   const kvHeads = family.heads(config) ?? config.whole(fields.kvHeads) ?? family.kvHeads ?? heads;
@@ -29,7 +31,10 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   if (latent && kvHeads !== heads) config.refuse(fields.kvHeads, `it is ${fields.heads}, ${heads}`);
   const headDim = latent?.turned ?? config.whole(fields.headDim) ?? family.headDim ?? dim / heads;
   if (!Number.isInteger(headDim))
-    config.refuse(fields.heads, `it must divide ${fields.dim}, ${dim}, if there is no ${fields.headDim}`);
+    config.refuse(
+      fields.heads,
+      `it must divide ${fields.dim}, ${dim}${fields.headDim === null ? "" : `, if there is no ${fields.headDim}`}`,
+    );
   const widthField = latent ? "qk_rope_head_dim" : config.has(fields.headDim) ? fields.headDim : fields.dim;
   if (headDim > MOST.headDim) config.refuse(widthField, `modc reads heads of a width up to ${MOST.headDim}`);
   const positions = config.whole(fields.positions) ?? family.positions;
@@ -39,6 +44,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     config.refuse(widthField, `heads of width ${rotation.columns} have no pairs to rotate`);
   const act = config.text(fields.activation) ?? family.activation;
   const mixture = family.mixture(config, depth);
+  const [chunks, temperature] = [family.chunks(config, depth), family.temperature(config)];
   const activation = Object.hasOwn(family.activations, act) ? family.activations[act] : ACTIVATIONS.get(act);
   const read: DecoderConfig = {
     family,
@@ -57,11 +63,14 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     headNorms: family.headNorms(config),
     clip: family.clip(config),
     activation: activation ?? config.refuse(fields.activation, `modc knows ${[...ACTIVATIONS.keys()].join(", ")}`),
+    bounded: family.bounded(config),
     biases: family.biases(config),
     tied: config.flag("tie_word_embeddings") ?? family.tied,
     headBias: family.headBias(config),
     windows: family.windows(config, depth),
+    chunks: chunks?.some((length) => length > 0) === true ? chunks : null,
     rotation,
+    temperature: rotation?.layers.includes("none") === true ? temperature : null,
     learned: family.learned(config, sizes),
     alibi: family.alibi(config, sizes),
     factors: family.factors(config, sizes),
@@ -96,7 +105,9 @@ function familyOf(config: Fields): Family {
       `modc knows ${known}`,
       "write a model of another kind as a .mod file: see docs/language.md and examples/llama.mod",
     );
-  const other = (config.texts("architectures") ?? []).find((name) => name !== family.architecture);
+  const other = (config.texts("architectures") ?? []).find(
+    (name) => name !== family.architecture && !family.alsoCalled.includes(name),
+  );
   return other === undefined ? family : config.refuse("architectures", `modc reads ${family.architecture}`);
 }
 
@@ -120,7 +131,7 @@ const READ = [
 /** Fields that do not affect the forward pass: training, generation (which has its own file), bookkeeping. */
 const WITHOUT_EFFECT = [
   "_name_or_path name_or_path transformers_version torch_dtype dtype initializer_range attention_dropout " +
-    "hidden_dropout resid_pdrop embd_pdrop",
+    "hidden_dropout resid_pdrop embd_pdrop attn_pdrop emb_pdrop dropout activation_dropout gradient_checkpointing",
   "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id use_cache " +
     "pretraining_tp return_dict output_attentions output_hidden_states",
   "is_decoder is_encoder_decoder torchscript chunk_size_feed_forward problem_type task_specific_params " +
@@ -148,8 +159,7 @@ function refuseUnsupported(config: Fields, family: Family): void {
   if (config.flag("rope_interleaved") === true)
     config.refuse("rope_interleaved", "modc rotates the halves of a head, not neighbours");
   if (config.flag("use_mrope") === true) config.refuse("use_mrope", "modc knows positions in one dimension");
-  if (config.raw("quantization_config") !== null)
-    config.refuse("quantization_config", "modc reads float32, float16 and bfloat16 weights, not quantized ones");
+  refuseQuantized(config);
   for (const name of ["torch_dtype", "dtype"]) {
     const dtype = config.text(name);
     if (dtype !== null && !DTYPES.has(dtype)) config.refuse(name, `modc reads ${[...DTYPES].join(", ")}`);
@@ -174,6 +184,18 @@ function refuseCombined(config: Fields, { headBias, rotation, tied }: DecoderCon
       config.raw("rope_parameters") === null ? "rope_scaling" : "rope_parameters",
       "modc knows longrope only where all layers rotate alike",
     );
+}
+
+function refuseQuantized(config: Fields): void {
+  if (config.raw("quantization_config") === null) return;
+  const isMxfp4 = config.object("quantization_config")?.text("quant_method") === "mxfp4";
+  config.refuse(
+    "quantization_config",
+    `modc reads float32, float16 and bfloat16 weights, not ${isMxfp4 ? "MXFP4 blocks" : "quantized ones"}`,
+    isMxfp4
+      ? "save them as bfloat16 with transformers: load the folder with Mxfp4Config(dequantize=True), then save_pretrained"
+      : null,
+  );
 }
 
 function isOff(config: Fields, name: string): boolean {

@@ -2,11 +2,14 @@
 import type { Family } from "./description/family.js";
 import { apertus } from "./records/apertus.js";
 import { COHERE_FAMILIES } from "./records/cohere.js";
+import { DEEPSEEK_FAMILIES } from "./records/deepseek.js";
 import { DENSE_FAMILIES } from "./records/dense.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
+import { GPT2_FAMILIES } from "./records/gpt2.js";
 import { GRANITE_FAMILIES } from "./records/granite.js";
 import { hunyuan } from "./records/hunyuan.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
+import { LLAMA4_FAMILIES } from "./records/llama4.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
 import { PHI_FAMILIES } from "./records/phi.js";
@@ -24,13 +27,15 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...OLMO_FAMILIES,
     ...COHERE_FAMILIES,
     ...PHI_FAMILIES,
+    ...LLAMA4_FAMILIES,
+    ...DEEPSEEK_FAMILIES,
+    ...GEMMA_FAMILIES,
+    ...GPT2_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 
 /** The reason why modc cannot read a popular family, by `model_type`. */
 export const beyond: ReadonlyMap<string, string> = new Map([
-  [
-    "gpt_oss",
-    "modc supports neither its attention sinks (a learned number for each head in the softmax) nor its stacked experts",
-  ],
+  ["llama4", "modc reads its text model alone, saved as llama4_text"],
+  ["phimoe", "modc does not support its router (sparse mixer), whose gates depend on how far the scores are apart"],
 ]);

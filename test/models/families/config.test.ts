@@ -134,8 +134,8 @@ describe("a configuration that modc does not know is refused", () => {
     ["no kind", {}, "config.json has no model_type"],
     [
       "another kind",
-      { ...SMOLLM2, model_type: "gpt2" },
-      'model_type is "gpt2": modc knows llama, mistral, qwen2, qwen3',
+      { ...SMOLLM2, model_type: "gptj" },
+      'model_type is "gptj": modc knows llama, mistral, qwen2, qwen3',
     ],
     [
       "another head",

@@ -99,6 +99,101 @@ describe("a configuration of a mixture", () => {
     });
   });
 
+  it("of gpt-oss and of GraniteMoE has the defaults of its class", () => {
+    const sizes = { vocab_size: 10, hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 8 };
+    const oss = read({ ...sizes, model_type: "gpt_oss" });
+    expect(oss).toMatchObject({
+      kvHeads: 8,
+      headDim: 64,
+      context: 131072,
+      eps: 1e-5,
+      biases: { qkv: true, o: true, mlp: true },
+      windows: [128, 0, 128],
+      bounded: { gain: 1.702, limit: 7 },
+      rotation: { main: { theta: 150000, scaling: "yarn, factor 32 of 4096 positions" } },
+      mixture: { experts: 128, k: 4, hidden: 2880, gate: "chosen", biased: true },
+    });
+    expect(oss.rotation!.main.scale).toBeCloseTo(0.1 * Math.log(32) + 1, 12);
+    const granite = read({ ...sizes, intermediate_size: 16, model_type: "granitemoe" });
+    expect(granite).toMatchObject({
+      scoreScale: 1,
+      factors: { embedding: 1, update: 1, logits: 1 },
+      mixture: { experts: 8, k: 2, hidden: 16, gate: "chosen", biased: false },
+    });
+  });
+
+  it("of DeepSeek-V2, Kimi K2, GLM-4 MoE and DBRX has the defaults of its class", () => {
+    const sizes = {
+      vocab_size: 10,
+      hidden_size: 256,
+      intermediate_size: 8,
+      num_hidden_layers: 3,
+      num_attention_heads: 16,
+      num_experts_per_tok: 2,
+    };
+    const bare = (model_type: string) => read({ ...sizes, model_type });
+    expect(bare("deepseek_v2").mixture).toMatchObject({
+      experts: 64,
+      k: 2,
+      hidden: 1407,
+      gate: "softmax",
+      scale: 1,
+      groups: 1,
+      shared: { hidden: 2814, gated: false },
+      layers: [true, true, true],
+    });
+    expect(bare("kimi_k2")).toMatchObject({ ...bare("deepseek_v3"), family: { type: "kimi_k2" } });
+    expect(bare("glm4_moe")).toMatchObject({
+      kvHeads: 8,
+      headNorms: null,
+      rotation: { columns: 8, neighbours: false },
+      mixture: { experts: 128, hidden: 1408, scale: 1, groups: 1, lifted: true, layers: [false, true, true] },
+    });
+    const dbrx = read({ model_type: "dbrx", vocab_size: 10, d_model: 256, n_heads: 16, n_layers: 3 });
+    expect(dbrx).toMatchObject({
+      kvHeads: 1,
+      context: 2048,
+      clip: null,
+      mixture: { experts: 4, k: 1, hidden: 3584, renormalize: true },
+    });
+  });
+
+  it("of Llama 4 has the defaults of its class, and an older configuration's number for a flag", () => {
+    const sizes = { vocab_size: 10, hidden_size: 256, num_hidden_layers: 5, num_attention_heads: 16 };
+    const llama4 = read({ ...sizes, model_type: "llama4_text" });
+    expect(llama4).toMatchObject({
+      hidden: 16384,
+      kvHeads: 8,
+      headDim: 128,
+      context: 131072,
+      chunks: [8192, 8192, 8192, 0, 8192],
+      rotation: { layers: ["main", "main", "main", "none", "main"], neighbours: true, main: { theta: 500000 } },
+      temperature: { floor: 8192, scale: 0.1 },
+      headNorms: { behind: true, onlyTurned: true },
+      mixture: { experts: 16, k: 1, hidden: 8192, shared: { hidden: 8192 }, gatesInput: true },
+    });
+    expect(read({ ...sizes, model_type: "llama4_text", attn_temperature_tuning: 4 })).toEqual(llama4);
+    expect(read({ ...sizes, model_type: "llama4_text", attn_temperature_tuning: false }).temperature).toBeNull();
+    const full = Array<string>(5).fill("full_attention");
+    expect(read({ ...sizes, model_type: "llama4_text", layer_types: full }).chunks).toBeNull();
+  });
+
+  const LLAMA4: Config = { model_type: "llama4_text", architectures: null, num_experts_per_tok: 1 };
+  const DBRX: Config = {
+    ...Object.fromEntries(
+      ["hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings"].map((name) => [
+        name,
+        null,
+      ]),
+    ),
+    model_type: "dbrx",
+    architectures: null,
+    d_model: 32,
+    n_heads: 4,
+    n_layers: 2,
+  };
+  const V2: Config = { model_type: "deepseek_v2", architectures: null, scoring_func: "softmax", topk_method: "greedy" };
+  const OSS: Config = { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"], sliding_window: 8 };
   const refused: readonly (readonly [string, Config, string])[] = [
     ["Mixtral", { num_experts_per_tok: 7 }, "num_experts_per_tok is 7: there are 6 experts"],
     ["OLMoE", { clip_qkv: 8.0 }, "clip_qkv is 8: modc does not know this field"],
@@ -121,11 +216,36 @@ describe("a configuration of a mixture", () => {
       { q_lora_rank: null },
       "q_lora_rank is null: the queries of this family come from a low-rank projection",
     ],
+    ["Mixtral", { model_type: "phimoe", architectures: ["PhimoeForCausalLM"] }, "modc does not support its router"],
     [
       "Mixtral",
-      { model_type: "gpt_oss", architectures: ["GptOssForCausalLM"] },
-      "modc supports neither its attention sinks",
+      { ...OSS, quantization_config: { quant_method: "mxfp4" } },
+      "modc reads float32, float16 and bfloat16 weights, not MXFP4",
     ],
+    ["Mixtral", { ...LLAMA4, num_experts_per_tok: 2 }, "num_experts_per_tok is 2: modc multiplies the input of an"],
+    ["Mixtral", { ...LLAMA4, no_rope_layers: [1] }, "no_rope_layers is [1]: it has 1 entries, num_hidden_layers is"],
+    ["Mixtral", { ...LLAMA4, attention_chunk_size: null }, "a layer with chunks needs attention_chunk_size"],
+    ["Mixtral", { ...LLAMA4, attn_temperature_tuning: "yes" }, 'attn_temperature_tuning is "yes": it must be true or'],
+    ["Mixtral", { ...LLAMA4, model_type: "llama4" }, "modc reads its text model alone, saved as llama4_text"],
+    ["Mixtral", { ...DBRX, attn_config: { rope: 1 } }, "attn_config.rope is 1: modc does not know this field"],
+    ["Mixtral", { ...DBRX, ffn_config: { moe_top_k: 5 } }, "ffn_config.moe_top_k is 5: there are 4 experts"],
+    [
+      "Mixtral",
+      { ...DBRX, ffn_config: { moe_normalize_expert_weights: 2 } },
+      "ffn_config.moe_normalize_expert_weights is 2: modc divides gates by their sum",
+    ],
+    [
+      "Mixtral",
+      { ...DBRX, ffn_config: { ffn_act_fn: { name: "gelu" } } },
+      'ffn_config.ffn_act_fn.name is "gelu": modc reads silu',
+    ],
+    ["DeepSeek", { ...V2, norm_topk_prob: true }, "norm_topk_prob is true: modc does not divide the gates"],
+    [
+      "DeepSeek",
+      { ...V2, norm_topk_prob: false, topk_method: "noaux_tc" },
+      "modc knows greedy and group_limited_greedy",
+    ],
+    ["Mixtral", { ...OSS, swiglu_limit: 0 }, "swiglu_limit is 0: it must be above 0"],
   ];
   it.each(refused)("of %s is refused with %j", (name, more, message) => {
     expect(() => read({ ...configOf(name), ...more })).toThrow(message);

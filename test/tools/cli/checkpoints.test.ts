@@ -125,9 +125,9 @@ describe("a checkpoint's folder", () => {
       [
         "an unknown kind",
         broken("f", (p) =>
-          writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, model_type: "gpt2" })),
+          writeFileSync(join(p, "config.json"), JSON.stringify({ ...sharded.config, model_type: "gptj" })),
         ),
-        'config.json: model_type is "gpt2": modc knows llama, mistral, qwen2, qwen3',
+        'config.json: model_type is "gptj": modc knows llama, mistral, qwen2, qwen3',
       ],
     ];
     const ended = await modcAll(cases.map(([, path]) => ({ args: ["run", path, ...TOKENS] })));

@@ -318,8 +318,8 @@ describe("what modc generate refuses", () => {
       ],
       [
         1,
-        'model_type is "gpt2"',
-        broken("c", (p) => writeFileSync(join(p, "config.json"), '{"model_type": "gpt2"}')),
+        'model_type is "gptj"',
+        broken("c", (p) => writeFileSync(join(p, "config.json"), '{"model_type": "gptj"}')),
         the,
       ],
       [1, `${shard}: there is no such file`, broken("s", (p) => rmSync(join(p, shard))), the],

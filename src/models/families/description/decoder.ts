@@ -1,7 +1,18 @@
 // The description of a decoder, and what its text is put together from.
 import type { Activation } from "./activation.js";
 import { CheckpointError } from "./errors.js";
-import type { Biases, Caps, Factors, Family, HeadNorms, LearnedPositions, Loops, Norm } from "./family.js";
+import type {
+  Biases,
+  BoundedGate,
+  Caps,
+  Factors,
+  Family,
+  HeadNorms,
+  LearnedPositions,
+  Loops,
+  Norm,
+  Temperature,
+} from "./family.js";
 import type { KeyNames } from "./key-names.js";
 import type { Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
@@ -32,14 +43,19 @@ export interface DecoderConfig {
   /** The largest absolute value of queries, keys and values, which are clipped to it; null: no limit. */
   readonly clip: number | null;
   readonly activation: Activation;
+  readonly bounded: BoundedGate | null;
   readonly biases: Biases;
   /** Whether the output weights are tied to the embedding. */
   readonly tied: boolean;
   readonly headBias: boolean;
   /** The attention window of each layer; 0: no limit. */
   readonly windows: readonly number[];
+  /** For each layer the length of the chunks in which a token sees other tokens; 0: no chunks. Null: no layer has them. */
+  readonly chunks: readonly number[] | null;
   /** The rotation of queries and keys; null: none. */
   readonly rotation: Rotation | null;
+  /** The factor on queries of layers that do not rotate; null: none. */
+  readonly temperature: Temperature | null;
   readonly learned: LearnedPositions | null;
   /** What a score loses for each position between query and key, by head; null: nothing. */
   readonly alibi: readonly number[] | null;

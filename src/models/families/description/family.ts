@@ -34,6 +34,17 @@ export interface HeadNorms {
   readonly behind: boolean;
   /** Their epsilon; null: as of the other norms. */
   readonly eps: number | null;
+  /** Whether layers that do not rotate lack them; only if they stand behind the rotation. */
+  readonly onlyTurned?: boolean;
+}
+
+/**
+ * A factor on queries of layers that do not rotate, which grows with the position p (Nakanishi 2025, arXiv 2501.19399):
+ * 1 + scale · ln(1 + ⌊(p + 1) / floor⌋).
+ */
+export interface Temperature {
+  readonly floor: number;
+  readonly scale: number;
 }
 
 /** Factors on activations; 1: none. */
@@ -50,6 +61,15 @@ export interface Caps {
   readonly logits: number | null;
 }
 
+/**
+ * A gated network whose gate and up are bounded (gpt-oss, arXiv 2508.10925): with g = min(gate(x), limit) it is
+ * down(g · sigmoid(gain · g) · (clip(up(x), ±limit) + 1)).
+ */
+export interface BoundedGate {
+  readonly gain: number;
+  readonly limit: number;
+}
+
 /** Learned positions: a table of `count` rows; position p has row p + offset. */
 export interface LearnedPositions {
   readonly count: number;
@@ -63,20 +83,20 @@ export interface Loops {
   readonly threshold: number;
 }
 
-/** Names of fields of a configuration. */
+/** Names of fields of a configuration; null: the family has no such field, and its default holds. */
 export interface FieldNames {
   readonly dim: string;
   /** The network's hidden width. */
-  readonly hidden: string;
+  readonly hidden: string | null;
   /** The number of layers. */
   readonly depth: string;
   readonly heads: string;
-  readonly kvHeads: string;
-  readonly headDim: string;
+  readonly kvHeads: string | null;
+  readonly headDim: string | null;
   /** The greatest length of a sequence. */
-  readonly positions: string;
-  readonly eps: string;
-  readonly activation: string;
+  readonly positions: string | null;
+  readonly eps: string | null;
+  readonly activation: string | null;
 }
 
 /** Sizes that a family's features may depend on. */
@@ -95,7 +115,11 @@ export interface Family {
   /** The name of the model in the `.mod` file. */
   readonly model: string;
   readonly architecture: string;
+  /** Other names of the architecture in `architectures`. */
+  readonly alsoCalled: readonly string[];
   readonly fields: FieldNames;
+  /** Other names of fields, with the name under which each is read. */
+  readonly otherFields: Readonly<Record<string, string>>;
   /** Further fields that the members below read. */
   readonly reads: readonly string[];
   /** Default of the greatest length. */
@@ -131,10 +155,16 @@ export interface Family {
   clip(config: Fields): number | null;
   /** "gated": down(act(gate(x)) · up(x)); "plain": down(act(up(x))). */
   readonly network: "gated" | "plain";
+  /** The bounds of a gated network, in place of the activation; null: none. */
+  bounded(config: Fields): BoundedGate | null;
   /** Activations by names that only this family gives them. */
   readonly activations: Readonly<Record<string, Activation>>;
   /** The attention window of each of `depth` layers; 0: no limit. */
   windows(config: Fields, depth: number): readonly number[];
+  /** For each layer the length of the chunks in which a token sees other tokens; 0: no chunks. Null: no layer has them. */
+  chunks(config: Fields, depth: number): readonly number[] | null;
+  /** The factor on queries of layers that do not rotate; null: none. */
+  temperature(config: Fields): Temperature | null;
   /** Default of `rope_theta`. */
   readonly theta: number;
   /** The rotation of queries and keys; null: the family rotates nothing. */

@@ -39,18 +39,35 @@ export class Fields {
     return [...this.values].flatMap(([name, value]) => (value === null ? [] : [name]));
   }
 
-  /** Whether the field is present, possibly null. */
-  has(name: string): boolean {
-    return this.values.has(name);
+  /**
+   * The fields with those under other names, by name, under the names that they are read by. Throws CheckpointError if
+   * both are there and differ.
+   */
+  renamed(others: Readonly<Record<string, string>>): Fields {
+    const values = new Map(this.values);
+    for (const [other, name] of Object.entries(others)) {
+      const value = this.raw(other);
+      values.delete(other);
+      if (value === null) continue;
+      if (this.raw(name) !== null && this.raw(name) !== value)
+        this.refuse(other, `it is another name of ${name}, which is ${shortened(this.raw(name))}`);
+      values.set(name, value);
+    }
+    return new Fields(values, this.place, this.prefix);
   }
 
-  /** The raw value; null if absent. */
-  raw(name: string): Json {
-    return this.values.get(name) ?? null;
+  /** Whether the field is present, possibly null. */
+  has(name: string | null): boolean {
+    return name !== null && this.values.has(name);
+  }
+
+  /** The raw value; null if absent, or if there is no such field. */
+  raw(name: string | null): Json {
+    return name === null ? null : (this.values.get(name) ?? null);
   }
 
   /** Throws a CheckpointError that names the field and shows its value. */
-  refuse(name: string, why: string, hint: string | null = null): never {
+  refuse(name: string | null, why: string, hint: string | null = null): never {
     throw new CheckpointError(
       "bad-config",
       `${this.place}: ${this.prefix}${name} is ${shortened(this.raw(name))}: ${why}`,
@@ -62,6 +79,17 @@ export class Fields {
     throw new CheckpointError("bad-config", `${this.place} has no ${this.prefix}${name}`);
   }
 
+  /** Throws CheckpointError for a field with another name, unless it is false. */
+  allow(known: ReadonlySet<string>): this {
+    const unknown = this.names.find((name) => !known.has(name) && this.raw(name) !== false);
+    return unknown === undefined ? this : this.refuse(unknown, "modc does not know this field");
+  }
+
+  /** Throws CheckpointError if the field is there with another value than this one. */
+  only(name: string, value: Json, why: string): void {
+    if (this.raw(name) !== null && this.raw(name) !== value) this.refuse(name, why);
+  }
+
   /** The fields of a nested object; null if absent. */
   object(name: string): Fields | null {
     const value = this.raw(name);
@@ -70,7 +98,12 @@ export class Fields {
     return new Fields(value as ReadonlyMap<string, Json>, this.place, `${this.prefix}${name}.`);
   }
 
-  whole(name: string, least = 1): number | null {
+  /** A nested object without fields, for messages about the object of this name. */
+  none(name: string): Fields {
+    return new Fields(new Map(), this.place, `${this.prefix}${name}.`);
+  }
+
+  whole(name: string | null, least = 1): number | null {
     const value = this.raw(name);
     if (value === null) return null;
     return typeof value === "number" && Number.isSafeInteger(value) && value >= least
@@ -78,12 +111,12 @@ export class Fields {
       : this.refuse(name, `it must be a whole number${least > Number.MIN_SAFE_INTEGER ? ` from ${least} on` : ""}`);
   }
 
-  number(name: string): number | null {
+  number(name: string | null): number | null {
     const value = this.raw(name);
     return value === null || typeof value === "number" ? value : this.refuse(name, "it must be a number");
   }
 
-  positive(name: string): number | null {
+  positive(name: string | null): number | null {
     const value = this.number(name);
     return value === null || value > 0 ? value : this.refuse(name, "it must be above 0");
   }
@@ -93,7 +126,7 @@ export class Fields {
     return value === null || typeof value === "boolean" ? value : this.refuse(name, "it must be true or false");
   }
 
-  text(name: string): string | null {
+  text(name: string | null): string | null {
     const value = this.raw(name);
     return value === null || typeof value === "string" ? value : this.refuse(name, "it must be a string");
   }

@@ -23,11 +23,20 @@ export function qwenWindows(config: Fields, depth: number): readonly number[] {
 /** Windows according to `layer_types`; null without it. */
 export function layerWindows(config: Fields, depth: number, window: number | null): readonly number[] | null {
   return (
-    layerTypes(config, depth)?.map((type) => {
+    layerTypes(config, depth, KINDS)?.map((type) => {
       if (type === "full_attention") return 0;
       return window ?? config.refuse("layer_types", "a layer with a window needs sliding_window");
     }) ?? null
   );
+}
+
+/** Lengths of chunks according to `layer_types`, or without it in the layers for which this is true. */
+export function layerChunks(config: Fields, isChunked: readonly boolean[], length: number | null): readonly number[] {
+  const types = layerTypes(config, isChunked.length, ["full_attention", "chunked_attention"]);
+  return (types?.map((type) => type === "chunked_attention") ?? isChunked).map((own) => {
+    if (!own) return 0;
+    return length ?? config.refuse("layer_types", "a layer with chunks needs attention_chunk_size");
+  });
 }
 
 /** Windows according to `layer_types`, or without it those of all layers but every n-th. */
@@ -37,15 +46,19 @@ export const windowsBut = (config: Fields, depth: number, window: number | null,
 
 const KINDS = ["full_attention", "sliding_attention"] as const;
 
-function layerTypes(config: Fields, depth: number): readonly (typeof KINDS)[number][] | null {
+function layerTypes<Kind extends string>(
+  config: Fields,
+  depth: number,
+  kinds: readonly Kind[],
+): readonly Kind[] | null {
   const types = config.texts("layer_types");
   if (types === null) return null;
   if (types.length !== depth)
     config.refuse("layer_types", `it has ${types.length} entries, num_hidden_layers is ${depth}`);
   return types.map(
     (type) =>
-      KINDS.find((kind) => kind === type) ??
-      config.refuse("layer_types", `modc knows ${KINDS.join(" and ")}, not ${type}`),
+      kinds.find((kind) => kind === type) ??
+      config.refuse("layer_types", `modc knows ${kinds.join(" and ")}, not ${type}`),
   );
 }
 

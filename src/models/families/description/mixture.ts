@@ -10,7 +10,10 @@ export interface Mixture {
   readonly k: number;
   /** The hidden width of an expert. */
   readonly hidden: number;
-  readonly gate: "softmax" | "sigmoid";
+  /** The gates: a softmax of all scores, or of the chosen ones, or a sigmoid of each. */
+  readonly gate: "softmax" | "chosen" | "sigmoid";
+  /** Whether the router has a bias. */
+  readonly biased: boolean;
   /** Whether the gates of a token are divided by their sum. */
   readonly renormalize: boolean;
   /** The factor on gates. */
@@ -18,8 +21,12 @@ export interface Mixture {
   /** `groups`: groups of experts. `open`: number of groups in which a token may choose. */
   readonly groups: number;
   readonly open: number;
+  /** How many of a group's best scores are summed to rank it. */
+  readonly ranked: 1 | 2;
   /** Whether a bias that gradients do not change is added to the scores for the choice. */
   readonly lifted: boolean;
+  /** Whether the gates multiply what experts read, in place of what they give. Only with one expert for each token. */
+  readonly gatesInput: boolean;
   /** A network parallel to the mixture, which every token takes; null: none. */
   readonly shared: { readonly hidden: number; readonly gated: boolean } | null;
   /** For each layer, whether it has the mixture or a dense network. */
@@ -37,6 +44,22 @@ export interface MixtureKeys {
   /** The prefix of experts, and the names of an expert's maps. */
   readonly experts: string;
   readonly maps: Readonly<Record<"gate" | "up" | "down", string>>;
+  /** The tensors that hold a map of all experts; null: each expert's are apart. */
+  readonly stacks: Readonly<Record<"gate" | "up" | "down", Stack>> | null;
+}
+
+/** A map of all experts in one tensor. */
+export interface Stack {
+  /** The whole key of the maps. */
+  readonly key: string;
+  /** The whole key of the biases; null: there are none. */
+  readonly bias: string | null;
+  /** The rows of an expert's stored map that this map has; null: all. */
+  readonly rows: string | null;
+  /** Whether an expert's map lies transposed, [in, out]. */
+  readonly transposed: boolean;
+  /** Whether the maps lie one behind the other in two axes, [experts · rows, columns], with no axis of experts. */
+  readonly joined: boolean;
 }
 
 const KEYS: MixtureKeys = {
@@ -46,20 +69,43 @@ const KEYS: MixtureKeys = {
   sharedGate: "mlp.shared_expert_gate",
   experts: "mlp.experts",
   maps: { gate: "gate_proj", up: "up_proj", down: "down_proj" },
+  stacks: null,
+};
+
+/** The stacks of experts whose gate and up lie in one tensor; `rows`: the rows of each. */
+const gateUpStacks = (
+  gateUp: string,
+  down: string,
+  rows: readonly [gate: string, up: string],
+  more: Pick<Stack, "transposed"> & { readonly isBiased?: boolean },
+): MixtureKeys["stacks"] => {
+  const of = (key: string, own: string | null): Stack => ({
+    key,
+    bias: more.isBiased === true ? `${key}_bias` : null,
+    rows: own,
+    transposed: more.transposed,
+    joined: false,
+  });
+  return { gate: of(gateUp, rows[0]), up: of(gateUp, rows[1]), down: of(down, null) };
 };
 
 /** Fields of a plain softmax mixture with k chosen experts in every layer. */
 const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renormalize"> => ({
   same: 0,
   gate: "softmax",
+  biased: false,
   scale: 1,
   groups: 1,
   open: 1,
+  ranked: 2,
   lifted: false,
+  gatesInput: false,
   shared: null,
   layers: Array<boolean>(depth).fill(true),
   keys: KEYS,
 });
+
+const HALVES = ["0:expert_hidden", "expert_hidden:2 * expert_hidden"] as const;
 
 const needed = (config: Fields, name: string): number => config.whole(name) ?? config.missing(name);
 
@@ -76,6 +122,73 @@ export function mixtralMixture(config: Fields, depth: number): Mixture {
       router: "block_sparse_moe.gate",
       experts: "block_sparse_moe.experts",
       maps: { gate: "w1", up: "w3", down: "w2" },
+    },
+  });
+}
+
+/** The mixture of gpt-oss: a softmax of the chosen scores, stacked experts, biases everywhere. */
+export function gptOssMixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 128,
+    k: config.whole("num_experts_per_tok") ?? 4,
+    hidden: config.whole("intermediate_size") ?? 2880,
+    gate: "chosen",
+    biased: true,
+    renormalize: false,
+    keys: {
+      ...KEYS,
+      router: "mlp.router",
+      stacks: gateUpStacks("mlp.experts.gate_up_proj", "mlp.experts.down_proj", ["0::2", "1::2"], {
+        transposed: true,
+        isBiased: true,
+      }),
+    },
+  });
+}
+
+/** The mixture of Llama 4: one expert for each token, whose input is multiplied by a sigmoid, and a shared network. */
+export function llama4Mixture(config: Fields, depth: number): Mixture {
+  config.only("num_experts_per_tok", 1, "modc multiplies the input of an expert by its gate if a token has one expert");
+  const step = config.whole("interleave_moe_layer_step", 0) ?? 1;
+  const listed = config.wholes("moe_layers");
+  const hidden = config.whole("intermediate_size") ?? 8192;
+  const network = "feed_forward";
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 16,
+    k: 1,
+    hidden,
+    gate: "sigmoid",
+    renormalize: false,
+    gatesInput: true,
+    shared: { hidden, gated: false },
+    layers: Array.from({ length: depth }, (_, i) => (listed ? listed.includes(i) : step > 0 && (i + 1) % step === 0)),
+    keys: {
+      ...KEYS,
+      router: `${network}.router`,
+      shared: `${network}.shared_expert`,
+      stacks: gateUpStacks(`${network}.experts.gate_up_proj`, `${network}.experts.down_proj`, HALVES, {
+        transposed: true,
+      }),
+    },
+  });
+}
+
+/** Granite's mixture: a softmax of the chosen scores, stacked experts. */
+export function graniteMixture(config: Fields, depth: number): Mixture {
+  const moe = "block_sparse_moe";
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_local_experts") ?? 8,
+    k: config.whole("num_experts_per_tok") ?? 2,
+    hidden: config.whole("intermediate_size") ?? 11008,
+    gate: "chosen",
+    renormalize: false,
+    keys: {
+      ...KEYS,
+      router: `${moe}.router.layer`,
+      stacks: gateUpStacks(`${moe}.input_linear.weight`, `${moe}.output_linear.weight`, HALVES, { transposed: false }),
     },
   });
 }
@@ -121,32 +234,136 @@ function qwenLayers(config: Fields, depth: number): readonly boolean[] {
   return Array.from({ length: depth }, (_, i) => (i + 1) % step === 0 && !dense.has(i));
 }
 
+/** Defaults of a mixture with DeepSeek's fields. */
+interface DeepseekDefaults {
+  readonly experts: number;
+  readonly k: number | null;
+  readonly hidden: number;
+  readonly scale: number;
+  readonly groups: number;
+  readonly open: number;
+  readonly shared: number;
+  /** The number of dense layers in front. */
+  readonly dense: number;
+}
+
+const DEEPSEEK_3: DeepseekDefaults = {
+  experts: 256,
+  k: 8,
+  hidden: 2048,
+  scale: 2.5,
+  groups: 8,
+  open: 4,
+  shared: 1,
+  dense: 3,
+};
+
+/** What the mixtures with DeepSeek's fields have in common: dense layers in front, shared experts, groups. */
+function deepseekParts(config: Fields, depth: number, defaults: DeepseekDefaults) {
+  config.only("moe_layer_freq", 1, "all layers after the dense ones have a mixture");
+  const hidden = config.whole("moe_intermediate_size") ?? defaults.hidden;
+  const dense = config.whole("first_k_dense_replace", 0) ?? defaults.dense;
+  return {
+    ...plain(depth),
+    experts: config.whole("n_routed_experts") ?? defaults.experts,
+    k: config.whole("num_experts_per_tok") ?? defaults.k ?? config.missing("num_experts_per_tok"),
+    hidden,
+    scale: config.positive("routed_scaling_factor") ?? defaults.scale,
+    groups: config.whole("n_group") ?? defaults.groups,
+    open: config.whole("topk_group") ?? defaults.open,
+    shared: { hidden: hidden * (config.whole("n_shared_experts") ?? defaults.shared), gated: false },
+    layers: Array.from({ length: depth }, (_, i) => i >= dense),
+    keys: { ...KEYS, shared: "mlp.shared_experts" },
+  };
+}
+
 /**
  * DeepSeek-V3's mixture: sigmoid scores, with a bias for the choice, within the best groups, after some dense layers.
  */
-export function deepseekMixture(config: Fields, depth: number): Mixture {
-  const only = (name: string, value: string | number, why: string): void => {
-    if (config.has(name) && config.raw(name) !== value) config.refuse(name, why);
-  };
-  only("scoring_func", "sigmoid", "the scores of this family are sigmoids");
-  only("topk_method", "noaux_tc", "modc knows noaux_tc, which adds a bias to the scores for the choice");
-  only("moe_layer_freq", 1, "all layers after the dense ones have a mixture");
-  const hidden = config.whole("moe_intermediate_size") ?? 2048;
-  const dense = config.whole("first_k_dense_replace", 0) ?? 3;
+export function deepseekMixture(config: Fields, depth: number, defaults = DEEPSEEK_3): Mixture {
+  config.only("scoring_func", "sigmoid", "the scores of this family are sigmoids");
+  config.only("topk_method", "noaux_tc", "modc knows noaux_tc, which adds a bias to the scores for the choice");
   return checked(config, "num_experts_per_tok", {
-    ...plain(depth),
-    experts: config.whole("n_routed_experts") ?? 256,
-    k: config.whole("num_experts_per_tok") ?? 8,
-    hidden,
+    ...deepseekParts(config, depth, defaults),
     gate: "sigmoid",
     renormalize: config.flag("norm_topk_prob") ?? true,
-    scale: config.positive("routed_scaling_factor") ?? 2.5,
-    groups: config.whole("n_group") ?? 8,
-    open: config.whole("topk_group") ?? 4,
     lifted: true,
-    shared: { hidden: hidden * (config.whole("n_shared_experts") ?? 1), gated: false },
-    layers: Array.from({ length: depth }, (_, i) => i >= dense),
-    keys: { ...KEYS, shared: "mlp.shared_experts" },
+  });
+}
+
+/** GLM-4's mixture: DeepSeek-V3's with other defaults. */
+export const glm4Mixture = (config: Fields, depth: number): Mixture =>
+  deepseekMixture(config, depth, {
+    experts: 128,
+    k: 8,
+    hidden: 1408,
+    scale: 1,
+    groups: 1,
+    open: 1,
+    shared: 1,
+    dense: 1,
+  });
+
+/** DeepSeek-V2's mixture: gates by a softmax of all scores, in all groups or in those with the best experts. */
+export function deepseek2Mixture(config: Fields, depth: number): Mixture {
+  config.only("scoring_func", "softmax", "the scores of this family are a softmax");
+  config.only("norm_topk_prob", false, "modc does not divide the gates of this family by their sum");
+  const method = config.text("topk_method") ?? "greedy";
+  if (method !== "greedy" && method !== "group_limited_greedy")
+    config.refuse("topk_method", "modc knows greedy and group_limited_greedy");
+  const parts = deepseekParts(config, depth, {
+    experts: 64,
+    k: null,
+    hidden: 1407,
+    scale: 1,
+    groups: 1,
+    open: 1,
+    shared: 2,
+    dense: 0,
+  });
+  return checked(config, "num_experts_per_tok", {
+    ...parts,
+    ...(method === "greedy" ? { groups: 1, open: 1 } : {}),
+    ranked: 1,
+    renormalize: false,
+  });
+}
+
+/** The fields of DBRX's `ffn_config`. */
+const DBRX_FIELDS: ReadonlySet<string> = new Set(
+  (
+    "model_type ffn_act_fn ffn_hidden_size moe_num_experts moe_top_k moe_jitter_eps moe_loss_weight " +
+    "moe_normalize_expert_weights"
+  ).split(" "),
+);
+
+/** DBRX's mixture: gates by a softmax of all scores, experts whose maps lie one behind the other. */
+export function dbrxMixture(config: Fields, depth: number): Mixture {
+  const fields = (config.object("ffn_config") ?? config.none("ffn_config")).allow(DBRX_FIELDS);
+  fields.only("moe_normalize_expert_weights", 1, "modc divides gates by their sum, or not at all if it is null");
+  fields
+    .object("ffn_act_fn")
+    ?.allow(new Set(["name"]))
+    .only("name", "silu", "modc reads silu");
+  const of = (key: string, transposed: boolean): Stack => ({
+    key: `ffn.experts.mlp.${key}`,
+    bias: null,
+    rows: null,
+    transposed,
+    joined: true,
+  });
+  const isWhole = fields.has("moe_normalize_expert_weights") && fields.raw("moe_normalize_expert_weights") === null;
+  return checked(fields, "moe_top_k", {
+    ...plain(depth),
+    experts: fields.whole("moe_num_experts") ?? 4,
+    k: fields.whole("moe_top_k") ?? 1,
+    hidden: fields.whole("ffn_hidden_size") ?? 3584,
+    renormalize: !isWhole,
+    keys: {
+      ...KEYS,
+      router: "ffn.router.layer",
+      stacks: { gate: of("w1", false), up: of("v1", false), down: of("w2", true) },
+    },
   });
 }
 
@@ -176,7 +393,7 @@ function checked(config: Fields, k: string, mixture: Mixture): Mixture {
   const choices = (mixture.experts / mixture.groups) * mixture.open + mixture.same;
   if (mixture.k > choices)
     config.refuse("topk_group", `its groups have ${choices} experts, and a token takes ${mixture.k}`);
-  if (mixture.groups > 1 && mixture.experts / mixture.groups < 2)
+  if (mixture.groups > 1 && mixture.experts / mixture.groups < mixture.ranked)
     config.refuse("n_group", "groups are ranked by their two best experts, and each has one expert");
   return mixture;
 }

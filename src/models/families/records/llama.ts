@@ -8,6 +8,7 @@ export const llama: Family = {
   type: "llama",
   model: "Llama",
   architecture: "LlamaForCausalLM",
+  alsoCalled: [],
   fields: {
     dim: "hidden_size",
     hidden: "intermediate_size",
@@ -19,6 +20,7 @@ export const llama: Family = {
     eps: "rms_norm_eps",
     activation: "hidden_act",
   },
+  otherFields: {},
   reads: [],
   positions: 2048,
   headDim: null,
@@ -40,11 +42,14 @@ export const llama: Family = {
   headNorms: () => null,
   clip: () => null,
   network: "gated",
+  bounded: () => null,
   activations: {},
   windows(config, depth) {
     if (config.raw("sliding_window") !== null) config.refuse("sliding_window", `this family has none`);
     return uniform(config, depth, 0);
   },
+  chunks: () => null,
+  temperature: () => null,
   theta: 10000,
   rotation: (config, { headDim, positions, depth }, theta) =>
     rotationOf(rotaryOf(config, { headDim, positions, theta }), depth, headDim),

@@ -1,15 +1,19 @@
 // Families with mixtures of experts in place of dense networks.
 import type { Family } from "../description/family.js";
-import { layerWindows, noBias, uniform } from "../description/layers.js";
+import { Fields } from "../description/fields.js";
+import { layerWindows, noBias, uniform, windowsBut } from "../description/layers.js";
 import { deepseekLatent, longcatLatent } from "../description/latent.js";
 import {
   deepseekMixture,
+  gptOssMixture,
+  graniteMixture,
   longcatMixture,
   mixtralMixture,
   olmoeMixture,
   qwen2Mixture,
   qwen3Mixture,
 } from "../description/mixture.js";
+import { rotationOf, scaledRotary } from "../description/rotary.js";
 import { headNorms, llama, mistral, qwen2, qwen3 } from "./llama.js";
 
 export const mixtral: Family = {
@@ -91,4 +95,75 @@ export const longcat: Family = {
   twofold: true,
 };
 
-export const MIXTURE_FAMILIES: readonly Family[] = [mixtral, olmoe, qwen2Moe, qwen3Moe, deepseek, longcat];
+/** The scaling of positions if the configuration does not say it. */
+const GPT_OSS_SCALING = new Map<string, string | number | boolean>([
+  ["rope_type", "yarn"],
+  ["factor", 32],
+  ["beta_fast", 32],
+  ["beta_slow", 1],
+  ["truncate", false],
+  ["original_max_position_embeddings", 4096],
+]);
+
+export const gptOss: Family = {
+  ...llama,
+  type: "gpt_oss",
+  model: "GptOss",
+  architecture: "GptOssForCausalLM",
+  otherFields: { num_experts: "num_local_experts", experts_per_token: "num_experts_per_tok" },
+  reads: ["swiglu_alpha", "swiglu_limit", "initial_context_length"],
+  positions: 131072,
+  kvHeads: 8,
+  headDim: 64,
+  eps: 1e-5,
+  theta: 150000,
+  hidden: () => 2880,
+  biases(config) {
+    const attention = config.flag("attention_bias") ?? true;
+    return { qkv: attention, o: attention, mlp: true };
+  },
+  bounded: (config) => ({
+    gain: config.positive("swiglu_alpha") ?? 1.702,
+    limit: config.positive("swiglu_limit") ?? 7,
+  }),
+  // Every other layer has a window, the first one included.
+  windows: (config, depth) =>
+    windowsBut(config, depth, config.has("sliding_window") ? config.whole("sliding_window") : 128, 2),
+  rotation(config, { headDim, positions, depth }, theta) {
+    const fields = config.object("rope_parameters") ?? config.object("rope_scaling");
+    const scaling = fields ?? Fields.of(GPT_OSS_SCALING, "the default", "rope_parameters.");
+    return rotationOf(scaledRotary(config, scaling, { headDim, positions, theta }), depth, headDim);
+  },
+  sinks: true,
+  mixture: gptOssMixture,
+};
+
+export const graniteMoe: Family = {
+  ...llama,
+  type: "granitemoe",
+  model: "GraniteMoE",
+  architecture: "GraniteMoeForCausalLM",
+  reads: ["embedding_multiplier", "logits_scaling", "residual_multiplier", "attention_multiplier"],
+  biases(config) {
+    const attention = config.flag("attention_bias") ?? false;
+    return { qkv: attention, o: attention, mlp: noBias(config, "mlp_bias") };
+  },
+  factors: (config) => ({
+    embedding: config.number("embedding_multiplier") ?? 1,
+    update: config.number("residual_multiplier") ?? 1,
+    logits: 1 / (config.positive("logits_scaling") ?? 1),
+  }),
+  scoreScale: (config) => config.positive("attention_multiplier") ?? 1,
+  mixture: graniteMixture,
+};
+
+export const MIXTURE_FAMILIES: readonly Family[] = [
+  mixtral,
+  olmoe,
+  qwen2Moe,
+  qwen3Moe,
+  deepseek,
+  longcat,
+  gptOss,
+  graniteMoe,
+];

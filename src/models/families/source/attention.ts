@@ -1,16 +1,23 @@
 // The `.mod` source of a decoder's attention.
 import { floatText, hasWindows, joinNames, type DecoderConfig } from "../description/decoder.js";
+import type { Temperature } from "../description/family.js";
 import { latentAttention, latentNames } from "./latent.js";
 import { normOf } from "./norm.js";
 import { rotationCondition, rotationName, rotationParameter, turnedPart, turnedWhole } from "./rotation.js";
 
 /** Arguments of a layer's attention, by name. */
-export function attentionArguments(config: DecoderConfig, window: string | false): string {
+export function attentionArguments(config: DecoderConfig, window: string | false, chunk: string | false): string {
   const { headNorms, latent } = config;
   const turn = rotationName(config);
   return latent
     ? joinNames("dim, heads", latentNames(latent), turn)
-    : joinNames("dim, heads, kv_heads, head_dim", turn, headNorms !== null && headNorms.eps === null && "eps", window);
+    : joinNames(
+        "dim, heads, kv_heads, head_dim",
+        turn,
+        headNorms !== null && headNorms.eps === null && "eps",
+        window,
+        chunk,
+      );
 }
 
 /** Slopes of the bias by distance, one for each head. */
@@ -34,6 +41,7 @@ export function attention(config: DecoderConfig): string {
     rotationParameter(config),
     headNorms !== null && headNorms.eps === null && "eps: float",
     hasWindows(config) && "window: int",
+    config.chunks !== null && "chunk: int",
   );
   const maps = family.fused
     ? `  qkv: Linear(dim, (heads + 2 * kv_heads) * head_dim, bias: ${biases.qkv})`
@@ -104,17 +112,32 @@ function queriesAndKeys(config: DecoderConfig): readonly string[] {
         (name) => `${name} = ${separate || name === "v" ? head(name) : turnedWhole(config, head(name))}`,
       );
   const rotated = separate && rotation !== null ? [`q = ${turned("q")}`, `k = ${turned("k")}`] : [];
-  const last = headNorms?.behind === true ? ["q = q_norm(q)", "k = k_norm(k)"] : [];
+  const behind = headNorms?.behind === true ? ["q = q_norm(q)", "k = k_norm(k)"] : [];
+  const isInside = headNorms?.onlyTurned === true;
+  const inside = [...rotated, ...(isInside ? behind : [])];
+  const { temperature } = config;
+  const otherwise =
+    temperature === null
+      ? ["}"]
+      : [
+          "} else {",
+          "at = f32(position(x[..., 0]))[:, None, :, None]",
+          `q = q * (${temperatureText(temperature)})`,
+          "}",
+        ];
   return [
     ...bound,
-    ...(condition === null || rotated.length === 0 ? rotated : [`if ${condition} {`, ...rotated, "}"]),
-    ...last,
+    ...(condition === null || inside.length === 0 ? inside : [`if ${condition} {`, ...inside, ...otherwise]),
+    ...(isInside ? [] : behind),
   ];
 }
 
+const temperatureText = ({ floor, scale }: Temperature): string =>
+  `1.0 + ${floatText(scale)} * log(1.0 + floor((at + 1.0) / ${floatText(floor)}))`;
+
 /** Statements from q, k and v to the update. */
 function attended(config: DecoderConfig): readonly string[] {
-  const { alibi, caps, family, scoreScale } = config;
+  const { alibi, caps, chunks, family, scoreScale } = config;
   const options = joinNames(
     "causal: true",
     hasWindows(config) && "window: window",
@@ -130,10 +153,18 @@ function attended(config: DecoderConfig): readonly string[] {
           "at = f32(position(x[..., 0]))",
           "bias = tensor(slopes)[:, None, None] * (at[:, None, :] - at[:, :, None])[:, None]",
         ];
-  if (!family.sinks) return [...bias, rows(`attention(q, k, v, ${options})`)];
+  // The length of a chunk is 0 in layers without chunks.
+  const parts = chunks === null ? [] : ["part = floor(f32(position(x[..., 0])) / max(chunk, 1))"];
+  const mask = "mask: part[:, :, None] == part[:, None, :]";
+  const seen = (call: string): string =>
+    chunks === null
+      ? `${call}, ${options})`
+      : `(if chunk > 0 then ${call}, ${joinNames(options, mask)}) else ${call}, ${options}))`;
+  const before = [...bias, ...parts];
+  if (!family.sinks) return [...before, rows(seen("attention(q, k, v"))];
   return [
-    ...bias,
-    `share = sigmoid(mass(q, k, ${options}) - sink[:, None])`,
-    rows(`attention(q, k, v, ${options}) * share[..., None]`),
+    ...before,
+    `share = sigmoid(${seen("mass(q, k")} - sink[:, None])`,
+    rows(`${seen("attention(q, k, v")} * share[..., None]`),
   ];
 }

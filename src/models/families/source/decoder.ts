@@ -58,11 +58,17 @@ function imports(config: DecoderConfig, routing: Routing | null): string {
 
 /** Tables that no formula of the language can express. */
 function constants(config: DecoderConfig): readonly string[] {
-  const { windows } = config;
+  const { chunks, windows } = config;
   const seen = isUniform(windows)
     ? []
     : [`/// How far each layer sees, itself included; 0 for no limit.\nconst windows = [${windows.join(", ")}]`];
-  return [...rotationConstants(config), ...seen, ...alibiConstants(config), ...mixtureConstants(config)];
+  const parted =
+    chunks === null
+      ? []
+      : [
+          `/// The length of the chunks in which tokens of a layer see each other; 0 for no chunks.\nconst chunks = [${chunks.join(", ")}]`,
+        ];
+  return [...rotationConstants(config), ...seen, ...parted, ...alibiConstants(config), ...mixtureConstants(config)];
 }
 
 function model(config: DecoderConfig, routing: Routing | null): string {
@@ -91,6 +97,7 @@ function model(config: DecoderConfig, routing: Routing | null): string {
     rotationArgument(config),
     "eps",
     window,
+    config.chunks !== null && "chunks[i]",
     mixture !== null && mixtureOfLayer({ ...config, mixture }),
   )})`;
   const layers = loops

@@ -95,7 +95,7 @@ export function keys(config: DecoderConfig): readonly string[] {
     ...attentionKeys(config, rules, nth),
     ...(hasDense(config) ? denseKeys(config, rules, nth) : []),
     ...(hasWeights(activation) ? [rules.ofLayer("mlp.act.{p}", `${names.mlp}.${names.activation}.{p}`)] : []),
-    ...mixtureKeys(config).map(([path, theirs]) => rules.ofLayer(path, theirs)),
+    ...mixtureKeys(config).map(([path, theirs, part]) => rules.ofLayer(path, theirs, part)),
     ...(has.attn ? normRule(inLayer, `attn_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
     ...(has.mlp ? normRule(inLayer, `mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
     ...(has.attnOut ? normRule(inLayer, "attn_out_norm", names.attentionOutNorm) : []),
@@ -117,7 +117,10 @@ function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readon
     const biased = new Set([...(biases.qkv ? ["q_a", "kv_a"] : []), ...(biases.o ? ["o"] : [])]);
     return latentKeys(latent).flatMap(([path, key]) => map(path, key, biased.has(path)));
   }
-  const norms = headNorms ? headNormKeys(rules, ours, theirs, w(headNorms.norm.bias), names) : [];
+  const norms =
+    headNorms && headNorms.norm.weight !== "none"
+      ? headNormKeys(rules, ours, theirs, w(headNorms.norm.bias), names)
+      : [];
   const rest = [...norms, ...(family.sinks ? [rules.ofLayer(`${ours}.sink`, `${theirs}.${names.sinks}`)] : [])];
   if (names.qkv === null)
     return [
@@ -127,7 +130,7 @@ function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readon
         (["q", "k", "v", "o"] as const).map(
           (name) => [name, names[name], name === "o" ? biases.o : biases.qkv] as const,
         ),
-        headNorms === null && !family.sinks,
+        norms.length === 0 && !family.sinks,
       ),
       ...rest,
     ];
@@ -184,7 +187,7 @@ function denseKeys(config: DecoderConfig, rules: Rules, nth: string): readonly s
  * Ignores the weights of multi-token prediction, which is not part of the model: layers after the last, or LongCat's
  * `mtp`.
  */
-function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly string[] {
+function aheadKeys({ ahead, biases, depth, family, mixture }: DecoderConfig): readonly string[] {
   if (family.twofold)
     return [2, 3, 4, 5, 6].map((n) => {
       const segments = Array.from({ length: n }, (_, i) => `{${String.fromCharCode(97 + i)}}`);
@@ -194,6 +197,7 @@ function aheadKeys({ ahead, depth, family, mixture }: DecoderConfig): readonly s
     [
       `${layer}.{a}.weight`,
       `${layer}.{a}.{b}.weight`,
+      ...(biases.qkv ? [`${layer}.{a}.{b}.bias`] : []),
       ...(mixture ? [`${layer}.${mixture.keys.bias}`, `${layer}.mlp.{a}.{b}.weight`] : []),
       ...(mixture ? [`${layer}.${mixture.keys.experts}.{e}.{p}.weight`] : []),
     ].map((key) => `ignore "${key}"`),

@@ -9,7 +9,7 @@ import { normOf } from "./norm.js";
 import { rotationParameter } from "./rotation.js";
 
 export function mlp(config: DecoderConfig): string {
-  const { activation, biases, family } = config;
+  const { activation, biases, bounded, family } = config;
   const bias = `bias: ${biases.mlp}`;
   if (family.network === "plain")
     return `/// A network of two maps on each token.
@@ -20,6 +20,14 @@ block MLP(dim: int, hidden: int) {
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "up(x)")}) }
 }`;
+  const [gain, limit] = [bounded?.gain ?? 1, bounded?.limit ?? 0].map(floatText);
+  const body =
+    bounded === null
+      ? `{ down(${activationText(activation, "gate(x)")} * up(x)) }`
+      : `{
+    g = min(gate(x), ${limit})
+    down(g * sigmoid(${gain} * g) * (min(max(up(x), -${limit}), ${limit}) + 1.0))
+  }`;
   return `/// A gated network on each token.
 block MLP(dim: int, hidden: int) {
   gate: Linear(dim, hidden, ${bias})
@@ -27,7 +35,7 @@ block MLP(dim: int, hidden: int) {
   down: Linear(hidden, dim, ${bias})
   ${activationMember(config)}
 
-  forward(x: f32[B, T, dim]) -> f32[B, T, dim] { down(${activationText(activation, "gate(x)")} * up(x)) }
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] ${body}
 }`;
 }
 
@@ -42,9 +50,10 @@ export function layer(config: DecoderConfig): string {
     rotationParameter(config),
     "eps: float",
     windowed && "window: int",
+    config.chunks !== null && "chunk: int",
     mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
   );
-  const attn = `Attention(${attentionArguments(config, windowed && "window")})`;
+  const attn = `Attention(${attentionArguments(config, windowed && "window", config.chunks !== null && "chunk")})`;
   if (config.loops) return loopLayer(parameters, attn);
   if (family.twofold) return twofoldLayer(config, parameters, attn);
   return plainLayer(config, parameters, attn);

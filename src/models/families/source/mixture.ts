@@ -4,7 +4,18 @@ import type { Mixture } from "../description/mixture.js";
 
 /** The library blocks that the mixture uses. */
 export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly string[] =>
-  mixture === null ? [] : family.twofold ? ["Same"] : ["MoE", ...(mixture.shared ? ["SharedMoE"] : [])];
+  mixture === null
+    ? []
+    : family.twofold
+      ? ["Same"]
+      : [...(blockOf(mixture) === "MoE" ? ["MoE"] : []), ...(mixture.shared ? ["SharedMoE"] : [])];
+
+/** Whether groups are ranked by their best expert, where the library's mixture sums the two best. */
+const hasOwnGroups = ({ groups, ranked }: Mixture): boolean => groups > 1 && ranked === 1;
+
+/** The block of the mixture. */
+const blockOf = (mixture: Mixture): "MoE" | "GroupMoE" | "InputMoE" =>
+  mixture.gatesInput ? "InputMoE" : hasOwnGroups(mixture) ? "GroupMoE" : "MoE";
 
 /** Whether some layers have a dense network. */
 export const hasDense = ({ mixture, family }: DecoderConfig): boolean =>
@@ -42,15 +53,17 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
   const { mixture, family } = config;
   if (family.twofold)
     return `ZeroMoE(${joinNames("dim", "expert_hidden", "experts", mixture.same > 0 && "same", "k")})`;
+  const isGrouped = mixture.groups > 1;
   const options = joinNames(
-    mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
+    !mixture.gatesInput && mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
     mixture.renormalize && "renormalize: true",
+    mixture.biased && "router_bias: true",
     mixture.scale !== 1 && `scale: ${floatText(mixture.scale)}`,
-    mixture.groups > 1 && `groups: ${mixture.groups}, open: ${mixture.open}`,
+    isGrouped && `groups: ${mixture.groups}, open: ${mixture.open}`,
     mixture.lifted && "loss_free: true",
   );
   const experts = "[for e in 0..experts: MLP(dim, expert_hidden)]";
-  const moe = `MoE(${joinNames(experts, "dim", "k", options !== "" && options)})`;
+  const moe = `${blockOf(mixture)}(${joinNames(experts, "dim", "k", options !== "" && options)})`;
   const whole = mixture.shared
     ? `SharedMoE(${joinNames(moe, "MLP(dim, shared_hidden)", "dim", mixture.shared.gated && "gated: true")})`
     : moe;
@@ -59,9 +72,37 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
   return `if ${dense} then MLP(dim, hidden) else ${whole}`;
 }
 
+const GROUP_MOE = `/// Mixture of experts in groups, of which a token chooses in those whose best expert has the highest score
+/// (DeepSeek-V2, arXiv 2405.04434).
+block GroupMoE(experts: [block], dim: int, k: int, scale: float = 1.0, groups: int, open: int) {
+  router: Linear(dim, len(experts), bias: false)
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = softmax(router(x))
+    by_group = rearrange(score, "b t (g e) -> b t g e", g: groups)
+    opens = top(max(by_group, axis: -1), open, axis: -1).mask[..., None]
+    chosen = top(rearrange(where(opens, by_group, -1e30), "b t g e -> b t (g e)"), k, axis: -1)
+    observe chosen
+    sum(experts[chosen](x) * (scale * take(score, chosen))[..., None], axis: -2)
+  }
+}`;
+
+const INPUT_MOE = `/// Mixture of experts of which a token takes one. The gate multiplies what the expert reads (Llama 4).
+block InputMoE(experts: [block], dim: int, k: int) {
+  router: Linear(dim, len(experts), bias: false)
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = router(x)
+    chosen = top(score, k, axis: -1)
+    observe chosen
+    sum(experts[chosen](x * sigmoid(take(score, chosen))), axis: -2)
+  }
+}`;
+
 /** Blocks that the library lacks. */
 export function mixtureBlocks({ mixture, family }: DecoderConfig): readonly string[] {
-  if (mixture === null || !family.twofold) return [];
+  if (mixture === null) return [];
+  if (!family.twofold) return { MoE: [], GroupMoE: [GROUP_MOE], InputMoE: [INPUT_MOE] }[blockOf(mixture)];
   const { same, scale, k, experts } = mixture;
   const all = same > 0 ? "experts + same" : "experts";
   const list = `[for e in 0..experts: MLP(dim, hidden)]${same > 0 ? " + [for z in 0..same: Same()]" : ""}`;
@@ -96,22 +137,51 @@ block ZeroMoE(${parameters}, ${rates}) {
   ];
 }
 
-/** The `names` rules of the mixture's weights: path in modc's source, and key in the checkpoint. */
-export function mixtureKeys({ mixture, family }: DecoderConfig): readonly (readonly [string, string])[] {
+/** The path of a weight in modc's source, its key in the checkpoint, and the part of the stored tensor that it is. */
+type WeightName = readonly [path: string, key: string, part?: string];
+
+/** The `names` rules of the mixture's weights. */
+export function mixtureKeys({ mixture, family }: DecoderConfig): readonly WeightName[] {
   if (mixture === null) return [];
-  const { keys, lifted, shared } = mixture;
+  const { biased, keys, lifted, shared } = mixture;
   const moe = family.twofold ? "moe" : shared ? "mlp.moe" : "mlp";
   const maps = Object.entries(keys.maps);
   const shortened = maps.every(([ours, theirs]) => theirs === `${ours}_proj`);
-  const each = (ours: string, theirs: string): readonly (readonly [string, string])[] =>
+  const each = (ours: string, theirs: string): readonly WeightName[] =>
     shortened
       ? [[`${ours}.{p}.weight`, `${theirs}.{p}_proj.weight`]]
       : maps.map(([p, key]) => [`${ours}.${p}.weight`, `${theirs}.${key}.weight`]);
+  const experts = `${moe}.${family.twofold ? "expert" : "experts"}.{e}`;
+  const w = biased ? "{w}" : "weight";
   return [
-    [`${moe}.router.weight`, `${keys.router}.weight`],
+    [`${moe}.router.${w}`, `${keys.router}.${w}`],
     ...(lifted ? [[`${moe}.bias`, keys.bias] as const] : []),
-    ...each(`${moe}.${family.twofold ? "expert" : "experts"}.{e}`, `${keys.experts}.{e}`),
+    ...(keys.stacks ? stackKeys(experts, keys.stacks, mixture.experts) : each(experts, `${keys.experts}.{e}`)),
     ...(shared ? each("mlp.shared", keys.shared) : []),
     ...(shared?.gated ? [["mlp.shared_gate.weight", `${keys.sharedGate}.weight`] as const] : []),
   ];
 }
+
+/** The rules of experts that lie stacked. */
+const stackKeys = (
+  experts: string,
+  stacks: NonNullable<Mixture["keys"]["stacks"]>,
+  count: number,
+): readonly WeightName[] =>
+  Object.entries(stacks).flatMap(([name, stack]): readonly WeightName[] => {
+    const { bias, key, rows, transposed } = stack;
+    const turned = transposed ? "^T" : "";
+    if (stack.joined)
+      return Array.from({ length: count }, (_, e) => [
+        `${experts.replace("{e}", String(e))}.${name}.weight`,
+        key,
+        `[${e} * expert_hidden:${e + 1} * expert_hidden]${turned}`,
+      ]);
+    const part = rows === null ? "" : transposed ? `, :, ${rows}` : `, ${rows}`;
+    return [
+      [`${experts}.${name}.weight`, key, `[{e}${part}]${turned}`],
+      ...(bias === null
+        ? []
+        : [[`${experts}.${name}.bias`, bias, `[{e}${rows === null ? "" : `, ${rows}`}]`] as const]),
+    ];
+  });
