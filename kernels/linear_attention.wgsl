@@ -72,7 +72,11 @@ fn main(
     if (FORGETS == 1u) {
       let placeAt = atPlace(h, row);
       var sum = vec4f();
-      for (var c = 0u; c < QUARTERS; c++) { sum = fma(atFour(placeAt, c), state[c], sum); }
+      // What is recalled at 0 is nothing, even if the state is infinite or no number.
+      for (var c = 0u; c < QUARTERS; c++) {
+        let place = atFour(placeAt, c);
+        sum = fma(place, select(state[c], vec4f(), place == vec4f()), sum);
+      }
       recalled = total(sum);
     }
     var sum = vec4f();

@@ -78,7 +78,10 @@ fn main(
     for (var c = 0u; c < QUARTERS; c++) {
       let factor = factorFour(factorAt, c);
       var d = select(factor * change[c], vec4f(), factor == vec4f());
-      if (FORGETS == 1u) { d = fma(atFour(placeAt, c), vec4f(recalled), d); }
+      if (FORGETS == 1u) {
+        let place = atFour(placeAt, c);
+        d = fma(place, select(vec4f(recalled), vec4f(), place == vec4f()), d);
+      }
       change[c] = d;
     }
     write(h, row, j, total(dv), recalled);

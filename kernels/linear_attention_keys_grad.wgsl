@@ -74,7 +74,7 @@ fn main(
       var before = select(factor * d, vec4f(), factor == 0.0);
       if (FORGETS == 1u) {
         dforget -= recalledFour(h, row, c) * d;
-        before = fma(place, recalledChange(h, row, c), before);
+        before = fma(place, select(recalledChange(h, row, c), vec4f(), place == vec4f()), before);
       }
       change[c] = before;
     }

@@ -186,7 +186,7 @@ function readersOf(inputs: readonly Tensor[], flags: Flags, joined: boolean): Re
   };
 }
 
-/** a · s, in which a factor of 0 leaves nothing of s, whatever it is. */
+/** a · s, in which an a of 0 leaves nothing of s, even if it is infinite or no number. */
 const left = (a: number, s: number): number => (a === 0 ? 0 : a * s);
 
 /** `continues`: from a state, with forget and at as one operand. */
@@ -204,7 +204,7 @@ function attend(inputs: readonly Tensor[], attrs: OpAttrs["linear_attention"], c
       for (let row = starts.data[b]!; row < starts.data[b + 1]!; row++)
         for (let j = 0; j < columns; j++) {
           let recalled = 0;
-          if (attrs.forgets) for (let i = 0; i < width; i++) recalled += place(h, row, i) * s[i * columns + j]!;
+          if (attrs.forgets) for (let i = 0; i < width; i++) recalled += left(place(h, row, i), s[i * columns + j]!);
           let sum = 0;
           for (let i = 0; i < width; i++) {
             const kept = left(factor(h, row, i), s[i * columns + j]!) - forget(h, row, i) * recalled;
@@ -241,7 +241,7 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["linear_attent
       for (let j = 0; j < columns; j++) {
         const [before, after] = [(row - first) * size + j, (row - first + 1) * size + j];
         let sum = 0;
-        for (let i = 0; i < width; i++) sum += place(h, row, i) * s[before + i * columns]!;
+        for (let i = 0; i < width; i++) sum += left(place(h, row, i), s[before + i * columns]!);
         recalled[(row - first) * columns + j] = sum;
         for (let i = 0; i < width; i++) {
           const kept = left(factor(h, row, i), s[before + i * columns]!) - forget(h, row, i) * sum;
@@ -267,7 +267,7 @@ function attendBackward(inputs: readonly Tensor[], attrs: OpAttrs["linear_attent
         for (let i = 0; i < width; i++) {
           if (attrs.forgets) add(ofQueries, entry(1, h, row) + i, dr * s[(row - first) * size + i * columns + j]!);
           const kept = left(factor(h, row, i), ds[i * columns + j]!);
-          ds[i * columns + j] = kept + place(h, row, i) * dr;
+          ds[i * columns + j] = kept + left(place(h, row, i), dr);
         }
       }
   }
@@ -278,11 +278,12 @@ const add = (to: Tensor, index: number, value: number): void => void (to.data[in
 /**
  * The cotangents of the operands. That of log decays follows from the others: the one of row n is that of row n + 1,
  * plus q·dq of row n and at·dat of row n + 1, minus k·dk and forget·dforget of row n (for decays alone: Yang et al.
- * 2023, arXiv 2312.06635, section 4).
+ * 2023, arXiv 2312.06635, section 4). It is 0 for a factor of 0, so the sum begins again at the row before.
  */
 function cotangents(emit: EmitGrad, node: Node<"linear_attention">, [dy]: readonly (Node | null)[]) {
   const { inputs, attrs } = node;
-  const { q, k, starts, decay, forget, at: place } = named<Node>(inputs, attrs);
+  const { q, k, v, starts, decay, forget, at: place } = named<Node>(inputs, attrs);
+  const heads = Number(v.types[0]!.shape[0]);
   const flags = { scale: attrs.scale, decays: attrs.decays, forgets: attrs.forgets };
   const gradient = emit("linear_attention_grad", inputsFor("linear_attention_grad", [...inputs, dy!]), flags);
   const part = (result: number, index: number): Node => {
@@ -297,36 +298,49 @@ function cotangents(emit: EmitGrad, node: Node<"linear_attention">, [dy]: readon
   const ofDecay = (): readonly Node[] => {
     if (!decay) return [];
     // For each head, without the dimension of k if the decay has none.
-    const each = (x: Node, dx: Node): Node => {
-      const product = perHead(emit, x, dx);
+    const each = (x: Node, dx: Node, shields = false): Node => {
+      const product = perHead(emit, x, dx, shields);
       return decay.types[0]!.shape.length === 2 ? emit("sum", [product], { axes: [2], keep: false }) : product;
     };
     let change: Node = emit("sub", [each(q, dq), each(k, dk)], {});
     if (forget && place && dforget && dat) {
-      const next = emit("shift", [each(place, dat), starts], { dim: 1, by: -1 });
+      const next = emit("shift", [each(place, dat, true), starts], { dim: 1, by: -1 });
       change = emit("add", [emit("sub", [change, each(forget, dforget)], {}), next], {});
     }
-    return [own(decay, emit("scan", [change, starts], { dim: 1, reverse: true }))];
+    return [
+      own(decay, emit("scan", [change, starts, leftBehind(emit, decay, starts, heads)], { dim: 1, reverse: true })),
+    ];
   };
   const forgetting = forget && place && dforget && dat ? [own(forget, dforget), own(place, dat)] : [];
   return [own(q, dq), own(k, dk), dv, null, ...ofDecay(), ...forgetting];
 }
 
-/** x[G, N, K] times dx[H, N, K], in which heads share rows of x. */
-function perHead(emit: EmitGrad, x: Node, dx: Node): Node {
+/** x[G, N, K] times dx[H, N, K], in which heads share rows of x. `shields`: an x of 0 gives 0, whatever dx is. */
+function perHead(emit: EmitGrad, x: Node, dx: Node, shields: boolean): Node {
   const { shape } = dx.types[0]!;
   const [heads, groups] = [Number(shape[0]), Number(x.types[0]!.shape[0])];
-  if (heads === groups) return emit("mul", [x, dx], {});
   const rest = shape.slice(1);
-  const product = emit(
-    "mul",
-    [
-      emit("reshape", [x], { shape: [groups, 1, ...rest] }),
-      emit("reshape", [dx], { shape: [groups, heads / groups, ...rest] }),
-    ],
-    {},
-  );
-  return emit("reshape", [product], { shape });
+  const shared = heads === groups ? x : emit("reshape", [x], { shape: [groups, 1, ...rest] });
+  const each = heads === groups ? dx : emit("reshape", [dx], { shape: [groups, heads / groups, ...rest] });
+  const product = emit("mul", [shared, each], {});
+  const zero = emit("constant", [], { value: 0, dtype: "f32", shape: [] });
+  const kept = shields ? emit("where", [emit("eq", [shared, zero], {}), zero, product], {}) : product;
+  return heads === groups ? kept : emit("reshape", [kept], { shape });
+}
+
+/** A log decay that leaves nothing. */
+const NOTHING = -1e30;
+
+/** For each head and row a log decay: 0, or that of nothing if the factor of the next row is 0. */
+function leftBehind(emit: EmitGrad, decay: Node, starts: Node, heads: number): Node {
+  const constant = (value: number): Node => emit("constant", [], { value, dtype: "f32", shape: [] });
+  const next = emit("exp", [emit("shift", [decay, starts], { dim: 1, by: -1 })], {});
+  const left = emit("where", [emit("eq", [next, constant(0)], {}), constant(NOTHING), constant(0)], {});
+  const [groups, ...rest] = left.types[0]!.shape;
+  if (groups === heads) return left;
+  const shared = emit("reshape", [left], { shape: [groups!, 1, ...rest] });
+  const repeated = emit("broadcast", [shared], { shape: [groups!, heads / Number(groups), ...rest] });
+  return emit("reshape", [repeated], { shape: [heads, ...rest] });
 }
 
 /** The sum of dx[H, N, …] over the heads that share one of G. */
