@@ -23,10 +23,11 @@ const bare = (model_type: string, more: Config = {}) =>
   });
 
 describe("defaults of the configuration classes", () => {
-  it("of Granite and MiniCPM are no factors, but those that MiniCPM's sizes imply", () => {
+  it("of Granite are no factors; MiniCPM's factors follow from its sizes", () => {
     expect(bare("granite")).toMatchObject({ factors: { embedding: 1, update: 1, logits: 1 }, scoreScale: 1 });
-    expect(bare("minicpm")).toMatchObject({
-      factors: { embedding: 1, update: 1 / 2, logits: 1 / 256 },
+    const given = { num_key_value_heads: 4, scale_emb: 12, scale_depth: 3, dim_model_base: 64 };
+    expect(bare("minicpm", given)).toMatchObject({
+      factors: { embedding: 12, update: 3 / 2, logits: 1 / 4 },
       scoreScale: null,
       tied: true,
     });
@@ -82,6 +83,8 @@ it("reads the share of a head that rotates in both layouts of the configuration"
 describe("refuses", () => {
   const cases: readonly (readonly [string, Config, string])[] = [
     ["a factor of zero", { ...granite, residual_multiplier: 0 }, "residual_multiplier is 0: it must be above 0"],
+    ["MiniCPM without a factor", { ...minicpm, scale_depth: null }, "config.json has no scale_depth"],
+    ["MiniCPM without its number of keys", { ...minicpm, num_key_value_heads: null }, "has no num_key_value_heads"],
     ["experts of MiniCPM", { ...minicpm, num_experts: 8 }, "num_experts is 8: modc reads MiniCPM's dense models"],
     [
       "attention to chosen blocks",
