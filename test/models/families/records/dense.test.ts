@@ -1,7 +1,9 @@
 // What modc reads of the configurations of Granite, MiniCPM and dense decoders, and what it refuses.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { check } from "../../../../src/language/check/check.js";
 import { parseConfig } from "../../../../src/models/families/config.js";
+import { decoderSource } from "../../../../src/models/families/source/decoder.js";
 import type { Config } from "../folders.js";
 
 const read = (config: Config) => parseConfig(JSON.stringify(config));
@@ -72,6 +74,16 @@ describe("defaults of the configuration classes", () => {
     const none = bare("exaone4", { num_attention_heads: 32, sliding_window: null });
     expect([none.windows, none.rotation!.layers]).toEqual([Array(4).fill(0), Array(4).fill("main")]);
   });
+});
+
+it.each(["granite", "dense", "apertus"])("writes models of %s that are fine in every phase, routed too", (module) => {
+  for (const [name, config] of Object.entries(accounts(module)))
+    for (const phase of ["train", "generate"] as const) {
+      const text = decoderSource(read(config), { every: 2, capacity: "25%" });
+      const { model, diagnostics } = check({ file: "model.mod", text }, { phase, read: () => null });
+      expect(diagnostics, name).toEqual([]);
+      expect(model!.weights.filter(({ path }) => /router|guess/.test(path)).length, name).toBe(5);
+    }
 });
 
 it("reads the share of a head that rotates in both layouts of the configuration", () => {
