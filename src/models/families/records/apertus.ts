@@ -7,7 +7,7 @@ import { noBias } from "../description/layers.js";
 import { rotationOf, scaledRotary } from "../description/rotary.js";
 import { headNorms, llama } from "./llama.js";
 
-/** The scaling of a configuration that says nothing of it. */
+/** The scaling if the configuration has none. */
 const SCALING = Fields.of(
   new Map<string, Json>([
     ["rope_type", "llama3"],

@@ -25,7 +25,7 @@ function alphaRotary(config: Fields, context: RotaryContext): Rotary {
   return { theta, frequencies: null, scale: 1, scaling: `dynamic, alpha ${alpha}`, reach: null };
 }
 
-/** What the published code supposes of these fields. */
+/** The values that the published code supposes, and the reason to refuse others. */
 const SUPPOSED: readonly (readonly [name: string, value: boolean | string, why: string])[] = [
   ["use_qk_norm", true, "this family has norms of queries and keys always"],
   ["use_cla", false, "modc does not share keys and values between layers"],

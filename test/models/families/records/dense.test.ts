@@ -1,7 +1,9 @@
 // What modc reads of the configurations of Granite, MiniCPM and dense decoders, and what it refuses.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { check } from "../../../../src/language/check/check.js";
 import { parseConfig } from "../../../../src/models/families/config.js";
+import { decoderSource } from "../../../../src/models/families/source/decoder.js";
 import type { Config } from "../folders.js";
 
 const read = (config: Config) => parseConfig(JSON.stringify(config));
@@ -23,10 +25,11 @@ const bare = (model_type: string, more: Config = {}) =>
   });
 
 describe("defaults of the configuration classes", () => {
-  it("of Granite and MiniCPM are no factors, but those that MiniCPM's sizes imply", () => {
+  it("of Granite are no factors; MiniCPM's factors follow from its sizes", () => {
     expect(bare("granite")).toMatchObject({ factors: { embedding: 1, update: 1, logits: 1 }, scoreScale: 1 });
-    expect(bare("minicpm")).toMatchObject({
-      factors: { embedding: 1, update: 1 / 2, logits: 1 / 256 },
+    const given = { num_key_value_heads: 4, scale_emb: 12, scale_depth: 3, dim_model_base: 64 };
+    expect(bare("minicpm", given)).toMatchObject({
+      factors: { embedding: 12, update: 3 / 2, logits: 1 / 4 },
       scoreScale: null,
       tied: true,
     });
@@ -73,6 +76,16 @@ describe("defaults of the configuration classes", () => {
   });
 });
 
+it.each(["granite", "dense", "apertus"])("writes models of %s that are fine in every phase, routed too", (module) => {
+  for (const [name, config] of Object.entries(accounts(module)))
+    for (const phase of ["train", "generate"] as const) {
+      const text = decoderSource(read(config), { every: 2, capacity: "25%" });
+      const { model, diagnostics } = check({ file: "model.mod", text }, { phase, read: () => null });
+      expect(diagnostics, name).toEqual([]);
+      expect(model!.weights.filter(({ path }) => /router|guess/.test(path)).length, name).toBe(5);
+    }
+});
+
 it("reads the share of a head that rotates in both layouts of the configuration", () => {
   const { partial_rotary_factor: share, rope_theta, ...rest } = dense["Nemotron"]!;
   const rope_parameters = { rope_type: "default", rope_theta, partial_rotary_factor: share };
@@ -82,6 +95,8 @@ it("reads the share of a head that rotates in both layouts of the configuration"
 describe("refuses", () => {
   const cases: readonly (readonly [string, Config, string])[] = [
     ["a factor of zero", { ...granite, residual_multiplier: 0 }, "residual_multiplier is 0: it must be above 0"],
+    ["MiniCPM without a factor", { ...minicpm, scale_depth: null }, "config.json has no scale_depth"],
+    ["MiniCPM without its number of keys", { ...minicpm, num_key_value_heads: null }, "has no num_key_value_heads"],
     ["experts of MiniCPM", { ...minicpm, num_experts: 8 }, "num_experts is 8: modc reads MiniCPM's dense models"],
     [
       "attention to chosen blocks",
