@@ -2,8 +2,10 @@
 import type { Family } from "./description/family.js";
 import { COHERE_FAMILIES } from "./records/cohere.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
+import { GLM_FAMILIES } from "./records/glm.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
+import { NEOX_FAMILIES } from "./records/neox.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
 import { PHI_FAMILIES } from "./records/phi.js";
 
@@ -16,6 +18,8 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...OLMO_FAMILIES,
     ...COHERE_FAMILIES,
     ...PHI_FAMILIES,
+    ...NEOX_FAMILIES,
+    ...GLM_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 
