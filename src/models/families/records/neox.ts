@@ -12,7 +12,7 @@ export const neox: Family = {
   model: "GPTNeoX",
   architecture: "GPTNeoXForCausalLM",
   fields: { ...llama.fields, eps: "layer_norm_eps" },
-  // The published code reads neither of the last two, whose older values state dropout.
+  // The last three state dropout.
   reads: [
     "rotary_pct",
     "rotary_emb_base",

@@ -60,7 +60,7 @@ block ${name}(dim: int, eps: float) {
 }`;
 }
 
-/** The block whose weight differs by head. `isApart`: whether each head's is a weight of its own. */
+/** The block whose weight differs by head. `isApart`: the checkpoint has a tensor for each head. */
 const eachHead = (
   { kind }: Norm,
   isApart: boolean,
