@@ -5,12 +5,14 @@ import { COHERE_FAMILIES } from "./records/cohere.js";
 import { DEEPSEEK_FAMILIES } from "./records/deepseek.js";
 import { DENSE_FAMILIES } from "./records/dense.js";
 import { GEMMA_FAMILIES } from "./records/gemma.js";
+import { GLM_FAMILIES } from "./records/glm.js";
 import { GPT2_FAMILIES } from "./records/gpt2.js";
 import { GRANITE_FAMILIES } from "./records/granite.js";
 import { hunyuan } from "./records/hunyuan.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { LLAMA4_FAMILIES } from "./records/llama4.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
+import { NEOX_FAMILIES } from "./records/neox.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
 import { PHI_FAMILIES } from "./records/phi.js";
 
@@ -29,8 +31,9 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...PHI_FAMILIES,
     ...LLAMA4_FAMILIES,
     ...DEEPSEEK_FAMILIES,
-    ...GEMMA_FAMILIES,
     ...GPT2_FAMILIES,
+    ...NEOX_FAMILIES,
+    ...GLM_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 

@@ -29,6 +29,8 @@ export const LAYER: Norm = { kind: "layer", weight: "weight", bias: true };
 export interface HeadNorms {
   /** "head": each head alone, by one weight; "heads": each head alone, by its own weight; "row": all heads as one row. */
   readonly over: "head" | "heads" | "row";
+  /** Whether a checkpoint stores the weight of each head on its own, as "heads" may; its key has the placeholder {h}. */
+  readonly apart?: boolean;
   readonly norm: Norm;
   /** Whether they stand behind the rotation. */
   readonly behind: boolean;

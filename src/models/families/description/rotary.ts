@@ -38,18 +38,23 @@ export interface Rotation {
   readonly neighbours: boolean;
 }
 
-/** The rotation of all columns of a head, or of the share that `partial_rotary_factor` says; `share`: its default. */
+/**
+ * The rotation of all columns of a head, or of the share that `partial_rotary_factor` says. `share`: its default;
+ * `field`: its name in the configuration itself.
+ */
 export function partRotation(
   config: Fields,
   { headDim, depth, ...context }: Omit<RotaryContext, "partial"> & { readonly depth: number },
   share: number,
   more: Partial<Rotation> = {},
+  field = "partial_rotary_factor",
 ): Rotation {
   const parameters = config.object("rope_parameters");
-  const holder = parameters?.has("partial_rotary_factor") === true ? parameters : config;
-  const columns = Math.trunc(headDim * (holder.positive("partial_rotary_factor") ?? share));
+  const isInside = parameters?.has("partial_rotary_factor") === true;
+  const [holder, name] = isInside ? [parameters, "partial_rotary_factor"] : [config, field];
+  const columns = Math.trunc(headDim * (holder.positive(name) ?? share));
   if (columns < 2 || columns > headDim || columns % 2 !== 0)
-    holder.refuse("partial_rotary_factor", `it must leave pairs of a head's ${headDim} columns to rotate`);
+    holder.refuse(name, `it must leave pairs of a head's ${headDim} columns to rotate`);
   return rotationOf(rotaryOf(config, { ...context, headDim: columns, partial: true }), depth, columns, more);
 }
 

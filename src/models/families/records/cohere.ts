@@ -35,7 +35,7 @@ export const cohere: Family = {
   },
 };
 
-/** What older configurations of Cohere 2 say of all models of the family. */
+/** Fields of older configurations, which have these values in every model of the family. */
 const ALWAYS: Readonly<Record<string, boolean | number | string>> = {
   order_of_interleaved_layers: "local_attn_first",
   position_embedding_type: "rope_gptj",

@@ -1,6 +1,7 @@
 // The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
 import { hasWeights } from "../description/activation.js";
 import type { DecoderConfig } from "../description/decoder.js";
+import type { HeadNorms } from "../description/family.js";
 import { latentKeys } from "./latent.js";
 import { layerNorms } from "./layer.js";
 import { hasDense, mixtureKeys } from "./mixture.js";
@@ -118,9 +119,7 @@ function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readon
     return latentKeys(latent).flatMap(([path, key]) => map(path, key, biased.has(path)));
   }
   const norms =
-    headNorms && headNorms.norm.weight !== "none"
-      ? headNormKeys(rules, ours, theirs, w(headNorms.norm.bias), names)
-      : [];
+    headNorms && headNorms.norm.weight !== "none" ? headNormKeys(rules, ours, theirs, headNorms, names) : [];
   const rest = [...norms, ...(family.sinks ? [rules.ofLayer(`${ours}.sink`, `${theirs}.${names.sinks}`)] : [])];
   if (names.qkv === null)
     return [
@@ -152,11 +151,12 @@ function headNormKeys(
   rules: Rules,
   ours: string,
   theirs: string,
-  of: string,
+  { apart = false, norm }: HeadNorms,
   { qNorm, kNorm }: DecoderConfig["keys"],
 ): readonly string[] {
+  const of = w(norm.bias);
   const entry = (name: string, key: string): string =>
-    rules.ofLayer(`${ours}.${name}_norm.${of}`, `${theirs}.${key}.${of}`);
+    rules.ofLayer(`${ours}.${name}_norm.${apart ? "norms.{h}." : ""}${of}`, `${theirs}.${key}.${of}`);
   const isRegular = qNorm.startsWith("q_") && kNorm === qNorm.replace("q_", "k_");
   // Two placeholders of one entry could match other weights.
   return isRegular && of === "weight"

@@ -35,7 +35,7 @@ export function normBlocks(config: DecoderConfig): readonly string[] {
   const { headNorms } = config;
   return [
     ...[...own].map(([name, norm]) => block(name, norm)),
-    ...(headNorms?.over === "heads" ? [eachHead(headNorms.norm)] : []),
+    ...(headNorms?.over === "heads" ? [eachHead(headNorms.norm, headNorms.apart === true)] : []),
   ];
 }
 
@@ -60,12 +60,23 @@ block ${name}(dim: int, eps: float) {
 }`;
 }
 
-/** The block whose weight differs by head. */
-const eachHead = ({ kind }: Norm): string => `/// A norm of each head, which has its own weight.
+/** The block whose weight differs by head. `isApart`: the checkpoint has a tensor for each head. */
+const eachHead = (
+  { kind }: Norm,
+  isApart: boolean,
+): string => `${isApart ? SCALE : ""}/// A norm of each head, which has its own weight.
 block HeadNorm(heads: int, head_dim: int, eps: float) {
-  weight weight: f32[heads, head_dim] = ones
+  ${isApart ? "norms: [for h in 0..heads: Scale(head_dim)]" : "weight weight: f32[heads, head_dim] = ones"}
 
   forward(x: f32[B, heads, T, head_dim]) -> f32[B, heads, T, head_dim] {
+    ${isApart ? "weight = concat([for norm in norms: norm.weight[None]], axis: 0)" : ""}
     ${normalized(kind)} * weight[:, None]
   }
 }`;
+
+const SCALE = `/// The weight of one head's norm.
+block Scale(head_dim: int) {
+  weight weight: f32[head_dim] = ones
+}
+
+`;
