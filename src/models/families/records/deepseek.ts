@@ -3,8 +3,9 @@ import { LAYER, type Family } from "../description/family.js";
 import type { Fields } from "../description/fields.js";
 import { LLAMA_KEYS } from "../description/key-names.js";
 import { deepseekLatent } from "../description/latent.js";
-import { dbrxMixture, deepseek2Mixture, glm4Mixture } from "../description/mixture.js";
+import { deepseek2Mixture, glm4Mixture } from "../description/mixture.js";
 import { rotaryOf, rotationOf } from "../description/rotary.js";
+import { dbrxMixture } from "../description/stacked.js";
 import { headNorms, llama } from "./llama.js";
 import { deepseek } from "./mixtures.js";
 
