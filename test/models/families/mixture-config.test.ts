@@ -149,6 +149,14 @@ describe("a configuration of a mixture", () => {
       rotation: { columns: 8, neighbours: false },
       mixture: { experts: 128, hidden: 1408, scale: 1, groups: 1, lifted: true, layers: [false, true, true] },
     });
+    const factors = { scale_emb: 12, scale_depth: 1.4, dim_model_base: 64 };
+    const minicpm3 = { ...sizes, model_type: "minicpm3" };
+    expect(read({ ...minicpm3, ...factors })).toMatchObject({
+      tied: true,
+      factors: { embedding: 12, update: 1.4 / Math.sqrt(3), logits: 0.25 },
+      latent: { queryRank: 768, keyRank: 256, still: 64, turned: 32, value: 16, neighbours: false },
+    });
+    expect(() => read(minicpm3)).toThrow("config.json has no scale_emb");
     const dbrx = read({ model_type: "dbrx", vocab_size: 10, d_model: 256, n_heads: 16, n_layers: 3 });
     expect(dbrx).toMatchObject({
       kvHeads: 1,

@@ -62,7 +62,7 @@ export interface Stack {
   readonly joined: boolean;
 }
 
-const KEYS: MixtureKeys = {
+export const KEYS: MixtureKeys = {
   router: "mlp.gate",
   bias: "mlp.gate.e_score_correction_bias",
   shared: "mlp.shared_expert",
@@ -72,25 +72,8 @@ const KEYS: MixtureKeys = {
   stacks: null,
 };
 
-/** The stacks of experts whose gate and up lie in one tensor; `rows`: the rows of each. */
-const gateUpStacks = (
-  gateUp: string,
-  down: string,
-  rows: readonly [gate: string, up: string],
-  more: Pick<Stack, "transposed"> & { readonly isBiased?: boolean },
-): MixtureKeys["stacks"] => {
-  const of = (key: string, own: string | null): Stack => ({
-    key,
-    bias: more.isBiased === true ? `${key}_bias` : null,
-    rows: own,
-    transposed: more.transposed,
-    joined: false,
-  });
-  return { gate: of(gateUp, rows[0]), up: of(gateUp, rows[1]), down: of(down, null) };
-};
-
 /** Fields of a plain softmax mixture with k chosen experts in every layer. */
-const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renormalize"> => ({
+export const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renormalize"> => ({
   same: 0,
   gate: "softmax",
   biased: false,
@@ -104,8 +87,6 @@ const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" | "renor
   layers: Array<boolean>(depth).fill(true),
   keys: KEYS,
 });
-
-const HALVES = ["0:expert_hidden", "expert_hidden:2 * expert_hidden"] as const;
 
 const needed = (config: Fields, name: string): number => config.whole(name) ?? config.missing(name);
 
@@ -122,73 +103,6 @@ export function mixtralMixture(config: Fields, depth: number): Mixture {
       router: "block_sparse_moe.gate",
       experts: "block_sparse_moe.experts",
       maps: { gate: "w1", up: "w3", down: "w2" },
-    },
-  });
-}
-
-/** The mixture of gpt-oss: a softmax of the chosen scores, stacked experts, biases everywhere. */
-export function gptOssMixture(config: Fields, depth: number): Mixture {
-  return checked(config, "num_experts_per_tok", {
-    ...plain(depth),
-    experts: config.whole("num_local_experts") ?? 128,
-    k: config.whole("num_experts_per_tok") ?? 4,
-    hidden: config.whole("intermediate_size") ?? 2880,
-    gate: "chosen",
-    biased: true,
-    renormalize: false,
-    keys: {
-      ...KEYS,
-      router: "mlp.router",
-      stacks: gateUpStacks("mlp.experts.gate_up_proj", "mlp.experts.down_proj", ["0::2", "1::2"], {
-        transposed: true,
-        isBiased: true,
-      }),
-    },
-  });
-}
-
-/** The mixture of Llama 4: one expert for each token, whose input is multiplied by a sigmoid, and a shared network. */
-export function llama4Mixture(config: Fields, depth: number): Mixture {
-  config.only("num_experts_per_tok", 1, "modc multiplies the input of an expert by its gate if a token has one expert");
-  const step = config.whole("interleave_moe_layer_step", 0) ?? 1;
-  const listed = config.wholes("moe_layers");
-  const hidden = config.whole("intermediate_size") ?? 8192;
-  const network = "feed_forward";
-  return checked(config, "num_experts_per_tok", {
-    ...plain(depth),
-    experts: config.whole("num_local_experts") ?? 16,
-    k: 1,
-    hidden,
-    gate: "sigmoid",
-    renormalize: false,
-    gatesInput: true,
-    shared: { hidden, gated: false },
-    layers: Array.from({ length: depth }, (_, i) => (listed ? listed.includes(i) : step > 0 && (i + 1) % step === 0)),
-    keys: {
-      ...KEYS,
-      router: `${network}.router`,
-      shared: `${network}.shared_expert`,
-      stacks: gateUpStacks(`${network}.experts.gate_up_proj`, `${network}.experts.down_proj`, HALVES, {
-        transposed: true,
-      }),
-    },
-  });
-}
-
-/** Granite's mixture: a softmax of the chosen scores, stacked experts. */
-export function graniteMixture(config: Fields, depth: number): Mixture {
-  const moe = "block_sparse_moe";
-  return checked(config, "num_experts_per_tok", {
-    ...plain(depth),
-    experts: config.whole("num_local_experts") ?? 8,
-    k: config.whole("num_experts_per_tok") ?? 2,
-    hidden: config.whole("intermediate_size") ?? 11008,
-    gate: "chosen",
-    renormalize: false,
-    keys: {
-      ...KEYS,
-      router: `${moe}.router.layer`,
-      stacks: gateUpStacks(`${moe}.input_linear.weight`, `${moe}.output_linear.weight`, HALVES, { transposed: false }),
     },
   });
 }
@@ -329,44 +243,6 @@ export function deepseek2Mixture(config: Fields, depth: number): Mixture {
   });
 }
 
-/** The fields of DBRX's `ffn_config`. */
-const DBRX_FIELDS: ReadonlySet<string> = new Set(
-  (
-    "model_type ffn_act_fn ffn_hidden_size moe_num_experts moe_top_k moe_jitter_eps moe_loss_weight " +
-    "moe_normalize_expert_weights"
-  ).split(" "),
-);
-
-/** DBRX's mixture: gates by a softmax of all scores, experts whose maps lie one behind the other. */
-export function dbrxMixture(config: Fields, depth: number): Mixture {
-  const fields = (config.object("ffn_config") ?? config.none("ffn_config")).allow(DBRX_FIELDS);
-  fields.only("moe_normalize_expert_weights", 1, "modc divides gates by their sum, or not at all if it is null");
-  fields
-    .object("ffn_act_fn")
-    ?.allow(new Set(["name"]))
-    .only("name", "silu", "modc reads silu");
-  const of = (key: string, transposed: boolean): Stack => ({
-    key: `ffn.experts.mlp.${key}`,
-    bias: null,
-    rows: null,
-    transposed,
-    joined: true,
-  });
-  const isWhole = fields.has("moe_normalize_expert_weights") && fields.raw("moe_normalize_expert_weights") === null;
-  return checked(fields, "moe_top_k", {
-    ...plain(depth),
-    experts: fields.whole("moe_num_experts") ?? 4,
-    k: fields.whole("moe_top_k") ?? 1,
-    hidden: fields.whole("ffn_hidden_size") ?? 3584,
-    renormalize: !isWhole,
-    keys: {
-      ...KEYS,
-      router: "ffn.router.layer",
-      stacks: { gate: of("w1", false), up: of("v1", false), down: of("w2", true) },
-    },
-  });
-}
-
 /** LongCat-Flash's mixture: some experts are identities and cost nothing. */
 export function longcatMixture(config: Fields, depth: number): Mixture {
   const type = config.text("zero_expert_type");
@@ -385,7 +261,8 @@ export function longcatMixture(config: Fields, depth: number): Mixture {
   });
 }
 
-function checked(config: Fields, k: string, mixture: Mixture): Mixture {
+/** The mixture, whose numbers fit each other. Throws CheckpointError. `k`: the field with the number of chosen experts. */
+export function checked(config: Fields, k: string, mixture: Mixture): Mixture {
   const all = mixture.experts + mixture.same;
   if (mixture.k > all) config.refuse(k, `there are ${all} experts`);
   if (mixture.experts % mixture.groups !== 0) config.refuse("n_group", `it must divide ${mixture.experts} experts`);

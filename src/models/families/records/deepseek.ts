@@ -1,10 +1,11 @@
-// Mixtures with DeepSeek's fields beside DeepSeek-V3, and DBRX.
+// Families with DeepSeek's latent attention or mixture beside DeepSeek-V3, and DBRX.
 import { LAYER, type Family } from "../description/family.js";
 import type { Fields } from "../description/fields.js";
 import { LLAMA_KEYS } from "../description/key-names.js";
 import { deepseekLatent } from "../description/latent.js";
-import { dbrxMixture, deepseek2Mixture, glm4Mixture } from "../description/mixture.js";
+import { deepseek2Mixture, glm4Mixture } from "../description/mixture.js";
 import { rotaryOf, rotationOf } from "../description/rotary.js";
+import { dbrxMixture } from "../description/stacked.js";
 import { headNorms, llama } from "./llama.js";
 import { deepseek } from "./mixtures.js";
 
@@ -25,6 +26,35 @@ export const deepseek2: Family = {
 
 /** Kimi K2 (arXiv 2507.20534), which has DeepSeek-V3's code. */
 export const kimi: Family = { ...deepseek, type: "kimi_k2", model: "Kimi" };
+
+/** A factor that MiniCPM's configurations state; implementations have different defaults. */
+const stated = (config: Fields, name: string): number => config.positive(name) ?? config.missing(name);
+
+/** MiniCPM3: latent attention whose pairs are halves, a dense network, MiniCPM's factors (arXiv 2404.06395). */
+export const minicpm3: Family = {
+  ...llama,
+  type: "minicpm3",
+  model: "MiniCPM3",
+  architecture: "MiniCPM3ForCausalLM",
+  reads: ["scale_emb", "scale_depth", "dim_model_base", "mup_denominator"],
+  tied: true,
+  biases: (config) => ({ ...llama.biases(config), mlp: false }),
+  latent: (config, dim) => ({
+    queryRank: config.has("q_lora_rank") ? config.whole("q_lora_rank") : 768,
+    keyRank: config.whole("kv_lora_rank") ?? 256,
+    still: config.whole("qk_nope_head_dim") ?? 64,
+    turned: config.whole("qk_rope_head_dim") ?? 32,
+    value: config.whole("v_head_dim") ?? Math.floor(dim / (config.whole("num_attention_heads") ?? 1)),
+    neighbours: false,
+    queryScale: 1,
+    keyScale: 1,
+  }),
+  factors: (config, { dim, depth }) => ({
+    embedding: stated(config, "scale_emb"),
+    update: stated(config, "scale_depth") / Math.sqrt(depth),
+    logits: stated(config, "dim_model_base") / dim,
+  }),
+};
 
 /** The number of rotated columns of a head of this width. */
 function rotatedColumns(config: Fields, headDim: number, share: number): number {
@@ -109,4 +139,4 @@ export const dbrx: Family = {
   }),
 };
 
-export const DEEPSEEK_FAMILIES: readonly Family[] = [deepseek2, kimi, glm4Moe, dbrx];
+export const DEEPSEEK_FAMILIES: readonly Family[] = [deepseek2, kimi, minicpm3, glm4Moe, dbrx];

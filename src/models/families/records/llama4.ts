@@ -3,8 +3,8 @@ import type { Family } from "../description/family.js";
 import type { Fields } from "../description/fields.js";
 import { LLAMA_KEYS } from "../description/key-names.js";
 import { layerChunks } from "../description/layers.js";
-import { llama4Mixture } from "../description/mixture.js";
 import { rotaryOf, rotationOf, type Turn } from "../description/rotary.js";
+import { llama4Mixture } from "../description/stacked.js";
 import { headNorms, llama } from "./llama.js";
 
 /** For each layer whether it rotates; by default all but every n-th do. */

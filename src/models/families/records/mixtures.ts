@@ -5,8 +5,6 @@ import { layerWindows, noBias, uniform, windowsBut } from "../description/layers
 import { deepseekLatent, longcatLatent } from "../description/latent.js";
 import {
   deepseekMixture,
-  gptOssMixture,
-  graniteMixture,
   longcatMixture,
   mixtralMixture,
   olmoeMixture,
@@ -14,6 +12,7 @@ import {
   qwen3Mixture,
 } from "../description/mixture.js";
 import { rotationOf, scaledRotary } from "../description/rotary.js";
+import { gptOssMixture, graniteMixture } from "../description/stacked.js";
 import { headNorms, llama, mistral, qwen2, qwen3 } from "./llama.js";
 
 export const mixtral: Family = {

@@ -1,5 +1,5 @@
-"""DeepSeek-V2, Kimi K2, GLM-4 MoE and DBRX, from DeepSeek's modeling_deepseek.py (V2 and V3) and transformers'
-modeling_glm4_moe.py and modeling_dbrx.py."""
+"""DeepSeek-V2, Kimi K2, MiniCPM3, GLM-4 MoE and DBRX, from DeepSeek's modeling_deepseek.py (V2 and V3), MiniCPM's
+modeling_minicpm.py and transformers' modeling_glm4_moe.py and modeling_dbrx.py."""
 
 import math
 
@@ -12,7 +12,9 @@ def shapes(c):
     if c["model_type"] == "dbrx":
         return dbrx_shapes(c)
     dim, count = c["hidden_size"], c["num_attention_heads"]
-    found = {"model.embed_tokens.weight": [c["vocab_size"], dim], "model.norm.weight": [dim], "lm_head.weight": [c["vocab_size"], dim]}
+    found = {"model.embed_tokens.weight": [c["vocab_size"], dim], "model.norm.weight": [dim]}
+    if c["model_type"] != "minicpm3":
+        found["lm_head.weight"] = [c["vocab_size"], dim]
 
     def network(p, hidden):
         found.update({f"{p}.gate_proj.weight": [hidden, dim], f"{p}.up_proj.weight": [hidden, dim], f"{p}.down_proj.weight": [dim, hidden]})
@@ -35,7 +37,7 @@ def shapes(c):
             found |= {f"{a}.{x}_norm.weight": [width] for x in "qk"}
         else:
             rank, keys = c["q_lora_rank"], c["kv_lora_rank"]
-            still, turned, value = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"]
+            still, turned, value = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c.get("v_head_dim") or dim // count
             if rank is None:
                 full(f"{a}.q_proj", count * (still + turned), dim, False)
             else:
@@ -45,7 +47,7 @@ def shapes(c):
             found[f"{a}.kv_a_layernorm.weight"] = [keys]
             full(f"{a}.kv_b_proj", count * (still + value), keys, False)
             full(f"{a}.o_proj", dim, count * value, bias)
-        if i < c["first_k_dense_replace"]:
+        if i < c.get("first_k_dense_replace", math.inf):
             network(f"{p}.mlp", c["intermediate_size"])
             continue
         found[f"{p}.mlp.gate.weight"] = [c["n_routed_experts"], dim]
@@ -110,7 +112,7 @@ def latent_attention(c, w, p, x):
     kv = heads(linear(w, f"{p}.kv_b_proj", rms_norm(low, w[f"{p}.kv_a_layernorm.weight"], 1e-6)), count)
     q = heads(q, count)
     angle, factor = stretched(c, x.shape[1], turned) if c.get("rope_scaling") else (angles(x.shape[1], turned, c["rope_theta"]), 1.0)
-    turn = lambda y: rotate_neighbours(y, angle)
+    turn = lambda y: (rotate_halves if c["model_type"] == "minicpm3" else rotate_neighbours)(y, angle)
     q = torch.cat([q[..., :still], turn(q[..., still:])], -1)
     k = torch.cat([kv[..., :still], turn(shared)[:, None].expand(-1, count, -1, -1)], -1)
     return linear(w, f"{p}.o_proj", attend(q, k, kv[..., still:], factor / math.sqrt(still + turned)))
@@ -169,10 +171,15 @@ def logits(c, w, tokens):
         return dbrx(c, w, tokens)
     norm = lambda x, key: rms_norm(x, w[f"{key}.weight"], c["rms_norm_eps"])
     attention = glm_attention if c["model_type"] == "glm4_moe" else latent_attention
-    x = w["model.embed_tokens.weight"][tokens]
+    x = w["model.embed_tokens.weight"][tokens] * c.get("scale_emb", 1)
+    update = c["scale_depth"] / math.sqrt(c["num_hidden_layers"]) if "scale_depth" in c else 1
     for i in range(c["num_hidden_layers"]):
         p = f"model.layers.{i}"
-        x = x + attention(c, w, f"{p}.self_attn", norm(x, f"{p}.input_layernorm"))
+        x = x + attention(c, w, f"{p}.self_attn", norm(x, f"{p}.input_layernorm")) * update
         y = norm(x, f"{p}.post_attention_layernorm")
-        x = x + (network(w, f"{p}.mlp", y) if i < c["first_k_dense_replace"] else mixture(c, w, f"{p}.mlp", y))
-    return norm(x, "model.norm") @ w["lm_head.weight"].T
+        dense = i < c.get("first_k_dense_replace", math.inf)
+        x = x + (network(w, f"{p}.mlp", y) if dense else mixture(c, w, f"{p}.mlp", y)) * update
+    x = norm(x, "model.norm")
+    if c["model_type"] == "minicpm3":
+        return x / (c["hidden_size"] / c["dim_model_base"]) @ w["model.embed_tokens.weight"].T
+    return x @ w["lm_head.weight"].T
