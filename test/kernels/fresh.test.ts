@@ -1,4 +1,4 @@
-// Recurrences that begin anew where a document does: what is infinite or no number in one document reaches no other, in
+// Recurrences that start again with each document: infinities and NaN of one document reach no other document, in
 // values and gradients, in the reference and on a device, row by row.
 import { describe, expect, it } from "vitest";
 import { compiled, onDevice, randomWeights, reference, sessionOf } from "../end-to-end/model.js";

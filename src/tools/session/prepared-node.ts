@@ -26,8 +26,8 @@ export interface PrepareOptions {
    */
   readonly loopCaches?: "each" | "last";
   /**
-   * "on": where keys and values are products of one narrow row, caches keep the row in place of both (DeepSeek-V2, arXiv
-   * 2405.04434). Default "off".
+   * "on": if keys and values are products of one narrow row, caches keep the row in place of both (DeepSeek-V2,
+   * arXiv 2405.04434). Default "off".
    */
   readonly latent?: "on" | "off";
   /** An open device, or options for opening one. By default the best available. */

@@ -13,7 +13,7 @@ interface Counts {
   readonly inner: number;
 }
 
-/** Layers are alike, so the counts of one and two of them give those of `depth`. */
+/** All layers are alike: the counts of one and of two layers give the counts of `depth` layers. */
 function countsOf(config: Readonly<Record<string, unknown>>): Counts {
   const text = decoderSource(parseConfig(JSON.stringify(config)));
   const at = (depth: number): Counts => {

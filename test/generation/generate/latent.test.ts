@@ -40,7 +40,7 @@ block Low(dim: int) {
   }
 }`;
 
-/** Two heads of keys for four of queries; keys and values are made of rows of their own, by weights of their own. */
+/** Two heads of keys for four heads of queries. Keys and values have separate rows and separate weights. */
 const APART = `
 block Low(dim: int) {
   q: Linear(dim, 4 * 8)
@@ -172,7 +172,10 @@ describe("latent rows", () => {
     const read = async (latent: "on" | "off"): Promise<readonly EngineToken[]> => {
       const { generation } = compileGeneration(source, { target: device.target, caches: "pages", latent });
       const weights = randomWeights(generation!.prompt, 3);
-      const engine = await createEngine(generation!, device, (w) => weights.get(w.path)!.data, { maxBatch: 3, cacheMemory: 1 << 20 });
+      const engine = await createEngine(generation!, device, (w) => weights.get(w.path)!.data, {
+        maxBatch: 3,
+        cacheMemory: 1 << 20,
+      });
       const request = (prompt: readonly number[]) => ({ prompt, maxTokens: 8, logprobs: 0 }) as const;
       const answers = await Promise.all(PROMPTS.map((prompt) => answerOf(engine.submit(request(prompt)))));
       const tokens = answers.flatMap((answer) => answer.tokens);

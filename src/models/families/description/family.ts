@@ -32,7 +32,7 @@ export interface HeadNorms {
   /** Whether a checkpoint stores the weight of each head on its own, as "heads" may; its key has the placeholder {h}. */
   readonly apart?: boolean;
   readonly norm: Norm;
-  /** Whether they stand behind the rotation. */
+  /** If true, they follow the rotation. */
   readonly behind: boolean;
   /** Their epsilon; null: as of the other norms. */
   readonly eps: number | null;
@@ -85,7 +85,7 @@ export interface Loops {
   readonly threshold: number;
 }
 
-/** Names of fields of a configuration; null: the family has no such field, and its default holds. */
+/** The fields of a configuration; null: the family has no such field, and its default holds. */
 export interface FieldNames {
   readonly dim: string;
   /** The network's hidden width. */

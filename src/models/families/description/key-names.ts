@@ -10,7 +10,7 @@ export interface KeyNames {
   /** The layer i, with the placeholder {i}. */
   readonly layer: string;
   readonly norm: string;
-  /** The head, which has none of the prefixes. */
+  /** The head. Prefixes do not apply to it. */
   readonly head: string;
   readonly attention: string;
   readonly q: string;

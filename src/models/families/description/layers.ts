@@ -1,4 +1,4 @@
-// What configurations say of single layers: their windows.
+// Fields of configurations about single layers: their windows.
 import type { Fields } from "./fields.js";
 
 /** One window for all layers; `layer_types` is redundant in these families and must agree. */

@@ -108,7 +108,7 @@ export function rotaryOf(config: Fields, context: RotaryContext): Rotary {
   return scaledRotary(config, config.object("rope_parameters") ?? config.object("rope_scaling"), context);
 }
 
-/** The rotation that these fields of a configuration describe; null: none, so that the base is the configuration's. */
+/** Reads the rotation in `fields`. If they are null, the rotation is plain and `config` has its base. */
 export function scaledRotary(config: Fields, fields: Fields | null, context: RotaryContext): Rotary {
   const theta = fields?.positive("rope_theta") ?? config.positive("rope_theta") ?? context.theta;
   const plain: Rotary = { theta, frequencies: null, scale: 1, scaling: null, reach: null };

@@ -1,4 +1,4 @@
 import { againstAccounts } from "./against-accounts.js";
 
-// Above the original length of 8 positions all texts have the long factors; in the account, those of these tests do.
+// The texts of these tests are longer than 8 positions, the original length, so the account has the long factors too.
 againstAccounts("phi", { "Phi-3, long": 128 });

@@ -1,4 +1,4 @@
-// What modc reads of the configurations of Apertus and Hunyuan, and what it refuses.
+// Reads the configurations of Apertus and Hunyuan, and refuses some.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../../../src/models/families/config.js";

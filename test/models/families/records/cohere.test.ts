@@ -1,4 +1,4 @@
-// What modc reads of the configurations of Cohere's models.
+// Reads the configurations of Cohere's models.
 import { describe, expect, it } from "vitest";
 import { accountConfigs, bare, read, refuses } from "./configs.js";
 

@@ -1,4 +1,4 @@
-// Configurations of families for tests of what is read of them and what is refused.
+// Configurations of families, for tests of fields and refusals.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseConfig } from "../../../../src/models/families/config.js";

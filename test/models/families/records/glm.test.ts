@@ -1,4 +1,4 @@
-// What modc reads of GLM's configurations.
+// Reads the configurations of GLM.
 import { describe, expect, it } from "vitest";
 import { accountConfigs, bare, read, refuses } from "./configs.js";
 

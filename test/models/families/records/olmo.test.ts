@@ -1,4 +1,4 @@
-// What modc reads of OLMo's configurations.
+// Reads the configurations of OLMo.
 import { describe, expect, it } from "vitest";
 import { accountConfigs, bare, read, refuses } from "./configs.js";
 

@@ -1,4 +1,4 @@
-// What modc reads of the configurations of Phi.
+// Reads the configurations of Phi.
 import { describe, expect, it } from "vitest";
 import { check } from "../../../../src/language/check/check.js";
 import type { Value } from "../../../../src/language/check/model/model.js";
