@@ -181,7 +181,7 @@ function refuseQuantized(config: Fields): void {
     "quantization_config",
     `modc reads float32, float16 and bfloat16 weights, not ${isMxfp4 ? "MXFP4 blocks" : "quantized ones"}`,
     isMxfp4
-      ? "save them as bfloat16 with transformers: load the folder with Mxfp4Config(dequantize=True), then save_pretrained"
+      ? "save them as bfloat16 with transformers: load them with Mxfp4Config(dequantize=True), then save_pretrained"
       : null,
   );
 }

@@ -64,7 +64,8 @@ function constants(config: DecoderConfig): readonly string[] {
     chunks === null
       ? []
       : [
-          `/// The length of the chunks in which tokens of a layer see each other; 0 for no chunks.\nconst chunks = [${chunks.join(", ")}]`,
+          `/// The length of the chunks in which tokens of a layer see each other; 0 for no chunks.\n` +
+            `const chunks = [${chunks.join(", ")}]`,
         ];
   return [...rotationConstants(config), ...seen, ...parted, ...alibiConstants(config), ...mixtureConstants(config)];
 }

@@ -72,8 +72,8 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
   return `if ${dense} then MLP(dim, hidden) else ${whole}`;
 }
 
-const GROUP_MOE = `/// Mixture of experts in groups, of which a token chooses in those whose best expert has the highest score
-/// (DeepSeek-V2, arXiv 2405.04434).
+const GROUP_MOE = `/// Mixture of experts in groups, of which a token chooses in those whose best expert has
+/// the highest score (DeepSeek-V2, arXiv 2405.04434).
 block GroupMoE(experts: [block], dim: int, k: int, scale: float = 1.0, groups: int, open: int) {
   router: Linear(dim, len(experts), bias: false)
 
@@ -87,7 +87,7 @@ block GroupMoE(experts: [block], dim: int, k: int, scale: float = 1.0, groups: i
   }
 }`;
 
-const INPUT_MOE = `/// Mixture of experts of which a token takes one. The gate multiplies what the expert reads (Llama 4).
+const INPUT_MOE = `/// Mixture of experts of which a token takes one. The gate multiplies what it reads (Llama 4).
 block InputMoE(experts: [block], dim: int, k: int) {
   router: Linear(dim, len(experts), bias: false)
 
