@@ -58,7 +58,7 @@ export function partRotation(
   return rotationOf(rotaryOf(config, { ...context, headDim: columns, partial: true }), depth, columns, more);
 }
 
-/** One rotation of all layers, of whole heads unless `columns` says it. */
+/** The same rotation in all layers, of the first `columns` columns of a head. */
 export const rotationOf = (main: Rotary, depth: number, columns: number, more: Partial<Rotation> = {}): Rotation => ({
   main,
   local: null,

@@ -67,7 +67,7 @@ export const llama: Family = {
   keys: () => LLAMA_KEYS,
 };
 
-/** A norm of each head of queries and keys, or of all heads as one row. */
+/** Norms of queries and keys: of each head, or of the row of all heads. */
 export const headNorms = (over: HeadNorms["over"], norm = RMS): HeadNorms => ({ over, norm, behind: false, eps: null });
 
 export const mistral: Family = {

@@ -81,7 +81,7 @@ export function rotationCondition(config: DecoderConfig): string | null {
   return parameterOf(config) === "turn" ? "turn >= 0" : "theta > 0.0";
 }
 
-/** The angles as arguments of `rope`. */
+/** The arguments of `rope` that set the angles. */
 function anglesText(config: DecoderConfig & { readonly rotation: Rotation }): string {
   const name = parameterOf(config);
   if (name === "theta") return "theta";
