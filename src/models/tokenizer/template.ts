@@ -266,7 +266,7 @@ class MeteredInterpreter extends Interpreter {
     return value;
   }
 
-  /** Wraps a string method so that it charges for its arguments before it runs. */
+  /** Wraps a string method. The wrapper charges for the arguments, then calls the method. */
   #meterMethod(text: string, name: string, method: Value): void {
     this.budget.spend(COST.method);
     if (this.#meteredMethods.has(method)) return;

@@ -27,7 +27,7 @@ class Rules {
   }
 
   /**
-   * Whole linear maps of every layer, of which some are biased. They share one entry if their names allow it.
+   * Whole linear maps of every layer, of which some are biased. The maps share one entry if the checkpoint's names are regular.
    * `isAlone`: whether a placeholder for their names would match other weights too.
    */
   maps(
