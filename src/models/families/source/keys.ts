@@ -27,7 +27,8 @@ class Rules {
   }
 
   /**
-   * Whole linear maps of every layer, of which some are biased. The maps share one entry if the checkpoint's names are regular.
+   * Whole linear maps of every layer, of which some are biased. The maps share one entry if the checkpoint's names are
+   * regular.
    * `isAlone`: whether a placeholder for their names would match other weights too.
    */
   maps(
