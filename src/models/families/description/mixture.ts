@@ -25,7 +25,7 @@ export interface Mixture {
   readonly ranked: 1 | 2;
   /** Whether a bias that gradients do not change is added to the scores for the choice. */
   readonly lifted: boolean;
-  /** Whether the gates multiply what experts read, in place of what they give. Only with one expert for each token. */
+  /** Whether gates multiply the input of experts, not their output. Only if a token takes one expert. */
   readonly gatesInput: boolean;
   /** A network parallel to the mixture, which every token takes; null: none. */
   readonly shared: { readonly hidden: number; readonly gated: boolean } | null;
