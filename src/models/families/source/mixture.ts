@@ -100,8 +100,8 @@ block InputMoE(experts: [block], dim: int, k: int) {
   }
 }`;
 
-const MIXER_MOE = `/// Mixture of experts with a sparse mixer (GRIN, arXiv 2409.12136): the gate of the best expert is a
-/// softmax of the scores near it, the gate of the second one that of the others near it.
+const MIXER_MOE = `/// Mixture of experts with a sparse mixer (GRIN, arXiv 2409.12136). The gate of the best expert is
+/// its share in a softmax of the scores near its own. The second expert's gate leaves out the best.
 block MixerMoE(experts: [block], dim: int, k: int, jitter: float) {
   router: Linear(dim, len(experts), bias: false)
 
