@@ -40,5 +40,4 @@ export const families: ReadonlyMap<string, Family> = new Map(
 /** The reason why modc cannot read a popular family, by `model_type`. */
 export const beyond: ReadonlyMap<string, string> = new Map([
   ["llama4", "modc reads its text model alone, saved as llama4_text"],
-  ["phimoe", "modc does not support its router (sparse mixer), whose gates depend on how far the scores are apart"],
 ]);

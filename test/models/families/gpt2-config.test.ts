@@ -1,6 +1,10 @@
-// Configurations of GPT-2, OPT, BLOOM, Falcon and MPT: names of fields, defaults, and what is refused.
+// Configurations of GPT-2, OPT, BLOOM, Falcon and MPT: names of fields, defaults, and what is refused. Models of these
+// families and of mixtures, in every phase.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { check } from "../../../src/language/check/check.js";
 import { parseConfig } from "../../../src/models/families/config.js";
+import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import type { Config } from "./folders.js";
 
 const read = (config: Config) => parseConfig(JSON.stringify(config));
@@ -126,3 +130,19 @@ describe("configurations of GPT-2's form", () => {
     );
   });
 });
+
+it.each(["gpt2", "stacks", "deepseek", "llama4"])(
+  "models of %s are fine in every phase, dense and routed",
+  (module) => {
+    const text = readFileSync(new URL(`accounts/${module}.json`, import.meta.url), "utf8");
+    for (const [name, config] of Object.entries(JSON.parse(text) as Record<string, Config>))
+      for (const phase of ["infer", "train", "generate"] as const)
+        for (const routing of [null, { every: 2, capacity: "25%" }]) {
+          const source = decoderSource(read(config), routing);
+          const { model, diagnostics } = check({ file: "model.mod", text: source }, { phase, read: () => null });
+          expect(diagnostics, name).toEqual([]);
+          const added = model!.weights.filter(({ path }) => /^layers\.\d+\.(?:router|guess)\./.test(path));
+          expect(added.length, name).toBe(routing === null ? 0 : 5);
+        }
+  },
+);

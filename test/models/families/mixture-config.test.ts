@@ -224,7 +224,11 @@ describe("a configuration of a mixture", () => {
       { q_lora_rank: null },
       "q_lora_rank is null: the queries of this family come from a low-rank projection",
     ],
-    ["Mixtral", { model_type: "phimoe", architectures: ["PhimoeForCausalLM"] }, "modc does not support its router"],
+    [
+      "Mixtral",
+      { model_type: "phimoe", architectures: ["PhimoeForCausalLM"], num_experts_per_tok: 3 },
+      "num_experts_per_tok is 3: a sparse mixer chooses 2 experts",
+    ],
     [
       "Mixtral",
       { ...OSS, quantization_config: { quant_method: "mxfp4" } },

@@ -85,7 +85,7 @@ export interface Loops {
   readonly threshold: number;
 }
 
-/** The fields of a configuration; null: the family has no such field, and its default holds. */
+/** A configuration's field names; null: the family has no such field, and its default holds. */
 export interface FieldNames {
   readonly dim: string;
   /** The network's hidden width. */

@@ -25,8 +25,13 @@ export interface Mixture {
   readonly ranked: 1 | 2;
   /** Whether a bias that gradients do not change is added to the scores for the choice. */
   readonly lifted: boolean;
-  /** Whether the gates multiply what experts read, in place of what they give. Only with one expert for each token. */
+  /** Whether gates multiply the input of experts, not their output. Only if a token takes one expert. */
   readonly gatesInput: boolean;
+  /**
+   * The jitter of a sparse mixer (GRIN, arXiv 2409.12136), of which a token takes two experts, each by a softmax of the
+   * scores near its own; null: none.
+   */
+  readonly jitter: number | null;
   /** A network parallel to the mixture, which every token takes; null: none. */
   readonly shared: { readonly hidden: number; readonly gated: boolean } | null;
   /** For each layer, whether it has the mixture or a dense network. */
@@ -83,12 +88,25 @@ export const plain = (depth: number): Omit<Mixture, "experts" | "k" | "hidden" |
   ranked: 2,
   lifted: false,
   gatesInput: false,
+  jitter: null,
   shared: null,
   layers: Array<boolean>(depth).fill(true),
   keys: KEYS,
 });
 
 const needed = (config: Fields, name: string): number => config.whole(name) ?? config.missing(name);
+
+/** PhiMoE's mixture: Mixtral's experts, chosen by a sparse mixer. */
+export function phiMixture(config: Fields, depth: number): Mixture {
+  config.only("num_experts_per_tok", 2, "a sparse mixer chooses 2 experts");
+  return {
+    ...mixtralMixture(config, depth),
+    experts: config.whole("num_local_experts") ?? 16,
+    k: 2,
+    renormalize: false,
+    jitter: config.number("router_jitter_noise") ?? 0.01,
+  };
+}
 
 /** Mixtral's mixture: a token's gates are a softmax of its chosen logits, which equals renormalised gates. */
 export function mixtralMixture(config: Fields, depth: number): Mixture {

@@ -1,5 +1,5 @@
 // Families with mixtures of experts in place of dense networks.
-import type { Family } from "../description/family.js";
+import { LAYER, type Family } from "../description/family.js";
 import { Fields } from "../description/fields.js";
 import { layerWindows, noBias, uniform, windowsBut } from "../description/layers.js";
 import { deepseekLatent, longcatLatent } from "../description/latent.js";
@@ -8,6 +8,7 @@ import {
   longcatMixture,
   mixtralMixture,
   olmoeMixture,
+  phiMixture,
   qwen2Mixture,
   qwen3Mixture,
 } from "../description/mixture.js";
@@ -94,6 +95,28 @@ export const longcat: Family = {
   twofold: true,
 };
 
+export const phiMoe: Family = {
+  ...llama,
+  type: "phimoe",
+  model: "PhiMoE",
+  architecture: "PhimoeForCausalLM",
+  alsoCalled: ["PhiMoEForCausalLM"],
+  reads: ["lm_head_bias", "input_jitter_noise"],
+  positions: 4096 * 32,
+  kvHeads: 8,
+  eps: 1e-5,
+  theta: 1e6,
+  hidden: () => 6400,
+  headBias: (config) => config.flag("lm_head_bias") ?? false,
+  biases(config) {
+    const attention = config.flag("attention_bias") ?? false;
+    return { qkv: attention, o: attention, mlp: false };
+  },
+  norm: () => LAYER,
+  windows: (config, depth) => uniform(config, depth, config.whole("sliding_window") ?? 0),
+  mixture: phiMixture,
+};
+
 /** The scaling of positions if the configuration does not say it. */
 const GPT_OSS_SCALING = new Map<string, string | number | boolean>([
   ["rope_type", "yarn"],
@@ -165,4 +188,5 @@ export const MIXTURE_FAMILIES: readonly Family[] = [
   longcat,
   gptOss,
   graniteMoe,
+  phiMoe,
 ];

@@ -14,8 +14,8 @@ export const mixtureImports = ({ mixture, family }: DecoderConfig): readonly str
 const hasOwnGroups = ({ groups, ranked }: Mixture): boolean => groups > 1 && ranked === 1;
 
 /** The block of the mixture. */
-const blockOf = (mixture: Mixture): "MoE" | "GroupMoE" | "InputMoE" =>
-  mixture.gatesInput ? "InputMoE" : hasOwnGroups(mixture) ? "GroupMoE" : "MoE";
+const blockOf = (mixture: Mixture): "MoE" | "GroupMoE" | "InputMoE" | "MixerMoE" =>
+  mixture.jitter !== null ? "MixerMoE" : mixture.gatesInput ? "InputMoE" : hasOwnGroups(mixture) ? "GroupMoE" : "MoE";
 
 /** Whether some layers have a dense network. */
 export const hasDense = ({ mixture, family }: DecoderConfig): boolean =>
@@ -58,6 +58,7 @@ export function mixtureOfLayer(config: DecoderConfig & { readonly mixture: Mixtu
     !mixture.gatesInput && mixture.gate !== "softmax" && `gate: "${mixture.gate}"`,
     mixture.renormalize && "renormalize: true",
     mixture.biased && "router_bias: true",
+    mixture.jitter !== null && `jitter: ${floatText(mixture.jitter)}`,
     mixture.scale !== 1 && `scale: ${floatText(mixture.scale)}`,
     isGrouped && `groups: ${mixture.groups}, open: ${mixture.open}`,
     mixture.lifted && "loss_free: true",
@@ -99,10 +100,35 @@ block InputMoE(experts: [block], dim: int, k: int) {
   }
 }`;
 
+const MIXER_MOE = `/// Mixture of experts with a sparse mixer (GRIN, arXiv 2409.12136). The gate of the best expert is
+/// its share in a softmax of the scores near its own. The second expert's gate leaves out the best.
+block MixerMoE(experts: [block], dim: int, k: int, jitter: float) {
+  router: Linear(dim, len(experts), bias: false)
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    score = router(x)
+    chosen = top(score, k, axis: -1)
+    observe chosen
+    first = top(score, 1, axis: -1).mask
+    rest = where(first, -1e30, score)
+    size = max(score, -score)
+    peak = stop_gradient(max(score, axis: -1, keep: true))
+    next = stop_gradient(max(rest, axis: -1, keep: true))
+    near = (peak - score) / max(size, peak) <= 2 * jitter
+    left = (next - score) / max(size, next) <= 2 * jitter
+    whole = sum(where(near, exp(score - peak), 0.0), axis: -1, keep: true)
+    other = sum(where(left, exp(rest - next), 0.0), axis: -1, keep: true)
+    best = take(f32(first), chosen) > 0.5
+    w = exp(take(score, chosen) - where(best, peak, next)) / where(best, whole, other)
+    sum(experts[chosen](x) * w[..., None], axis: -2)
+  }
+}`;
+
 /** Blocks that the library lacks. */
 export function mixtureBlocks({ mixture, family }: DecoderConfig): readonly string[] {
   if (mixture === null) return [];
-  if (!family.twofold) return { MoE: [], GroupMoE: [GROUP_MOE], InputMoE: [INPUT_MOE] }[blockOf(mixture)];
+  if (!family.twofold)
+    return { MoE: [], GroupMoE: [GROUP_MOE], InputMoE: [INPUT_MOE], MixerMoE: [MIXER_MOE] }[blockOf(mixture)];
   const { same, scale, k, experts } = mixture;
   const all = same > 0 ? "experts + same" : "experts";
   const list = `[for e in 0..experts: MLP(dim, hidden)]${same > 0 ? " + [for z in 0..same: Same()]" : ""}`;

@@ -1,11 +1,11 @@
-"""Mixtures whose experts lie stacked: gpt-oss and GraniteMoE, from transformers' modeling_gpt_oss.py and
-modeling_granitemoe.py."""
+"""Mixtures of experts: gpt-oss and GraniteMoE, whose experts lie stacked, and PhiMoE, from transformers'
+modeling_gpt_oss.py, modeling_granitemoe.py and modeling_phimoe.py (its router when it does not train)."""
 
 import math
 
 import torch
 import torch.nn.functional as F
-from parts import angles, attend, heads, linear, rms_norm, rotate_halves
+from parts import angles, attend, heads, layer_norm, linear, rms_norm, rotate_halves
 
 
 def attention_shapes(c, p, width):
@@ -40,6 +40,12 @@ def shapes(c):
                 f"{p}.mlp.experts.down_proj": [count, hidden, dim],
                 f"{p}.mlp.experts.down_proj_bias": [count, dim],
             }
+        elif c["model_type"] == "phimoe":
+            found |= {f"{p}.input_layernorm.bias": [dim], f"{p}.post_attention_layernorm.bias": [dim]}
+            found[f"{p}.block_sparse_moe.gate.weight"] = [count, dim]
+            for e in range(count):
+                own = f"{p}.block_sparse_moe.experts.{e}"
+                found |= {f"{own}.w1.weight": [hidden, dim], f"{own}.w3.weight": [hidden, dim], f"{own}.w2.weight": [dim, hidden]}
         else:
             found |= {
                 f"{p}.block_sparse_moe.router.layer.weight": [count, dim],
@@ -48,6 +54,8 @@ def shapes(c):
             }
     if not c.get("tie_word_embeddings", False):
         found["lm_head.weight"] = [c["vocab_size"], dim]
+    if c["model_type"] == "phimoe":
+        found |= {"model.norm.bias": [dim], "lm_head.bias": [c["vocab_size"]]}
     return found
 
 
@@ -89,9 +97,40 @@ def granite_network(c, w, p, y):
     return chosen_experts(y, linear(w, f"{p}.router.layer", y), c["num_experts_per_tok"], expert)
 
 
+def mixer_gate(scores, among, jitter):
+    """The best of `among`, and its share in a softmax of those near it."""
+    peak, at = among.max(-1, keepdim=True)
+    with torch.no_grad():
+        far = (peak - scores) / scores.abs().clamp(min=peak) > 2 * jitter
+    return at, among.masked_fill(far, -math.inf).softmax(-1).gather(-1, at)
+
+
+def phi_network(c, w, p, y):
+    scores = linear(w, f"{p}.gate", y)
+    first, one = mixer_gate(scores, scores, c["router_jitter_noise"])
+    second, two = mixer_gate(scores, scores.scatter(-1, first, -math.inf), c["router_jitter_noise"])
+    gates = torch.zeros_like(scores).scatter(-1, first, one).scatter(-1, second, two)
+
+    def expert(e):
+        own = f"{p}.experts.{e}"
+        return linear(w, f"{own}.w2", F.silu(linear(w, f"{own}.w1", y)) * linear(w, f"{own}.w3", y))
+
+    return sum(gates[..., e : e + 1] * expert(e) for e in range(scores.shape[-1]))
+
+
+NETWORKS = {
+    "gpt_oss": ("mlp", gpt_oss_network),
+    "granitemoe": ("block_sparse_moe", granite_network),
+    "phimoe": ("block_sparse_moe", phi_network),
+}
+
+
 def logits(c, w, tokens):
+    part, network = NETWORKS[c["model_type"]]
     oss, width, length = c["model_type"] == "gpt_oss", head_width(c), tokens.shape[1]
     norm = lambda x, key: rms_norm(x, w[f"{key}.weight"], c["rms_norm_eps"])
+    if c["model_type"] == "phimoe":
+        norm = lambda x, key: layer_norm(x, w[f"{key}.weight"], w[f"{key}.bias"], c["rms_norm_eps"])
     update = c.get("residual_multiplier", 1.0)
     x = w["model.embed_tokens.weight"][tokens] * c.get("embedding_multiplier", 1.0)
     angle, factor = yarn(c, length, width) if oss else (angles(length, width, c["rope_theta"]), 1.0)
@@ -100,10 +139,10 @@ def logits(c, w, tokens):
         y = norm(x, f"{p}.input_layernorm")
         q, k, v = [heads(linear(w, f"{p}.self_attn.{n}_proj", y), c[f"num_{m}_heads"]) for n, m in (("q", "attention"), ("k", "key_value"), ("v", "key_value"))]
         q, k = rotate_halves(q, angle) * factor, rotate_halves(k, angle) * factor
-        window = c["sliding_window"] if oss and c["layer_types"][i] == "sliding_attention" else None
+        window = c.get("sliding_window") if c.get("layer_types", ["sliding_attention"] * (i + 1))[i] == "sliding_attention" else None
         a = attend(q, k, v, c.get("attention_multiplier"), window=window, sinks=w[f"{p}.self_attn.sinks"] if oss else None)
         x = x + linear(w, f"{p}.self_attn.o_proj", a) * update
         y = norm(x, f"{p}.post_attention_layernorm")
-        x = x + (gpt_oss_network(c, w, f"{p}.mlp", y) if oss else granite_network(c, w, f"{p}.block_sparse_moe", y)) * update
+        x = x + network(c, w, f"{p}.{part}", y) * update
     table = w["lm_head.weight"] if "lm_head.weight" in w else w["model.embed_tokens.weight"]
-    return norm(x, "model.norm") @ table.T / c.get("logits_scaling", 1.0)
+    return F.linear(norm(x, "model.norm"), table, w.get("lm_head.bias")) / c.get("logits_scaling", 1.0)
