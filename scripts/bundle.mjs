@@ -24,7 +24,7 @@ const ENGINE = "engine.js";
 const LEFT_OUT = {
   "src/ground/base/stored-part": ["storedKey"],
   "src/runtime/weights/fetched": ["fetchWeights", "openResponse"],
-  "src/runtime/weights/safetensors": ["readSafetensors"],
+  "src/runtime/weights/formats/safetensors": ["readSafetensors"],
   "src/runtime/weights/gguf/weights": ["readGguf"],
   "src/runtime/weights/match": ["matchWeights", "readWeight"],
   "src/runtime/weights/matched": ["MatchedSource"],

@@ -71,8 +71,6 @@ function listOf(value: unknown): readonly unknown[] | null {
   return ArrayBuffer.isView(value) && !(value instanceof DataView) ? Array.from(value as Uint32Array) : null;
 }
 
-const counted = (n: number, one: string, several: string): string => `${n} ${n === 1 ? one : several}`;
-
 /** Whole numbers from 0 to the longest. */
 function checked(
   list: readonly unknown[],
@@ -80,10 +78,8 @@ function checked(
   sequences: number,
   longest: number,
 ): Uint32Array | LengthsFault {
-  if (list.length !== sequences) {
-    const given = counted(sequences, "sequence is", "sequences are");
-    return fault(`${name} has ${counted(list.length, "entry", "entries")}, but ${given} given`);
-  }
+  if (list.length !== sequences)
+    return fault(`${name} needs an entry for each sequence, ${sequences} in all; it has ${list.length}`);
   const lengths = new Uint32Array(sequences);
   for (const [b, n] of list.entries()) {
     if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)

@@ -56,7 +56,6 @@ export function inferExtents(
         throw new InputError(
           input.name,
           `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`,
-          axis.role === "batch" ? "each input has an entry for each sequence" : null,
         );
     });
   }

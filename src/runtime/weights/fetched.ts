@@ -1,5 +1,6 @@
 // Reads a safetensors file from the network as a stream. The header is checked against the model before tensors are
 // allocated.
+import { storedKey } from "../../ground/base/stored-part.js";
 import { escapedName } from "../../ground/base/shown.js";
 import { WeightsError } from "../device/errors.js";
 import { headerBytes, parseHeader, TRUNCATED, type FileTensor } from "./formats/safetensors.js";
@@ -19,8 +20,8 @@ export interface FetchedFile {
 }
 
 export interface FetchedWeights extends WeightSource {
-  /** Sets how often each tensor will be read. Tensors that are not listed are skipped. */
-  only(reads: ReadonlyMap<string, number>): void;
+  /** Says which keys will be read, each once for each time that it is listed. Tensors without a key are skipped. */
+  only(keys: readonly string[]): void;
 }
 
 export interface FetchOptions {
@@ -141,8 +142,11 @@ class Streamed implements FetchedWeights {
     this.#order = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   }
 
-  only(reads: ReadonlyMap<string, number>): void {
-    this.#wanted = new Map(reads);
+  only(keys: readonly string[]): void {
+    const reads = new Map<string, number>();
+    // Each weight that is a part of a tensor reads the tensor once.
+    for (const key of keys.map(storedKey)) reads.set(key, (reads.get(key) ?? 0) + 1);
+    this.#wanted = reads;
   }
 
   /** Reads one tensor at a time, as there is only one stream. */

@@ -3,7 +3,6 @@
 import { countOf } from "../../ground/base/collections.js";
 import { isFloat, type Words } from "../../ground/base/dtype.js";
 import { bug } from "../../ground/base/invariant.js";
-import { storedKey } from "../../ground/base/stored-part.js";
 import type { Packer } from "../program/encodings/encoding.js";
 import { encodings } from "../program/encodings/index.js";
 import {
@@ -55,7 +54,7 @@ export async function locateWeights(
   const source = opened ?? (input as WeightSource); // the only remaining kind, as `openInput` has seen to
   try {
     const matched = source instanceof MatchedSource ? source.match(program) : matchWeights(program, source);
-    if (isFetched(source)) source.only(readsOf([...matched.values()].flat()));
+    if (isFetched(source)) source.only([...matched.values()].flat());
     return {
       values: (weight) => readWeight(weight, matched.get(weight)!, source),
       close: opened ? () => opened.close() : keepOpen,
@@ -64,13 +63,6 @@ export async function locateWeights(
     await opened?.close();
     throw error;
   }
-}
-
-/** How often each tensor is read. Each weight that is a part of a tensor reads it once. */
-function readsOf(keys: readonly string[]): ReadonlyMap<string, number> {
-  const reads = new Map<string, number>();
-  for (const key of keys.map(storedKey)) reads.set(key, (reads.get(key) ?? 0) + 1);
-  return reads;
 }
 
 const isFetched = (source: WeightSource): source is FetchedWeights => "only" in source;

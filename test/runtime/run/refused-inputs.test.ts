@@ -53,7 +53,12 @@ describe("a run", () => {
       /^input x has 3 values, its shape \[2, 2\] has 4$/,
     ],
     ["an object", { x: { a: 1 } }, {}, /an object without data and shape/],
-    ["too many lengths", { x: [[1]] }, { lengths: [1, 1] }, /^lengths has 2 entries, but 1 sequence is given$/],
+    [
+      "too many lengths",
+      { x: [[1]] },
+      { lengths: [1, 1] },
+      /^lengths needs an entry for each sequence, 1 in all; it has 2$/,
+    ],
     ["a length beyond T", { x: [[1]] }, { lengths: [2] }, /^lengths\[0\] is 2: it must be a whole number from 0 to 1$/],
     ["a live ratio above 1", { x: [[1]] }, { live: { capacity: "101%" } }, /between 0% and 100%$/],
     ["a live value that is none", { x: [[1]] }, { live: { heat: "hot" } }, /"hot": it must be a number/],
@@ -156,7 +161,11 @@ it("takes lengths by axis, and refuses plain ones of inputs along several", () =
     ]),
   );
   expect(fault({ S: [5] })).toEqual(["bad-input", "lengths of S[0] is 5: it must be a whole number from 0 to 4", null]);
-  expect(fault({ S: [1, 1] })).toEqual(["bad-input", "lengths of S has 2 entries, but 1 sequence is given", null]);
+  expect(fault({ S: [1, 1] })).toEqual([
+    "bad-input",
+    "lengths of S needs an entry for each sequence, 1 in all; it has 2",
+    null,
+  ]);
   expect(fault({ K: [1] })).toEqual([
     "bad-input",
     "lengths: the inputs have no sequences along K",

@@ -293,7 +293,7 @@ describe("a response", () => {
 
   it("lets tensors go that are not wanted, and keeps all others where they are to be read again", async () => {
     const source = await openResponse(new Response(FILE.slice()), { keep: true });
-    source.only(new Map([["w", 1]]));
+    source.only(["w"]);
     expect([await source.read("w"), await source.read("w")]).toEqual([f32(1, 2, 3, 4, 5, 6), f32(1, 2, 3, 4, 5, 6)]);
     await expect(source.read("b")).rejects.toThrow(/was already passed in the stream/);
     await source.close();

@@ -15,7 +15,11 @@ describe("inputs", () => {
     [["run", ...source("[1,2]"), ...tokens("[[1]]")], "input source has shape [2]", "put it in a list: shape [1, 2]"],
     [["run", ...source("[[1],[2]]"), ...tokens("[[1]]")], "B is 2 in source, but 1 in tokens", "for each sequence"],
     [["run", ...source(LONG), ...tokens("[[1]]")], "S is 300 in source: the model allows 256", "source_context=300"],
-    [["run", ...source("[[1],[2]]"), ...tokens("[[1],[2]]"), "--lengths", "S=1"], "S has 1 entry, but 2 sequences", ""],
+    [
+      ["run", ...source("[[1],[2]]"), ...tokens("[[1],[2]]"), "--lengths", "S=1"],
+      "S needs an entry for each sequence, 2 in all; it has 1",
+      "",
+    ],
     [["generate", ...source(LONG), "--prompt", "a"], "S is 300 in source: the model allows", "source_context=300"],
     [["generate", ...source("[[1],[2]]"), "--prompt", "a"], "B is 1 in the prompts, but 2 in source", "each sequence"],
     [
