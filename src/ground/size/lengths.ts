@@ -79,7 +79,7 @@ function checked(
   longest: number,
 ): Uint32Array | LengthsFault {
   if (list.length !== sequences)
-    return fault(`${name} needs an entry for each sequence, ${sequences} in all; it has ${list.length}`);
+    return fault(`${name} needs an entry for each sequence, ${sequences} in all, not ${list.length}`);
   const lengths = new Uint32Array(sequences);
   for (const [b, n] of list.entries()) {
     if (typeof n !== "number" || !Number.isInteger(n) || n < 0 || n > longest)

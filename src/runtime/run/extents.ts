@@ -36,7 +36,7 @@ export function inferExtents(
   axes: readonly Axis[],
   inputs: ReadonlyMap<string, Pick<FlatInput, "shape">>,
   given: Readonly<Record<string, number>> = {},
-  where = "the option `extents`",
+  where = "`extents`",
 ): ReadonlyMap<string, number> {
   const extents = new Map(checkMax(axes, given, "extents"));
   const givenBy = new Map([...extents.keys()].map((axis) => [axis, where]));
@@ -56,6 +56,7 @@ export function inferExtents(
         throw new InputError(
           input.name,
           `${axis.name} is ${known} in ${givenBy.get(axis.name)!}, but ${shape[i]} in ${input.name}`,
+          axis.role === "batch" ? "inputs have an entry for each sequence" : null,
         );
     });
   }
@@ -113,9 +114,7 @@ const shapeError = (input: string, shape: readonly number[], expected: readonly 
   new InputError(
     input,
     `input ${input} has shape [${shape.join(", ")}], the model takes [${expected.join(", ")}]`,
-    shape.length === expected.length - 1
-      ? `if it is one sequence, put it in a list: shape [${[1, ...shape].join(", ")}]`
-      : null,
+    shape.length === expected.length - 1 ? `put one sequence in a list: shape [${[1, ...shape].join(", ")}]` : null,
   );
 
 /** The lengths of the sequences by axis; empty if none are given. Throws InputError for lengths that do not fit. */

@@ -246,7 +246,7 @@ result "w" = %1 [B, 2]
     ["no truth value", give({ w: [[2, 0]] }), /input w: 2 is no bool/],
     ["a value out of range", give({ t: [[1, 5]] }), /input t: values must lie from -1 to 4, found 5/],
     ["a negative value", give({ t: [[-2]] }), /input t: values must lie from -1 to 4, found -2/],
-    ["too many lengths", give({}, [1, 1]), /lengths needs an entry for each sequence, 1 in all; it has 2/],
+    ["too many lengths", give({}, [1, 1]), /lengths needs an entry for each sequence, 1 in all, not 2/],
     ["a length beyond T", give({}, [4]), /lengths\[0\] is 4: it must be a whole number from 0 to 3/],
   ])("%s", (_name, faulty, message) => {
     expect(faulty).toThrow(InputError);

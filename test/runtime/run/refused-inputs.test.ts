@@ -57,7 +57,7 @@ describe("a run", () => {
       "too many lengths",
       { x: [[1]] },
       { lengths: [1, 1] },
-      /^lengths needs an entry for each sequence, 1 in all; it has 2$/,
+      /^lengths needs an entry for each sequence, 1 in all, not 2$/,
     ],
     ["a length beyond T", { x: [[1]] }, { lengths: [2] }, /^lengths\[0\] is 2: it must be a whole number from 0 to 1$/],
     ["a live ratio above 1", { x: [[1]] }, { live: { capacity: "101%" } }, /between 0% and 100%$/],
@@ -163,7 +163,7 @@ it("takes lengths by axis, and refuses plain ones of inputs along several", () =
   expect(fault({ S: [5] })).toEqual(["bad-input", "lengths of S[0] is 5: it must be a whole number from 0 to 4", null]);
   expect(fault({ S: [1, 1] })).toEqual([
     "bad-input",
-    "lengths of S needs an entry for each sequence, 1 in all; it has 2",
+    "lengths of S needs an entry for each sequence, 1 in all, not 2",
     null,
   ]);
   expect(fault({ K: [1] })).toEqual([

@@ -12,12 +12,16 @@ const tokens = (rows: string): readonly string[] => ["--input", `tokens=${rows}`
 
 describe("inputs", () => {
   it.each([
-    [["run", ...source("[1,2]"), ...tokens("[[1]]")], "input source has shape [2]", "put it in a list: shape [1, 2]"],
+    [
+      ["run", ...source("[1,2]"), ...tokens("[[1]]")],
+      "input source has shape [2]",
+      "put one sequence in a list: shape [1, 2]",
+    ],
     [["run", ...source("[[1],[2]]"), ...tokens("[[1]]")], "B is 2 in source, but 1 in tokens", "for each sequence"],
     [["run", ...source(LONG), ...tokens("[[1]]")], "S is 300 in source: the model allows 256", "source_context=300"],
     [
       ["run", ...source("[[1],[2]]"), ...tokens("[[1],[2]]"), "--lengths", "S=1"],
-      "S needs an entry for each sequence, 2 in all; it has 1",
+      "S needs an entry for each sequence, 2 in all, not 1",
       "",
     ],
     [["generate", ...source(LONG), "--prompt", "a"], "S is 300 in source: the model allows", "source_context=300"],
