@@ -7,6 +7,7 @@ import { checkpointFiles } from "./families/files-node.js";
 import type { LiveOf } from "./opened/live.js";
 import type { ModelKind, OpenedModel, Parameters } from "./opened/model.js";
 import { GgufFiles } from "./opened/gguf-files-node.js";
+import { isHubName, snapshotOf } from "./opened/hub-node.js";
 import type { Parts } from "./opened/parts.js";
 import { fromDisk, importsBeside, type SourceReader } from "./opened/source-node.js";
 import { modelWeights, namedWeights, type OpenedWeights } from "./opened/weights-node.js";
@@ -42,6 +43,11 @@ const deferred = () => import("./opened/deferred-node.js");
 /** The kinds of models. The first kind that matches a path is its kind. */
 const KINDS: readonly Kind[] = [
   {
+    kind: "checkpoint",
+    is: isHubName,
+    open: async (name, reader) => (await deferred()).openFolder(snapshotOf(name), reader),
+  },
+  {
     kind: "gguf",
     is: isGgufPath,
     open: async (path, reader, ggufs) => (await deferred()).openGgufFile(path, reader, ggufs),
@@ -53,8 +59,9 @@ const KINDS: readonly Kind[] = [
 ];
 
 /**
- * Opens a `.mod` file, a checkpoint's folder, a GGUF file, or a folder that training wrote. Throws SessionError for a
- * run without a checkpoint or a damaged one, and WeightsError for a GGUF file that cannot be read.
+ * Opens a `.mod` file, a checkpoint's folder, a GGUF file, a folder that training wrote, or a model in the cache of
+ * Hugging Face (`hf:owner/name`). Throws SessionError for a run without a checkpoint or a damaged one, and for a name
+ * that the cache lacks, and WeightsError for a GGUF file that cannot be read.
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
   if (typeof path !== "string") throw new SessionError(`cannot read ${String(path)}: the path of a model is a string`);

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { extname, dirname } from "node:path";
 import { isTorchFile, torchHint } from "../../../models/families/files-node.js";
+import { isCached } from "../../../models/opened/hub-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { openModel, type OpenModelOptions } from "../../../models/open-node.js";
 import type { SourceReader } from "../../../models/opened/source-node.js";
@@ -105,7 +106,7 @@ const MODELS = "give a .mod file, a checkpoint's folder as Hugging Face stores i
 /** The hint for a name that could be a model on Hugging Face's hub, `owner/name`, and is not a path; else null. */
 function hubHint(path: string): string | null {
   if (/^https?:\/\//.test(path)) return "download the file first: modc reads models from files";
-  const [, repository, name] = /^(?:hf:)?([\w-][\w.-]*\/([\w-][\w.-]*))(?::[\w.-]+)?$/.exec(path) ?? [];
+  const [, repository, name] = /^([\w-][\w.-]*\/([\w-][\w.-]*))(?::[\w.-]+)?$/.exec(path) ?? [];
   if (
     repository === undefined ||
     name === undefined ||
@@ -113,6 +114,7 @@ function hubHint(path: string): string | null {
     existsSync(dirname(path))
   )
     return null;
+  if (isCached(repository)) return `it is in the cache of Hugging Face: give hf:${repository}`;
   return `download a Hugging Face model first: hf download ${repository} --local-dir ${name}`;
 }
 
