@@ -1,7 +1,7 @@
 // Whether a file belongs to a folder, after its links are followed. Node only.
 import { join, sep } from "node:path";
 
-/** `<repository>/snapshots/<commit>`, and what is in it. */
+/** The path of a snapshot, `<repository>/snapshots/<commit>`, or of something in it. */
 const SNAPSHOT = /^(.+)[/\\]snapshots[/\\][0-9a-f]{40}(?=[/\\]|$)/;
 
 /**

@@ -2,7 +2,7 @@
 // beginning.
 import { existsSync, readdirSync } from "node:fs";
 import { extname, dirname } from "node:path";
-import { isTorchFile, torchHint } from "../../../models/families/files-node.js";
+import { ADAPTER_CONFIG, isTorchFile, torchHint } from "../../../models/families/files-node.js";
 import { isCached } from "../../../models/opened/hub-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { openModel, type OpenModelOptions } from "../../../models/open-node.js";
@@ -47,6 +47,11 @@ const kindsHint = (path: string): string | null =>
 /** Opens a checkpoint that a command names. Throws UserError for a path that is neither a folder nor a GGUF file. */
 export async function openCheckpoint(path: string, hint: string | null = null): Promise<OpenedModel> {
   const model = await openNamed(path);
+  if (model.kind === "adapter")
+    throw new UserError(
+      `${path} has adapters, and its model is in another folder`,
+      `give the folder of the base, which base_model_name_or_path in ${ADAPTER_CONFIG} names`,
+    );
   if (model.kind !== "source" && model.kind !== "program") return model;
   throw new UserError(
     `${path} is neither a folder nor a GGUF file`,
