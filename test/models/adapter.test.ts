@@ -1,5 +1,4 @@
-// Folders of PEFT's adapters: what they compute, against weights that PyTorch merges by PEFT's rule, and what is
-// refused.
+// Folders of PEFT's adapters compute the same as weights that PyTorch merges by PEFT's rule; others are refused.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -22,7 +21,7 @@ afterEach(() => vi.unstubAllEnvs());
 const place = (name: string): string => join(temporary.path, name);
 const base = place("base");
 
-/** The Llama of the variants: 3 layers of width 64, 4 heads of which 2 have keys. */
+/** The Llama of the variants: 3 layers of width 64, with 4 heads of queries and 2 of keys. */
 const LLAMA = { ...VARIANTS[0]!, dtype: "F32", shards: 1 } as const;
 beforeAll(() => writeFolder(base, LLAMA, 3));
 

@@ -1,4 +1,4 @@
-// A folder as Hugging Face's `huggingface_hub` keeps it in its cache: files in `blobs`, and links to them in a snapshot.
+// Writes a folder into a cache as `huggingface_hub` does: files in `blobs`, and links to them in a snapshot.
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

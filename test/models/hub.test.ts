@@ -1,4 +1,4 @@
-// Models in the cache of Hugging Face, by name: where they are found, which revision, and which links are followed.
+// Models in the cache of Hugging Face open by name: the place of the cache, revisions, and the links of a snapshot.
 import { mkdirSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";

@@ -1,5 +1,5 @@
-// Opens a folder of Hugging Face's PEFT: the source of its base model with adapters, and their weights beside those of
-// the base. Node only.
+// Opens a folder of Hugging Face's PEFT: adds adapters to the source of a base model, and their weights to the base's
+// weights. Node only.
 import { join } from "node:path";
 import { once } from "../../ground/base/once.js";
 import { escapedName, quotedName } from "../../ground/base/shown.js";
@@ -116,7 +116,7 @@ function adaptedBy(ranks: Ranks, { file, config, base }: AdaptingBy): AdaptedBas
     throw new CheckpointError(
       "bad-folder",
       `${file} has an adapter of ${quotedName(lost)}, and ${base.path} has no linear layer with this weight alone`,
-      { hint: "modc reads adapters of layers that its source of the model has as Linear, and not of several at once" },
+      { hint: "modc reads adapters of layers that are Linear in the model's source, not of fused maps" },
     );
   const other = [...ranks].find(([module, rank]) => config.sizesOf(module).rank !== rank);
   if (other !== undefined)
@@ -136,7 +136,7 @@ function adaptedBy(ranks: Ranks, { file, config, base }: AdaptingBy): AdaptedBas
   return { text, keys: new Map(keys) };
 }
 
-/** The module of PyTorch that has the whole tensor of this key as its weight; null: none. */
+/** The PyTorch module whose weight is the whole tensor of a key; null if there is none. */
 const moduleOfKey = (key: string): string | null =>
   storedKey(key) === key ? (/^(.+)\.weight$/.exec(key)?.[1] ?? null) : null;
 

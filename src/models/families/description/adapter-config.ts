@@ -14,7 +14,7 @@ export interface AdapterConfig {
   readonly base: string;
   /** The base's revision on the hub; null: the default one. */
   readonly revision: string | null;
-  /** The sizes of the adapter of a module, such as `model.layers.0.self_attn.q_proj`. */
+  /** Returns the adapter's sizes for a module, such as `model.layers.0.self_attn.q_proj`. */
   readonly sizesOf: (module: string) => AdapterSizes;
 }
 
@@ -29,7 +29,7 @@ const READ =
 
 const KNOWN = new Set(`${IGNORED} ${READ}`.split(" "));
 
-/** Initial values that leave the weights of the base as they are. */
+/** Initial values that do not change the base's weights. */
 const PLAIN_STARTS: readonly Json[] = [null, true, false, "gaussian", "orthogonal"];
 
 /** Parses the text of the file. Throws a CheckpointError that names the field and its value. */
