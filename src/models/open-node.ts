@@ -3,13 +3,14 @@ import { bug } from "../ground/base/invariant.js";
 import { once } from "../ground/base/once.js";
 import type { BlockWeights, WeightsInput } from "../runtime/weights/input.js";
 import { SessionError } from "../language/diagnostics/errors.js";
-import { checkpointFiles } from "./families/files-node.js";
+import { checkpointFiles, isAdapter } from "./families/files-node.js";
 import type { LiveOf } from "./opened/live.js";
 import type { ModelKind, OpenedModel, Parameters } from "./opened/model.js";
 import { GgufFiles } from "./opened/gguf-files-node.js";
+import { isHubName, snapshotOf } from "./opened/hub-node.js";
 import type { Parts } from "./opened/parts.js";
 import { fromDisk, importsBeside, type SourceReader } from "./opened/source-node.js";
-import { modelWeights, namedWeights, type OpenedWeights } from "./opened/weights-node.js";
+import { modelWeights, namedWeights, openedLater, type OpenedWeights } from "./opened/weights-node.js";
 import { isTrained, openTrained, trainedTemplate, trainedTokenizer } from "./runs/trained-node.js";
 import { isFolder, isGgufPath } from "./tokenizer/folder-node.js";
 import { tokenizerAt } from "./tokenizer/source-node.js";
@@ -42,19 +43,26 @@ const deferred = () => import("./opened/deferred-node.js");
 /** The kinds of models. The first kind that matches a path is its kind. */
 const KINDS: readonly Kind[] = [
   {
+    kind: "checkpoint",
+    is: isHubName,
+    open: async (name, reader) => (await deferred()).openFolder(snapshotOf(name), reader),
+  },
+  {
     kind: "gguf",
     is: isGgufPath,
     open: async (path, reader, ggufs) => (await deferred()).openGgufFile(path, reader, ggufs),
   },
   { kind: "run", is: isTrained, open: openRun },
+  { kind: "adapter", is: isAdapter, open: openAdapters },
   { kind: "checkpoint", is: isFolder, open: async (path, reader) => (await deferred()).openFolder(path, reader) },
   { kind: "program", is: (path) => path.endsWith(".json"), open: openFile },
   { kind: "source", is: () => true, open: openFile },
 ];
 
 /**
- * Opens a `.mod` file, a checkpoint's folder, a GGUF file, or a folder that training wrote. Throws SessionError for a
- * run without a checkpoint or a damaged one, and WeightsError for a GGUF file that cannot be read.
+ * Opens a `.mod` file, a checkpoint's folder, a GGUF file, a folder that training wrote, or a model in the cache of
+ * Hugging Face (`hf:owner/name`). Throws SessionError for a run without a checkpoint or a damaged one, and for a name
+ * that the cache lacks, and WeightsError for a GGUF file that cannot be read.
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
   if (typeof path !== "string") throw new SessionError(`cannot read ${String(path)}: the path of a model is a string`);
@@ -83,6 +91,7 @@ export async function closing<T>(model: OpenedModel, use: (model: OpenedModel) =
 function weightsOf(parts: Parts, options: OpenModelOptions, ggufs: GgufFiles): OpenedWeights | null {
   const named: OpenModelOptions["weights"] | null = options.weights; // null comes from JavaScript
   if (named !== undefined && named !== null) return namedWeights(named, ggufs, () => chosenModel(parts, options));
+  if (typeof parts.weights === "function") return openedLater(parts.weights);
   return parts.weights === null ? null : modelWeights(parts.weights, ggufs);
 }
 
@@ -172,6 +181,12 @@ async function openRun(place: string): Promise<Parts> {
     weights: path,
     tokenizer: () => trainedTokenizer(run) ?? checkpointFiles(path).tokenizer,
   };
+}
+
+async function openAdapters(path: string, reader: SourceReader): Promise<Parts> {
+  const { adapterAt, openAdapter, openFolder } = await deferred();
+  const adapter = adapterAt(path);
+  return openAdapter(adapter, await openFolder(adapter.base, reader));
 }
 
 /** A source, or another file: reading the text reports a file that is not a source. */

@@ -131,6 +131,7 @@ const LINES_NOT_RUN: readonly { readonly begins: string; readonly why: string }[
   { begins: "npx modc lsp ", why: "it speaks with an editor; test/tools/lsp does" },
   { begins: "npx modc serve ", why: "it ends when it is told to; test/tools/cli/serve.test.ts runs it" },
   { begins: "npx modc lsp", why: "it ends when its editor tells it to; test/tools/lsp drives it" },
+  { begins: "npx modc generate hf:", why: "it needs a download; test/models/hub.test.ts reads a small one" },
   { begins: "npx modc generate Ouro-1.4B/", why: "test/models/families/loops.test.ts reads a small one" },
   ...["cost     ", "verify   "].map((command) => ({
     begins: `npx modc ${command}Ouro-1.4B/`,

@@ -4,6 +4,9 @@ import { join } from "node:path";
 
 export const MODEL_FILE = "model.mod";
 export const CONFIG_FILE = "config.json";
+/** The files that Hugging Face's PEFT writes for adapters. */
+export const ADAPTER_CONFIG = "adapter_config.json";
+export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
 const WEIGHTS = ["model.safetensors.index.json", "model.safetensors"];
 
 /** Files of a checkpoint by purpose; null for missing ones. */
@@ -27,6 +30,10 @@ export function checkpointFiles(folder: string): CheckpointFiles {
     generationConfig: found("generation_config.json"),
   };
 }
+
+/** Whether a path is a folder with adapters, and without a model. */
+export const isAdapter = (path: string): boolean =>
+  existsSync(join(path, ADAPTER_CONFIG)) && ![CONFIG_FILE, MODEL_FILE].some((name) => existsSync(join(path, name)));
 
 export const isTorchFile = (name: string): boolean => /\.(?:bin|pth?|ckpt)$/i.test(name);
 

@@ -11,7 +11,7 @@ import type { DecoderConfig } from "./description/decoder.js";
 import { decoderSource } from "./source/decoder.js";
 import { CheckpointError } from "./description/errors.js";
 import { Fields } from "./description/fields.js";
-import { checkpointFiles, CONFIG_FILE, MODEL_FILE, isTorchFile } from "./files-node.js";
+import { ADAPTER_CONFIG, checkpointFiles, CONFIG_FILE, MODEL_FILE, isTorchFile } from "./files-node.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 /** The limit on the size of a configuration file. */
@@ -37,8 +37,7 @@ function hintFor(folder: string): string {
   const names = readdirSync(folder).toSorted((a, b) => (a < b ? -1 : 1));
   const model = names.find((name) => /\.(?:gguf|mod)$/i.test(name));
   if (model !== undefined) return `name the file: ${join(folder, escapedName(model))}`;
-  if (names.includes("adapter_config.json"))
-    return "merge the adapter into its base with peft's merge_and_unload, and give the merged folder";
+  if (names.includes(ADAPTER_CONFIG)) return `give the folder, which has adapters, by its path: ${folder}`;
   if (names.some((name) => name.endsWith(".safetensors") || isTorchFile(name)))
     return `download the model's ${CONFIG_FILE} to the same folder`;
   return "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file";

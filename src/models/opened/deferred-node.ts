@@ -15,6 +15,7 @@ import type { GgufFiles } from "./gguf-files-node.js";
 import type { Parts } from "./parts.js";
 import { importsBeside, type SourceReader } from "./source-node.js";
 
+export { adapterAt, openAdapter } from "./adapter-node.js";
 export { joinBlocks } from "./block-weights-node.js";
 export { blocksOf } from "./blocks.js";
 export { explainWeights, explanation } from "./explain-weights.js";

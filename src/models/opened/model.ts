@@ -13,10 +13,11 @@ import type { OpenedTokenizer, TokenizerInfo } from "../tokenizer/tokenizer-node
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /**
- * `source`: a `.mod` file. `checkpoint`: a folder as Hugging Face stores it. `gguf`: a GGUF file. `run`: a
- * training run's folder, or a checkpoint in the folder. `program`: a JSON file, such as a compiled program.
+ * `source`: a `.mod` file. `checkpoint`: a folder as Hugging Face stores it. `adapter`: a folder that PEFT wrote,
+ * with adapters for a base model. `gguf`: a GGUF file. `run`: a training run's folder, or a checkpoint in the folder.
+ * `program`: a JSON file, such as a compiled program.
  */
-export type ModelKind = "source" | "checkpoint" | "gguf" | "run" | "program";
+export type ModelKind = "source" | "checkpoint" | "adapter" | "gguf" | "run" | "program";
 
 /** Parameters by name, as expressions of the language. */
 export type Parameters = Readonly<Record<string, string>>;

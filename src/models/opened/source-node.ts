@@ -1,7 +1,8 @@
 // Reads the source of a model and its imports, which must be in the folder of its file. Node only.
 import { realpathSync } from "node:fs";
-import { dirname, join, resolve, sep } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { errnoOf, reasonOf } from "../../ground/base/errno.js";
+import { isInside } from "../../ground/files/inside-node.js";
 import { readRegular } from "../../ground/files/regular-node.js";
 import type { Read } from "../../language/check/names/files.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
@@ -31,8 +32,7 @@ export function importsBeside(root: string, readText: SourceReader["imported"]):
     } catch {
       return null; // the compiler reports it at the import
     }
-    const realFolder = realpathSync(folder);
-    if (!real.startsWith(realFolder.endsWith(sep) ? realFolder : realFolder + sep)) {
+    if (!isInside(real, realpathSync(folder))) {
       return { refused: `it is a link to ${real}, outside the folder of the compiled file` };
     }
     return readText(full);

@@ -51,26 +51,14 @@ export function modelWeights(input: WeightsInput, ggufs: GgufFiles, of: NamedRun
   };
 }
 
-/** Weights of several files, by the path of the block that each is for. */
-function blockWeights(input: BlockWeights, ggufs: GgufFiles, of: () => LiveOf): OpenedWeights {
-  const parts = Object.entries(input).map(([block, own]) => ({ block, weights: namedPart(block, own, ggufs) }));
-  if (parts.length === 0)
-    throw new WeightsError("weights are given by block, but for no block", { hint: "such as { teacher: path }" });
+/** Weights of no single place, which `open` opens. */
+export function openedLater(open: () => Promise<WeightSource>): OpenedWeights {
   let opened: Promise<MatchedSource> | null = null;
-  const open = async (): Promise<MatchedSource> => {
-    const { joinBlocks } = await import("./deferred-node.js");
-    const named = parts.map(({ block, weights }) => ({
-      block,
-      name: weights.place ?? "in memory",
-      open: () => weights.source(),
-    }));
-    return new MatchedSource(await joinBlocks(named, of()));
-  };
-  const source = (): Promise<MatchedSource> => (opened ??= open());
+  const source = (): Promise<MatchedSource> => (opened ??= open().then((tensors) => new MatchedSource(tensors)));
   return {
     place: null,
     run: null,
-    runs: parts.flatMap(({ weights }) => weights.runs),
+    runs: [],
     origin: "tensors",
     source,
     async fitted(model) {
@@ -78,6 +66,27 @@ function blockWeights(input: BlockWeights, ggufs: GgufFiles, of: () => LiveOf): 
       matched.match(model);
       return matched;
     },
+    close: async () => (await opened?.catch(() => null))?.close(),
+  };
+}
+
+/** Weights of several files, by the path of the block that each is for. */
+function blockWeights(input: BlockWeights, ggufs: GgufFiles, of: () => LiveOf): OpenedWeights {
+  const parts = Object.entries(input).map(([block, own]) => ({ block, weights: namedPart(block, own, ggufs) }));
+  if (parts.length === 0)
+    throw new WeightsError("weights are given by block, but for no block", { hint: "such as { teacher: path }" });
+  const joined = openedLater(async () => {
+    const { joinBlocks } = await import("./deferred-node.js");
+    const named = parts.map(({ block, weights }) => ({
+      block,
+      name: weights.place ?? "in memory",
+      open: () => weights.source(),
+    }));
+    return joinBlocks(named, of());
+  });
+  return {
+    ...joined,
+    runs: parts.flatMap(({ weights }) => weights.runs),
     async close() {
       for (const { weights } of parts) await weights.close();
     },

@@ -2,7 +2,7 @@
 // safetensors atomically. Node only.
 import { isFloat, type Words } from "../../ground/base/dtype.js";
 import { realpath, stat, type FileHandle } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isBlockType, type BlockType } from "../program/encodings/block-file.js";
 import type { Program, ProgramWeight } from "../program/program.js";
@@ -11,6 +11,7 @@ import { WeightsError } from "../device/errors.js";
 import { writePieces } from "../../ground/files/place-node.js";
 import { openGguf } from "./gguf/file-node.js";
 import { hasGgufName } from "./gguf/magic.js";
+import { isInside } from "../../ground/files/inside-node.js";
 import { openRegular } from "../../ground/files/regular-node.js";
 import { BASE, openOverBase, INDEX, readIndex, SINGLE } from "./base-node.js";
 import { expectHeld } from "./held.js";
@@ -134,7 +135,7 @@ async function shardPath(folder: string, file: string, index: string): Promise<s
     new WeightsError(`${index}: shard ${quotedName(file)} is outside the folder of the index`);
   if (file === "" || file.includes("\0") || isAbsolute(file) || file.split(/[/\\]/).includes("..")) throw outside();
   const real = await reaching("open", join(dirname(index), file), () => realpath(join(folder, file)));
-  if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw outside();
+  if (!isInside(real, folder)) throw outside();
   return real;
 }
 

@@ -1,6 +1,10 @@
-"""The weights of a base with PEFT's adapters, by the rule of PEFT's documentation: W + lora_alpha / r * B A."""
+"""The weights of a base with PEFT's adapters, by the rule of PEFT's documentation: W + lora_alpha / r * B A.
+
+With use_rslora the divisor is the root of r.
+"""
 
 import json
+import math
 import re
 import struct
 from pathlib import Path
@@ -40,7 +44,8 @@ def answer(job):
         b = adapter.pop(f"base_model.model.{module}.lora_B.weight")
         rank = of(config["rank_pattern"], module, config["r"])
         assert list(a.shape) == [rank, weight.shape[1]] and list(b.shape) == [weight.shape[0], rank], module
-        scale = of(config["alpha_pattern"], module, config["lora_alpha"]) / rank
+        root = math.sqrt(rank) if config["use_rslora"] else rank
+        scale = of(config["alpha_pattern"], module, config["lora_alpha"]) / root
         merged[key] = (weight + scale * b @ a).flatten().tolist()
     assert not adapter, f"no module takes {list(adapter)}"
     return merged

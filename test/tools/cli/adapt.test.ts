@@ -96,6 +96,7 @@ describe.skipIf(STORIES === null)(`adapters on stories260k${noStories}`, () => {
         folded: place("ranks.safetensors"),
       });
       expect(keys).toHaveLength(10);
+      expect(await generated(place("peft"))).toBe(await generated(run));
 
       const refused = await modc(["export", STORIES!, "--to", "peft", "-o", place("none")]);
       expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining("has no LoRA block") as unknown });

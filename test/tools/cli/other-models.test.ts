@@ -36,7 +36,7 @@ describe("a path that is not a model of modc", () => {
     ["no file", null, "give a .mod file, a checkpoint's folder as Hugging Face stores it, or a GGUF file"],
     ["weights alone", "model.safetensors", "download the model's config.json to the same folder"],
     ["weights of PyTorch alone", "pytorch_model.bin", "download the model's config.json"],
-    ["an adapter", "adapter_config.json", "merge the adapter into its base"],
+    ["an adapter", "adapter_config.json", "adapter_config.json is not UTF-8 text"],
     ["a GGUF file", "small.gguf", "name the file: "],
     ["a source", "moby.mod", "name the file: "],
   ])("a folder with %s", async (name, file, hint) => {

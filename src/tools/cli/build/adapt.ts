@@ -2,7 +2,7 @@
 // trains them.
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { adaptable, adaptedSource, type AdaptedFrom } from "../../../models/made/adapted-source.js";
+import { adaptable, adaptedSource, type AdaptedFrom } from "../../../models/families/source/adapted-source.js";
 import { blocksOf } from "../../../models/opened/blocks.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { trainedTokenizer } from "../../../models/runs/trained-node.js";
@@ -31,7 +31,10 @@ export async function adapt(opened: OpenedModel, flags: Flags<typeof weightComma
       layers.length === 0 ? "adapters are for Linear of the library" : `its linear layers are ${listed(layers)}`,
     );
   if (output !== null) expectImports(opened, output);
-  const adapted = adaptedSource(from, { on: (path) => patterns.some((p) => p.test(path)), rank, alpha });
+  const adapted = adaptedSource(from, {
+    on: (path) => patterns.some((p) => p.test(path)),
+    sizes: () => ({ rank, alpha }),
+  });
   if (output !== null) {
     expectSame(output, adapted.text);
     writeText(output, adapted.text);

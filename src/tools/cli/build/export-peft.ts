@@ -2,7 +2,11 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Model } from "../../../language/check/model/model.js";
-import { CONFIG_FILE } from "../../../models/families/files-node.js";
+import {
+  ADAPTER_CONFIG as CONFIG,
+  ADAPTER_WEIGHTS as WEIGHTS,
+  CONFIG_FILE,
+} from "../../../models/families/files-node.js";
 import { expectFree, writeFresh } from "../../../models/made/model-folder-node.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
@@ -15,8 +19,6 @@ import { type ExitCode, misuse, UserError } from "../terminal/exit.js";
 import { printReport, say } from "../terminal/terminal.js";
 import { plural } from "../terminal/units.js";
 import { matchedWeights, versionsOf, type ExportFlags } from "./exported.js";
-
-const [WEIGHTS, CONFIG] = ["adapter_model.safetensors", "adapter_config.json"] as const;
 
 export async function exportPeft(opened: OpenedModel, flags: ExportFlags): Promise<ExitCode> {
   expectFree(flags.output);

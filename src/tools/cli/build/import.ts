@@ -47,13 +47,13 @@ export function expectSame(path: string, source: string): void {
 
 /** A model's name and text. */
 function described(opened: OpenedModel): { readonly name: string; readonly source: string } {
-  const { kind, run, file, named: folder } = opened;
+  const { kind, run, file, path, named: folder } = opened;
   if (run !== null) {
     tell(folder, run);
     tellLost(run, "the text");
     return { name: run.manifest.model, source: run.source.text };
   }
-  if (kind === "checkpoint" && !existsSync(join(folder, CONFIG_FILE)) && existsSync(file))
+  if (kind === "checkpoint" && !existsSync(join(path, CONFIG_FILE)) && existsSync(file))
     throw new UserError(
       `${folder} has no ${CONFIG_FILE} to import: its model is already a .mod file, ${file}`,
       `use the folder directly: modc check ${folder}`,

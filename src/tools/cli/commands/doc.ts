@@ -7,6 +7,7 @@ import { didYouMean } from "../tree/usage.js";
 import { UserError, type ExitCode } from "../terminal/exit.js";
 import { readSource, STDIN } from "../source/files.js";
 import { openNamed } from "../source/model-file.js";
+import { isHubName } from "../../../models/opened/hub-node.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import { printReport } from "../terminal/terminal.js";
 import type { Flags } from "../tree/declare.js";
@@ -26,7 +27,7 @@ async function entriesOf(what: string | undefined): Promise<readonly Documented[
   if (what === undefined || what === "std") return libraryDocs();
   if (what === "builtins") return functionDocs();
   if (what.endsWith(".mod") || what === STDIN) return fileEntries(readSource(what));
-  if (isFolder(what)) return fileEntries((await openNamed(what)).source);
+  if (isFolder(what) || isHubName(what)) return fileEntries((await openNamed(what)).source);
   const all = [...libraryDocs(), ...functionDocs()];
   const named = all.filter((e) => e.name === what);
   if (named.length === 0)

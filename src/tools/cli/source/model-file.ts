@@ -2,7 +2,8 @@
 // beginning.
 import { existsSync, readdirSync } from "node:fs";
 import { extname, dirname } from "node:path";
-import { isTorchFile, torchHint } from "../../../models/families/files-node.js";
+import { ADAPTER_CONFIG, isTorchFile, torchHint } from "../../../models/families/files-node.js";
+import { isCached } from "../../../models/opened/hub-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import { openModel, type OpenModelOptions } from "../../../models/open-node.js";
 import type { SourceReader } from "../../../models/opened/source-node.js";
@@ -46,6 +47,11 @@ const kindsHint = (path: string): string | null =>
 /** Opens a checkpoint that a command names. Throws UserError for a path that is neither a folder nor a GGUF file. */
 export async function openCheckpoint(path: string, hint: string | null = null): Promise<OpenedModel> {
   const model = await openNamed(path);
+  if (model.kind === "adapter")
+    throw new UserError(
+      `${path} has adapters, and its model is in another folder`,
+      `give the folder of the base, which base_model_name_or_path in ${ADAPTER_CONFIG} names`,
+    );
   if (model.kind !== "source" && model.kind !== "program") return model;
   throw new UserError(
     `${path} is neither a folder nor a GGUF file`,
@@ -105,7 +111,7 @@ const MODELS = "give a .mod file, a checkpoint's folder as Hugging Face stores i
 /** The hint for a name that could be a model on Hugging Face's hub, `owner/name`, and is not a path; else null. */
 function hubHint(path: string): string | null {
   if (/^https?:\/\//.test(path)) return "download the file first: modc reads models from files";
-  const [, repository, name] = /^(?:hf:)?([\w-][\w.-]*\/([\w-][\w.-]*))(?::[\w.-]+)?$/.exec(path) ?? [];
+  const [, repository, name] = /^([\w-][\w.-]*\/([\w-][\w.-]*))(?::[\w.-]+)?$/.exec(path) ?? [];
   if (
     repository === undefined ||
     name === undefined ||
@@ -113,6 +119,7 @@ function hubHint(path: string): string | null {
     existsSync(dirname(path))
   )
     return null;
+  if (isCached(repository)) return `it is in the cache of Hugging Face: give hf:${repository}`;
   return `download a Hugging Face model first: hf download ${repository} --local-dir ${name}`;
 }
 

@@ -1,21 +1,21 @@
 // Rewrites the source of a model: `Linear` of the library becomes `LoRA` where adapters are wanted.
-import { countOf } from "../../ground/base/collections.js";
-import { bug } from "../../ground/base/invariant.js";
-import { check } from "../../language/check/check.js";
-import type { Instance, Model } from "../../language/check/model/model.js";
-import type { Read } from "../../language/check/names/files.js";
-import { SourceError } from "../../language/diagnostics/errors.js";
-import { lineAndColumn, type SourceFile, type Span } from "../../language/diagnostics/span.js";
-import { formatSource } from "../../language/syntax/format/format-source.js";
-import { parse } from "../../language/syntax/parse.js";
-import { CheckpointError } from "../families/description/errors.js";
+import { countOf } from "../../../ground/base/collections.js";
+import { bug } from "../../../ground/base/invariant.js";
+import { check } from "../../../language/check/check.js";
+import type { Instance, Model } from "../../../language/check/model/model.js";
+import type { Read } from "../../../language/check/names/files.js";
+import { SourceError } from "../../../language/diagnostics/errors.js";
+import { lineAndColumn, type SourceFile, type Span } from "../../../language/diagnostics/span.js";
+import { formatSource } from "../../../language/syntax/format/format-source.js";
+import { parse } from "../../../language/syntax/parse.js";
+import type { AdapterSizes } from "../description/adapter-config.js";
+import { CheckpointError } from "../description/errors.js";
 
 export interface Adapting {
   /** Whether the layer of that path gets an adapter: `layers.0.inner.attn.q`. */
   readonly on: (path: string) => boolean;
-  /** The adapter's rank; its products count alpha / rank (Hu et al. 2021, arXiv 2106.09685). */
-  readonly rank: number;
-  readonly alpha: number;
+  /** The sizes of the adapter of the layer at that path. */
+  readonly sizes: (path: string) => AdapterSizes;
 }
 
 export interface Adapted {
@@ -40,18 +40,28 @@ const [PLAIN, WITH_ADAPTER, LIBRARY] = ["Linear", "LoRA", "std"] as const;
 
 const isPlain = ({ library, block }: Instance): boolean => library && block === PLAIN;
 
+/** A layer that can get an adapter, and the keys of its weight. */
+export interface LinearLayer {
+  readonly path: string;
+  readonly keys: readonly string[];
+}
+
+/** All layers that can get an adapter. Throws SourceError. */
+export function linearLayers(from: AdaptedFrom): readonly LinearLayer[] {
+  const { instances, weights } = modelOf(from);
+  const keys = new Map(weights.map((weight) => [weight.path, weight.keys]));
+  return instances.filter(isPlain).map(({ path }) => ({ path, keys: keys.get(`${path}.weight`) ?? [] }));
+}
+
 /** The paths of all layers that can get an adapter. Throws SourceError. */
-export const adaptable = (from: AdaptedFrom): readonly string[] =>
-  modelOf(from)
-    .instances.filter(isPlain)
-    .map(({ path }) => path);
+export const adaptable = (from: AdaptedFrom): readonly string[] => linearLayers(from).map(({ path }) => path);
 
 /**
  * The source of the same model with adapters on some of its linear layers: its other weights keep their paths. Throws
  * SourceError for a source with errors, and CheckpointError for layers that the source cannot tell apart, or that
  * another file creates.
  */
-export function adaptedSource(from: AdaptedFrom, { on, rank, alpha }: Adapting): Adapted {
+export function adaptedSource(from: AdaptedFrom, { on, sizes }: Adapting): Adapted {
   const { source } = from;
   const before = modelOf(from);
   const chosen = before.instances.filter((instance) => isPlain(instance) && on(instance.path));
@@ -63,7 +73,9 @@ export function adaptedSource(from: AdaptedFrom, { on, rank, alpha }: Adapting):
     throw new CheckpointError("bad-option", `${far.path} is created in ${far.span.file}, not in ${source.file}`, {
       hint: `adapters are written into one file: write the block that creates the layer into ${source.file}`,
     });
-  const edits = [...spans.values()].flatMap((span) => withAdapter(source.text, span, { rank, alpha }));
+  const edits = [...spans.values()].flatMap((span) =>
+    withAdapter(source.text, span, sizesAt(source, span, chosen, sizes)),
+  );
   const replaced = imported(edited(source.text, edits), source.file);
   const text = formatSource(replaced, source.file).text ?? bug("the source with adapters does not parse");
   const after = modelOf({ ...from, source: { file: source.file, text } });
@@ -100,6 +112,21 @@ function together(source: SourceFile, chosen: readonly Instance[], missed: Insta
   );
 }
 
+/** The sizes of the adapters that the expression at `span` creates. Throws CheckpointError if they differ. */
+function sizesAt(source: SourceFile, span: Span, chosen: readonly Instance[], sizes: Adapting["sizes"]): AdapterSizes {
+  const paths = chosen.filter((instance) => placeOf(instance.span) === placeOf(span)).map(({ path }) => path);
+  const first = sizes(paths[0]!); // the span is a chosen layer's
+  const other = paths.find((path) => sizes(path).rank !== first.rank || sizes(path).alpha !== first.alpha);
+  if (other === undefined) return first;
+  const said = (path: string): string => `${path} with rank ${sizes(path).rank} and alpha ${sizes(path).alpha}`;
+  throw new CheckpointError(
+    "bad-option",
+    `line ${lineAndColumn(source.text, span.start).line} creates adapters of several sizes by one expression: ` +
+      `${said(paths[0]!)}, ${said(other)}`,
+    { hint: "a source has one size for all layers that one expression creates" },
+  );
+}
+
 /** A text in place of a part of the source. */
 interface Edit {
   readonly start: number;
@@ -116,7 +143,7 @@ const edited = (text: string, edits: readonly Edit[]): string =>
  * `LoRA(…)` in place of the call `Linear(d_in, d_out, bias)`: the bias has its name, since it is no longer the third
  * parameter, and is written out, since LoRA has none by default.
  */
-function withAdapter(text: string, { start, end }: Span, { rank, alpha }: Pick<Adapting, "rank" | "alpha">): Edit[] {
+function withAdapter(text: string, { start, end }: Span, { rank, alpha }: AdapterSizes): Edit[] {
   const args = argumentsOf(text.slice(start, end));
   const hasBias = args.length > 2 || args.some(({ name }) => name === "bias");
   const after = start + (args.at(-1)?.until ?? bug("a linear layer without its widths"));
@@ -149,7 +176,10 @@ function argumentsOf(call: string): readonly Argument[] {
 }
 
 /** A number as a float of the language. */
-const decimal = (value: number): string => (Number.isInteger(value) ? `${value}.0` : `${value}`);
+const decimal = (value: number): string => {
+  const text = `${value}`.replace("e+", "e");
+  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+};
 
 /** The import of the library with `LoRA` in place of `Linear`, or beside it where other layers are plain. */
 function imported(text: string, file: string): string {

@@ -1,15 +1,15 @@
 // Sources with adapters in place of linear layers: the same weights by the same paths, and adapters beside them.
 import { describe, expect, it } from "vitest";
 import { check } from "../../../src/language/check/check.js";
-import { adaptable, adaptedSource } from "../../../src/models/made/adapted-source.js";
+import { adaptable, adaptedSource } from "../../../src/models/families/source/adapted-source.js";
 import { parseConfig } from "../../../src/models/families/config.js";
 import { decoderSource } from "../../../src/models/families/source/decoder.js";
-import { VARIANTS } from "../families/folders.js";
+import { VARIANTS } from "./folders.js";
 
 const from = (text: string, read: (path: string) => string | null = () => null) =>
   ({ source: { file: "x.mod", text }, read, set: {}, model: null }) as const;
 const adapted = (text: string, on: RegExp, alpha = 8) =>
-  adaptedSource(from(text), { on: (path) => on.test(path), rank: 4, alpha });
+  adaptedSource(from(text), { on: (path) => on.test(path), sizes: () => ({ rank: 4, alpha }) });
 const weightsOf = (text: string) =>
   new Map(check({ file: "x.mod", text }, { phase: "infer", read: () => null }).model!.weights.map((w) => [w.path, w]));
 
@@ -70,7 +70,7 @@ describe("a source with adapters", () => {
     expect(() =>
       adaptedSource(
         from(beside, () => SMALL),
-        { on: () => true, rank: 4, alpha: 8 },
+        { on: () => true, sizes: () => ({ rank: 4, alpha: 8 }) },
       ),
     ).toThrow("inner.up is created in small.mod, not in x.mod");
   });
