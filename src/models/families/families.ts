@@ -9,6 +9,7 @@ import { GLM_FAMILIES } from "./records/glm.js";
 import { GPT2_FAMILIES } from "./records/gpt2.js";
 import { GRANITE_FAMILIES } from "./records/granite.js";
 import { hunyuan } from "./records/hunyuan.js";
+import { HYBRID_FAMILIES } from "./records/hybrid.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { LLAMA4_FAMILIES } from "./records/llama4.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
@@ -34,6 +35,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...GPT2_FAMILIES,
     ...NEOX_FAMILIES,
     ...GLM_FAMILIES,
+    ...HYBRID_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 
