@@ -12,6 +12,7 @@ import { hunyuan } from "./records/hunyuan.js";
 import { HYBRID_FAMILIES } from "./records/hybrid.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { LLAMA4_FAMILIES } from "./records/llama4.js";
+import { MAMBA_FAMILIES } from "./records/mamba.js";
 import { MAMBA2_FAMILIES } from "./records/mamba2.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 import { NEOX_FAMILIES } from "./records/neox.js";
@@ -38,6 +39,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...GLM_FAMILIES,
     ...HYBRID_FAMILIES,
     ...MAMBA2_FAMILIES,
+    ...MAMBA_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 
