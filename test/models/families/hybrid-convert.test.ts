@@ -1,4 +1,4 @@
-// Every layer of a model with recurrent layers may be routed: with all tokens chosen it computes what the dense one does.
+// Every layer of a model with recurrent layers may be routed. With all tokens chosen, the logits are as of the dense one.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseConfig } from "../../../src/models/families/config.js";

@@ -161,7 +161,7 @@ export function qwen2Mixture(config: Fields, depth: number): Mixture {
   });
 }
 
-/** Qwen3-Next's mixture: as Qwen 2's, with other defaults. */
+/** Qwen3-Next's mixture, which is Qwen 2's with other defaults. */
 export function qwen3NextMixture(config: Fields, depth: number): Mixture {
   return checked(config, "num_experts_per_tok", {
     ...plain(depth),

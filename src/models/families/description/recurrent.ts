@@ -122,7 +122,7 @@ export interface Mamba2Fields {
 /** Their values where the configuration does not say them. */
 export interface Mamba2Defaults {
   readonly heads: number;
-  /** Null: as many as make the heads `expand` times as wide as the stream. */
+  /** Null: the heads together are `expand` times as wide as the stream. */
   readonly headDim: number | null;
   readonly state: number;
   readonly groups: number;

@@ -1,6 +1,6 @@
 // The `.mod` source of a gated DeltaNet as a layer's mixer.
 import type { DeltaNet } from "../description/recurrent.js";
-import type { MixerText } from "./recurrent.js";
+import type { MixerText } from "./mixer.js";
 
 export const deltaText = ({ heads, headDim, keyHeads, keyDim, width }: DeltaNet): MixerText => ({
   imports: ["GatedDeltaNet"],

@@ -1,6 +1,6 @@
 // The `.mod` source of a short convolution between two gates as a layer's mixer (LFM2).
 import type { GatedConv } from "../description/recurrent.js";
-import type { MixerText } from "./recurrent.js";
+import type { MixerText } from "./mixer.js";
 
 const BLOCK = `/// A short convolution between two gates. Returns its update.
 block GatedConv(dim: int, width: int, bias: bool) {

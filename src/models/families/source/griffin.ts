@@ -1,6 +1,6 @@
 // The `.mod` source of Griffin's recurrent block as a layer's mixer.
 import type { Griffin } from "../description/recurrent.js";
-import type { MixerText } from "./recurrent.js";
+import type { MixerText } from "./mixer.js";
 
 const GATES = ["input_gate_weight", "input_gate_bias", "recurrent_gate_weight", "recurrent_gate_bias"];
 

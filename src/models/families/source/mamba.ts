@@ -1,6 +1,6 @@
 // The `.mod` source of Mamba as a layer's mixer.
 import type { Mamba } from "../description/recurrent.js";
-import type { MixerText } from "./recurrent.js";
+import type { MixerText } from "./mixer.js";
 
 /** What Jamba normalizes, and the width of each. */
 const NORMED = [
@@ -12,8 +12,8 @@ const NORMED = [
 /** `normed`: whether steps, keys and queries are normalized. */
 const block = (
   normed: boolean,
-): string => `/// Mamba (Gu and Dao 2023, arXiv 2312.00752). Each channel has a state of its own, and each row of
-/// a state decays at a rate of its own. Returns its update.
+): string => `/// Mamba (Gu and Dao 2023, arXiv 2312.00752). Each channel has a state, and each row of a state
+/// has its own decay. Returns its update.
 block Mamba(
   dim: int, channels: int, state_dim: int, rank: int, width: int, bias: bool, conv_bias: bool,
   ${normed ? "eps: float," : ""}
@@ -21,7 +21,7 @@ block Mamba(
   /// Columns of the rows, then of the gate.
   in_proj: Linear(dim, 2 * channels, bias: bias)
   conv: ShortConv(channels, width, conv_bias)
-  /// Columns of the steps, of B, then of C.
+  /// Columns for the steps, for B, and for C.
   x_proj: Linear(channels, rank + 2 * state_dim, bias: false)
   dt_proj: Linear(rank, channels)
   weight a_log: f32[channels, state_dim] = uniform(0.0, 2.77)

@@ -1,6 +1,6 @@
 // The `.mod` source of Mamba-2 as a layer's mixer.
 import type { Mamba2 } from "../description/recurrent.js";
-import type { MixerText } from "./recurrent.js";
+import type { MixerText } from "./mixer.js";
 
 export function mamba2Text({ heads, headDim, state, groups, width, bias, convBias }: Mamba2): MixerText {
   const w = (biased: boolean): string => (biased ? "{w}" : "weight");

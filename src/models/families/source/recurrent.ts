@@ -6,20 +6,7 @@ import { gatedConvText } from "./gated-conv.js";
 import { griffinText } from "./griffin.js";
 import { mambaText } from "./mamba.js";
 import { mamba2Text } from "./mamba2.js";
-
-/** What a mixer adds to the source of a model. */
-export interface MixerText {
-  /** The library's blocks that it uses. */
-  readonly imports: readonly string[];
-  /** Blocks that the library lacks. */
-  readonly blocks: readonly string[];
-  /** The model's parameters, with their values. */
-  readonly parameters: readonly (readonly [name: string, value: number])[];
-  /** The mixer of a layer. */
-  readonly call: string;
-  /** The paths of its weights, and their keys behind the key of the mixer. */
-  readonly keys: readonly (readonly [path: string, key: string])[];
-}
+import type { MixerText } from "./mixer.js";
 
 function textOf(mixer: Mixer): MixerText {
   switch (mixer.kind) {
