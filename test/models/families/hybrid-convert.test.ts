@@ -1,4 +1,4 @@
-// Every layer of a model with recurrent layers may be routed. With all tokens chosen, the logits are as of the dense one.
+// Every layer of a hybrid may be routed. With all tokens chosen, the logits are the same as of the dense model.
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseConfig } from "../../../src/models/families/config.js";
