@@ -23,7 +23,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const [vocab, dim] = [needed("vocab_size"), needed(fields.dim)];
   const hidden =
     config.whole(fields.hidden) ?? family.hidden(config, dim) ?? config.missing(fields.hidden ?? fields.dim);
-  const [depth, heads] = [needed(fields.depth), needed(fields.heads)];
+  const [depth, heads] = [needed(fields.depth), fields.heads === null ? 1 : needed(fields.heads)];
   if (depth > MOST.layers) config.refuse(fields.depth, `modc reads up to ${MOST.layers} layers`);
   const kvHeads = family.heads(config) ?? config.whole(fields.kvHeads) ?? family.kvHeads ?? heads;
   if (heads % kvHeads !== 0) config.refuse(fields.kvHeads, `it must divide ${fields.heads}, ${heads}`);
@@ -44,6 +44,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     config.refuse(widthField, `heads of width ${rotation.columns} have no pairs to rotate`);
   const act = config.text(fields.activation) ?? family.activation;
   const mixture = family.mixture(config, depth);
+  const recurrent = family.recurrent(config, sizes);
   const [chunks, temperature] = [family.chunks(config, depth), family.temperature(config)];
   const activation = Object.hasOwn(family.activations, act) ? family.activations[act] : ACTIVATIONS.get(act);
   const read: DecoderConfig = {
@@ -77,6 +78,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     caps: family.caps(config),
     mixture: mixture?.layers.includes(true) ? mixture : null,
     latent,
+    recurrent: recurrent?.layers.includes(true) === true ? recurrent : null,
     scoreScale: latent ? latentScale(config, latent) : family.scoreScale(config, sizes),
     loops: loopsOf(config, family),
     ahead: config.whole("num_nextn_predict_layers", 0) ?? 0,

@@ -9,8 +9,11 @@ import { GLM_FAMILIES } from "./records/glm.js";
 import { GPT2_FAMILIES } from "./records/gpt2.js";
 import { GRANITE_FAMILIES } from "./records/granite.js";
 import { hunyuan } from "./records/hunyuan.js";
+import { HYBRID_FAMILIES } from "./records/hybrid.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { LLAMA4_FAMILIES } from "./records/llama4.js";
+import { MAMBA_FAMILIES } from "./records/mamba.js";
+import { MAMBA2_FAMILIES } from "./records/mamba2.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 import { NEOX_FAMILIES } from "./records/neox.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
@@ -34,6 +37,9 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...GPT2_FAMILIES,
     ...NEOX_FAMILIES,
     ...GLM_FAMILIES,
+    ...HYBRID_FAMILIES,
+    ...MAMBA2_FAMILIES,
+    ...MAMBA_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 

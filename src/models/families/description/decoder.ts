@@ -16,6 +16,7 @@ import type {
 import type { KeyNames } from "./key-names.js";
 import type { Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
+import type { Recurrent } from "./recurrent.js";
 import type { Rotation } from "./rotary.js";
 
 /** The architecture of a decoder. */
@@ -65,6 +66,8 @@ export interface DecoderConfig {
   readonly mixture: Mixture | null;
   /** Latent attention; null: attention with key/value heads, one per query head or shared by groups. */
   readonly latent: Latent | null;
+  /** The recurrent layers; null: all layers have attention. */
+  readonly recurrent: Recurrent | null;
   /** The factor on attention scores; null: 1/√(head width). */
   readonly scoreScale: number | null;
   /** The loops of layers that run several times; null: each layer runs once. */

@@ -4,6 +4,7 @@ import type { Fields } from "./fields.js";
 import type { KeyNames } from "./key-names.js";
 import type { Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
+import type { Recurrent } from "./recurrent.js";
 import type { Rotation } from "./rotary.js";
 
 /** Whether the linear maps of a layer have a bias. */
@@ -23,6 +24,7 @@ export interface Norm {
 }
 
 export const RMS: Norm = { kind: "rms", weight: "weight", bias: false };
+export const SHIFTED: Norm = { kind: "rms", weight: "1 + weight", bias: false };
 export const LAYER: Norm = { kind: "layer", weight: "weight", bias: true };
 
 /** The norms of queries and keys. */
@@ -92,7 +94,8 @@ export interface FieldNames {
   readonly hidden: string | null;
   /** The number of layers. */
   readonly depth: string;
-  readonly heads: string;
+  /** Null: the family has no attention. */
+  readonly heads: string | null;
   readonly kvHeads: string | null;
   readonly headDim: string | null;
   /** The greatest length of a sequence. */
@@ -155,8 +158,8 @@ export interface Family {
   headNorms(config: Fields): HeadNorms | null;
   /** The largest absolute value of queries, keys and values, which are clipped to it; null: no limit. */
   clip(config: Fields): number | null;
-  /** "gated": down(act(gate(x)) · up(x)); "plain": down(act(up(x))). */
-  readonly network: "gated" | "plain";
+  /** "gated": down(act(gate(x)) · up(x)); "plain": down(act(up(x))); "none": layers mix tokens only. */
+  readonly network: "gated" | "plain" | "none";
   /** The bounds of a gated network, in place of the activation; null: none. */
   bounded(config: Fields): BoundedGate | null;
   /** Activations by names that only this family gives them. */
@@ -180,12 +183,19 @@ export interface Family {
   caps(config: Fields): Caps;
   /** Whether each head has a sink: a score that a token may give to nothing. */
   readonly sinks: boolean;
+  /**
+   * Whether attention's rows are multiplied by the sigmoid of a gate before the output map. The map of queries has for
+   * each head the rows of the query, then those of its gate.
+   */
+  readonly outGate: boolean;
   /** Whether queries, keys and values come from one map whose rows lie group by group, each the heads of a key. */
   readonly fused: boolean;
   /** The mixture of experts; null if the family has none. */
   mixture(config: Fields, depth: number): Mixture | null;
   /** The latent attention; null if the family has none. */
   latent(config: Fields, dim: number): Latent | null;
+  /** The layers that have a recurrent mixer in place of attention; null: the family has none. */
+  recurrent(config: Fields, sizes: Sizes): Recurrent | null;
   /** Whether a layer has two attentions and two networks, with the mixture parallel to its second half. */
   readonly twofold: boolean;
   /** The loops over all layers; null: they run once. */

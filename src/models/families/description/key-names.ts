@@ -39,6 +39,8 @@ export interface KeyNames {
   readonly transposed: boolean;
   /** Keys that are no weights of the model, behind a prefix. */
   readonly ignored: readonly string[];
+  /** Whole keys that are no weights of the model. */
+  readonly ignoredWhole: readonly string[];
 }
 
 export const LLAMA_KEYS: KeyNames = {
@@ -70,4 +72,5 @@ export const LLAMA_KEYS: KeyNames = {
   mlpOutNorm: "post_feedforward_layernorm",
   transposed: false,
   ignored: ["layers.{i}.self_attn.rotary_emb.inv_freq"],
+  ignoredWhole: [],
 };

@@ -46,6 +46,8 @@ export interface MixtureKeys {
   readonly bias: string;
   readonly shared: string;
   readonly sharedGate: string;
+  /** The names of the shared network's maps, the first with the rows of gate and up; null: as of the experts. */
+  readonly sharedMaps: { readonly gateUp: string; readonly down: string } | null;
   /** The prefix of experts, and the names of an expert's maps. */
   readonly experts: string;
   readonly maps: Readonly<Record<"gate" | "up" | "down", string>>;
@@ -72,6 +74,7 @@ export const KEYS: MixtureKeys = {
   bias: "mlp.gate.e_score_correction_bias",
   shared: "mlp.shared_expert",
   sharedGate: "mlp.shared_expert_gate",
+  sharedMaps: null,
   experts: "mlp.experts",
   maps: { gate: "gate_proj", up: "up_proj", down: "down_proj" },
   stacks: null,
@@ -125,6 +128,23 @@ export function mixtralMixture(config: Fields, depth: number): Mixture {
   });
 }
 
+/** Jamba's mixture, in layers of a period; with one expert, the layers are dense. */
+export function jambaMixture(config: Fields, depth: number): Mixture | null {
+  const experts = config.whole("num_experts") ?? 16;
+  if (experts === 1) return null;
+  const [period, offset] = [config.whole("expert_layer_period") ?? 2, config.whole("expert_layer_offset", 0) ?? 1];
+  if (offset >= period) config.refuse("expert_layer_offset", `it must be below expert_layer_period, ${period}`);
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts,
+    k: config.whole("num_experts_per_tok") ?? 2,
+    hidden: needed(config, "intermediate_size"),
+    renormalize: false,
+    layers: Array.from({ length: depth }, (_, i) => i % period === offset),
+    keys: { ...KEYS, router: "feed_forward.router", experts: "feed_forward.experts" },
+  });
+}
+
 export function olmoeMixture(config: Fields, depth: number): Mixture {
   return checked(config, "num_experts_per_tok", {
     ...plain(depth),
@@ -155,6 +175,19 @@ export function qwen2Mixture(config: Fields, depth: number): Mixture {
     hidden: config.whole("moe_intermediate_size") ?? 1408,
     renormalize: config.flag("norm_topk_prob") ?? false,
     shared: { hidden: config.whole("shared_expert_intermediate_size") ?? 5632, gated: true },
+    layers: qwenLayers(config, depth),
+  });
+}
+
+/** Qwen3-Next's mixture, which is Qwen 2's with other defaults. */
+export function qwen3NextMixture(config: Fields, depth: number): Mixture {
+  return checked(config, "num_experts_per_tok", {
+    ...plain(depth),
+    experts: config.whole("num_experts") ?? 512,
+    k: config.whole("num_experts_per_tok") ?? 10,
+    hidden: config.whole("moe_intermediate_size") ?? 512,
+    renormalize: config.flag("norm_topk_prob") ?? true,
+    shared: { hidden: config.whole("shared_expert_intermediate_size") ?? 512, gated: true },
     layers: qwenLayers(config, depth),
   });
 }

@@ -88,6 +88,17 @@ export function graniteMixture(config: Fields, depth: number): Mixture {
   });
 }
 
+/** Granite 4's mixture, with a network that every token takes; null: the layers are dense. */
+export function graniteHybridMixture(config: Fields, depth: number): Mixture | null {
+  if (config.whole("num_local_experts", 0) === 0) return null;
+  const mixture = graniteMixture(config, depth);
+  return {
+    ...mixture,
+    shared: { hidden: config.whole("shared_intermediate_size") ?? 1024, gated: false },
+    keys: { ...mixture.keys, shared: "shared_mlp", sharedMaps: { gateUp: "input_linear", down: "output_linear" } },
+  };
+}
+
 /** The fields of DBRX's `ffn_config`. */
 const DBRX_FIELDS: ReadonlySet<string> = new Set(
   (

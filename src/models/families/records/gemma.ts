@@ -1,11 +1,9 @@
 // Google's Gemma: norms by 1 + weight, a factor on the embedding; from 2 on norms behind too, caps, windows by layer.
-import type { Family, Norm } from "../description/family.js";
+import { SHIFTED, type Family } from "../description/family.js";
 import { LLAMA_KEYS } from "../description/key-names.js";
 import { windowsBut } from "../description/layers.js";
 import { scaledRotary, rotationOf, type Turn } from "../description/rotary.js";
 import { headNorms, llama } from "./llama.js";
-
-const SHIFTED: Norm = { kind: "rms", weight: "1 + weight", bias: false };
 
 export const gemma: Family = {
   ...llama,

@@ -5,10 +5,14 @@ import { latentAttention, latentNames } from "./latent.js";
 import { normOf } from "./norm.js";
 import { rotationCondition, rotationName, rotationParameter, turnedPart, turnedWhole } from "./rotation.js";
 
-/** Arguments of a layer's attention, by name. */
-export function attentionArguments(config: DecoderConfig, window: string | false, chunk: string | false): string {
+/** Arguments of a layer's attention. `turn`: how the layer rotates; by default the layer's own parameter. */
+export function attentionArguments(
+  config: DecoderConfig,
+  window: string | false,
+  chunk: string | false,
+  turn: string | false = rotationName(config),
+): string {
   const { headNorms, latent } = config;
-  const turn = rotationName(config);
   return latent
     ? joinNames("dim, heads", latentNames(latent), turn)
     : joinNames(
@@ -45,7 +49,7 @@ export function attention(config: DecoderConfig): string {
   );
   const maps = family.fused
     ? `  qkv: Linear(dim, (heads + 2 * kv_heads) * head_dim, bias: ${biases.qkv})`
-    : `  q: Linear(dim, heads * head_dim, bias: ${biases.qkv})
+    : `  q: Linear(dim, ${family.outGate ? "2 * " : ""}heads * head_dim, bias: ${biases.qkv})
   k: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})
   v: Linear(dim, kv_heads * head_dim, bias: ${biases.qkv})`;
   const signature = loops
@@ -98,7 +102,7 @@ function queriesAndKeys(config: DecoderConfig): readonly string[] {
   };
   const condition = rotationCondition(config);
   const isPart = rotation !== null && rotation.columns < headDim;
-  const separate = isPart || condition !== null || family.fused;
+  const separate = isPart || condition !== null || family.fused || family.outGate;
   const turned = (name: "q" | "k"): string => (isPart ? turnedPart(config, name) : turnedWhole(config, name));
   const bound = family.fused
     ? [
@@ -108,8 +112,13 @@ function queriesAndKeys(config: DecoderConfig): readonly string[] {
         `k = ${normed("k", "k[:, :, 0]")}`,
         "v = v[:, :, 0]",
       ]
-    : (["q", "k", "v"] as const).map(
-        (name) => `${name} = ${separate || name === "v" ? head(name) : turnedWhole(config, head(name))}`,
+    : (["q", "k", "v"] as const).flatMap((name) =>
+        name === "q" && family.outGate
+          ? [
+              `(q, gate) = split(${split("q(x)", "heads")}, [head_dim, head_dim], axis: -1)`,
+              `q = ${normed("q", clipped("q"))}`,
+            ]
+          : [`${name} = ${separate || name === "v" ? head(name) : turnedWhole(config, head(name))}`],
       );
   const rotated = separate && rotation !== null ? [`q = ${turned("q")}`, `k = ${turned("k")}`] : [];
   const behind = headNorms?.behind === true ? ["q = q_norm(q)", "k = k_norm(k)"] : [];
@@ -161,10 +170,11 @@ function attended(config: DecoderConfig): readonly string[] {
       ? `${call}, ${options})`
       : `(if chunk > 0 then ${call}, ${joinNames(options, mask)}) else ${call}, ${options}))`;
   const before = [...bias, ...parts];
-  if (!family.sinks) return [...before, rows(seen("attention(q, k, v"))];
+  const gate = family.outGate ? " * sigmoid(gate)" : "";
+  if (!family.sinks) return [...before, rows(`${seen("attention(q, k, v")}${gate}`)];
   return [
     ...before,
     `share = sigmoid(${seen("mass(q, k")} - sink[:, None])`,
-    rows(`${seen("attention(q, k, v")} * share[..., None]`),
+    rows(`${seen("attention(q, k, v")} * share[..., None]${gate}`),
   ];
 }

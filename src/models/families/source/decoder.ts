@@ -2,7 +2,7 @@
 import { invariant } from "../../../ground/base/invariant.js";
 import { formatSource } from "../../../language/syntax/format/format-source.js";
 import { activationBlocks } from "./activation.js";
-import { alibiConstants, attention } from "./attention.js";
+import { alibiConstants, attention, attentionArguments } from "./attention.js";
 import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "../description/decoder.js";
 import { keys } from "./keys.js";
 import { layer, mlp } from "./layer.js";
@@ -17,6 +17,14 @@ import {
   mixtureOfLayer,
 } from "./mixture.js";
 import { normBlocks, normImports, normOf } from "./norm.js";
+import {
+  hasAttention,
+  mixerOfLayer,
+  recurrentBlocks,
+  recurrentConstants,
+  recurrentDefaults,
+  recurrentImports,
+} from "./recurrent.js";
 import { rotationArgument, rotationConstants, rotationDefault } from "./rotation.js";
 
 /** The routed layers, and the final capacity for training, as an expression of the language. */
@@ -35,10 +43,11 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
   const text = [
     imports(config, routing),
     ...constants(config),
-    attention(config),
+    ...(hasAttention(config) ? [attention(config)] : []),
+    ...recurrentBlocks(config),
     ...normBlocks(config),
     ...activationBlocks(config),
-    mlp(config),
+    ...(config.family.network === "none" ? [] : [mlp(config)]),
     ...mixtureBlocks(config),
     layer(config),
     model(config, routing),
@@ -51,8 +60,8 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
 function imports(config: DecoderConfig, routing: Routing | null): string {
   const { loops } = config;
   const used = ["Embedding", "Linear", ...(routing === null ? [] : ["MoD"]), ...(loops ? [] : ["Residual"])];
-  const all = [...used, ...normImports(config), ...mixtureImports(config)];
-  const sorted = all.toSorted((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
+  const all = [...used, ...normImports(config), ...mixtureImports(config), ...recurrentImports(config)];
+  const sorted = [...new Set(all)].toSorted((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
   return `import { ${sorted.join(", ")} } from "std"`;
 }
 
@@ -69,17 +78,29 @@ function constants(config: DecoderConfig): readonly string[] {
           `/// The length of the chunks in which tokens of a layer see each other; 0 for no chunks.\n` +
             `const chunks = [${chunks.join(", ")}]`,
         ];
-  return [...rotationConstants(config), ...seen, ...parted, ...alibiConstants(config), ...mixtureConstants(config)];
+  return [
+    ...rotationConstants(config),
+    ...seen,
+    ...parted,
+    ...alibiConstants(config),
+    ...recurrentConstants(config),
+    ...mixtureConstants(config),
+  ];
 }
 
+const attentionDefaults = ({ headDim, heads, kvHeads, latent }: DecoderConfig): readonly string[] => [
+  `heads: int = ${heads}`,
+  ...(latent ? latentDefaults(latent) : [`kv_heads: int = ${kvHeads}`, `head_dim: int = ${headDim}`]),
+];
+
 function model(config: DecoderConfig, routing: Routing | null): string {
-  const { family, headBias, latent, learned, loops, mixture, norm, tied, windows } = config;
+  const { family, headBias, latent, learned, loops, mixture, norm, recurrent, tied, windows } = config;
   const windowed = hasWindows(config);
   const parameters = joinNames(
     `vocab: int = ${config.vocab}`,
     `dim: int = ${config.dim}`,
-    `heads: int = ${config.heads}`,
-    ...(latent ? latentDefaults(latent) : [`kv_heads: int = ${config.kvHeads}`, `head_dim: int = ${config.headDim}`]),
+    ...(hasAttention(config) ? attentionDefaults(config) : []),
+    ...recurrentDefaults(config),
     hasDense(config) && `hidden: int = ${config.hidden}`,
     ...mixtureDefaults(config),
     `depth: int = ${config.depth}`,
@@ -92,15 +113,26 @@ function model(config: DecoderConfig, routing: Routing | null): string {
     routing !== null && `live capacity: ratio = 100%`,
   );
   const window = windowed && (isUniform(windows) ? "window" : "windows[i]");
-  const one = `DecoderLayer(${joinNames(
-    latent ? `dim, heads, ${latentNames(latent)}` : "dim, heads, kv_heads, head_dim",
-    (mixture === null || family.twofold) && "hidden",
-    rotationArgument(config),
-    "eps",
-    window,
-    config.chunks !== null && "chunks[i]",
-    mixture !== null && mixtureOfLayer({ ...config, mixture }),
-  )})`;
+  const network = mixture !== null && mixtureOfLayer({ ...config, mixture });
+  const chunk = config.chunks !== null && "chunks[i]";
+  const passed = recurrent
+    ? joinNames(
+        "dim",
+        mixture === null && family.network !== "none" && "hidden",
+        "eps",
+        mixerOfLayer(config, `Attention(${attentionArguments(config, window, chunk, rotationArgument(config))})`),
+        network,
+      )
+    : joinNames(
+        latent ? `dim, heads, ${latentNames(latent)}` : "dim, heads, kv_heads, head_dim",
+        (mixture === null || family.twofold) && "hidden",
+        rotationArgument(config),
+        "eps",
+        window,
+        chunk,
+        network,
+      );
+  const one = `DecoderLayer(${passed})`;
   const layers = loops
     ? `[for i in 0..depth: ${one}]`
     : routing === null

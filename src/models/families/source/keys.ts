@@ -5,6 +5,7 @@ import type { HeadNorms } from "../description/family.js";
 import { latentKeys } from "./latent.js";
 import { layerNorms } from "./layer.js";
 import { hasDense, mixtureKeys } from "./mixture.js";
+import { hasAttention, mixerName, recurrentKeys } from "./recurrent.js";
 
 /**
  * The path of a layer's weights. The block that `Residual` or `MoD` receives as `inner` has the weights as members;
@@ -80,7 +81,7 @@ export function keys(config: DecoderConfig): readonly string[] {
   const rules = new Rules(config);
   // A twofold layer numbers its halves.
   const nth = family.twofold ? ".{n}" : "";
-  const has = layerNorms(config);
+  const [has, mixer] = [layerNorms(config), mixerName(config)];
   const normRule = (one: (path: string, key: string) => string, path: string, key: string): readonly string[] =>
     norm.weight === "none" ? [] : [one(`${path}.${w(norm.bias)}`, `${key}.${w(norm.bias)}`)];
   const top = (path: string, key: string): string => rules.of(path, key);
@@ -94,25 +95,27 @@ export function keys(config: DecoderConfig): readonly string[] {
     ),
     ...(learned ? [rules.of("positions.table", `${names.positions}.weight`)] : []),
     ...(family.embeddingNorm ? normRule(top, "embed_norm", names.embedNorm) : []),
-    ...attentionKeys(config, rules, nth),
+    ...(hasAttention(config) ? attentionKeys(config, rules, nth) : []),
+    ...recurrentKeys(config).map(([path, theirs]) => rules.ofLayer(path, theirs)),
     ...(hasDense(config) ? denseKeys(config, rules, nth) : []),
     ...(hasWeights(activation) ? [rules.ofLayer("mlp.act.{p}", `${names.mlp}.${names.activation}.{p}`)] : []),
     ...mixtureKeys(config).map(([path, theirs, part]) => rules.ofLayer(path, theirs, part)),
-    ...(has.attn ? normRule(inLayer, `attn_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
+    ...(has.attn ? normRule(inLayer, `${mixer}_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
     ...(has.mlp ? normRule(inLayer, `mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
-    ...(has.attnOut ? normRule(inLayer, "attn_out_norm", names.attentionOutNorm) : []),
+    ...(has.attnOut ? normRule(inLayer, `${mixer}_out_norm`, names.attentionOutNorm) : []),
     ...(has.mlpOut ? normRule(inLayer, "mlp_out_norm", names.mlpOutNorm) : []),
     ...(config.loops ? [rules.of("exit.{w}", "early_exit_gate.{w}")] : []),
     ...normRule(top, "norm", names.norm),
     ...(tied ? [] : [rule(`head.${w(headBias)}`, `${names.head}.${w(headBias)}`, "")]),
     ...names.ignored.flatMap((key) => names.prefixes.map((prefix) => `ignore "${prefix}${key}"`)),
+    ...names.ignoredWhole.map((key) => `ignore "${key}"`),
     ...aheadKeys(config),
   ];
 }
 
 function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readonly string[] {
   const { biases, family, headNorms, keys: names, latent } = config;
-  const [ours, theirs] = [`attn${nth}`, `${names.attention}${nth}`];
+  const [ours, theirs] = [`${mixerName(config)}${nth}`, `${names.attention}${nth}`];
   const map = (path: string, key: string, biased: boolean, rows: string | null = null): readonly string[] =>
     rules.map(`${ours}.${path}`, `${theirs}.${key}`, biased, rows);
   if (latent) {
@@ -130,7 +133,7 @@ function attentionKeys(config: DecoderConfig, rules: Rules, nth: string): readon
         (["q", "k", "v", "o"] as const).map(
           (name) => [name, names[name], name === "o" ? biases.o : biases.qkv] as const,
         ),
-        norms.length === 0 && !family.sinks,
+        norms.length === 0 && !family.sinks && config.recurrent === null,
       ),
       ...rest,
     ];

@@ -6,6 +6,7 @@ import { floatText, hasWindows, joinNames, type DecoderConfig } from "../descrip
 import { latentNames } from "./latent.js";
 import { loopLayer } from "./loops.js";
 import { normOf } from "./norm.js";
+import { mixerName } from "./recurrent.js";
 import { rotationParameter } from "./rotation.js";
 
 export function mlp(config: DecoderConfig): string {
@@ -40,7 +41,12 @@ block MLP(dim: int, hidden: int) {
 }
 
 export function layer(config: DecoderConfig): string {
-  const { family, latent, mixture } = config;
+  const { family, latent, mixture, recurrent } = config;
+  if (recurrent) {
+    const hasOwn = mixture === null && family.network !== "none";
+    const parameters = joinNames("dim: int", hasOwn && "hidden: int", "eps: float", "mixer: block");
+    return plainLayer(config, joinNames(parameters, mixture !== null && "mlp: block"), null);
+  }
   const windowed = hasWindows(config);
   const parameters = joinNames(
     "dim: int",
@@ -68,34 +74,43 @@ interface LayerNorms {
 }
 
 export function layerNorms({ family, residual }: DecoderConfig): LayerNorms {
+  const network = family.network !== "none";
   const [before, behind] = [family.norms !== "behind", family.norms !== "before"];
-  return { attn: before, attnOut: behind, mlp: before && residual !== "parallel", mlpOut: behind };
+  return {
+    attn: before,
+    attnOut: behind,
+    mlp: before && residual !== "parallel" && network,
+    mlpOut: behind && network,
+  };
 }
 
-function plainLayer(config: DecoderConfig, parameters: string, attn: string): string {
+/** `attn`: the member that mixes tokens; null: it is a parameter. */
+function plainLayer(config: DecoderConfig, parameters: string, attn: string | null): string {
   const { factors, family, mixture, norm, residual } = config;
   const has = layerNorms(config);
   const one = normOf(norm, "dim");
+  const [mixer, hasNetwork] = [mixerName(config), family.network !== "none"];
   const members = joinLines(
-    has.attn && `attn_norm: ${one}`,
-    `attn: ${attn}`,
-    has.attnOut && `attn_out_norm: ${one}`,
+    has.attn && `${mixer}_norm: ${one}`,
+    attn !== null && `attn: ${attn}`,
+    has.attnOut && `${mixer}_out_norm: ${one}`,
     has.mlp && `mlp_norm: ${one}`,
-    mixture === null && "mlp: MLP(dim, hidden)",
+    hasNetwork && mixture === null && "mlp: MLP(dim, hidden)",
     has.mlpOut && `mlp_out_norm: ${one}`,
   );
   const times = factors.update === 1 ? "" : ` * ${floatText(factors.update)}`;
   const call = (inner: string, behind: string | false): string => (behind === false ? inner : `${behind}(${inner})`);
-  const a = (x: string): string => call(`attn(${x})`, has.attnOut && "attn_out_norm") + times;
+  const a = (x: string): string => call(`${mixer}(${x})`, has.attnOut && `${mixer}_out_norm`) + times;
   const m = (x: string): string => call(`mlp(${x})`, has.mlpOut && "mlp_out_norm") + times;
-  const [h, y] = [has.attn ? "attn_norm(x)" : "x", (x: string) => (has.mlp ? `mlp_norm(${x})` : x)];
-  const body =
-    residual === "serial"
+  const [h, y] = [has.attn ? `${mixer}_norm(x)` : "x", (x: string) => (has.mlp ? `mlp_norm(${x})` : x)];
+  const body = !hasNetwork
+    ? [a(h)]
+    : residual === "serial"
       ? [`a = ${a(h)}`, `a + ${m(y("x + a"))}`]
       : residual === "parallel"
         ? [`y = ${h}`, `${a("y")} + ${m("y")}`]
         : [`${a(h)} + ${m(y("x"))}`];
-  return `/// ${about(family.norms, residual)}
+  return `/// ${about(family.norms, residual, attn === null ? "mixer" : "attention")}
 block DecoderLayer(${parameters}) {
 ${members}
 
@@ -105,15 +120,17 @@ ${body.map((line) => `    ${line}`).join("\n")}
 }`;
 }
 
-const ABOUT = {
-  before: "A pre-norm layer.",
-  behind: "A layer with norms behind attention and network.",
-  both: "A layer with norms before and behind attention and network.",
-} as const;
-
-function about(norms: keyof typeof ABOUT, residual: DecoderConfig["residual"]): string {
-  const parallel = residual === "serial" ? "" : " Attention and network read the same stream.";
-  return `${ABOUT[norms]}${parallel} It returns its update only.`;
+/** What a layer is. `mixer`: how its mixer of tokens is called. */
+function about(norms: DecoderConfig["family"]["norms"], residual: DecoderConfig["residual"], mixer: string): string {
+  const both = `${mixer} and network`;
+  const layer = {
+    before: "pre-norm layer",
+    behind: `layer with norms behind ${both}`,
+    both: `layer with norms before and behind ${both}`,
+  }[norms];
+  const parallel =
+    residual === "serial" ? "" : ` ${mixer[0]!.toUpperCase()}${mixer.slice(1)} and network read the same stream.`;
+  return `A ${layer}.${parallel} It returns its update only.`;
 }
 
 const joinLines = (...lines: readonly (string | false)[]): string =>

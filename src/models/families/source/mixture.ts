@@ -19,7 +19,7 @@ const blockOf = (mixture: Mixture): "MoE" | "GroupMoE" | "InputMoE" | "MixerMoE"
 
 /** Whether some layers have a dense network. */
 export const hasDense = ({ mixture, family }: DecoderConfig): boolean =>
-  mixture === null || family.twofold || mixture.layers.includes(false);
+  family.network !== "none" && (mixture === null || family.twofold || mixture.layers.includes(false));
 
 /** The number of leading dense layers, if all other layers have the mixture; else null. */
 function denseInFront({ layers }: Mixture): number | null {
@@ -183,8 +183,22 @@ export function mixtureKeys({ mixture, family }: DecoderConfig): readonly Weight
     [`${moe}.router.${w}`, `${keys.router}.${w}`],
     ...(lifted ? [[`${moe}.bias`, keys.bias] as const] : []),
     ...(keys.stacks ? stackKeys(experts, keys.stacks, mixture.experts) : each(experts, `${keys.experts}.{e}`)),
-    ...(shared ? each("mlp.shared", keys.shared) : []),
+    ...(shared ? sharedKeys(keys, each) : []),
     ...(shared?.gated ? [["mlp.shared_gate.weight", `${keys.sharedGate}.weight`] as const] : []),
+  ];
+}
+
+/** The rules of the shared network. `each`: those of a network with the experts' names. */
+function sharedKeys(
+  { shared, sharedMaps }: Mixture["keys"],
+  each: (ours: string, theirs: string) => readonly WeightName[],
+): readonly WeightName[] {
+  if (sharedMaps === null) return each("mlp.shared", shared);
+  const gateUp = `${shared}.${sharedMaps.gateUp}.weight`;
+  return [
+    ["mlp.shared.gate.weight", gateUp, "[0:shared_hidden]"],
+    ["mlp.shared.up.weight", gateUp, "[shared_hidden:2 * shared_hidden]"],
+    ["mlp.shared.down.weight", `${shared}.${sharedMaps.down}.weight`],
   ];
 }
 

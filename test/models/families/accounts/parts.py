@@ -94,3 +94,44 @@ def attend(q, k, v, scale=None, window=None, chunk=None, cap=None, bias=None, si
     else:
         shares = scores.softmax(-1)
     return (shares @ v).transpose(1, 2).flatten(2)
+
+
+def short_conv(x, weight, bias=None):
+    """A causal convolution of each channel of x[B, T, channels]; the weight is stored as by Conv1d."""
+    width = weight.shape[-1]
+    return F.conv1d(F.pad(x.transpose(1, 2), (width - 1, 0)), weight, bias, groups=weight.shape[0]).transpose(1, 2)
+
+
+def mamba2(c, w, p, x, eps):
+    """Mamba-2 (transformers' Mamba2Mixer and BambaMixer) step by step. `c`: heads, head_dim, state, groups."""
+    heads_, width, state, groups = c["heads"], c["head_dim"], c["state"], c["groups"]
+    inner = heads_ * width
+    gate, rows, dt = linear(w, f"{p}.in_proj", x).split([inner, inner + 2 * groups * state, heads_], -1)
+    rows = F.silu(short_conv(rows, w[f"{p}.conv1d.weight"], w.get(f"{p}.conv1d.bias")))
+    values, keys, queries = rows.split([inner, groups * state, groups * state], -1)
+    values = values.unflatten(-1, (heads_, width))
+    keys, queries = [y.unflatten(-1, (groups, state)).repeat_interleave(heads_ // groups, 2) for y in (keys, queries)]
+    dt = F.softplus(dt + w[f"{p}.dt_bias"])
+    decay = (-w[f"{p}.A_log"].exp() * dt).exp()
+    held, found = x.new_zeros(x.shape[0], heads_, width, state), []
+    for t in range(x.shape[1]):
+        added = (dt[:, t, :, None] * values[:, t])[..., None] * keys[:, t, :, None]
+        held = decay[:, t, :, None, None] * held + added
+        found.append((held * queries[:, t, :, None]).sum(-1) + w[f"{p}.D"][:, None] * values[:, t])
+    y = torch.stack(found, 1).flatten(2) * F.silu(gate)
+    return linear(w, f"{p}.out_proj", rms_norm(y, w[f"{p}.norm.weight"], eps))
+
+
+def mamba2_shapes(c, p, dim, bias, conv_bias):
+    """The weights of `mamba2`; `c` has the width of the convolution too."""
+    inner, mixed = c["heads"] * c["head_dim"], c["heads"] * c["head_dim"] + 2 * c["groups"] * c["state"]
+    found = {
+        f"{p}.in_proj.weight": [inner + mixed + c["heads"], dim],
+        f"{p}.conv1d.weight": [mixed, 1, c["width"]],
+        f"{p}.norm.weight": [inner],
+        f"{p}.out_proj.weight": [dim, inner],
+    }
+    found |= {f"{p}.{n}": [c["heads"]] for n in ("dt_bias", "A_log", "D")}
+    if bias:
+        found |= {f"{p}.in_proj.bias": [inner + mixed + c["heads"]], f"{p}.out_proj.bias": [dim]}
+    return found | ({f"{p}.conv1d.bias": [mixed]} if conv_bias else {})

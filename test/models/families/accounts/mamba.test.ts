@@ -1,0 +1,3 @@
+import { againstAccounts } from "./against-accounts.js";
+
+againstAccounts("mamba");
