@@ -1,6 +1,7 @@
 // The supported families, one record for each `model_type`.
 import type { Family } from "./description/family.js";
 import { apertus } from "./records/apertus.js";
+import { BERT_FAMILIES } from "./records/bert.js";
 import { COHERE_FAMILIES } from "./records/cohere.js";
 import { DEEPSEEK_FAMILIES } from "./records/deepseek.js";
 import { DENSE_FAMILIES } from "./records/dense.js";
@@ -34,6 +35,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...GPT2_FAMILIES,
     ...NEOX_FAMILIES,
     ...GLM_FAMILIES,
+    ...BERT_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 

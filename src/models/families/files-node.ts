@@ -4,6 +4,8 @@ import { join } from "node:path";
 
 export const MODEL_FILE = "model.mod";
 export const CONFIG_FILE = "config.json";
+/** The list of modules that sentence-transformers writes. */
+export const MODULES_FILE = "modules.json";
 const WEIGHTS = ["model.safetensors.index.json", "model.safetensors"];
 
 /** Files of a checkpoint by purpose; null for missing ones. */

@@ -52,12 +52,17 @@ export function layer(config: DecoderConfig): string {
     windowed && "window: int",
     config.chunks !== null && "chunk: int",
     mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
+    family.bareFirst && "attn_norm: block",
   );
   const attn = `Attention(${attentionArguments(config, windowed && "window", config.chunks !== null && "chunk")})`;
   if (config.loops) return loopLayer(parameters, attn);
   if (family.twofold) return twofoldLayer(config, parameters, attn);
+  if (family.norms === "sum") return sumLayer(config, parameters, attn);
   return plainLayer(config, parameters, attn);
 }
+
+/** The name of the block of a layer. */
+export const layerName = ({ family }: DecoderConfig): string => (family.causal ? "DecoderLayer" : "EncoderLayer");
 
 /** The norms of a layer. */
 interface LayerNorms {
@@ -68,7 +73,8 @@ interface LayerNorms {
 }
 
 export function layerNorms({ family, residual }: DecoderConfig): LayerNorms {
-  const [before, behind] = [family.norms !== "behind", family.norms !== "before"];
+  const before = family.norms === "before" || family.norms === "both";
+  const behind = family.norms !== "before";
   return { attn: before, attnOut: behind, mlp: before && residual !== "parallel", mlpOut: behind };
 }
 
@@ -77,7 +83,7 @@ function plainLayer(config: DecoderConfig, parameters: string, attn: string): st
   const has = layerNorms(config);
   const one = normOf(norm, "dim");
   const members = joinLines(
-    has.attn && `attn_norm: ${one}`,
+    has.attn && !family.bareFirst && `attn_norm: ${one}`,
     `attn: ${attn}`,
     has.attnOut && `attn_out_norm: ${one}`,
     has.mlp && `mlp_norm: ${one}`,
@@ -96,7 +102,7 @@ function plainLayer(config: DecoderConfig, parameters: string, attn: string): st
         ? [`y = ${h}`, `${a("y")} + ${m("y")}`]
         : [`${a(h)} + ${m(y("x"))}`];
   return `/// ${about(family.norms, residual)}
-block DecoderLayer(${parameters}) {
+block ${layerName(config)}(${parameters}) {
 ${members}
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
@@ -105,10 +111,28 @@ ${body.map((line) => `    ${line}`).join("\n")}
 }`;
 }
 
+/** A layer whose norms follow the sums (Vaswani et al. 2017, arXiv 1706.03762). */
+const sumLayer = (config: DecoderConfig, parameters: string, attn: string): string => {
+  const norm = normOf(config.norm, "dim");
+  return `/// A layer with norms behind the sums (Vaswani et al. 2017, arXiv 1706.03762).
+block ${layerName(config)}(${parameters}) {
+  attn: ${attn}
+  attn_out_norm: ${norm}
+  mlp: MLP(dim, hidden)
+  mlp_out_norm: ${norm}
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    x = attn_out_norm(x + attn(x))
+    mlp_out_norm(x + mlp(x))
+  }
+}`;
+};
+
 const ABOUT = {
   before: "A pre-norm layer.",
   behind: "A layer with norms behind attention and network.",
   both: "A layer with norms before and behind attention and network.",
+  sum: "A layer with norms behind the sums.",
 } as const;
 
 function about(norms: keyof typeof ABOUT, residual: DecoderConfig["residual"]): string {
