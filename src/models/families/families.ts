@@ -16,6 +16,7 @@ import { MIXTURE_FAMILIES } from "./records/mixtures.js";
 import { NEOX_FAMILIES } from "./records/neox.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
 import { PHI_FAMILIES } from "./records/phi.js";
+import { ROBERTA_FAMILIES } from "./records/roberta.js";
 
 /** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
@@ -36,6 +37,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...NEOX_FAMILIES,
     ...GLM_FAMILIES,
     ...BERT_FAMILIES,
+    ...ROBERTA_FAMILIES,
   ].map((family) => [family.type, family]),
 );
 

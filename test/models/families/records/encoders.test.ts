@@ -28,6 +28,12 @@ describe("an encoder", () => {
     });
   });
 
+  it("has fewer tokens than positions if those of padding come first", () => {
+    const roberta: Config = { ...SIZES, model_type: "roberta", max_position_embeddings: 514 };
+    expect(read(roberta)).toMatchObject({ context: 512, learned: { count: 514, offset: 2 } });
+    expect(read({ ...roberta, pad_token_id: 0 }).context).toBe(513);
+  });
+
   it("is a text that is read in every phase but generation", () => {
     const text = decoderSource(read({ ...BERT, architectures: ["BertForSequenceClassification"] }));
     const found = (phase: "infer" | "train" | "generate") =>
@@ -60,6 +66,11 @@ describe("an encoder", () => {
       "a masked language model with a table of its own",
       { ...BERT, architectures: ["BertForMaskedLM"], tie_word_embeddings: false },
       "tie_word_embeddings is false: modc reads this head with a tied table",
+    ],
+    [
+      "positions for padding alone",
+      { ...SIZES, model_type: "roberta", max_position_embeddings: 2 },
+      "max_position_embeddings is 2: it leaves no position for a token",
     ],
     ["another loss", { ...LLAMA, problem_type: "ranking" }, 'problem_type is "ranking": modc knows regression'],
     [
