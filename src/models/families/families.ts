@@ -13,6 +13,7 @@ import { hunyuan } from "./records/hunyuan.js";
 import { LLAMA_FAMILIES } from "./records/llama.js";
 import { LLAMA4_FAMILIES } from "./records/llama4.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
+import { modernbert } from "./records/modernbert.js";
 import { NEOX_FAMILIES } from "./records/neox.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
 import { PHI_FAMILIES } from "./records/phi.js";
@@ -38,6 +39,7 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...GLM_FAMILIES,
     ...BERT_FAMILIES,
     ...ROBERTA_FAMILIES,
+    modernbert,
   ].map((family) => [family.type, family]),
 );
 

@@ -28,9 +28,34 @@ const ROBERTA = {
 };
 const XLM = { ...ROBERTA, model_type: "xlm-roberta", architectures: ["XLMRobertaModel"], vocab_size: 250002 };
 
+const MODERN = {
+  model_type: "modernbert",
+  architectures: ["ModernBertModel"],
+  attention_bias: false,
+  classifier_activation: "gelu",
+  classifier_bias: false,
+  classifier_pooling: "mean",
+  decoder_bias: true,
+  global_attn_every_n_layers: 3,
+  global_rope_theta: 160000.0,
+  hidden_activation: "gelu",
+  hidden_size: 768,
+  intermediate_size: 1152,
+  local_attention: 128,
+  local_rope_theta: 10000.0,
+  max_position_embeddings: 8192,
+  mlp_bias: false,
+  norm_bias: false,
+  norm_eps: 1e-5,
+  num_attention_heads: 12,
+  num_hidden_layers: 22,
+  vocab_size: 50368,
+};
+
 /** Bare models, with their poolers if they have one. */
 export const ENCODERS = {
-  "BERT-base": { config: BERT, depth: 12, parameters: 109_482_240 },
-  "RoBERTa-base": { config: ROBERTA, depth: 12, parameters: 124_645_632 },
-  "XLM-RoBERTa-base": { config: XLM, depth: 12, parameters: 278_043_648 },
+  "BERT-base": { config: BERT, depth: 12, front: 0, parameters: 109_482_240 },
+  "RoBERTa-base": { config: ROBERTA, depth: 12, front: 0, parameters: 124_645_632 },
+  "XLM-RoBERTa-base": { config: XLM, depth: 12, front: 0, parameters: 278_043_648 },
+  "ModernBERT-base": { config: MODERN, depth: 22, front: 1, parameters: 149_014_272 },
 } as const;

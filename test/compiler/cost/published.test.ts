@@ -125,8 +125,8 @@ describe("published parameters", () => {
     expect(countsAt(decoderSource(parseConfig(JSON.stringify(config))), depth).all).toBe(parameters);
   });
 
-  it.each(Object.entries(ENCODERS))("of %s, an encoder", (_, { config, depth, parameters }) => {
-    expect(countsAt(decoderSource(parseConfig(JSON.stringify(config))), depth).all).toBe(parameters);
+  it.each(Object.entries(ENCODERS))("of %s, an encoder", (_, { config, depth, front, parameters }) => {
+    expect(countsAt(decoderSource(parseConfig(JSON.stringify(config))), depth, front).all).toBe(parameters);
   });
 
   it.each([

@@ -28,6 +28,17 @@ describe("an encoder", () => {
     });
   });
 
+  it("sees half of local_attention on each side, itself besides, but in every third layer", () => {
+    expect(read({ ...SIZES, model_type: "modernbert" })).toMatchObject({
+      context: 8192,
+      eps: 1e-5,
+      windows: [0, 65, 65, 0],
+      rotation: { main: { theta: 160_000 }, local: { theta: 10_000 }, layers: ["main", "local", "local", "main"] },
+      norm: { kind: "layer", bias: false },
+      head: { kind: "features", transform: null, pooling: "first" },
+    });
+  });
+
   it("has fewer tokens than positions if those of padding come first", () => {
     const roberta: Config = { ...SIZES, model_type: "roberta", max_position_embeddings: 514 };
     expect(read(roberta)).toMatchObject({ context: 512, learned: { count: 514, offset: 2 } });
@@ -71,6 +82,16 @@ describe("an encoder", () => {
       "positions for padding alone",
       { ...SIZES, model_type: "roberta", max_position_embeddings: 2 },
       "max_position_embeddings is 2: it leaves no position for a token",
+    ],
+    [
+      "one base for a family with two",
+      { ...SIZES, model_type: "modernbert", rope_theta: 10000 },
+      "rope_theta is 10000: this family has global_rope_theta and local_rope_theta",
+    ],
+    [
+      "another pooling",
+      { ...SIZES, model_type: "modernbert", classifier_pooling: "max" },
+      'classifier_pooling is "max": modc knows cls and mean',
     ],
     ["another loss", { ...LLAMA, problem_type: "ranking" }, 'problem_type is "ranking": modc knows regression'],
     [
