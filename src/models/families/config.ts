@@ -106,7 +106,7 @@ export function parseConfig(text: string, file = "config.json", sentences: Sente
   return read;
 }
 
-/** The names of the weights. Bare models are saved without a prefix; transformers reads them with it too. */
+/** The names of the weights. Models without a head are saved without a prefix, but transformers reads both. */
 function keysOf(config: Fields, family: Family, head: Head | null): KeyNames {
   const keys = family.keys(config);
   return head?.kind === "features" ? { ...keys, prefixes: [...new Set(["", ...keys.prefixes])] } : keys;

@@ -1,5 +1,5 @@
-// How sentence-transformers makes an embedding of a text: the modules behind a model, as its files beside the model list
-// them (Reimers and Gurevych 2019, arXiv 1908.10084).
+// The files of sentence-transformers beside a model, which say how it makes an embedding of a text (Reimers and
+// Gurevych 2019, arXiv 1908.10084).
 import { parseJson, type Json } from "../../runtime/weights/formats/json.js";
 import { CheckpointError } from "./description/errors.js";
 import { Fields } from "./description/fields.js";
@@ -61,7 +61,7 @@ function modulesOf(text: string, file: string): readonly Listed[] {
 
 const reasonText = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
-/** The one way of pooling that is true. */
+/** The way of pooling that the settings choose. Throws CheckpointError if they choose none or several. */
 function poolingOf(config: Fields): Pooling {
   const modes = config.names.filter((name) => name.startsWith("pooling_mode_") && config.flag(name) === true);
   const [mode, more] = modes;

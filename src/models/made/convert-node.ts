@@ -75,7 +75,8 @@ export async function convertModel(
   if (config.head || !config.family.causal)
     throw new CheckpointError(
       "bad-option",
-      `${folder} is a ${config.head?.architecture ?? config.family.architecture}: modc routes decoders that predict tokens`,
+      `${folder} is a ${config.head?.architecture ?? config.family.architecture}: ` +
+        "modc routes the layers of decoders that predict tokens",
     );
   if (config.loops)
     throw new CheckpointError(

@@ -2,7 +2,7 @@
 import type { Activation } from "./activation.js";
 import type { Fields } from "./fields.js";
 
-/** The row of a text: that of its first or its last token, or the mean of all. */
+/** The row of a text: the row of its first or its last token, or the mean of all rows. */
 export type Pooling = "first" | "last" | "mean";
 
 /**

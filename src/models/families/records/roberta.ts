@@ -1,4 +1,4 @@
-// RoBERTa and XLM-RoBERTa: BERT without its second task, and with positions behind that of padding.
+// RoBERTa and XLM-RoBERTa: as BERT, but the position of the first token follows the position of padding.
 import type { Family } from "../description/family.js";
 import { bert } from "./bert.js";
 

@@ -135,8 +135,15 @@ ${keys(config)
   .map((line) => `    ${line}`)
   .join("\n")}
   }
-${loops ? loopForward((x) => headText(config, x)) : head ? headForward({ head }, streamed(config)) : onceForward(config)}
+${functions(config)}
 }`;
+}
+
+/** The functions of a model. */
+function functions(config: DecoderConfig): string {
+  const { head, loops } = config;
+  if (loops) return loopForward((x) => headText(config, x));
+  return head ? headForward({ head }, streamed(config)) : onceForward(config);
 }
 
 /** The logits of normed rows. */

@@ -1,4 +1,4 @@
-// The `.mod` source of what a model computes behind its last layer, where that is not a decoder's head.
+// The `.mod` source of heads: logits of a text or of masked tokens, and embeddings.
 import { activationText } from "../description/activation.js";
 import type { DecoderConfig } from "../description/decoder.js";
 import type { Head, HeadKind, LabelLoss } from "../description/head.js";
