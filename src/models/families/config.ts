@@ -1,9 +1,19 @@
-// Parses the `config.json` of a decoder into a description of its layers. Unknown fields and values are refused by
-// name.
+// Parses the `config.json` of a decoder or an encoder into a description of its layers. Unknown fields and values are
+// refused by name.
 import { ACTIVATIONS } from "./description/activation.js";
 import type { DecoderConfig } from "./description/decoder.js";
 import type { Family, Loops, Sizes } from "./description/family.js";
 import { Fields } from "./description/fields.js";
+import {
+  headArchitectures,
+  labelLoss,
+  labelsOf,
+  stemOf,
+  type Head,
+  type HeadKind,
+  type Sentences,
+} from "./description/head.js";
+import type { KeyNames } from "./description/key-names.js";
 import { latentScale } from "./description/latent.js";
 import { beyond, families } from "./families.js";
 
@@ -13,10 +23,14 @@ const DTYPES = new Set(["float32", "float16", "bfloat16"]);
 /** The largest counts for which a model's text writes lists: above any decoder's, and small enough to write. */
 const MOST = { layers: 10_000, headDim: 65_536, loops: 100 } as const;
 
-/** Parses a configuration. Throws a CheckpointError that names the field and its value. */
-export function parseConfig(text: string, file = "config.json"): DecoderConfig {
+/**
+ * Parses a configuration. Throws a CheckpointError that names the field and its value. `sentences`: how the folder's
+ * files make an embedding of a text, which replaces the head; null: there are no such files.
+ */
+export function parseConfig(text: string, file = "config.json", sentences: Sentences | null = null): DecoderConfig {
   const written = Fields.parse(text, file);
   const family = familyOf(written);
+  const head = headOf(written, family, sentences);
   const config = written.renamed(family.otherFields);
   const { fields } = family;
   const needed = (name: string): number => config.whole(name) ?? config.missing(name);
@@ -45,6 +59,9 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
   const act = config.text(fields.activation) ?? family.activation;
   const mixture = family.mixture(config, depth);
   const recurrent = family.recurrent(config, sizes);
+  const learned = family.learned(config, sizes);
+  const most = learned ? Math.min(positions, learned.count - learned.offset) : positions;
+  if (most < 1) config.refuse(fields.positions, "it leaves no position for a token");
   const [chunks, temperature] = [family.chunks(config, depth), family.temperature(config)];
   const activation = Object.hasOwn(family.activations, act) ? family.activations[act] : ACTIVATIONS.get(act);
   const read: DecoderConfig = {
@@ -57,7 +74,7 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     heads,
     kvHeads,
     headDim,
-    context: rotation?.main.long?.above ?? Math.max(positions, rotation?.main.reach ?? 0),
+    context: rotation?.main.long?.above ?? Math.max(most, rotation?.main.reach ?? 0),
     eps: config.positive(fields.eps) ?? family.eps,
     norm: family.norm(config),
     residual: family.residual(config),
@@ -72,7 +89,8 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     chunks: chunks?.some((length) => length > 0) === true ? chunks : null,
     rotation,
     temperature: rotation?.layers.includes("none") === true ? temperature : null,
-    learned: family.learned(config, sizes),
+    learned,
+    types: family.types(config),
     alibi: family.alibi(config, sizes),
     factors: family.factors(config, sizes),
     caps: family.caps(config),
@@ -82,11 +100,50 @@ export function parseConfig(text: string, file = "config.json"): DecoderConfig {
     scoreScale: latent ? latentScale(config, latent) : family.scoreScale(config, sizes),
     loops: loopsOf(config, family),
     ahead: config.whole("num_nextn_predict_layers", 0) ?? 0,
-    keys: family.keys(config),
+    keys: keysOf(config, family, head),
+    head,
   };
   refuseUnsupported(config, family);
   refuseCombined(config, read);
   return read;
+}
+
+/** The names of the weights. Models without a head are saved without a prefix, but transformers reads both. */
+function keysOf(config: Fields, family: Family, head: Head | null): KeyNames {
+  const keys = family.keys(config);
+  return head?.kind === "features" ? { ...keys, prefixes: [...new Set(["", ...keys.prefixes])] } : keys;
+}
+
+/** The architectures of a family, with the head of each; null: a decoder's logits of each token. */
+const architecturesOf = (family: Family): ReadonlyMap<string, HeadKind | null> =>
+  new Map<string, HeadKind | null>([
+    ...[family.architecture, ...family.alsoCalled].map(
+      (name) => [name, headArchitectures(stemOf(name), family.causal).get(name) ?? null] as const,
+    ),
+    ...headArchitectures(stemOf(family.architecture), family.causal),
+  ]);
+
+/** The head that `architectures` or the files of sentence-transformers name; null: a decoder's. */
+function headOf(config: Fields, family: Family, sentences: Sentences | null): Head | null {
+  const known = architecturesOf(family);
+  const names = config.texts("architectures") ?? [];
+  const other = names.find((name) => !known.has(name));
+  if (other !== undefined) config.refuse("architectures", `modc reads ${[...known.keys()].join(", ")}`);
+  const architecture = names[0] ?? family.architecture;
+  const kind = sentences ? "features" : known.get(architecture)!;
+  if (kind === null) return null;
+  const labels = kind === "labels" ? labelsOf(config) : 0;
+  return {
+    kind,
+    architecture,
+    pooling: sentences?.pooling ?? family.pooling(config),
+    transform: sentences ? null : family.transform(config, kind),
+    unit: sentences?.unit ?? false,
+    labels,
+    loss: kind === "labels" ? labelLoss(config, labels) : "classes",
+    last: kind === "features" ? null : family.lastMap(config, kind),
+    ignored: family.ignored(sentences ? "sentences" : kind),
+  };
 }
 
 function loopsOf(config: Fields, family: Family): Loops | null {
@@ -101,16 +158,14 @@ function familyOf(config: Fields): Family {
   if (why !== undefined) return config.refuse("model_type", why);
   const known = [...families.keys()].join(", ");
   const family = families.get(type);
-  if (!family)
-    return config.refuse(
+  return (
+    family ??
+    config.refuse(
       "model_type",
       `modc knows ${known}`,
       "write a model of another kind as a .mod file: see docs/language.md and examples/llama.mod",
-    );
-  const other = (config.texts("architectures") ?? []).find(
-    (name) => name !== family.architecture && !family.alsoCalled.includes(name),
+    )
   );
-  return other === undefined ? family : config.refuse("architectures", `modc reads ${family.architecture}`);
 }
 
 /** Fields that are read above or by the family. */
@@ -127,7 +182,7 @@ const READ = [
   "q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim qk_head_dim v_head_dim rope_interleave",
   "num_layers ffn_hidden_size expert_ffn_hidden_size moe_topk zero_expert_num zero_expert_type router_bias " +
     "mla_scale_q_lora mla_scale_kv_lora attention_method",
-  "total_ut_steps early_exit_threshold early_exit_step",
+  "total_ut_steps early_exit_threshold early_exit_step num_labels id2label problem_type",
 ];
 
 /** Fields that do not affect the forward pass: training, generation (which has its own file), bookkeeping. */
@@ -136,8 +191,8 @@ const WITHOUT_EFFECT = [
     "hidden_dropout resid_pdrop embd_pdrop attn_pdrop emb_pdrop dropout activation_dropout gradient_checkpointing",
   "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id use_cache " +
     "pretraining_tp return_dict output_attentions output_hidden_states",
-  "is_decoder is_encoder_decoder torchscript chunk_size_feed_forward problem_type task_specific_params " +
-    "finetuning_task id2label label2id tokenizer_class prefix",
+  "is_decoder is_encoder_decoder torchscript chunk_size_feed_forward task_specific_params " +
+    "finetuning_task label2id tokenizer_class prefix",
   "max_length min_length do_sample temperature top_k top_p typical_p num_beams num_beam_groups " +
     "num_return_sequences diversity_penalty repetition_penalty length_penalty",
   "no_repeat_ngram_size encoder_no_repeat_ngram_size remove_invalid_values forced_bos_token_id " +
@@ -178,7 +233,9 @@ function refuseUnsupported(config: Fields, family: Family): void {
 }
 
 /** Refuses settings that modc supports, but not together. */
-function refuseCombined(config: Fields, { headBias, rotation, tied }: DecoderConfig): void {
+function refuseCombined(config: Fields, { head, headBias, loops, rotation, tied }: DecoderConfig): void {
+  if (head && loops) config.refuse("architectures", "modc reads looped layers as a decoder");
+  if (head?.kind === "tokens" && !tied) config.refuse("tie_word_embeddings", "modc reads this head with a tied table");
   if (tied && headBias)
     config.refuse("tie_word_embeddings", "the head of this family has a bias, and weights of its own");
   if (rotation?.main.long && rotation.layers.some((turn) => turn !== "main"))

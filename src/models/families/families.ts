@@ -1,6 +1,7 @@
 // The supported families, one record for each `model_type`.
 import type { Family } from "./description/family.js";
 import { apertus } from "./records/apertus.js";
+import { BERT_FAMILIES } from "./records/bert.js";
 import { COHERE_FAMILIES } from "./records/cohere.js";
 import { DEEPSEEK_FAMILIES } from "./records/deepseek.js";
 import { DENSE_FAMILIES } from "./records/dense.js";
@@ -15,9 +16,11 @@ import { LLAMA4_FAMILIES } from "./records/llama4.js";
 import { MAMBA_FAMILIES } from "./records/mamba.js";
 import { MAMBA2_FAMILIES } from "./records/mamba2.js";
 import { MIXTURE_FAMILIES } from "./records/mixtures.js";
+import { modernbert } from "./records/modernbert.js";
 import { NEOX_FAMILIES } from "./records/neox.js";
 import { OLMO_FAMILIES } from "./records/olmo.js";
 import { PHI_FAMILIES } from "./records/phi.js";
+import { ROBERTA_FAMILIES } from "./records/roberta.js";
 
 /** The supported families by `model_type`. */
 export const families: ReadonlyMap<string, Family> = new Map(
@@ -40,6 +43,9 @@ export const families: ReadonlyMap<string, Family> = new Map(
     ...HYBRID_FAMILIES,
     ...MAMBA2_FAMILIES,
     ...MAMBA_FAMILIES,
+    ...BERT_FAMILIES,
+    ...ROBERTA_FAMILIES,
+    modernbert,
   ].map((family) => [family.type, family]),
 );
 

@@ -7,6 +7,8 @@ export const CONFIG_FILE = "config.json";
 /** The files that Hugging Face's PEFT writes for adapters. */
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+/** The list of modules that sentence-transformers writes. */
+export const MODULES_FILE = "modules.json";
 const WEIGHTS = ["model.safetensors.index.json", "model.safetensors"];
 
 /** Files of a checkpoint by purpose; null for missing ones. */

@@ -7,11 +7,13 @@ import { readRegular } from "../../ground/files/regular-node.js";
 import { escapedName } from "../../ground/base/shown.js";
 import type { SourceFile } from "../../language/diagnostics/span.js";
 import { parseConfig } from "./config.js";
+import type { Sentences } from "./description/head.js";
 import type { DecoderConfig } from "./description/decoder.js";
 import { decoderSource } from "./source/decoder.js";
 import { CheckpointError } from "./description/errors.js";
 import { Fields } from "./description/fields.js";
-import { ADAPTER_CONFIG, checkpointFiles, CONFIG_FILE, MODEL_FILE, isTorchFile } from "./files-node.js";
+import { ADAPTER_CONFIG, checkpointFiles, CONFIG_FILE, MODEL_FILE, MODULES_FILE, isTorchFile } from "./files-node.js";
+import { parseSentences } from "./sentences.js";
 import { NO_DEFAULTS, parseGenerationConfig, type GenerationDefaults } from "./generation.js";
 
 /** The limit on the size of a configuration file. */
@@ -26,9 +28,19 @@ export function checkpointSource(folder: string): SourceFile {
 /** Parses the `config.json` of a folder. Throws CheckpointError. */
 export function checkpointConfig(folder: string): DecoderConfig {
   const file = join(folder, CONFIG_FILE);
-  if (existsSync(file)) return parseConfig(readConfigText(file), file);
+  if (existsSync(file)) return parseConfig(readConfigText(file), file, checkpointSentences(folder));
   throw new CheckpointError("bad-folder", `${folder} is a folder without ${CONFIG_FILE} or ${MODEL_FILE}`, {
     hint: hintFor(folder),
+  });
+}
+
+/** How the files of sentence-transformers in a folder make an embedding; null without them. Throws CheckpointError. */
+function checkpointSentences(folder: string): Sentences | null {
+  const file = join(folder, MODULES_FILE);
+  if (!existsSync(file)) return null;
+  return parseSentences(readConfigText(file), file, (path) => {
+    const settings = join(folder, path, CONFIG_FILE);
+    return { text: readConfigText(settings), file: settings };
   });
 }
 

@@ -4,7 +4,6 @@ import { check } from "../../language/check/check.js";
 import type { Entry, Model, Phase, Value } from "../../language/check/model/model.js";
 import { parseConfig } from "./config.js";
 import { decoderSource } from "./source/decoder.js";
-import { families } from "./families.js";
 import { textInputsOf } from "../../language/check/model/text-inputs.js";
 import type { Size } from "../../ground/size/size.js";
 
@@ -37,7 +36,7 @@ export function standardOf({ models, config: text = null }: StandardModels): Sta
   const sizes = sizesOf(forward);
   const configs = text === null ? [] : ownOf(text);
   for (const config of [...configs, ...(sizes === null ? [] : candidates(sizes))]) {
-    const { family, source } = sourceOf(config);
+    const { architecture, source } = sourceOf(config);
     const versionOf = ({ phase, entry }: Version): Model | null =>
       check({ file: "model.mod", text: source }, { phase, entry, read: () => null }).model;
     const standard = versionOf(forward);
@@ -47,8 +46,8 @@ export function standardOf({ models, config: text = null }: StandardModels): Sta
     if (paths === null || !others.every((model) => isAlike(paths, model, versionOf(model)))) continue;
     const keys = new Map(standard.weights.map(({ path, keys: [key] }) => [path, key!]));
     return {
-      architecture: family.architecture,
-      config: { architectures: [family.architecture], ...config },
+      architecture,
+      config: { architectures: [architecture], ...config },
       own: configs.includes(config),
       keys: new Map([...paths].map(([path, other]) => [path, keys.get(other)!])),
     };
@@ -80,7 +79,7 @@ function ownOf(text: string): readonly Config[] {
 
 function sourceOf(config: Config) {
   const read = parseConfig(JSON.stringify(config));
-  return { family: families.get(config["model_type"] as string)!, source: decoderSource(read) };
+  return { architecture: read.head?.architecture ?? read.family.architecture, source: decoderSource(read) };
 }
 
 type Config = Readonly<Record<string, unknown>>;

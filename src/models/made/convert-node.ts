@@ -72,6 +72,12 @@ export async function convertModel(
       "bad-option",
       `every is ${routing.every}: ${folder} has ${config.depth} layers, so no layer would be routed`,
     );
+  if (config.head || !config.family.causal)
+    throw new CheckpointError(
+      "bad-option",
+      `${folder} is a ${config.head?.architecture ?? config.family.architecture}: ` +
+        "modc routes the layers of decoders that predict tokens",
+    );
   if (config.loops)
     throw new CheckpointError(
       "bad-option",

@@ -8,6 +8,7 @@ import { decoderSource } from "../../../src/models/families/source/decoder.js";
 import { lower } from "../../../src/compiler/lower/lower.js";
 import { byTurns } from "../../soak.js";
 import { DECODERS } from "./published-decoders.js";
+import { ENCODERS } from "./published-encoders.js";
 import { PUBLISHED } from "./published-folders.js";
 
 /** By text and depth: most are asked for again. */
@@ -122,6 +123,10 @@ describe("published parameters", () => {
 
   it.each(Object.entries(DECODERS))("of %s, a dense decoder", (_, { config, depth, parameters }) => {
     expect(countsAt(decoderSource(parseConfig(JSON.stringify(config))), depth).all).toBe(parameters);
+  });
+
+  it.each(Object.entries(ENCODERS))("of %s, an encoder", (_, { config, depth, front, parameters }) => {
+    expect(countsAt(decoderSource(parseConfig(JSON.stringify(config))), depth, front).all).toBe(parameters);
   });
 
   it.each([

@@ -139,8 +139,8 @@ describe("a configuration that modc does not know is refused", () => {
     ],
     [
       "another head",
-      { ...SMOLLM2, architectures: ["LlamaForSequenceClassification"] },
-      'architectures is ["LlamaForSequenceClassification"]: modc reads LlamaForCausalLM',
+      { ...SMOLLM2, architectures: ["LlamaForTokenClassification"] },
+      'architectures is ["LlamaForTokenClassification"]: modc reads LlamaForCausalLM',
     ],
     ["no width", { ...SMOLLM2, hidden_size: null }, "config.json has no hidden_size"],
     [

@@ -1,4 +1,4 @@
-// The description of a decoder, and what its text is put together from.
+// The description of a decoder or an encoder, and what its text is put together from.
 import type { Activation } from "./activation.js";
 import { CheckpointError } from "./errors.js";
 import type {
@@ -13,13 +13,14 @@ import type {
   Norm,
   Temperature,
 } from "./family.js";
+import type { Head } from "./head.js";
 import type { KeyNames } from "./key-names.js";
 import type { Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
 import type { Recurrent } from "./recurrent.js";
 import type { Rotation } from "./rotary.js";
 
-/** The architecture of a decoder. */
+/** The architecture of a decoder, or of an encoder: a stack of layers. */
 export interface DecoderConfig {
   readonly family: Family;
   /** The source of the description: a `config.json` or a GGUF file. */
@@ -58,6 +59,8 @@ export interface DecoderConfig {
   /** The factor on queries of layers that do not rotate; null: none. */
   readonly temperature: Temperature | null;
   readonly learned: LearnedPositions | null;
+  /** The rows of the table of token types; null: none. */
+  readonly types: number | null;
   /** What a score loses for each position between query and key, by head; null: nothing. */
   readonly alibi: readonly number[] | null;
   readonly factors: Factors;
@@ -79,6 +82,8 @@ export interface DecoderConfig {
   readonly ahead: number;
   /** The names of the weights in a checkpoint. */
   readonly keys: KeyNames;
+  /** What is computed behind the last layer; null: the logits of each token, as a decoder's. */
+  readonly head: Head | null;
 }
 
 /** Formats a number as a float literal of the language. */
@@ -92,6 +97,9 @@ export function floatText(value: number): string {
 /** Joins names with commas, omitting those that the configuration does not need. */
 export const joinNames = (...names: readonly (string | false)[]): string =>
   names.filter((name) => name !== false).join(", ");
+
+/** Whether a layer returns the stream itself, and not what it adds to it. */
+export const isWhole = ({ loops, family }: DecoderConfig): boolean => loops !== null || family.norms === "sum";
 
 export const isUniform = (windows: readonly number[]): boolean => windows.every((w) => w === windows[0]);
 export const hasWindows = ({ windows }: DecoderConfig): boolean => windows.some((w) => w > 0);

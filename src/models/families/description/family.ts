@@ -1,6 +1,7 @@
-// What a record of a decoder family says: how the family differs from Llama.
+// What a record of a family says: how the family differs from Llama.
 import type { Activation } from "./activation.js";
 import type { Fields } from "./fields.js";
+import type { HeadKind, LastMap, Pooling, Transform } from "./head.js";
 import type { KeyNames } from "./key-names.js";
 import type { Latent } from "./latent.js";
 import type { Mixture } from "./mixture.js";
@@ -146,8 +147,13 @@ export interface Family {
   headBias(config: Fields): boolean;
   biases(config: Fields): Biases;
   norm(config: Fields): Norm;
-  /** Where the norms of a layer stand: before attention and network, behind them, or both. */
-  readonly norms: "before" | "behind" | "both";
+  /**
+   * Where the norms of a layer stand: before attention and network, behind them, or both; "sum": behind the sum of the
+   * stream and what they add to it, so that there is none behind the last layer.
+   */
+  readonly norms: "before" | "behind" | "both" | "sum";
+  /** Whether the attention of the first layer has no norm before it. */
+  readonly bareFirst: boolean;
   /** Whether the embedding's rows are normalized before the first layer. */
   readonly embeddingNorm: boolean;
   /**
@@ -181,6 +187,18 @@ export interface Family {
   /** The factor on attention scores; null: 1/√(head width). */
   scoreScale(config: Fields, sizes: Sizes): number | null;
   caps(config: Fields): Caps;
+  /** Whether a token sees only itself and those before it. If not, the family's models are encoders. */
+  readonly causal: boolean;
+  /** The rows of the table of token types, of which each token gets the first; null: there is no table. */
+  types(config: Fields): number | null;
+  /** The row of a text where a head has one for it. */
+  pooling(config: Fields): Pooling;
+  /** The map in front of the last one; null: none. */
+  transform(config: Fields, kind: HeadKind): Transform | null;
+  /** The last map of heads with logits, other than a decoder's. */
+  lastMap(config: Fields, kind: "tokens" | "labels"): LastMap;
+  /** Keys, with a prefix or without, that a checkpoint may have and a head of this kind does not use. */
+  ignored(kind: HeadKind | "sentences"): readonly string[];
   /** Whether each head has a sink: a score that a token may give to nothing. */
   readonly sinks: boolean;
   /**

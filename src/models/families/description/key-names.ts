@@ -7,6 +7,8 @@ export interface KeyNames {
   readonly embed: string;
   readonly embedNorm: string;
   readonly positions: string;
+  /** The table of token types. */
+  readonly types: string;
   /** The layer i, with the placeholder {i}. */
   readonly layer: string;
   readonly norm: string;
@@ -37,6 +39,8 @@ export interface KeyNames {
   readonly mlpOutNorm: string;
   /** Whether linear maps lie transposed, [in, out], as GPT-2's do. */
   readonly transposed: boolean;
+  /** Whether norms may have the older names `gamma` and `beta` for weight and bias. */
+  readonly olderNorms: boolean;
   /** Keys that are no weights of the model, behind a prefix. */
   readonly ignored: readonly string[];
   /** Whole keys that are no weights of the model. */
@@ -48,6 +52,7 @@ export const LLAMA_KEYS: KeyNames = {
   embed: "embed_tokens",
   embedNorm: "embed_norm",
   positions: "embed_positions",
+  types: "token_type_embeddings",
   layer: "layers.{i}",
   norm: "norm",
   head: "lm_head",
@@ -71,6 +76,7 @@ export const LLAMA_KEYS: KeyNames = {
   mlpNorm: "post_attention_layernorm",
   mlpOutNorm: "post_feedforward_layernorm",
   transposed: false,
+  olderNorms: false,
   ignored: ["layers.{i}.self_attn.rotary_emb.inv_freq"],
   ignoredWhole: [],
 };

@@ -148,7 +148,7 @@ const temperatureText = ({ floor, scale }: Temperature): string =>
 function attended(config: DecoderConfig): readonly string[] {
   const { alibi, caps, chunks, family, scoreScale } = config;
   const options = joinNames(
-    "causal: true",
+    family.causal && "causal: true",
     hasWindows(config) && "window: window",
     scoreScale !== null && `scale: ${floatText(scoreScale)}`,
     alibi !== null && "bias: bias",
@@ -167,7 +167,7 @@ function attended(config: DecoderConfig): readonly string[] {
   const mask = "mask: part[:, :, None] == part[:, None, :]";
   const seen = (call: string): string =>
     chunks === null
-      ? `${call}, ${options})`
+      ? `${joinNames(call, options !== "" && options)})`
       : `(if chunk > 0 then ${call}, ${joinNames(options, mask)}) else ${call}, ${options}))`;
   const before = [...bias, ...parts];
   const gate = family.outGate ? " * sigmoid(gate)" : "";

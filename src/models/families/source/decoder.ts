@@ -1,11 +1,12 @@
-// Generates the `.mod` source of a decoder from its configuration, dense or with every n-th layer routed.
+// Generates the `.mod` source of a decoder or an encoder from its configuration, dense or with every n-th layer routed.
 import { invariant } from "../../../ground/base/invariant.js";
 import { formatSource } from "../../../language/syntax/format/format-source.js";
 import { activationBlocks } from "./activation.js";
 import { alibiConstants, attention, attentionArguments } from "./attention.js";
-import { floatText, hasWindows, isUniform, joinNames, type DecoderConfig } from "../description/decoder.js";
+import { floatText, hasWindows, isUniform, isWhole, joinNames, type DecoderConfig } from "../description/decoder.js";
+import { headForward, headMembers } from "./head.js";
 import { keys } from "./keys.js";
-import { layer, mlp } from "./layer.js";
+import { layer, layerName, mlp } from "./layer.js";
 import { ABOUT_LOOPS, loopForward, loopParameters } from "./loops.js";
 import { latentDefaults, latentNames } from "./latent.js";
 import {
@@ -46,6 +47,7 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
     ...(hasAttention(config) ? [attention(config)] : []),
     ...recurrentBlocks(config),
     ...normBlocks(config),
+    ...(config.family.bareFirst ? [IDENTITY] : []),
     ...activationBlocks(config),
     ...(config.family.network === "none" ? [] : [mlp(config)]),
     ...mixtureBlocks(config),
@@ -58,12 +60,16 @@ export function decoderSource(config: DecoderConfig, routing: Routing | null = n
 }
 
 function imports(config: DecoderConfig, routing: Routing | null): string {
-  const { loops } = config;
-  const used = ["Embedding", "Linear", ...(routing === null ? [] : ["MoD"]), ...(loops ? [] : ["Residual"])];
+  const used = ["Embedding", "Linear", ...(routing === null ? [] : ["MoD"]), ...(isWhole(config) ? [] : ["Residual"])];
   const all = [...used, ...normImports(config), ...mixtureImports(config), ...recurrentImports(config)];
   const sorted = [...new Set(all)].toSorted((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1));
   return `import { ${sorted.join(", ")} } from "std"`;
 }
+
+const IDENTITY = `/// The input as it is, in place of a norm.
+block Identity(dim: int) {
+  forward(x: f32[..., dim]) -> f32[..., dim] { x }
+}`;
 
 /** Tables that no formula of the language can express. */
 function constants(config: DecoderConfig): readonly string[] {
@@ -94,7 +100,7 @@ const attentionDefaults = ({ headDim, heads, kvHeads, latent }: DecoderConfig): 
 ];
 
 function model(config: DecoderConfig, routing: Routing | null): string {
-  const { family, headBias, latent, learned, loops, mixture, norm, recurrent, tied, windows } = config;
+  const { family, head, headBias, latent, learned, loops, mixture, norm, recurrent, tied, types, windows } = config;
   const windowed = hasWindows(config);
   const parameters = joinNames(
     `vocab: int = ${config.vocab}`,
@@ -109,6 +115,7 @@ function model(config: DecoderConfig, routing: Routing | null): string {
     `eps: float = ${floatText(config.eps)}`,
     windowed && isUniform(windows) && `window: int = ${windows[0]}`,
     loops !== null && loopParameters(loops.most, floatText(loops.threshold)),
+    head?.kind === "labels" && `classes: int = ${head.labels}`,
     routing !== null && `every: int = ${routing.every}`,
     routing !== null && `live capacity: ratio = 100%`,
   );
@@ -131,9 +138,10 @@ function model(config: DecoderConfig, routing: Routing | null): string {
         window,
         chunk,
         network,
+        family.bareFirst && `if i == 0 then Identity(dim) else ${normOf(norm, "dim")}`,
       );
-  const one = `DecoderLayer(${passed})`;
-  const layers = loops
+  const one = `${layerName(config)}(${passed})`;
+  const layers = isWhole(config)
     ? `[for i in 0..depth: ${one}]`
     : routing === null
       ? `[for i in 0..depth: Residual(${one})]`
@@ -142,11 +150,13 @@ function model(config: DecoderConfig, routing: Routing | null): string {
   const members = [
     "embed: Embedding(vocab, dim)",
     learned && `positions: Embedding(${learned.count}, dim)`,
+    types !== null && `types: Embedding(${types}, dim)`,
     family.embeddingNorm && `embed_norm: ${normOf(norm, "dim")}`,
     `layers: ${layers}`,
-    `norm: ${normOf(norm, "dim")}`,
+    family.norms !== "sum" && `norm: ${normOf(norm, "dim")}`,
     loops !== null && "exit: Linear(dim, 1)",
-    !tied && `head: Linear(dim, vocab, bias: ${headBias})`,
+    head === null && !tied && `head: Linear(dim, vocab, bias: ${headBias})`,
+    ...(head === null ? [] : headMembers({ ...config, head })),
   ].filter((line) => typeof line === "string");
   return `${about(config, routing)}
 model ${family.model}(${parameters}) {
@@ -157,8 +167,15 @@ ${keys(config)
   .map((line) => `    ${line}`)
   .join("\n")}
   }
-${loops ? loopForward((x) => headText(config, x)) : onceForward(config)}
+${functions(config)}
 }`;
+}
+
+/** The functions of a model. */
+function functions(config: DecoderConfig): string {
+  const { head, loops } = config;
+  if (loops) return loopForward((x) => headText(config, x));
+  return head ? headForward({ head }, streamed(config)) : onceForward(config);
 }
 
 /** The logits of normed rows. */
@@ -171,13 +188,19 @@ function headText({ caps, factors, tied }: DecoderConfig, x: string): string {
 }
 
 /** The stream before the first layer. */
-function embedded({ factors, family, learned }: DecoderConfig): readonly string[] {
+function embedded({ factors, family, learned, types }: DecoderConfig): readonly string[] {
   const rows = factors.embedding === 1 ? "embed(tokens)" : `embed(tokens) * ${floatText(factors.embedding)}`;
   const at = learned && `position(tokens)${learned.offset === 0 ? "" : ` + ${learned.offset}`}`;
   return [
-    `x = ${rows}${at === null ? "" : ` + positions(${at})`}`,
+    `x = ${rows}${at === null ? "" : ` + positions(${at})`}${types === null ? "" : " + types.table[0]"}`,
     ...(family.embeddingNorm ? ["x = embed_norm(x)"] : []),
   ];
+}
+
+/** Statements that bind x, the stream behind the last layer and norm. */
+function streamed(config: DecoderConfig): readonly string[] {
+  const isSum = config.family.norms === "sum";
+  return [...embedded(config), "for layer in layers { x = layer(x) }", ...(isSum ? [] : ["x = norm(x)"])];
 }
 
 const onceForward = (config: DecoderConfig): string => `
@@ -198,8 +221,8 @@ const ORIGINS: Readonly<Record<DecoderConfig["origin"], string>> = {
   gguf: "as its GGUF file describes it; its weights have the keys that Hugging Face gives them",
 };
 
-function about({ family, loops, origin }: DecoderConfig, routing: Routing | null): string {
-  const { architecture } = family;
+function about({ family, head, loops, origin }: DecoderConfig, routing: Routing | null): string {
+  const architecture = head?.architecture ?? family.architecture;
   const dense = `/// ${architecture}, ${ORIGINS[origin]}.${loops ? `\n${ABOUT_LOOPS}` : ""}`;
   if (routing === null) return dense;
   return `${dense}

@@ -1,7 +1,8 @@
 // The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
 import { hasWeights } from "../description/activation.js";
-import type { DecoderConfig } from "../description/decoder.js";
+import { isWhole, type DecoderConfig } from "../description/decoder.js";
 import type { HeadNorms } from "../description/family.js";
+import type { Head } from "../description/head.js";
 import { latentKeys } from "./latent.js";
 import { layerNorms } from "./layer.js";
 import { hasDense, mixtureKeys } from "./mixture.js";
@@ -9,9 +10,9 @@ import { hasAttention, mixerName, recurrentKeys } from "./recurrent.js";
 
 /**
  * The path of a layer's weights. The block that `Residual` or `MoD` receives as `inner` has the weights as members;
- * looped layers have neither.
+ * layers that return the stream itself have neither.
  */
-const oursOf = ({ loops }: DecoderConfig): string => (loops ? "layers.{i}" : "layers.{i}.inner");
+const oursOf = (config: DecoderConfig): string => (isWhole(config) ? "layers.{i}" : "layers.{i}.inner");
 
 /** Writes the entries of a decoder's `names`. */
 class Rules {
@@ -20,6 +21,26 @@ class Rules {
   /** A weight whose key has one of the prefixes, and the part of the stored tensor that it is. */
   of(path: string, key: string, part = ""): string {
     return rule(path, ...this.config.keys.prefixes.map((prefix) => `${prefix}${key}`), part);
+  }
+
+  /** Weight and bias of a norm, whose keys begin with one of these. */
+  norm(path: string, ...starts: readonly string[]): readonly string[] {
+    const { keys, norm } = this.config;
+    if (norm.weight === "none") return [];
+    const one = (ours: string, ...names: readonly string[]): string =>
+      rule(`${path}.${ours}`, ...names.flatMap((name) => starts.map((start) => `${start}.${name}`)), "");
+    if (!keys.olderNorms) return [one(w(norm.bias), w(norm.bias))];
+    return [one("weight", "weight", "gamma"), ...(norm.bias ? [one("bias", "bias", "beta")] : [])];
+  }
+
+  /** Weight and bias of a norm outside of layers. */
+  topNorm(path: string, key: string): readonly string[] {
+    return this.norm(path, ...this.config.keys.prefixes.map((prefix) => `${prefix}${key}`));
+  }
+
+  /** Weight and bias of a norm in every layer. */
+  layerNorm(path: string, key: string): readonly string[] {
+    return this.topNorm(`${oursOf(this.config)}.${path}`, `${this.config.keys.layer}.${key}`);
   }
 
   /** A weight of every layer. */
@@ -77,39 +98,55 @@ function rule(path: string, ...rest: readonly string[]): string {
 
 /** The entries of `names`, one per line. */
 export function keys(config: DecoderConfig): readonly string[] {
-  const { activation, family, headBias, keys: names, learned, norm, tied } = config;
+  const { activation, family, head, headBias, keys: names, learned, tied, types } = config;
   const rules = new Rules(config);
   // A twofold layer numbers its halves.
   const nth = family.twofold ? ".{n}" : "";
   const [has, mixer] = [layerNorms(config), mixerName(config)];
-  const normRule = (one: (path: string, key: string) => string, path: string, key: string): readonly string[] =>
-    norm.weight === "none" ? [] : [one(`${path}.${w(norm.bias)}`, `${key}.${w(norm.bias)}`)];
-  const top = (path: string, key: string): string => rules.of(path, key);
-  const inLayer = (path: string, key: string): string => rules.ofLayer(path, key);
   return [
     rule(
       "embed.table",
       ...names.prefixes.map((prefix) => `${prefix}${names.embed}.weight`),
-      ...(tied ? [`${names.head}.weight`] : []),
+      ...(tied && (head === null || head.kind === "tokens") ? [`${names.head}.weight`] : []),
       "",
     ),
     ...(learned ? [rules.of("positions.table", `${names.positions}.weight`)] : []),
-    ...(family.embeddingNorm ? normRule(top, "embed_norm", names.embedNorm) : []),
+    ...(types === null ? [] : [rules.of("types.table", `${names.types}.weight`)]),
+    ...(family.embeddingNorm ? rules.topNorm("embed_norm", names.embedNorm) : []),
     ...(hasAttention(config) ? attentionKeys(config, rules, nth) : []),
     ...recurrentKeys(config).map(([path, theirs]) => rules.ofLayer(path, theirs)),
     ...(hasDense(config) ? denseKeys(config, rules, nth) : []),
     ...(hasWeights(activation) ? [rules.ofLayer("mlp.act.{p}", `${names.mlp}.${names.activation}.{p}`)] : []),
     ...mixtureKeys(config).map(([path, theirs, part]) => rules.ofLayer(path, theirs, part)),
-    ...(has.attn ? normRule(inLayer, `${mixer}_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
-    ...(has.mlp ? normRule(inLayer, `mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
-    ...(has.attnOut ? normRule(inLayer, `${mixer}_out_norm`, names.attentionOutNorm) : []),
-    ...(has.mlpOut ? normRule(inLayer, "mlp_out_norm", names.mlpOutNorm) : []),
+    ...(has.attn ? rules.layerNorm(`${mixer}_norm${nth}`, `${names.attentionNorm}${nth}`) : []),
+    ...(has.mlp ? rules.layerNorm(`mlp_norm${nth}`, `${names.mlpNorm}${nth}`) : []),
+    ...(has.attnOut ? rules.layerNorm(`${mixer}_out_norm`, names.attentionOutNorm) : []),
+    ...(has.mlpOut ? rules.layerNorm("mlp_out_norm", names.mlpOutNorm) : []),
     ...(config.loops ? [rules.of("exit.{w}", "early_exit_gate.{w}")] : []),
-    ...normRule(top, "norm", names.norm),
-    ...(tied ? [] : [rule(`head.${w(headBias)}`, `${names.head}.${w(headBias)}`, "")]),
+    ...(family.norms === "sum" ? [] : rules.topNorm("norm", names.norm)),
+    ...(head ? headKeys(head, rules, config) : []),
+    ...(tied || head ? [] : [rule(`head.${w(headBias)}`, `${names.head}.${w(headBias)}`, "")]),
     ...names.ignored.flatMap((key) => names.prefixes.map((prefix) => `ignore "${prefix}${key}"`)),
     ...names.ignoredWhole.map((key) => `ignore "${key}"`),
     ...aheadKeys(config),
+  ];
+}
+
+/** The entries of a head that is not a decoder's, and of weights that it leaves out. */
+function headKeys({ ignored, kind, last, transform }: Head, rules: Rules, config: DecoderConfig): readonly string[] {
+  const of = (isPrefixed: boolean, path: string, key: string): string =>
+    isPrefixed ? rules.of(path, key) : rule(path, key, "");
+  const { prefixes } = config.keys;
+  return [
+    ...(transform
+      ? [of(transform.prefixed, `transform.${w(transform.bias)}`, `${transform.key}.${w(transform.bias)}`)]
+      : []),
+    ...(transform && transform.norm !== null ? rules.norm("transform_norm", transform.norm) : []),
+    ...(kind === "labels" ? [rule("classifier.weight", `${last!.key}.weight`, "")] : []),
+    ...(last === null || last.bias.length === 0
+      ? []
+      : [rule(kind === "labels" ? "classifier.bias" : "bias", ...last.bias, "")]),
+    ...ignored.flatMap((key) => [...new Set(["", ...prefixes])].map((prefix) => `ignore "${prefix}${key}"`)),
   ];
 }
 

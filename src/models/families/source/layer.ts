@@ -58,12 +58,17 @@ export function layer(config: DecoderConfig): string {
     windowed && "window: int",
     config.chunks !== null && "chunk: int",
     mixture !== null && (family.twofold ? "moe: block" : "mlp: block"),
+    family.bareFirst && "attn_norm: block",
   );
   const attn = `Attention(${attentionArguments(config, windowed && "window", config.chunks !== null && "chunk")})`;
   if (config.loops) return loopLayer(parameters, attn);
   if (family.twofold) return twofoldLayer(config, parameters, attn);
+  if (family.norms === "sum") return sumLayer(config, parameters, attn);
   return plainLayer(config, parameters, attn);
 }
+
+/** The name of the block of a layer. */
+export const layerName = ({ family }: DecoderConfig): string => (family.causal ? "DecoderLayer" : "EncoderLayer");
 
 /** The norms of a layer. */
 interface LayerNorms {
@@ -75,7 +80,8 @@ interface LayerNorms {
 
 export function layerNorms({ family, residual }: DecoderConfig): LayerNorms {
   const network = family.network !== "none";
-  const [before, behind] = [family.norms !== "behind", family.norms !== "before"];
+  const before = family.norms === "before" || family.norms === "both";
+  const behind = family.norms !== "before";
   return {
     attn: before,
     attnOut: behind,
@@ -91,7 +97,7 @@ function plainLayer(config: DecoderConfig, parameters: string, attn: string | nu
   const one = normOf(norm, "dim");
   const [mixer, hasNetwork] = [mixerName(config), family.network !== "none"];
   const members = joinLines(
-    has.attn && `${mixer}_norm: ${one}`,
+    has.attn && !family.bareFirst && `${mixer}_norm: ${one}`,
     attn !== null && `attn: ${attn}`,
     has.attnOut && `${mixer}_out_norm: ${one}`,
     has.mlp && `mlp_norm: ${one}`,
@@ -111,7 +117,7 @@ function plainLayer(config: DecoderConfig, parameters: string, attn: string | nu
         ? [`y = ${h}`, `${a("y")} + ${m("y")}`]
         : [`${a(h)} + ${m(y("x"))}`];
   return `/// ${about(family.norms, residual, attn === null ? "mixer" : "attention")}
-block DecoderLayer(${parameters}) {
+block ${layerName(config)}(${parameters}) {
 ${members}
 
   forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
@@ -120,6 +126,23 @@ ${body.map((line) => `    ${line}`).join("\n")}
 }`;
 }
 
+/** A layer whose norms follow the sums (Vaswani et al. 2017, arXiv 1706.03762). */
+const sumLayer = (config: DecoderConfig, parameters: string, attn: string): string => {
+  const norm = normOf(config.norm, "dim");
+  return `/// A layer with norms behind the sums (Vaswani et al. 2017, arXiv 1706.03762).
+block ${layerName(config)}(${parameters}) {
+  attn: ${attn}
+  attn_out_norm: ${norm}
+  mlp: MLP(dim, hidden)
+  mlp_out_norm: ${norm}
+
+  forward(x: f32[B, T, dim]) -> f32[B, T, dim] {
+    x = attn_out_norm(x + attn(x))
+    mlp_out_norm(x + mlp(x))
+  }
+}`;
+};
+
 /** What a layer is. `mixer`: how its mixer of tokens is called. */
 function about(norms: DecoderConfig["family"]["norms"], residual: DecoderConfig["residual"], mixer: string): string {
   const both = `${mixer} and network`;
@@ -127,6 +150,7 @@ function about(norms: DecoderConfig["family"]["norms"], residual: DecoderConfig[
     before: "pre-norm layer",
     behind: `layer with norms behind ${both}`,
     both: `layer with norms before and behind ${both}`,
+    sum: "layer with norms behind the sums",
   }[norms];
   const parallel =
     residual === "serial" ? "" : ` ${mixer[0]!.toUpperCase()}${mixer.slice(1)} and network read the same stream.`;

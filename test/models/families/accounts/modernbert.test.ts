@@ -1,0 +1,3 @@
+import { againstEncoders } from "./against-encoders.js";
+
+againstEncoders("modernbert");
