@@ -1,56 +1,104 @@
 // The architectures of GGUF files that modc reads, and what Hugging Face calls their tensors.
 
+/** How the values of a tensor differ from those that Hugging Face stores. */
+export type Change =
+  /** Rows of each head lie in pairs that turn together, 2i and 2i + 1. Hugging Face has i and i + width / 2. */
+  | "pairs"
+  /** The rows of all queries lie before those of all keys and of all values. Hugging Face has them head by head. */
+  | "by head"
+  /** The values have 1 added. */
+  | "less one"
+  /** A matrix lies transposed. */
+  | "transposed"
+  /** A vector, which Hugging Face stores as a matrix of one row. */
+  | "one row";
+
 /** A family of decoders as GGUF names it. */
 export interface GgufArchitecture {
   /** `general.architecture`, and the first word of the family's keys. */
   readonly name: string;
+  /** Keys of tensors that are of no layer, by their names. */
+  readonly whole: Readonly<Record<string, string>>;
+  /** The prefix of a layer's keys, with the placeholder {i}. */
+  readonly layer: string;
   /**
-   * Whether rows of the queries' and keys' weights lie in pairs that turn together, 2i and 2i + 1 of a head. Hugging
-   * Face has i and i + width / 2.
+   * The parts of a layer, by their names, without `.weight` and `.bias`. A tensor whose key has the placeholder {e} is
+   * a stack of one weight for each expert.
    */
-  readonly pairs: boolean;
+  readonly parts: Readonly<Record<string, string>>;
+  /** Changes by the tensor's name, which for one of a layer stands behind `blk.{i}.`. */
+  readonly changes: Readonly<Record<string, Change>>;
 }
+
+const LLAMA: GgufArchitecture = {
+  name: "llama",
+  whole: {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+  },
+  layer: "model.layers.{i}",
+  parts: {
+    attn_norm: "input_layernorm",
+    attn_q: "self_attn.q_proj",
+    attn_k: "self_attn.k_proj",
+    attn_v: "self_attn.v_proj",
+    attn_output: "self_attn.o_proj",
+    attn_q_norm: "self_attn.q_norm",
+    attn_k_norm: "self_attn.k_norm",
+    ffn_norm: "post_attention_layernorm",
+    ffn_gate: "mlp.gate_proj",
+    ffn_up: "mlp.up_proj",
+    ffn_down: "mlp.down_proj",
+  },
+  changes: { "attn_q.weight": "pairs", "attn_q.bias": "pairs", "attn_k.weight": "pairs", "attn_k.bias": "pairs" },
+};
+
+/** Llama's names, and queries and keys as Hugging Face stores them. */
+const QWEN2: GgufArchitecture = { ...LLAMA, name: "qwen2", changes: {} };
+
+const GEMMA2: GgufArchitecture = {
+  ...QWEN2,
+  name: "gemma2",
+  parts: {
+    ...LLAMA.parts,
+    post_attention_norm: "post_attention_layernorm",
+    ffn_norm: "pre_feedforward_layernorm",
+    post_ffw_norm: "post_feedforward_layernorm",
+  },
+  changes: Object.fromEntries(
+    ["output", "attn", "post_attention", "ffn", "post_ffw", "attn_q", "attn_k"].map((of) => [
+      `${of}_norm.weight`,
+      "less one",
+    ]),
+  ),
+};
 
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
-  [
-    { name: "llama", pairs: true },
-    { name: "qwen2", pairs: false },
-    { name: "qwen3", pairs: false },
-  ].map((architecture) => [architecture.name, architecture]),
+  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2].map((architecture) => [architecture.name, architecture]),
 );
 
-/** Factors of the rotary frequencies: part of how a model computes, and none of its weights. */
+/** Factors of the rotary frequencies. */
 export const ROPE_FACTORS = "rope_freqs.weight";
 
-const WHOLE: ReadonlyMap<string, string> = new Map([
-  ["token_embd.weight", "model.embed_tokens.weight"],
-  ["output_norm.weight", "model.norm.weight"],
-  ["output.weight", "lm_head.weight"],
-]);
-const OF_LAYER: ReadonlyMap<string, string> = new Map([
-  ["attn_norm", "input_layernorm"],
-  ["attn_q", "self_attn.q_proj"],
-  ["attn_k", "self_attn.k_proj"],
-  ["attn_v", "self_attn.v_proj"],
-  ["attn_output", "self_attn.o_proj"],
-  ["attn_q_norm", "self_attn.q_norm"],
-  ["attn_k_norm", "self_attn.k_norm"],
-  ["ffn_norm", "post_attention_layernorm"],
-  ["ffn_gate", "mlp.gate_proj"],
-  ["ffn_up", "mlp.up_proj"],
-  ["ffn_down", "mlp.down_proj"],
-]);
+/** Tensors that are part of how a model computes, and none of its weights. */
+export const NO_WEIGHTS: ReadonlySet<string> = new Set([ROPE_FACTORS]);
 
-/** The key of a tensor as Hugging Face stores it; a tensor that those decoders lack keeps its name. */
-export function huggingFaceKey(name: string): string {
-  const layer = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name);
-  const part = layer === null ? undefined : OF_LAYER.get(layer[2]!);
-  return part === undefined ? (WHOLE.get(name) ?? name) : `model.layers.${layer![1]!}.${part}.${layer![3]!}`;
+/** Where the values of a tensor belong. */
+export interface TensorPlace {
+  /** The key as Hugging Face stores it, perhaps with the placeholder {e}. */
+  readonly key: string;
+  readonly change: Change | null;
 }
 
-/** Whether a tensor is of queries, of keys, or of neither. */
-export function rotatedPart(name: string): "queries" | "keys" | null {
-  const part = /^blk\.\d+\.attn_([qk])\.(?:weight|bias)$/.exec(name)?.[1];
-  return part === undefined ? null : part === "q" ? "queries" : "keys";
+/** The place of a tensor; one that the architecture lacks keeps its name. */
+export function placeOf(name: string, { whole, layer, parts, changes }: GgufArchitecture): TensorPlace {
+  const [, i, part, of] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
+  const own = part !== undefined && Object.hasOwn(parts, part) ? parts[part] : undefined;
+  const keyed = own === undefined ? undefined : `${layer.replace("{i}", i!)}.${own}.${of!}`;
+  const key = keyed ?? (Object.hasOwn(whole, name) ? whole[name] : undefined);
+  const changed = part === undefined ? name : `${part}.${of!}`;
+  if (key === undefined) return { key: name, change: null };
+  return { key, change: Object.hasOwn(changes, changed) ? changes[changed]! : null };
 }

@@ -1,0 +1,91 @@
+# Turns Hugging Face's folders of further families into keys and tensors of GGUF files, as llama.cpp's converter does:
+# from its public description of names and from its published behaviour, an account that shares no code with modc's.
+# A tensor is (shape, values), its values a flat list.
+
+
+def first(config, *names):
+    """The first field that is there."""
+    return next((config[name] for name in names if config.get(name) is not None), None)
+
+
+def usual_keys(arch, c):
+    """Keys that most families have."""
+    dim, heads = first(c, "hidden_size", "n_embd"), first(c, "num_attention_heads", "n_head")
+    values = [
+        ["context_length", "u32", first(c, "max_position_embeddings", "n_positions", "seq_length")],
+        ["embedding_length", "u32", dim],
+        ["block_count", "u32", first(c, "num_hidden_layers", "n_layer")],
+        ["feed_forward_length", "u32", first(c, "intermediate_size", "n_inner") or 4 * dim],
+        ["attention.head_count", "u32", heads],
+        ["attention.head_count_kv", "u32", first(c, "num_key_value_heads") or heads],
+    ]
+    if "rms_norm_eps" in c:
+        values.append(["attention.layer_norm_rms_epsilon", "f32", c["rms_norm_eps"]])
+    if first(c, "layer_norm_eps", "layer_norm_epsilon") is not None:
+        values.append(["attention.layer_norm_epsilon", "f32", first(c, "layer_norm_eps", "layer_norm_epsilon")])
+    if "rope_theta" in c:
+        values.append(["rope.freq_base", "f32", c["rope_theta"]])
+    if "head_dim" in c:
+        values += [["attention.key_length", "u32", c["head_dim"]], ["attention.value_length", "u32", c["head_dim"]]]
+    return [["general.architecture", "str", arch], *([f"{arch}.{name}", kind, value] for name, kind, value in values)]
+
+
+LLAMA_PARTS = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+LLAMA_WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+
+
+def renamed(tensors, parts, whole=LLAMA_WHOLE, layers="model.layers."):
+    """Tensors under GGUF's names."""
+    found = {}
+    for key, tensor in tensors.items():
+        inner, kind = key.rsplit(".", 1)
+        if inner in whole:
+            name = whole[inner]
+        else:
+            assert inner.startswith(layers), key
+            layer, part = inner[len(layers) :].split(".", 1)
+            name = f"blk.{layer}.{parts[part]}"
+        found[f"{name}.{kind}"] = tensor
+    return found
+
+
+def with_one(tensors):
+    """Norms' weights with 1 added."""
+    return {
+        name: (shape, [value + 1 for value in values] if name.endswith("norm.weight") else values)
+        for name, (shape, values) in tensors.items()
+    }
+
+
+GEMMA_PARTS = {
+    **LLAMA_PARTS,
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+
+
+def gemma2(c, tensors):
+    a = "gemma2"
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.attn_logit_softcapping", "f32", c["attn_logit_softcapping"]],
+        [f"{a}.final_logit_softcapping", "f32", c["final_logit_softcapping"]],
+        [f"{a}.attention.sliding_window", "u32", c["sliding_window"]],
+    ]
+    return keys, with_one(renamed(tensors, GEMMA_PARTS))
+
+
+CONVERTERS = {"gemma2": gemma2}
