@@ -93,6 +93,20 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  [
+    "gemma3",
+    {
+      ...LLAMA,
+      type: () => "gemma3_text",
+      reads: [...WINDOW, "final_logit_softcapping", "rope.freq_base_swa"],
+      fields: ({ keys, sizes }) => ({
+        ...windows(keys, sizes.depth, 6),
+        query_pre_attn_scalar: scoreWidth(sizes, 62),
+        final_logit_softcapping: positive(keys, "final_logit_softcapping"),
+        rope_local_base_freq: positive(keys, "rope.freq_base_swa"),
+      }),
+    },
+  ],
 ]);
 
 /**

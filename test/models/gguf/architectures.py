@@ -88,4 +88,16 @@ def gemma2(c, tensors):
     return keys, with_one(renamed(tensors, GEMMA_PARTS))
 
 
-CONVERTERS = {"gemma2": gemma2}
+def gemma3(c, tensors):
+    a = "gemma3"
+    scaling = c["rope_scaling"]
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.attention.sliding_window", "u32", c["sliding_window"]],
+        [f"{a}.rope.scaling.type", "str", scaling["rope_type"]],
+        [f"{a}.rope.scaling.factor", "f32", scaling["factor"]],
+    ]
+    return keys, with_one(renamed(tensors, GEMMA_PARTS))
+
+
+CONVERTERS = {"gemma3_text": gemma3, "gemma2": gemma2}

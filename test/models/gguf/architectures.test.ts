@@ -41,6 +41,12 @@ interface Case {
 
 const CASES: Readonly<Record<string, Case>> = {
   gemma2: { module: "gemma", of: "Gemma 2", config: { query_pre_attn_scalar: 16 } },
+  gemma3: {
+    module: "gemma",
+    of: "Gemma 3",
+    config: { query_pre_attn_scalar: 16 },
+    keys: [["gemma3.attention.sliding_window_pattern", "u32", 3]],
+  },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));
@@ -90,31 +96,36 @@ interface Answer {
   readonly logits: readonly number[];
 }
 
-describe.skipIf(!hasTorch || !hasPython)(`a GGUF file${hasPython ? torchNote : pythonNote}`, { timeout: 240_000 }, () => {
-  it.each(Object.entries(CASES).map(([name, one], i) => ({ name, one, i })))(
-    "of $name has the weights of its folder, and its logits",
-    { tags: "long" },
-    async ({ one, i }) => {
-      const config = configOf(one);
-      const rng = random(90 + i);
-      const rows = (): number[][] =>
-        Array.from({ length: BATCH }, () =>
-          Array.from({ length: TOKENS }, () => rng.below(config["vocab_size"] as number)),
-        );
-      const { module = null } = one;
-      const [folder, output] = [join(root, `${i}`), join(root, `${i}.gguf`)];
-      const tokens = rows();
-      const account = { module, config, folder, gradients: join(root, `${i}-gradients`), seed: i + 1 };
-      if (module === null) writeFolder(folder, { name: one.of, config, dtype: "F32", shards: 1 }, 60 + i, mixtureTensors);
-      // Folders of mixtures are held against PyTorch elsewhere.
-      const expected =
-        module === null
-          ? await logitsOf(folder, tokens)
-          : (await askTorch<Answer>(SCRIPT, [{ ...account, tokens, targets: rows() }]))[0]!.logits;
-      await writeGguf([{ folder, output, type: "F32", keys: one.keys ?? [] }]);
-      await expectWeights(output, folder, one.otherwise);
-      const most = Array.from(expected).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-      expectClose(await logitsOf(output, tokens), expected, () => ROUNDED * most, "logits");
-    },
-  );
-});
+describe.skipIf(!hasTorch || !hasPython)(
+  `a GGUF file${hasPython ? torchNote : pythonNote}`,
+  { timeout: 240_000 },
+  () => {
+    it.each(Object.entries(CASES).map(([name, one], i) => ({ name, one, i })))(
+      "of $name has the weights of its folder, and its logits",
+      { tags: "long" },
+      async ({ one, i }) => {
+        const config = configOf(one);
+        const rng = random(90 + i);
+        const rows = (): number[][] =>
+          Array.from({ length: BATCH }, () =>
+            Array.from({ length: TOKENS }, () => rng.below(config["vocab_size"] as number)),
+          );
+        const { module = null } = one;
+        const [folder, output] = [join(root, `${i}`), join(root, `${i}.gguf`)];
+        const tokens = rows();
+        const account = { module, config, folder, gradients: join(root, `${i}-gradients`), seed: i + 1 };
+        if (module === null)
+          writeFolder(folder, { name: one.of, config, dtype: "F32", shards: 1 }, 60 + i, mixtureTensors);
+        // Folders of mixtures are held against PyTorch elsewhere.
+        const expected =
+          module === null
+            ? await logitsOf(folder, tokens)
+            : (await askTorch<Answer>(SCRIPT, [{ ...account, tokens, targets: rows() }]))[0]!.logits;
+        await writeGguf([{ folder, output, type: "F32", keys: one.keys ?? [] }]);
+        await expectWeights(output, folder, one.otherwise);
+        const most = Array.from(expected).reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+        expectClose(await logitsOf(output, tokens), expected, () => ROUNDED * most, "logits");
+      },
+    );
+  },
+);

@@ -76,7 +76,10 @@ const GEMMA2: GgufArchitecture = {
 
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
-  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2].map((architecture) => [architecture.name, architecture]),
+  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2, { ...GEMMA2, name: "gemma3" }].map((architecture) => [
+    architecture.name,
+    architecture,
+  ]),
 );
 
 /** Factors of the rotary frequencies. */
