@@ -13,7 +13,7 @@ import { Fields } from "./description/fields.js";
 import type { FieldNames } from "./description/family.js";
 import type { Rotation } from "./description/rotary.js";
 import { families } from "./families.js";
-import { decimal, ggufFamilies, type GgufFamily, type GgufSizes } from "./gguf-families.js";
+import { decimal, ggufFamilies, type GgufFamily, type GgufParts, type GgufSizes } from "./gguf-families.js";
 
 /** Keys that are read below, after the prefix of the architecture. */
 const READ: ReadonlySet<string> = new Set([
@@ -63,6 +63,7 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
   if (keys.flag("attention.causal") === false) keys.refuse("attention.causal", "modc reads decoders");
   expectLayers(header, keys);
   const sizes = sizesOf(keys, row);
+  const parts: GgufParts = { keys, header, sizes, read };
   const type = row.type(keys);
   const { fields } = families.get(type) ?? bug(`there is no family ${type}`);
   const config = parseConfig(
@@ -71,9 +72,9 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
       ...named(keys, fields, sizes),
       vocab_size: vocabularyOf(header, keys),
       [fields.eps ?? bug(`${type} has no epsilon`)]: decimal(neededAbove0(keys, eps)),
-      ...(row.rotates ? rotation(keys) : {}),
+      ...(row.rotates ? rotation(keys, row.scaling?.(parts)) : {}),
       tie_word_embeddings: !tensors.has("output.weight"),
-      ...row.fields({ keys, header, sizes, read }),
+      ...row.fields(parts),
     }),
     file,
   );
@@ -91,9 +92,9 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
 }
 
 /** The fields of a `config.json` about positions. */
-const rotation = (keys: Fields): Readonly<Record<string, unknown>> => ({
+const rotation = (keys: Fields, scaling = ropeScaling(keys)): Readonly<Record<string, unknown>> => ({
   rope_theta: decimal(keys.positive("rope.freq_base") ?? 10000),
-  rope_scaling: ropeScaling(keys),
+  rope_scaling: scaling,
 });
 
 /** The sizes by the names that the family gives them. Throws CheckpointError for one that it cannot have. */

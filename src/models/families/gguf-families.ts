@@ -1,5 +1,7 @@
 // The architectures of GGUF files as families of decoders: which `config.json` says the same as a file's keys.
+import { ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT } from "../../runtime/weights/gguf/names.js";
 import type { GgufHeader, GgufTensor } from "../../runtime/weights/gguf/header.js";
+import { CheckpointError } from "./description/errors.js";
 import type { Fields } from "./description/fields.js";
 
 export interface GgufSizes {
@@ -33,6 +35,8 @@ export interface GgufFamily {
   /** Whether queries and keys are rotated, and whether perhaps only some columns of a head. */
   readonly rotates: boolean;
   readonly partial: boolean;
+  /** Reads the `rope_scaling`; null: as most architectures have it. */
+  readonly scaling: ((parts: GgufParts) => object | null) | null;
   /** Further keys that `fields` reads. */
   readonly reads: readonly string[];
   /** Further fields of the `config.json`. Throws CheckpointError. */
@@ -44,6 +48,7 @@ const LLAMA: GgufFamily = {
   norm: "rms",
   rotates: true,
   partial: false,
+  scaling: null,
   reads: [],
   fields: () => ({}),
 };
@@ -72,6 +77,50 @@ function windows(keys: Fields, depth: number, period: number, usual = 0): Readon
 function positive(keys: Fields, name: string): number | undefined {
   const value = keys.positive(name);
   return value === null ? undefined : decimal(value);
+}
+
+/** Which share of a head is rotated: half a column more, so that rounding down gives the columns. */
+const rotatedShare = ({ rotated, headDim }: GgufSizes): number => (rotated === headDim ? 1 : (rotated + 0.5) / headDim);
+
+/** The numbers of a small tensor, one for each pair of rotated columns; null: the file does not have it. */
+function pairFactors({ header, sizes, read }: GgufParts, name: string): readonly number[] | null {
+  const tensor = header.tensors.get(name);
+  if (tensor === undefined) return null;
+  const { type, shape } = tensor;
+  const pairs = sizes.rotated / 2;
+  if (type.name !== "F32" || shape.length !== 1 || shape[0] !== pairs)
+    throw new CheckpointError(
+      "bad-config",
+      `${header.file}: tensor "${name}" is ${type.name}[${shape.join(", ")}], ` +
+        `heads of which ${sizes.rotated} columns rotate need F32[${pairs}]`,
+    );
+  const bytes = read(tensor);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from({ length: pairs }, (_, i) => decimal(view.getFloat32(4 * i, true)));
+}
+
+/** The scaling of Phi-3, whose factors are tensors; null without them. */
+function longrope(parts: GgufParts): object | null {
+  const { keys, sizes } = parts;
+  const [short, long] = [pairFactors(parts, ROPE_FACTORS_SHORT), pairFactors(parts, ROPE_FACTORS_LONG)];
+  const kind = keys.text("rope.scaling.type") ?? "none";
+  if (kind !== "none" && (kind !== "longrope" || short === null))
+    keys.refuse("rope.scaling.type", "modc knows longrope with tensors of factors, and none");
+  const attention = keys.positive("rope.scaling.attn_factor") ?? 1;
+  if (short === null || long === null) {
+    if (attention !== 1) keys.refuse("rope.scaling.attn_factor", "the file has no tensors of factors");
+    return null;
+  }
+  const original =
+    keys.whole("rope.scaling.original_context_length", 2) ?? keys.missing("rope.scaling.original_context_length");
+  const usual = Math.sqrt(1 + Math.log(sizes.positions / original) / Math.log(original));
+  const isUsual = sizes.positions > original && Math.fround(usual) === attention;
+  return {
+    rope_type: "longrope",
+    short_factor: short,
+    long_factor: long,
+    ...(isUsual ? {} : { attention_factor: decimal(attention) }),
+  };
 }
 
 /** By the names of the architectures. */
@@ -104,6 +153,21 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
         query_pre_attn_scalar: scoreWidth(sizes, 62),
         final_logit_softcapping: positive(keys, "final_logit_softcapping"),
         rope_local_base_freq: positive(keys, "rope.freq_base_swa"),
+      }),
+    },
+  ],
+  [
+    "phi3",
+    {
+      ...LLAMA,
+      type: () => "phi3",
+      partial: true,
+      reads: ["attention.sliding_window"],
+      scaling: longrope,
+      fields: ({ keys, sizes }) => ({
+        sliding_window: keys.whole("attention.sliding_window", 0) || undefined, // 0: none
+        partial_rotary_factor: rotatedShare(sizes),
+        original_max_position_embeddings: keys.whole("rope.scaling.original_context_length") ?? undefined,
       }),
     },
   ],

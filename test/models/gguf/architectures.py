@@ -3,6 +3,9 @@
 # A tensor is (shape, values), its values a flat list.
 
 
+import math
+
+
 def first(config, *names):
     """The first field that is there."""
     return next((config[name] for name in names if config.get(name) is not None), None)
@@ -100,4 +103,24 @@ def gemma3(c, tensors):
     return keys, with_one(renamed(tensors, GEMMA_PARTS))
 
 
-CONVERTERS = {"gemma3_text": gemma3, "gemma2": gemma2}
+def phi3(c, tensors):
+    a, scaling = "phi3", c["rope_scaling"]
+    width = c["hidden_size"] // c["num_attention_heads"]
+    original = c["original_max_position_embeddings"]
+    stretched = c["max_position_embeddings"] / original
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.rope.dimension_count", "u32", int(c["partial_rotary_factor"] * width)],
+        [f"{a}.rope.scaling.original_context_length", "u32", original],
+        [f"{a}.rope.scaling.attn_factor", "f32", math.sqrt(1 + math.log(stretched) / math.log(original))],
+        [f"{a}.attention.sliding_window", "u32", c["sliding_window"] or 0],
+    ]
+    parts = {**LLAMA_PARTS, "self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}
+    factors = {
+        f"rope_factors_{name}.weight": ([len(scaling[f"{name}_factor"])], scaling[f"{name}_factor"])
+        for name in ("long", "short")
+    }
+    return keys, {**renamed(tensors, parts), **factors}
+
+
+CONVERTERS = {"phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -47,6 +47,7 @@ const CASES: Readonly<Record<string, Case>> = {
     config: { query_pre_attn_scalar: 16 },
     keys: [["gemma3.attention.sliding_window_pattern", "u32", 3]],
   },
+  phi3: { module: "phi", of: "Phi-3" },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

@@ -74,9 +74,15 @@ const GEMMA2: GgufArchitecture = {
   ),
 };
 
+const PHI3: GgufArchitecture = {
+  ...QWEN2,
+  name: "phi3",
+  parts: { ...LLAMA.parts, attn_qkv: "self_attn.qkv_proj", ffn_up: "mlp.gate_up_proj" },
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
-  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2, { ...GEMMA2, name: "gemma3" }].map((architecture) => [
+  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2, { ...GEMMA2, name: "gemma3" }, PHI3].map((architecture) => [
     architecture.name,
     architecture,
   ]),
@@ -85,8 +91,12 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
 /** Factors of the rotary frequencies. */
 export const ROPE_FACTORS = "rope_freqs.weight";
 
+/** Factors of Phi's frequencies, for texts of up to the original length and for longer ones. */
+export const ROPE_FACTORS_SHORT = "rope_factors_short.weight";
+export const ROPE_FACTORS_LONG = "rope_factors_long.weight";
+
 /** Tensors that are part of how a model computes, and none of its weights. */
-export const NO_WEIGHTS: ReadonlySet<string> = new Set([ROPE_FACTORS]);
+export const NO_WEIGHTS: ReadonlySet<string> = new Set([ROPE_FACTORS, ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG]);
 
 /** Where the values of a tensor belong. */
 export interface TensorPlace {
