@@ -123,6 +123,18 @@ function longrope(parts: GgufParts): object | null {
   };
 }
 
+const EXPERTS = ["expert_count", "expert_used_count", "expert_feed_forward_length", "expert_weights_norm"] as const;
+
+/** The sizes of a mixture in all layers. */
+const experts = (keys: Fields, { hidden }: GgufSizes): Readonly<Record<string, unknown>> => {
+  const used = keys.whole("expert_used_count") ?? keys.missing("expert_used_count");
+  return {
+    num_experts: keys.whole("expert_count") ?? keys.missing("expert_count"),
+    num_experts_per_tok: used,
+    moe_intermediate_size: keys.whole("expert_feed_forward_length") ?? Math.floor(hidden / used),
+  };
+};
+
 /** By the names of the architectures. */
 export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, GgufFamily>([
   ["llama", LLAMA],
@@ -168,6 +180,19 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
         sliding_window: keys.whole("attention.sliding_window", 0) || undefined, // 0: none
         partial_rotary_factor: rotatedShare(sizes),
         original_max_position_embeddings: keys.whole("rope.scaling.original_context_length") ?? undefined,
+      }),
+    },
+  ],
+  [
+    "qwen2moe",
+    {
+      ...LLAMA,
+      type: () => "qwen2_moe",
+      reads: [...EXPERTS, "expert_shared_feed_forward_length"],
+      fields: ({ keys, sizes }) => ({
+        ...experts(keys, sizes),
+        norm_topk_prob: keys.flag("expert_weights_norm") ?? false,
+        shared_expert_intermediate_size: keys.whole("expert_shared_feed_forward_length") ?? sizes.hidden,
       }),
     },
   ],

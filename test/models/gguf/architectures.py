@@ -123,4 +123,34 @@ def phi3(c, tensors):
     return keys, {**renamed(tensors, parts), **factors}
 
 
-CONVERTERS = {"phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def qwen_moe(c, tensors):
+    a = {"qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe"}[c["model_type"]]
+    parts = {
+        **LLAMA_PARTS,
+        "mlp.gate": "ffn_gate_inp",
+        "mlp.shared_expert_gate": "ffn_gate_inp_shexp",
+        **{f"mlp.shared_expert.{x}_proj": f"ffn_{x}_shexp" for x in ("gate", "up", "down")},
+        **{f"mlp.experts.{x}_proj": f"ffn_{x}_exps" for x in ("gate", "up", "down")},
+    }
+    stacked = {key: tensor for key, tensor in tensors.items() if ".experts." not in key}
+    for i in range(c["num_hidden_layers"]):
+        for x in ("gate", "up", "down"):
+            own = [tensors[f"model.layers.{i}.mlp.experts.{e}.{x}_proj.weight"] for e in range(c["num_experts"])]
+            shape = [len(own), *own[0][0]]
+            stacked[f"model.layers.{i}.mlp.experts.{x}_proj.weight"] = (shape, [v for _, values in own for v in values])
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.expert_count", "u32", c["num_experts"]],
+        [f"{a}.expert_used_count", "u32", c["num_experts_per_tok"]],
+        [f"{a}.expert_feed_forward_length", "u32", c["moe_intermediate_size"]],
+    ]
+    if a == "qwen2moe":
+        keys += [[f"{a}.expert_shared_feed_forward_length", "u32", c["shared_expert_intermediate_size"]]]
+    found = renamed(stacked, parts)
+    for name, (shape, values) in found.items():
+        if name.endswith(".ffn_gate_inp_shexp.weight"):
+            found[name] = ([shape[1]], values)
+    return keys, found
+
+
+CONVERTERS = {"qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -48,6 +48,7 @@ const CASES: Readonly<Record<string, Case>> = {
     keys: [["gemma3.attention.sliding_window_pattern", "u32", 3]],
   },
   phi3: { module: "phi", of: "Phi-3" },
+  qwen2moe: { of: "Qwen2-MoE", config: { mlp_only_layers: [] } },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

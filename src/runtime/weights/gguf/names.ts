@@ -80,12 +80,28 @@ const PHI3: GgufArchitecture = {
   parts: { ...LLAMA.parts, attn_qkv: "self_attn.qkv_proj", ffn_up: "mlp.gate_up_proj" },
 };
 
+const QWEN2MOE: GgufArchitecture = {
+  ...QWEN2,
+  name: "qwen2moe",
+  parts: {
+    ...LLAMA.parts,
+    ffn_gate_inp: "mlp.gate",
+    ffn_gate_exps: "mlp.experts.{e}.gate_proj",
+    ffn_up_exps: "mlp.experts.{e}.up_proj",
+    ffn_down_exps: "mlp.experts.{e}.down_proj",
+    ffn_gate_inp_shexp: "mlp.shared_expert_gate",
+    ffn_gate_shexp: "mlp.shared_expert.gate_proj",
+    ffn_up_shexp: "mlp.shared_expert.up_proj",
+    ffn_down_shexp: "mlp.shared_expert.down_proj",
+  },
+  changes: { "ffn_gate_inp_shexp.weight": "one row" },
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
-  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2, { ...GEMMA2, name: "gemma3" }, PHI3].map((architecture) => [
-    architecture.name,
-    architecture,
-  ]),
+  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2, { ...GEMMA2, name: "gemma3" }, PHI3, QWEN2MOE].map(
+    (architecture) => [architecture.name, architecture],
+  ),
 );
 
 /** Factors of the rotary frequencies. */
