@@ -196,6 +196,18 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  [
+    "qwen3moe",
+    {
+      ...LLAMA,
+      type: () => "qwen3_moe",
+      reads: EXPERTS,
+      fields: ({ keys, sizes }) => ({
+        ...experts(keys, sizes),
+        norm_topk_prob: keys.flag("expert_weights_norm") ?? true,
+      }),
+    },
+  ],
 ]);
 
 /**

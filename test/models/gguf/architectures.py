@@ -153,4 +153,4 @@ def qwen_moe(c, tensors):
     return keys, found
 
 
-CONVERTERS = {"qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+CONVERTERS = {"qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -49,6 +49,10 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   phi3: { module: "phi", of: "Phi-3" },
   qwen2moe: { of: "Qwen2-MoE", config: { mlp_only_layers: [] } },
+  qwen3moe: {
+    of: "Qwen3-MoE, every second layer",
+    config: { decoder_sparse_step: 1, mlp_only_layers: [], norm_topk_prob: true },
+  },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

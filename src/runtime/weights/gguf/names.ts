@@ -99,9 +99,16 @@ const QWEN2MOE: GgufArchitecture = {
 
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
-  [LLAMA, QWEN2, { ...QWEN2, name: "qwen3" }, GEMMA2, { ...GEMMA2, name: "gemma3" }, PHI3, QWEN2MOE].map(
-    (architecture) => [architecture.name, architecture],
-  ),
+  [
+    LLAMA,
+    QWEN2,
+    { ...QWEN2, name: "qwen3" },
+    GEMMA2,
+    { ...GEMMA2, name: "gemma3" },
+    PHI3,
+    QWEN2MOE,
+    { ...QWEN2MOE, name: "qwen3moe" },
+  ].map((architecture) => [architecture.name, architecture]),
 );
 
 /** Factors of the rotary frequencies. */
