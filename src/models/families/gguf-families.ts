@@ -208,6 +208,16 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  [
+    "olmo2",
+    {
+      ...LLAMA,
+      // Files of OLMo 3 are of olmo2, and have a window.
+      type: (keys) => ((keys.whole(WINDOW[0], 0) ?? 0) > 0 ? "olmo3" : "olmo2"),
+      reads: WINDOW,
+      fields: ({ keys, sizes }) => windows(keys, sizes.depth, 4),
+    },
+  ],
 ]);
 
 /**

@@ -153,4 +153,23 @@ def qwen_moe(c, tensors):
     return keys, found
 
 
-CONVERTERS = {"qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def olmo2(c, tensors):
+    a, scaling = "olmo2", c["rope_scaling"]
+    parts = {
+        **LLAMA_PARTS,
+        "post_attention_layernorm": "post_attention_norm",
+        "post_feedforward_layernorm": "post_ffw_norm",
+    }
+    keys = usual_keys(a, c)
+    if c["model_type"] == "olmo3":
+        keys += [
+            [f"{a}.attention.sliding_window", "u32", c["sliding_window"]],
+            [f"{a}.attention.sliding_window_pattern", "bool[]", [t == "sliding_attention" for t in c["layer_types"]]],
+            [f"{a}.rope.scaling.type", "str", "yarn"],
+            [f"{a}.rope.scaling.factor", "f32", scaling["factor"]],
+            [f"{a}.rope.scaling.original_context_length", "u32", scaling["original_max_position_embeddings"]],
+        ]
+    return keys, renamed(tensors, parts)
+
+
+CONVERTERS = {"olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -53,6 +53,8 @@ const CASES: Readonly<Record<string, Case>> = {
     of: "Qwen3-MoE, every second layer",
     config: { decoder_sparse_step: 1, mlp_only_layers: [], norm_topk_prob: true },
   },
+  olmo2: { module: "olmo", of: "OLMo 2" },
+  "olmo2 with windows": { module: "olmo", of: "OLMo 3" },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

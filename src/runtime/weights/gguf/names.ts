@@ -97,6 +97,16 @@ const QWEN2MOE: GgufArchitecture = {
   changes: { "ffn_gate_inp_shexp.weight": "one row" },
 };
 
+const OLMO2: GgufArchitecture = {
+  ...QWEN2,
+  name: "olmo2",
+  parts: {
+    ...LLAMA.parts,
+    post_attention_norm: "post_attention_layernorm",
+    post_ffw_norm: "post_feedforward_layernorm",
+  },
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
   [
@@ -108,6 +118,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     PHI3,
     QWEN2MOE,
     { ...QWEN2MOE, name: "qwen3moe" },
+    OLMO2,
   ].map((architecture) => [architecture.name, architecture]),
 );
 
