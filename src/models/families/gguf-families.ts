@@ -218,6 +218,20 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       fields: ({ keys, sizes }) => windows(keys, sizes.depth, 4),
     },
   ],
+  [
+    "granite",
+    {
+      ...LLAMA,
+      type: () => "granite",
+      reads: ["attention.scale", "embedding_scale", "residual_scale", "logit_scale"],
+      fields: ({ keys, sizes }) => ({
+        attention_multiplier: positive(keys, "attention.scale") ?? 1 / Math.sqrt(sizes.headDim),
+        embedding_multiplier: positive(keys, "embedding_scale"),
+        residual_multiplier: positive(keys, "residual_scale"),
+        logits_scaling: positive(keys, "logit_scale"),
+      }),
+    },
+  ],
 ]);
 
 /**

@@ -172,4 +172,29 @@ def olmo2(c, tensors):
     return keys, renamed(tensors, parts)
 
 
-CONVERTERS = {"olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def in_pairs(tensors, c):
+    """Queries and keys whose rows i and i + half of each head lie beside each other."""
+    found = dict(tensors)
+    for name, (shape, values) in tensors.items():
+        heads = {".attn_q.": "num_attention_heads", ".attn_k.": "num_key_value_heads"}.get(name[name.rfind(".attn") : -4 if name.endswith("bias") else -6])
+        if heads is None:
+            continue
+        width, row = shape[0] // c[heads], 1 if len(shape) == 1 else shape[1]
+        order = [h * width + i + half for h in range(c[heads]) for i in range(width // 2) for half in (0, width // 2)]
+        found[name] = (shape, [value for at in order for value in values[at * row : (at + 1) * row]])
+    return found
+
+
+def granite(c, tensors):
+    a = "granite"
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.attention.scale", "f32", c["attention_multiplier"]],
+        [f"{a}.embedding_scale", "f32", c["embedding_multiplier"]],
+        [f"{a}.residual_scale", "f32", c["residual_multiplier"]],
+        [f"{a}.logit_scale", "f32", c["logits_scaling"]],
+    ]
+    return keys, in_pairs(renamed(tensors, LLAMA_PARTS), c)
+
+
+CONVERTERS = {"granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -119,6 +119,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     QWEN2MOE,
     { ...QWEN2MOE, name: "qwen3moe" },
     OLMO2,
+    { ...LLAMA, name: "granite" },
   ].map((architecture) => [architecture.name, architecture]),
 );
 
