@@ -232,6 +232,19 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  [
+    "command-r",
+    {
+      ...LLAMA,
+      type: () => "cohere",
+      norm: "layer",
+      reads: ["logit_scale"],
+      fields: ({ keys, header }) => ({
+        logit_scale: positive(keys, "logit_scale") ?? keys.missing("logit_scale"),
+        use_qk_norm: header.tensors.has("blk.0.attn_q_norm.weight"),
+      }),
+    },
+  ],
 ]);
 
 /**

@@ -197,4 +197,19 @@ def granite(c, tensors):
     return keys, in_pairs(renamed(tensors, LLAMA_PARTS), c)
 
 
-CONVERTERS = {"granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def cohere(c, tensors):
+    a = {"cohere": "command-r", "cohere2": "cohere2"}[c["model_type"]]
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.logit_scale", "f32", c["logit_scale"]],
+        [f"{a}.rope.scaling.type", "str", "none"],
+    ]
+    if a == "cohere2":
+        keys += [
+            [f"{a}.attention.sliding_window", "u32", c["sliding_window"]],
+            [f"{a}.rope.dimension_count", "u32", c["head_dim"]],
+        ]
+    return keys, renamed(tensors, LLAMA_PARTS)
+
+
+CONVERTERS = {"cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

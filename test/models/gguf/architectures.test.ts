@@ -56,6 +56,7 @@ const CASES: Readonly<Record<string, Case>> = {
   olmo2: { module: "olmo", of: "OLMo 2" },
   "olmo2 with windows": { module: "olmo", of: "OLMo 3" },
   granite: { module: "granite", of: "Granite" },
+  "command-r": { module: "cohere", of: "Cohere" },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

@@ -120,6 +120,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     { ...QWEN2MOE, name: "qwen3moe" },
     OLMO2,
     { ...LLAMA, name: "granite" },
+    { ...QWEN2, name: "command-r" },
   ].map((architecture) => [architecture.name, architecture]),
 );
 
