@@ -245,6 +245,19 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  [
+    "cohere2",
+    {
+      ...LLAMA,
+      type: () => "cohere2",
+      norm: "layer",
+      reads: [...WINDOW, "logit_scale"],
+      fields: ({ keys, sizes }) => ({
+        ...windows(keys, sizes.depth, 4),
+        logit_scale: positive(keys, "logit_scale") ?? keys.missing("logit_scale"),
+      }),
+    },
+  ],
 ]);
 
 /**

@@ -212,4 +212,4 @@ def cohere(c, tensors):
     return keys, renamed(tensors, LLAMA_PARTS)
 
 
-CONVERTERS = {"cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+CONVERTERS = {"cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -57,6 +57,12 @@ const CASES: Readonly<Record<string, Case>> = {
   "olmo2 with windows": { module: "olmo", of: "OLMo 3" },
   granite: { module: "granite", of: "Granite" },
   "command-r": { module: "cohere", of: "Cohere" },
+  cohere2: {
+    module: "cohere",
+    of: "Cohere 2",
+    config: { attention_bias: false },
+    keys: [["cohere2.attention.sliding_window_pattern", "bool[]", [true, false, true]]],
+  },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

@@ -121,6 +121,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     OLMO2,
     { ...LLAMA, name: "granite" },
     { ...QWEN2, name: "command-r" },
+    { ...QWEN2, name: "cohere2" },
   ].map((architecture) => [architecture.name, architecture]),
 );
 
