@@ -258,6 +258,20 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  [
+    "gptneox",
+    {
+      ...LLAMA,
+      type: () => "gpt_neox",
+      norm: "layer",
+      partial: true,
+      reads: ["use_parallel_residual"],
+      fields: ({ keys, sizes }) => ({
+        use_parallel_residual: keys.flag("use_parallel_residual") ?? keys.missing("use_parallel_residual"),
+        rotary_pct: rotatedShare(sizes),
+      }),
+    },
+  ],
 ]);
 
 /**

@@ -212,4 +212,43 @@ def cohere(c, tensors):
     return keys, renamed(tensors, LLAMA_PARTS)
 
 
-CONVERTERS = {"cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def by_kind(tensors, heads):
+    """Fused maps with the rows of all queries, of all keys and of all values, which lay head by head."""
+    found = dict(tensors)
+    for name, (shape, values) in tensors.items():
+        if ".attn_qkv." not in name:
+            continue
+        part = len(values) // heads // 3
+        found[name] = (shape, [
+            value
+            for kind in range(3)
+            for head in range(heads)
+            for value in values[(3 * head + kind) * part : (3 * head + kind + 1) * part]
+        ])
+    return found
+
+
+BLOOM_PARTS = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.dense_h_to_4h": "ffn_up",
+    "mlp.dense_4h_to_h": "ffn_down",
+}
+
+
+def gptneox(c, tensors):
+    a = "gptneox"
+    width = c["hidden_size"] // c["num_attention_heads"]
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.rope.dimension_count", "u32", int(c["rotary_pct"] * width)],
+        [f"{a}.use_parallel_residual", "bool", c["use_parallel_residual"]],
+    ]
+    whole = {"gpt_neox.embed_in": "token_embd", "gpt_neox.final_layer_norm": "output_norm", "embed_out": "output"}
+    parts = {**BLOOM_PARTS, "attention.query_key_value": "attn_qkv", "attention.dense": "attn_output"}
+    masks = (".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq")
+    own = {key: tensor for key, tensor in tensors.items() if not key.endswith(masks)}
+    return keys, by_kind(renamed(own, parts, whole, "gpt_neox.layers."), c["num_attention_heads"])
+
+
+CONVERTERS = {"gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -39,6 +39,9 @@ interface Case {
   readonly keys?: readonly Key[];
 }
 
+/** Keys of folders that are no weights. */
+const MASKS = /attention\.(bias|masked_bias|rotary_emb\.inv_freq)$/;
+
 const CASES: Readonly<Record<string, Case>> = {
   gemma2: { module: "gemma", of: "Gemma 2", config: { query_pre_attn_scalar: 16 } },
   gemma3: {
@@ -62,6 +65,13 @@ const CASES: Readonly<Record<string, Case>> = {
     of: "Cohere 2",
     config: { attention_bias: false },
     keys: [["cohere2.attention.sliding_window_pattern", "bool[]", [true, false, true]]],
+  },
+  gptneox: { module: "neox", of: "GPT-NeoX", config: { rotary_emb_base: 10000 }, otherwise: MASKS },
+  "gptneox, serial": {
+    module: "neox",
+    of: "GPT-NeoX, serial",
+    config: { rotary_emb_base: 10000 },
+    otherwise: MASKS,
   },
 };
 

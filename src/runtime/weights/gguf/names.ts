@@ -107,6 +107,26 @@ const OLMO2: GgufArchitecture = {
   },
 };
 
+const GPTNEOX: GgufArchitecture = {
+  name: "gptneox",
+  whole: {
+    "token_embd.weight": "gpt_neox.embed_in.weight",
+    "output_norm.weight": "gpt_neox.final_layer_norm.weight",
+    "output_norm.bias": "gpt_neox.final_layer_norm.bias",
+    "output.weight": "embed_out.weight",
+  },
+  layer: "gpt_neox.layers.{i}",
+  parts: {
+    attn_norm: "input_layernorm",
+    attn_qkv: "attention.query_key_value",
+    attn_output: "attention.dense",
+    ffn_norm: "post_attention_layernorm",
+    ffn_up: "mlp.dense_h_to_4h",
+    ffn_down: "mlp.dense_4h_to_h",
+  },
+  changes: { "attn_qkv.weight": "by head", "attn_qkv.bias": "by head" },
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
   [
@@ -122,6 +142,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     { ...LLAMA, name: "granite" },
     { ...QWEN2, name: "command-r" },
     { ...QWEN2, name: "cohere2" },
+    GPTNEOX,
   ].map((architecture) => [architecture.name, architecture]),
 );
 
