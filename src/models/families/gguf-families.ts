@@ -272,6 +272,7 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
       }),
     },
   ],
+  ["gpt2", { ...LLAMA, type: () => "gpt2", norm: "layer", rotates: false }],
 ]);
 
 /**

@@ -251,4 +251,21 @@ def gptneox(c, tensors):
     return keys, by_kind(renamed(own, parts, whole, "gpt_neox.layers."), c["num_attention_heads"])
 
 
-CONVERTERS = {"gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def gpt2(c, tensors):
+    whole = {"transformer.wte": "token_embd", "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm"}
+    parts = {
+        "ln_1": "attn_norm",
+        "attn.c_attn": "attn_qkv",
+        "attn.c_proj": "attn_output",
+        "ln_2": "ffn_norm",
+        "mlp.c_fc": "ffn_up",
+        "mlp.c_proj": "ffn_down",
+    }
+    found = renamed(tensors, parts, whole, "transformer.h.")
+    for name, (shape, values) in found.items():
+        if name.startswith("blk.") and len(shape) == 2:
+            found[name] = (shape[::-1], [value for column in range(shape[1]) for value in values[column :: shape[1]]])
+    return usual_keys("gpt2", c), found
+
+
+CONVERTERS = {"gpt2": gpt2, "gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

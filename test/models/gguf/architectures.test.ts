@@ -73,6 +73,7 @@ const CASES: Readonly<Record<string, Case>> = {
     config: { rotary_emb_base: 10000 },
     otherwise: MASKS,
   },
+  gpt2: { module: "gpt2", of: "GPT-2" },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

@@ -127,6 +127,32 @@ const GPTNEOX: GgufArchitecture = {
   changes: { "attn_qkv.weight": "by head", "attn_qkv.bias": "by head" },
 };
 
+const GPT2: GgufArchitecture = {
+  name: "gpt2",
+  whole: {
+    "token_embd.weight": "transformer.wte.weight",
+    "position_embd.weight": "transformer.wpe.weight",
+    "output_norm.weight": "transformer.ln_f.weight",
+    "output_norm.bias": "transformer.ln_f.bias",
+    "output.weight": "lm_head.weight",
+  },
+  layer: "transformer.h.{i}",
+  parts: {
+    attn_norm: "ln_1",
+    attn_qkv: "attn.c_attn",
+    attn_output: "attn.c_proj",
+    ffn_norm: "ln_2",
+    ffn_up: "mlp.c_fc",
+    ffn_down: "mlp.c_proj",
+  },
+  changes: {
+    "attn_qkv.weight": "transposed",
+    "attn_output.weight": "transposed",
+    "ffn_up.weight": "transposed",
+    "ffn_down.weight": "transposed",
+  },
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
   [
@@ -143,6 +169,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     { ...QWEN2, name: "command-r" },
     { ...QWEN2, name: "cohere2" },
     GPTNEOX,
+    GPT2,
   ].map((architecture) => [architecture.name, architecture]),
 );
 
