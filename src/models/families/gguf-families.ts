@@ -273,6 +273,7 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
     },
   ],
   ["gpt2", { ...LLAMA, type: () => "gpt2", norm: "layer", rotates: false }],
+  ["bloom", { ...LLAMA, type: () => "bloom", norm: "layer", rotates: false }],
 ]);
 
 /**

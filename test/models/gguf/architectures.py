@@ -268,4 +268,14 @@ def gpt2(c, tensors):
     return usual_keys("gpt2", c), found
 
 
-CONVERTERS = {"gpt2": gpt2, "gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def bloom(c, tensors):
+    whole = {
+        "transformer.word_embeddings": "token_embd",
+        "transformer.word_embeddings_layernorm": "token_embd_norm",
+        "transformer.ln_f": "output_norm",
+    }
+    parts = {**BLOOM_PARTS, "self_attention.query_key_value": "attn_qkv", "self_attention.dense": "attn_output"}
+    return usual_keys("bloom", c), by_kind(renamed(tensors, parts, whole, "transformer.h."), c["n_head"])
+
+
+CONVERTERS = {"bloom": bloom, "gpt2": gpt2, "gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

@@ -74,6 +74,7 @@ const CASES: Readonly<Record<string, Case>> = {
     otherwise: MASKS,
   },
   gpt2: { module: "gpt2", of: "GPT-2" },
+  bloom: { module: "gpt2", of: "BLOOM" },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

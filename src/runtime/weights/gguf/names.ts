@@ -153,6 +153,25 @@ const GPT2: GgufArchitecture = {
   },
 };
 
+const BLOOM: GgufArchitecture = {
+  name: "bloom",
+  whole: {
+    "token_embd.weight": "transformer.word_embeddings.weight",
+    "token_embd_norm.weight": "transformer.word_embeddings_layernorm.weight",
+    "token_embd_norm.bias": "transformer.word_embeddings_layernorm.bias",
+    "output_norm.weight": "transformer.ln_f.weight",
+    "output_norm.bias": "transformer.ln_f.bias",
+    "output.weight": "lm_head.weight",
+  },
+  layer: "transformer.h.{i}",
+  parts: {
+    ...GPTNEOX.parts,
+    attn_qkv: "self_attention.query_key_value",
+    attn_output: "self_attention.dense",
+  },
+  changes: GPTNEOX.changes,
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
   [
@@ -170,6 +189,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     { ...QWEN2, name: "cohere2" },
     GPTNEOX,
     GPT2,
+    BLOOM,
   ].map((architecture) => [architecture.name, architecture]),
 );
 
