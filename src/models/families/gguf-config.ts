@@ -72,7 +72,12 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
       ...named(keys, fields, sizes),
       vocab_size: vocabularyOf(header, keys),
       [fields.eps ?? bug(`${type} has no epsilon`)]: decimal(neededAbove0(keys, eps)),
-      ...(row.rotates ? rotation(keys, row.scaling?.(parts)) : {}),
+      ...(row.rotates
+        ? rotation(
+            keys,
+            row.scaling?.(parts, () => ropeScaling(keys)),
+          )
+        : {}),
       tie_word_embeddings: !tensors.has("output.weight"),
       ...row.fields(parts),
     }),
@@ -81,6 +86,7 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
   const has = (tensor: string): boolean => tensors.has(`blk.0.${tensor}.bias`);
   return {
     ...config,
+    ...row.weights?.(config),
     origin: "gguf",
     biases: {
       qkv: has("attn_q") || has("attn_qkv"),

@@ -1,8 +1,10 @@
 // The architectures of GGUF files as families of decoders: which `config.json` says the same as a file's keys.
 import { ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT } from "../../runtime/weights/gguf/names.js";
 import type { GgufHeader, GgufTensor } from "../../runtime/weights/gguf/header.js";
+import type { DecoderConfig } from "./description/decoder.js";
 import { CheckpointError } from "./description/errors.js";
 import type { Fields } from "./description/fields.js";
+import type { Stack } from "./description/mixture.js";
 
 export interface GgufSizes {
   readonly dim: number;
@@ -35,8 +37,10 @@ export interface GgufFamily {
   /** Whether queries and keys are rotated, and whether perhaps only some columns of a head. */
   readonly rotates: boolean;
   readonly partial: boolean;
-  /** Reads the `rope_scaling`; null: as most architectures have it. */
-  readonly scaling: ((parts: GgufParts) => object | null) | null;
+  /** Reads the `rope_scaling`; null: as most architectures have it, which `usual` reads. */
+  readonly scaling: ((parts: GgufParts, usual: () => object | null) => object | null) | null;
+  /** What the description of the weights changes to; null: nothing. */
+  readonly weights: ((config: DecoderConfig) => Partial<DecoderConfig>) | null;
   /** Further keys that `fields` reads. */
   readonly reads: readonly string[];
   /** Further fields of the `config.json`. Throws CheckpointError. */
@@ -49,6 +53,7 @@ const LLAMA: GgufFamily = {
   rotates: true,
   partial: false,
   scaling: null,
+  weights: null,
   reads: [],
   fields: () => ({}),
 };
@@ -134,6 +139,16 @@ const experts = (keys: Fields, { hidden }: GgufSizes): Readonly<Record<string, u
     moe_intermediate_size: keys.whole("expert_feed_forward_length") ?? Math.floor(hidden / used),
   };
 };
+
+/** The stacks of experts whose gate and up are apart, with biases. */
+const stackOf = (map: string): Stack => ({
+  key: `mlp.experts.${map}_proj.weight`,
+  bias: `mlp.experts.${map}_proj.bias`,
+  rows: null,
+  transposed: false,
+  joined: false,
+});
+const APART = { gate: stackOf("gate"), up: stackOf("up"), down: stackOf("down") };
 
 /** By the names of the architectures. */
 export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, GgufFamily>([
@@ -274,6 +289,27 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
   ],
   ["gpt2", { ...LLAMA, type: () => "gpt2", norm: "layer", rotates: false }],
   ["bloom", { ...LLAMA, type: () => "bloom", norm: "layer", rotates: false }],
+  [
+    "gpt-oss",
+    {
+      ...LLAMA,
+      type: () => "gpt_oss",
+      reads: [...WINDOW, "expert_count", "expert_used_count", "expert_feed_forward_length"],
+      // The published code does not round the bounds of the ramp, which no key says.
+      scaling: (_, usual) => {
+        const scaling = usual();
+        if (scaling === null) return { rope_type: "default" };
+        return "beta_fast" in scaling ? { ...scaling, truncate: false } : scaling;
+      },
+      fields: ({ keys, sizes }) => ({
+        ...windows(keys, sizes.depth, 2),
+        num_local_experts: keys.whole("expert_count") ?? keys.missing("expert_count"),
+        num_experts_per_tok: keys.whole("expert_used_count") ?? keys.missing("expert_used_count"),
+        intermediate_size: keys.whole("expert_feed_forward_length") ?? sizes.hidden,
+      }),
+      weights: ({ mixture }) => ({ mixture: mixture && { ...mixture, keys: { ...mixture.keys, stacks: APART } } }),
+    },
+  ],
 ]);
 
 /**

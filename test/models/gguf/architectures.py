@@ -278,4 +278,42 @@ def bloom(c, tensors):
     return usual_keys("bloom", c), by_kind(renamed(tensors, parts, whole, "transformer.h."), c["n_head"])
 
 
-CONVERTERS = {"bloom": bloom, "gpt2": gpt2, "gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+def gpt_oss(c, tensors):
+    a, scaling, hidden = "gpt-oss", c["rope_scaling"], c["intermediate_size"]
+    parts = {**LLAMA_PARTS, "post_attention_layernorm": "post_attention_norm", "mlp.router": "ffn_gate_inp"}
+    plain = {k: t for k, t in tensors.items() if ".experts." not in k and not k.endswith(".sinks")}
+    found = renamed(plain, parts)
+
+    def turned(values, shape):
+        """A stack of matrices, each transposed."""
+        count, rows, columns = shape
+        each = [values[e * rows * columns : (e + 1) * rows * columns] for e in range(count)]
+        return [v for own in each for column in range(columns) for v in own[column::columns]]
+
+    for i in range(c["num_hidden_layers"]):
+        p, b = f"model.layers.{i}", f"blk.{i}"
+        found[f"{b}.attn_sinks.weight"] = tensors[f"{p}.self_attn.sinks"]
+        (count, dim, both), values = tensors[f"{p}.mlp.experts.gate_up_proj"]
+        rows = turned(values, [count, dim, both])
+        _, biases = tensors[f"{p}.mlp.experts.gate_up_proj_bias"]
+        for first_row, x in enumerate(("gate", "up")):
+            own = [v for at in range(first_row, count * both, 2) for v in rows[at * dim : (at + 1) * dim]]
+            found[f"{b}.ffn_{x}_exps.weight"] = ([count, hidden, dim], own)
+            found[f"{b}.ffn_{x}_exps.bias"] = ([count, hidden], biases[first_row::2])
+        _, values = tensors[f"{p}.mlp.experts.down_proj"]
+        found[f"{b}.ffn_down_exps.weight"] = ([count, dim, hidden], turned(values, [count, hidden, dim]))
+        found[f"{b}.ffn_down_exps.bias"] = tensors[f"{p}.mlp.experts.down_proj_bias"]
+    keys = [
+        *usual_keys(a, c),
+        [f"{a}.attention.sliding_window", "u32", c["sliding_window"]],
+        [f"{a}.expert_count", "u32", c["num_local_experts"]],
+        [f"{a}.expert_used_count", "u32", c["num_experts_per_tok"]],
+        [f"{a}.expert_feed_forward_length", "u32", hidden],
+        [f"{a}.rope.scaling.type", "str", "yarn"],
+        [f"{a}.rope.scaling.factor", "f32", scaling["factor"]],
+        [f"{a}.rope.scaling.original_context_length", "u32", scaling["original_max_position_embeddings"]],
+    ]
+    return keys, found
+
+
+CONVERTERS = {"gpt_oss": gpt_oss, "bloom": bloom, "gpt2": gpt2, "gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}

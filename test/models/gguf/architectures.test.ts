@@ -75,6 +75,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   gpt2: { module: "gpt2", of: "GPT-2" },
   bloom: { module: "gpt2", of: "BLOOM" },
+  "gpt-oss": { module: "stacks", of: "gpt-oss", config: { swiglu_limit: 7 }, otherwise: /mlp\.experts/ },
 };
 
 const root = mkdtempSync(join(tmpdir(), "modc-gguf-architectures-"));

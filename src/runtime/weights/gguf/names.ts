@@ -23,7 +23,7 @@ export interface GgufArchitecture {
   readonly layer: string;
   /**
    * The parts of a layer, by their names, without `.weight` and `.bias`. A tensor whose key has the placeholder {e} is
-   * a stack of one weight for each expert.
+   * a stack of one weight for each expert. A name with `.weight` or `.bias` has a whole key.
    */
   readonly parts: Readonly<Record<string, string>>;
   /** Changes by the tensor's name, which for one of a layer stands behind `blk.{i}.`. */
@@ -172,6 +172,21 @@ const BLOOM: GgufArchitecture = {
   changes: GPTNEOX.changes,
 };
 
+const GPT_OSS: GgufArchitecture = {
+  ...QWEN2,
+  name: "gpt-oss",
+  parts: {
+    ...LLAMA.parts,
+    "attn_sinks.weight": "self_attn.sinks",
+    post_attention_norm: "post_attention_layernorm",
+    ffn_gate_inp: "mlp.router",
+    // Hugging Face has gate and up in one stack, their columns in turns; these stacks have names of their own.
+    ffn_gate_exps: "mlp.experts.gate_proj",
+    ffn_up_exps: "mlp.experts.up_proj",
+    ffn_down_exps: "mlp.experts.down_proj",
+  },
+};
+
 /** By name. Files of Mistral are of llama. */
 export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
   [
@@ -190,6 +205,7 @@ export const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(
     GPTNEOX,
     GPT2,
     BLOOM,
+    GPT_OSS,
   ].map((architecture) => [architecture.name, architecture]),
 );
 
@@ -213,10 +229,13 @@ export interface TensorPlace {
 /** The place of a tensor; one that the architecture lacks keeps its name. */
 export function placeOf(name: string, { whole, layer, parts, changes }: GgufArchitecture): TensorPlace {
   const [, i, part, of] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
-  const own = part !== undefined && Object.hasOwn(parts, part) ? parts[part] : undefined;
-  const keyed = own === undefined ? undefined : `${layer.replace("{i}", i!)}.${own}.${of!}`;
-  const key = keyed ?? (Object.hasOwn(whole, name) ? whole[name] : undefined);
   const changed = part === undefined ? name : `${part}.${of!}`;
+  const own = Object.hasOwn(parts, changed) ? parts[changed] : partOf(parts, part, of);
+  const keyed = own === undefined ? undefined : `${layer.replace("{i}", i!)}.${own}`;
+  const key = keyed ?? (Object.hasOwn(whole, name) ? whole[name] : undefined);
   if (key === undefined) return { key: name, change: null };
   return { key, change: Object.hasOwn(changes, changed) ? changes[changed]! : null };
 }
+
+const partOf = (parts: GgufArchitecture["parts"], part = "", of = ""): string | undefined =>
+  Object.hasOwn(parts, part) ? `${parts[part]!}.${of}` : undefined;
