@@ -103,7 +103,7 @@ const rotation = (keys: Fields, scaling = ropeScaling(keys)): Readonly<Record<st
   rope_scaling: scaling,
 });
 
-/** The sizes by the names that the family gives them. Throws CheckpointError for one that it cannot have. */
+/** The sizes by the names that the family gives them. Throws CheckpointError for a size that the family cannot have. */
 function named(keys: Fields, fields: FieldNames, sizes: GgufSizes): Readonly<Record<string, number>> {
   const { dim, hidden, depth, heads, kvHeads, headDim, positions } = sizes;
   const fixed = (key: string, value: number, only: number): void => {

@@ -37,7 +37,7 @@ export interface GgufFamily {
   /** Whether queries and keys are rotated, and whether perhaps only some columns of a head. */
   readonly rotates: boolean;
   readonly partial: boolean;
-  /** Reads the `rope_scaling`; null: as most architectures have it, which `usual` reads. */
+  /** Reads the `rope_scaling`; null: `usual` reads it. */
   readonly scaling: ((parts: GgufParts, usual: () => object | null) => object | null) | null;
   /** What the description of the weights changes to; null: nothing. */
   readonly weights: ((config: DecoderConfig) => Partial<DecoderConfig>) | null;
@@ -61,8 +61,8 @@ const LLAMA: GgufFamily = {
 const WINDOW = ["attention.sliding_window", "attention.sliding_window_pattern"] as const;
 
 /**
- * The windows of layers. Without a pattern in the file, every `period`-th layer has none. `usual`: the window if the file
- * has none; 0: no layer has one.
+ * The windows of layers. Without a pattern in the file, every `period`-th layer has none. `usual`: the window if the
+ * file has none; 0: no layer has one.
  */
 function windows(keys: Fields, depth: number, period: number, usual = 0): Readonly<Record<string, unknown>> {
   const [size, pattern] = WINDOW;
@@ -313,8 +313,8 @@ export const ggufFamilies: ReadonlyMap<string, GgufFamily> = new Map<string, Ggu
 ]);
 
 /**
- * The width by whose root Gemma divides its scores. No key has it: llama.cpp knows the largest model, whose width is not
- * of its heads, by its number of layers.
+ * The width by whose root Gemma divides its scores. No key has it: llama.cpp knows the largest model, whose width is
+ * not of its heads, by its number of layers.
  */
 const scoreWidth = ({ dim, heads, headDim, depth }: GgufSizes, largest: number): number =>
   depth === largest ? dim / heads : headDim;

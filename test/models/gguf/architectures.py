@@ -176,9 +176,10 @@ def in_pairs(tensors, c):
     """Queries and keys whose rows i and i + half of each head lie beside each other."""
     found = dict(tensors)
     for name, (shape, values) in tensors.items():
-        heads = {".attn_q.": "num_attention_heads", ".attn_k.": "num_key_value_heads"}.get(name[name.rfind(".attn") : -4 if name.endswith("bias") else -6])
-        if heads is None:
+        part = name.split(".")[2] if name.startswith("blk.") else None
+        if part not in ("attn_q", "attn_k"):
             continue
+        heads = {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}[part]
         width, row = shape[0] // c[heads], 1 if len(shape) == 1 else shape[1]
         order = [h * width + i + half for h in range(c[heads]) for i in range(width // 2) for half in (0, width // 2)]
         found[name] = (shape, [value for at in order for value in values[at * row : (at + 1) * row]])
@@ -316,4 +317,20 @@ def gpt_oss(c, tensors):
     return keys, found
 
 
-CONVERTERS = {"gpt_oss": gpt_oss, "bloom": bloom, "gpt2": gpt2, "gpt_neox": gptneox, "cohere2": cohere, "cohere": cohere, "granite": granite, "olmo2": olmo2, "olmo3": olmo2, "qwen3_moe": qwen_moe, "qwen2_moe": qwen_moe, "phi3": phi3, "gemma3_text": gemma3, "gemma2": gemma2}
+# By `model_type`.
+CONVERTERS = {
+    "gemma2": gemma2,
+    "gemma3_text": gemma3,
+    "phi3": phi3,
+    "qwen2_moe": qwen_moe,
+    "qwen3_moe": qwen_moe,
+    "olmo2": olmo2,
+    "olmo3": olmo2,
+    "granite": granite,
+    "cohere": cohere,
+    "cohere2": cohere,
+    "gpt_neox": gptneox,
+    "gpt2": gpt2,
+    "bloom": bloom,
+    "gpt_oss": gpt_oss,
+}

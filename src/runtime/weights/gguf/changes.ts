@@ -1,4 +1,4 @@
-// Turns the tensors of a GGUF file into the weights that Hugging Face stores: other rows, other values, other shapes.
+// Turns the tensors of a GGUF file into the weights that Hugging Face stores: rows, values or shapes may change.
 import { escapedName, quotedName } from "../../../ground/base/shown.js";
 import { WeightsError } from "../../device/errors.js";
 import { shown, type GgufHeader, type GgufTensor } from "./header.js";

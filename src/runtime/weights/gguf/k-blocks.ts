@@ -8,9 +8,9 @@ import type { TensorType } from "./types.js";
 const [SUPER_BLOCK, GROUP] = [256, 32];
 
 /**
- * x = (d · scale) · q - dmin · least, with q of two bits and sixteen groups of 16. A byte has the scale of a group in its
- * low half and the least value in its high half. In each half of a block, byte i of 32 has two bits of the i-th value of
- * each quarter.
+ * x = (d · scale) · q - dmin · least, with q of two bits and sixteen groups of 16. A byte has the scale of a group in
+ * its low half and the least value in its high half. In each half of a block, byte i of 32 has two bits of the i-th
+ * value of each quarter.
  */
 function fromQ2K(bytes: Uint8Array, out: Float32Array): void {
   const f16 = f16Values();
@@ -26,9 +26,10 @@ function fromQ2K(bytes: Uint8Array, out: Float32Array): void {
 }
 
 /**
- * x = (d · (scale - 32)) · q, with q from -4 to 3 and sixteen groups of 16. The low two bits of q lie as in Q2_K; byte i
- * of the first 32 has the third bits of the i-th value of all eights of a block, which add 4. Of a scale of six bits, the
- * low four lie in the first eight bytes, those of the last eight groups above, and the high two in the last four.
+ * x = (d · (scale - 32)) · q, with q from -4 to 3 and sixteen groups of 16. The low two bits of q lie as in Q2_K; byte
+ * i of the first 32 has the third bits of the i-th value of all eights of a block, which add 4. Of a scale of six
+ * bits, the low four lie in the first eight bytes, those of the last eight groups above, and the high two in the last
+ * four.
  */
 function fromQ3K(bytes: Uint8Array, out: Float32Array): void {
   const f16 = f16Values();

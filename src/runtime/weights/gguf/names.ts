@@ -10,7 +10,7 @@ export type Change =
   | "less one"
   /** A matrix lies transposed. */
   | "transposed"
-  /** A vector, which Hugging Face stores as a matrix of one row. */
+  /** A vector; Hugging Face stores a matrix of one row. */
   | "one row";
 
 /** A family of decoders as GGUF names it. */
@@ -180,7 +180,7 @@ const GPT_OSS: GgufArchitecture = {
     "attn_sinks.weight": "self_attn.sinks",
     post_attention_norm: "post_attention_layernorm",
     ffn_gate_inp: "mlp.router",
-    // Hugging Face has gate and up in one stack, their columns in turns; these stacks have names of their own.
+    // In Hugging Face one stack has the columns of gate and up in turns, so these stacks get other names.
     ffn_gate_exps: "mlp.experts.gate_proj",
     ffn_up_exps: "mlp.experts.up_proj",
     ffn_down_exps: "mlp.experts.down_proj",
@@ -216,7 +216,7 @@ export const ROPE_FACTORS = "rope_freqs.weight";
 export const ROPE_FACTORS_SHORT = "rope_factors_short.weight";
 export const ROPE_FACTORS_LONG = "rope_factors_long.weight";
 
-/** Tensors that are part of how a model computes, and none of its weights. */
+/** Tensors that are settings of the computation, not weights. */
 export const NO_WEIGHTS: ReadonlySet<string> = new Set([ROPE_FACTORS, ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG]);
 
 /** Where the values of a tensor belong. */
@@ -226,7 +226,7 @@ export interface TensorPlace {
   readonly change: Change | null;
 }
 
-/** The place of a tensor; one that the architecture lacks keeps its name. */
+/** The place of a tensor. If the architecture lacks the tensor, its name is the key. */
 export function placeOf(name: string, { whole, layer, parts, changes }: GgufArchitecture): TensorPlace {
   const [, i, part, of] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(name) ?? [];
   const changed = part === undefined ? name : `${part}.${of!}`;

@@ -120,7 +120,8 @@ function partsOf(
   const [experts, ...rest] = shape;
   if (experts === undefined || rest.length !== 2 || experts > MOST_EXPERTS)
     throw new WeightsError(
-      `${file}: tensor ${quotedName(name)}, ${type.name}[${shape.join(", ")}], is no stack of up to ${MOST_EXPERTS} matrices`,
+      `${file}: tensor ${quotedName(name)}, ${type.name}[${shape.join(", ")}], is no stack of up to ` +
+        `${MOST_EXPERTS} matrices`,
     );
   const each = bytes / experts; // whole: a row is whole blocks
   return Array.from({ length: experts }, (_, e) => [
