@@ -4,12 +4,16 @@ import type { GgufValue } from "../../runtime/weights/gguf/metadata.js";
 import { ROPE_FACTORS } from "../../runtime/weights/gguf/names.js";
 import { architectureOf } from "../../runtime/weights/gguf/weights.js";
 import type { Json } from "../../runtime/weights/formats/json.js";
+import { bug } from "../../ground/base/invariant.js";
 import { ropeFrequencies } from "../../ground/numerics/rope.js";
 import { parseConfig } from "./config.js";
 import type { DecoderConfig } from "./description/decoder.js";
 import { CheckpointError } from "./description/errors.js";
 import { Fields } from "./description/fields.js";
+import type { FieldNames } from "./description/family.js";
 import type { Rotation } from "./description/rotary.js";
+import { families } from "./families.js";
+import { decimal, ggufFamilies, type GgufFamily, type GgufParts, type GgufSizes } from "./gguf-families.js";
 
 /** Keys that are read below, after the prefix of the architecture. */
 const READ: ReadonlySet<string> = new Set([
@@ -22,8 +26,10 @@ const READ: ReadonlySet<string> = new Set([
   "attention.head_count_kv",
   "attention.key_length",
   "attention.value_length",
-  "attention.layer_norm_rms_epsilon",
   "attention.causal",
+]);
+/** Further keys of families that rotate queries and keys. */
+const ROTATION: ReadonlySet<string> = new Set([
   "rope.dimension_count",
   "rope.freq_base",
   "rope.scale_linear",
@@ -37,6 +43,9 @@ const READ: ReadonlySet<string> = new Set([
 /** Keys that do not affect the computation. */
 const WITHOUT_EFFECT: ReadonlySet<string> = new Set(["rope.scaling.finetuned", "tensor_data_layout"]);
 
+/** The key of the epsilon, by the kind of the norms. */
+const EPS = { rms: "attention.layer_norm_rms_epsilon", layer: "attention.layer_norm_epsilon" } as const;
+
 /**
  * The decoder that a GGUF file describes. `read` returns the bytes of a small tensor. The decoder's weights are the
  * weights of `ggufWeights`. Throws CheckpointError, and WeightsError for an architecture that modc does not read.
@@ -44,31 +53,75 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set(["rope.scaling.finetuned", "
 export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uint8Array): DecoderConfig {
   const { tensors, file } = header;
   const { name } = architectureOf(header);
+  const row = ggufFamilies.get(name) ?? bug(`the weights of ${name} are read, and no family`);
   const keys = Fields.of(keysBehind(`${name}.`, header), file, `${name}.`);
-  const unknown = keys.names.find((key) => !READ.has(key) && !WITHOUT_EFFECT.has(key) && !isOff(keys.raw(key)));
+  const eps = EPS[row.norm];
+  const isKnown = (key: string): boolean =>
+    key === eps || READ.has(key) || (row.rotates && ROTATION.has(key)) || row.reads.includes(key);
+  const unknown = keys.names.find((key) => !isKnown(key) && !WITHOUT_EFFECT.has(key) && !isOff(keys.raw(key)));
   if (unknown !== undefined) keys.refuse(unknown, "modc does not know this key");
   if (keys.flag("attention.causal") === false) keys.refuse("attention.causal", "modc reads decoders");
   expectLayers(header, keys);
+  const sizes = sizesOf(keys, row);
+  const parts: GgufParts = { keys, header, sizes, read };
+  const type = row.type(keys);
+  const { fields } = families.get(type) ?? bug(`there is no family ${type}`);
   const config = parseConfig(
     JSON.stringify({
-      model_type: name,
-      ...sizes(keys),
+      model_type: type,
+      ...named(keys, fields, sizes),
       vocab_size: vocabularyOf(header, keys),
-      max_position_embeddings: needed(keys, "context_length"),
-      rms_norm_eps: decimal(neededAbove0(keys, "attention.layer_norm_rms_epsilon")),
-      rope_theta: decimal(keys.positive("rope.freq_base") ?? 10000),
-      rope_scaling: ropeScaling(keys),
+      [fields.eps ?? bug(`${type} has no epsilon`)]: decimal(neededAbove0(keys, eps)),
+      ...(row.rotates
+        ? rotation(
+            keys,
+            row.scaling?.(parts, () => ropeScaling(keys)),
+          )
+        : {}),
       tie_word_embeddings: !tensors.has("output.weight"),
+      ...row.fields(parts),
     }),
     file,
   );
   const has = (tensor: string): boolean => tensors.has(`blk.0.${tensor}.bias`);
   return {
     ...config,
+    ...row.weights?.(config),
     origin: "gguf",
-    biases: { qkv: has("attn_q"), o: has("attn_output"), mlp: has("ffn_gate") },
+    biases: {
+      qkv: has("attn_q") || has("attn_qkv"),
+      o: has("attn_output"),
+      mlp: ["ffn_gate", "ffn_up", "ffn_gate_exps"].some(has),
+    },
     rotation: withFactors(header, config.rotation, read),
   };
+}
+
+/** The fields of a `config.json` about positions. */
+const rotation = (keys: Fields, scaling = ropeScaling(keys)): Readonly<Record<string, unknown>> => ({
+  rope_theta: decimal(keys.positive("rope.freq_base") ?? 10000),
+  rope_scaling: scaling,
+});
+
+/** The sizes by the names that the family gives them. Throws CheckpointError for a size that the family cannot have. */
+function named(keys: Fields, fields: FieldNames, sizes: GgufSizes): Readonly<Record<string, number>> {
+  const { dim, hidden, depth, heads, kvHeads, headDim, positions } = sizes;
+  const fixed = (key: string, value: number, only: number): void => {
+    if (value !== only) keys.refuse(key, `in this family it is ${only}`);
+  };
+  if (fields.hidden === null) fixed("feed_forward_length", hidden, 4 * dim);
+  if (fields.kvHeads === null) fixed("attention.head_count_kv", kvHeads, heads);
+  if (fields.headDim === null) fixed("attention.key_length", headDim, dim / heads);
+  const all = [
+    [fields.dim, dim],
+    [fields.hidden, hidden],
+    [fields.depth, depth],
+    [fields.heads, heads],
+    [fields.kvHeads, kvHeads],
+    [fields.headDim, headDim],
+    [fields.positions, positions],
+  ] as const;
+  return Object.fromEntries(all.flatMap(([name, value]) => (name === null ? [] : [[name, value]])));
 }
 
 /** The keys with this prefix, without the prefix, as JSON values. */
@@ -92,21 +145,25 @@ function expectLayers({ tensors }: GgufHeader, keys: Fields): void {
 const needed = (keys: Fields, name: string): number => keys.whole(name) ?? keys.missing(name);
 const neededAbove0 = (keys: Fields, name: string): number => keys.positive(name) ?? keys.missing(name);
 
-/** Sizes of layers, by the names of a `config.json`. */
-function sizes(keys: Fields): Readonly<Record<string, number>> {
+function sizesOf(keys: Fields, row: GgufFamily): GgufSizes {
   const [dim, heads] = [needed(keys, "embedding_length"), needed(keys, "attention.head_count")];
   const kvHeads = keys.whole("attention.head_count_kv") ?? heads;
   if (heads % kvHeads !== 0) keys.refuse("attention.head_count_kv", `it must divide attention.head_count, ${heads}`);
-  const width = headWidth(keys) ?? dim / heads;
-  if (!Number.isInteger(width)) keys.refuse("attention.head_count", `it must divide embedding_length, ${dim}`);
-  if (width % 2 !== 0) keys.refuse("attention.head_count", `heads of width ${width} have no pairs to rotate`);
+  const headDim = headWidth(keys, row) ?? dim / heads;
+  if (!Number.isInteger(headDim)) keys.refuse("attention.head_count", `it must divide embedding_length, ${dim}`);
+  if (row.rotates && headDim % 2 !== 0)
+    keys.refuse("attention.head_count", `heads of width ${headDim} have no pairs to rotate`);
+  const rotated = (row.partial ? keys.whole("rope.dimension_count") : null) ?? headDim;
+  if (rotated > headDim) keys.refuse("rope.dimension_count", `heads have a width of ${headDim}`);
   return {
-    hidden_size: dim,
-    intermediate_size: needed(keys, "feed_forward_length"),
-    num_hidden_layers: needed(keys, "block_count"),
-    num_attention_heads: heads,
-    num_key_value_heads: kvHeads,
-    head_dim: width,
+    dim,
+    hidden: needed(keys, "feed_forward_length"),
+    depth: needed(keys, "block_count"),
+    heads,
+    kvHeads,
+    headDim,
+    rotated,
+    positions: needed(keys, "context_length"),
   };
 }
 
@@ -126,9 +183,12 @@ function vocabularyOf({ metadata, tensors, file }: GgufHeader, keys: Fields): nu
   return rows;
 }
 
-/** The width of a head, if the file specifies it. Key width, value width and rotated width must be equal. */
-function headWidth(keys: Fields): number | null {
-  const names = ["attention.key_length", "attention.value_length", "rope.dimension_count"];
+/**
+ * The width of a head, if the file specifies it. Key width, value width and, but for families that may rotate a part of
+ * a head, rotated width must be equal.
+ */
+function headWidth(keys: Fields, { partial }: GgufFamily): number | null {
+  const names = ["attention.key_length", "attention.value_length", ...(partial ? [] : ["rope.dimension_count"])];
   const said = names.filter((name) => keys.has(name));
   const [first] = said;
   if (first === undefined) return null;
@@ -190,12 +250,3 @@ function withFactors(
 }
 
 const isOff = (value: unknown): boolean => value === false || value === 0 || value === "";
-
-/** The shortest decimal number that rounds to the same f32. */
-function decimal(value: number): number {
-  for (let digits = 1; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return value;
-}

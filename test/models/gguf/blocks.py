@@ -98,6 +98,48 @@ def q6_k(block):
     return values
 
 
+def q2_k(block):
+    d, dmin = half(block, 80), half(block, 82)
+    values = []
+    for n in range(2):
+        for quarter in range(4):
+            for l in range(32):
+                group = 8 * n + 2 * quarter + l // 16
+                q = bits(block[16 + 32 * n + l : 17 + 32 * n + l], 2 * quarter, 2)
+                scale, least = bits(block[group : group + 1], 0, 4), bits(block[group : group + 1], 4, 4)
+                values.append(f32(f32(f32(d * scale) * q) - f32(dmin * least)))
+    return values
+
+
+def q3_k(block):
+    d, packed = half(block, 108), block[96:108]
+    low = [bits(packed, 8 * (j % 8) + 4 * (j // 8), 4) for j in range(16)]
+    high = [bits(packed, 64 + 8 * (j % 4) + 2 * (j // 4), 2) for j in range(16)]
+    values = []
+    for i in range(256):
+        n, quarter, l = i // 128, i // 32 % 4, i % 32
+        q = bits(block[32 + 32 * n + l : 33 + 32 * n + l], 2 * quarter, 2)
+        if not bits(block[l : l + 1], 4 * n + quarter, 1):
+            q -= 4
+        values.append(f32(f32(d * (low[i // 16] + 16 * high[i // 16] - 32)) * q))
+    return values
+
+
+def iq4_nl(block):
+    table = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+    return [f32(half(block, 0) * table[q]) for q in nibbles(block[2:])]
+
+
+def mxfp4(block):
+    """Floats with a sign, two bits of an exponent, and a bit of a fraction; the exponent 0 is subnormal."""
+    values = []
+    for q in nibbles(block[1:]):
+        sign, exponent, fraction = -1.0 if q & 8 else 1.0, q >> 1 & 3, q & 1
+        magnitude = fraction / 2 if exponent == 0 else 2.0 ** (exponent - 1) * (1 + fraction / 2)
+        values.append(f32(sign * magnitude * 2.0 ** (block[0] - 127)))
+    return values
+
+
 TYPES = {
     "F32": (4, plain("f")),
     "F16": (2, plain("e")),
@@ -107,9 +149,13 @@ TYPES = {
     "Q4_1": (20, q4_1),
     "Q5_0": (22, q5_0),
     "Q5_1": (24, q5_1),
+    "Q2_K": (84, q2_k),
+    "Q3_K": (110, q3_k),
     "Q4_K": (144, q4_k),
     "Q5_K": (176, q5_k),
     "Q6_K": (210, q6_k),
+    "IQ4_NL": (18, iq4_nl),
+    "MXFP4": (17, mxfp4),
 }
 
 answers = {}

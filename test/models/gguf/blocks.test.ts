@@ -29,9 +29,12 @@ const HALVES: Readonly<Record<string, readonly number[]>> = {
   F32: [],
   Q4_1: [0, 2],
   Q5_1: [0, 2],
+  Q2_K: [80, 82],
+  Q3_K: [108],
   Q4_K: [0, 2],
   Q5_K: [0, 2],
   Q6_K: [208],
+  MXFP4: [],
 };
 
 const count = (values: number): number => Math.ceil(cases(values === 256 ? 24 : 200));
@@ -39,6 +42,8 @@ const all = [...tensorTypes].map(([id, type]) => {
   const data = blocksOf(type.bytes, HALVES[type.name] ?? [0], count(type.values));
   // Floats by chance: no NaN, of which there are many.
   if (type.name === "F32") for (let i = 3; i < data.length; i += 4) data[i] = data[i]! & 0xbf;
+  // Exponents from 0 to 127: above 252 values are beyond f32.
+  if (type.name === "MXFP4") for (let i = 0; i < data.length; i += type.bytes) data[i] = data[i]! & 0x7f;
   if (type.name === "BF16") for (let i = 1; i < data.length; i += 2) data[i] = data[i]! & 0xbf;
   return { id, ...type, data };
 });

@@ -164,8 +164,8 @@ const broken: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ["a dimension beyond exact numbers", file({ tensors: [tensor("a", [ALL])], data: 64 }), /has too many values/],
   [
     "a tensor of a type that modc does not read",
-    file({ tensors: [tensor("a", [256], 10)], data: 84 }),
-    /tensor "a" is Q2_K, modc reads F32, F16, Q4_0/,
+    file({ tensors: [tensor("a", [256], 15)], data: 292 }),
+    /tensor "a" is Q8_K, modc reads F32, F16, Q4_0/,
   ],
   [
     "a tensor of an unknown type",

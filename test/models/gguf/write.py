@@ -8,6 +8,8 @@ import os
 import struct
 import sys
 
+from architectures import CONVERTERS
+
 KINDS = {"u8": 0, "i8": 1, "u16": 2, "i16": 3, "u32": 4, "i32": 5, "f32": 6, "bool": 7, "str": 8, "u64": 10, "i64": 11, "f64": 12}
 PACKED = {"u8": "<B", "i8": "<b", "u16": "<H", "i16": "<h", "u32": "<I", "i32": "<i", "f32": "<f", "bool": "<?", "u64": "<Q", "i64": "<q", "f64": "<d"}
 TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "BF16": 30}
@@ -203,6 +205,9 @@ def model_of(job):
     """Keys and tensors of a folder."""
     with open(os.path.join(job["folder"], "config.json")) as file:
         config = json.load(file)
+    if config["model_type"] in CONVERTERS:
+        keys, converted = CONVERTERS[config["model_type"]](config, tensors_of(job["folder"]))
+        return keys, [(name, shape, *data_of(values, shape, job["type"])) for name, (shape, values) in converted.items()]
     arch, keys, factors = metadata_of(config)
     tensors = []
     for key, (shape, values) in tensors_of(job["folder"]).items():

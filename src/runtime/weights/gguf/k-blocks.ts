@@ -7,6 +7,45 @@ import type { TensorType } from "./types.js";
 /** Values of a block, and of a group in Q4_K and Q5_K. */
 const [SUPER_BLOCK, GROUP] = [256, 32];
 
+/**
+ * x = (d · scale) · q - dmin · least, with q of two bits and sixteen groups of 16. A byte has the scale of a group in
+ * its low half and the least value in its high half. In each half of a block, byte i of 32 has two bits of the i-th
+ * value of each quarter.
+ */
+function fromQ2K(bytes: Uint8Array, out: Float32Array): void {
+  const f16 = f16Values();
+  for (let at = 0, to = 0; to < out.length; at += 84, to += SUPER_BLOCK) {
+    const d = f16[bytes[at + 80]! | (bytes[at + 81]! << 8)]!;
+    const dmin = f16[bytes[at + 82]! | (bytes[at + 83]! << 8)]!;
+    for (let i = 0; i < SUPER_BLOCK; i++) {
+      const both = bytes[at + (i >> 4)]!;
+      const q = (bytes[at + 16 + 32 * (i >> 7) + (i & 31)]! >> (2 * ((i >> 5) & 3))) & 3;
+      out[to + i] = Math.fround(Math.fround(d * (both & 15)) * q) - Math.fround(dmin * (both >> 4));
+    }
+  }
+}
+
+/**
+ * x = (d · (scale - 32)) · q, with q from -4 to 3 and sixteen groups of 16. The low two bits of q lie as in Q2_K; byte
+ * i of the first 32 has the third bits of the i-th value of all eights of a block, which add 4. Of a scale of six
+ * bits, the low four lie in the first eight bytes, those of the last eight groups above, and the high two in the last
+ * four.
+ */
+function fromQ3K(bytes: Uint8Array, out: Float32Array): void {
+  const f16 = f16Values();
+  for (let at = 0, to = 0; to < out.length; at += 110, to += SUPER_BLOCK) {
+    const d = f16[bytes[at + 108]! | (bytes[at + 109]! << 8)]!;
+    for (let i = 0; i < SUPER_BLOCK; i++) {
+      const group = i >> 4;
+      const low = (bytes[at + 96 + (group & 7)]! >> (group < 8 ? 0 : 4)) & 15;
+      const scale = low | (((bytes[at + 104 + (group & 3)]! >> (2 * (group >> 2))) & 3) << 4);
+      const third = (bytes[at + (i & 31)]! >> (i >> 5)) & 1;
+      const q = ((bytes[at + 32 + 32 * (i >> 7) + (i & 31)]! >> (2 * ((i >> 5) & 3))) & 3) + 4 * third - 4;
+      out[to + i] = Math.fround(d * (scale - 32)) * q;
+    }
+  }
+}
+
 /** x = (d · scale) · q - dmin · least, with q from 0 to 15. Two groups share 32 bytes, the first below. */
 function fromQ4K(bytes: Uint8Array, out: Float32Array): void {
   for (let at = 0, to = 0; to < out.length; at += 144, to += SUPER_BLOCK) {
@@ -86,10 +125,46 @@ const READERS: Partial<Readonly<Record<TensorType["name"], (bytes: Uint8Array, o
   Q4_1: fromQ4,
   Q5_0: (bytes, out) => fromQ5(bytes, out, { least: false }),
   Q5_1: (bytes, out) => fromQ5(bytes, out, { least: true }),
+  Q2_K: fromQ2K,
+  Q3_K: fromQ3K,
   Q4_K: fromQ4K,
   Q5_K: fromQ5K,
   Q6_K: fromQ6K,
+  IQ4_NL: fromIQ4,
+  MXFP4: fromMXFP4,
 };
+
+/** The values of IQ4_NL's sixteen codes, before the factor of a block. */
+const IQ4_VALUES = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113] as const;
+
+/** x = d · the value of a code of four bits, which lie as in Q4_1. */
+function fromIQ4(bytes: Uint8Array, out: Float32Array): void {
+  const f16 = f16Values();
+  for (let at = 0, to = 0; to < out.length; at += 18, to += BLOCK) {
+    const d = f16[bytes[at]! | (bytes[at + 1]! << 8)]!;
+    for (let i = 0; i < BLOCK / 2; i++) {
+      const byte = bytes[at + 2 + i]!;
+      out[to + i] = d * IQ4_VALUES[byte & 15]!;
+      out[to + BLOCK / 2 + i] = d * IQ4_VALUES[byte >> 4]!;
+    }
+  }
+}
+
+/** The magnitudes of E2M1, floats of four bits with the sign above. */
+const E2M1_VALUES = [0, 0.5, 1, 1.5, 2, 3, 4, 6] as const;
+
+/** x = 2^(e - 127) · a float of four bits (OCP Microscaling Formats 1.0, section 5.4), which lie as in Q4_1. */
+function fromMXFP4(bytes: Uint8Array, out: Float32Array): void {
+  const value = (code: number): number => (code & 8 ? -E2M1_VALUES[code & 7]! : E2M1_VALUES[code]!);
+  for (let at = 0, to = 0; to < out.length; at += 17, to += BLOCK) {
+    const scale = 2 ** (bytes[at]! - 127);
+    for (let i = 0; i < BLOCK / 2; i++) {
+      const byte = bytes[at + 1 + i]!;
+      out[to + i] = scale * value(byte & 15);
+      out[to + BLOCK / 2 + i] = scale * value(byte >> 4);
+    }
+  }
+}
 
 /** x = d · q + m, with q from 0 to 15. A byte has a value of the first half below, and one of the second above. */
 function fromQ4(bytes: Uint8Array, out: Float32Array): void {

@@ -17,9 +17,13 @@ export type TensorTypeName =
   | "Q4_1"
   | "Q5_0"
   | "Q5_1"
+  | "Q2_K"
+  | "Q3_K"
   | "Q4_K"
   | "Q5_K"
-  | "Q6_K";
+  | "Q6_K"
+  | "IQ4_NL"
+  | "MXFP4";
 
 const type = (name: TensorTypeName, values: number, bytes: number): TensorType => ({ name, values, bytes });
 
@@ -32,23 +36,24 @@ export const tensorTypes: ReadonlyMap<number, TensorType> = new Map([
   [6, type("Q5_0", 32, 22)],
   [7, type("Q5_1", 32, 24)],
   [8, type("Q8_0", 32, 34)],
+  [10, type("Q2_K", 256, 84)],
+  [11, type("Q3_K", 256, 110)],
   [12, type("Q4_K", 256, 144)],
   [13, type("Q5_K", 256, 176)],
   [14, type("Q6_K", 256, 210)],
+  [20, type("IQ4_NL", 32, 18)],
   [30, type("BF16", 1, 2)],
+  [39, type("MXFP4", 32, 17)],
 ]);
 
 /** Names of types that modc does not read, for messages. */
 const OTHERS: ReadonlyMap<number, string> = new Map([
   [9, "Q8_1"],
-  [10, "Q2_K"],
-  [11, "Q3_K"],
   [15, "Q8_K"],
   [16, "IQ2_XXS"],
   [17, "IQ2_XS"],
   [18, "IQ3_XXS"],
   [19, "IQ1_S"],
-  [20, "IQ4_NL"],
   [21, "IQ3_S"],
   [22, "IQ2_S"],
   [23, "IQ4_XS"],
@@ -60,7 +65,6 @@ const OTHERS: ReadonlyMap<number, string> = new Map([
   [29, "IQ1_M"],
   [34, "TQ1_0"],
   [35, "TQ2_0"],
-  [39, "MXFP4"],
 ]);
 
 /** The name of a type that modc does not read. */

@@ -1,11 +1,13 @@
 // The tensors of a GGUF file as a source of weights: under Hugging Face's keys, in its order of rows, dequantized.
-import { escapedName, quotedName } from "../../../ground/base/shown.js";
+import { bug } from "../../../ground/base/invariant.js";
+import { quotedName } from "../../../ground/base/shown.js";
 import { WeightsError } from "../../device/errors.js";
-import { converts } from "../formats/convert.js";
+import { converts, fromBytes } from "../formats/convert.js";
 import type { TensorEntry, WeightSource } from "../formats/source.js";
+import { tensorChange, type TensorChange } from "./changes.js";
 import { dequantize } from "./k-blocks.js";
 import { readHeader, shown, type GgufHeader, type GgufTensor } from "./header.js";
-import { architectures, huggingFaceKey, ROPE_FACTORS, rotatedPart, type GgufArchitecture } from "./names.js";
+import { architectures, NO_WEIGHTS, placeOf, type GgufArchitecture } from "./names.js";
 import type { TensorType } from "./types.js";
 
 /** Types that all readers of weights know; others are dequantized here. */
@@ -23,58 +25,109 @@ export function architectureOf({ metadata, file }: GgufHeader): GgufArchitecture
   );
 }
 
+/** Above any model's number of experts. */
+const MOST_EXPERTS = 65_536;
+
+/** A weight: a tensor, or a part of a stack. */
+interface Weight {
+  readonly tensor: GgufTensor;
+  readonly entry: TensorEntry;
+  readonly change: TensorChange | null;
+}
+
 /** The weights of a file with that header; `read` gives the bytes of a tensor. */
 export function ggufWeights(
   header: GgufHeader,
   { read, close }: { readonly read: (tensor: GgufTensor) => Promise<Uint8Array>; readonly close: () => Promise<void> },
 ): WeightSource {
   const { file } = header;
-  const architecture = architectureOf(header);
   expectWhole(header);
-  const names = new Map<string, string>();
-  const tensors = new Map<string, TensorEntry>();
-  for (const [name, { type, shape, bytes }] of header.tensors) {
-    if (name === ROPE_FACTORS) continue;
-    const key = huggingFaceKey(name);
-    const other = names.get(key);
-    if (other !== undefined)
-      throw new WeightsError(`${file}: tensors ${quotedName(other)} and ${quotedName(name)} are the same weight`);
-    names.set(key, name);
-    tensors.set(
-      key,
-      isKnown(type)
-        ? { dtype: type.name, shape, bytes }
-        : { dtype: "F32", shape, bytes: 4 * shape.reduce((n, size) => n * size, 1) },
-    );
-  }
-  const rotated = architecture.pairs ? headsOf(header, architecture, names) : new Map<string, number>();
-  const tensorAt = (key: string): GgufTensor => {
-    const tensor = header.tensors.get(names.get(key) ?? "");
-    if (!tensor) throw new WeightsError(`${file} has no tensor ${quotedName(key)}`);
-    return tensor;
+  const weights = weightsOf(header, architectureOf(header));
+  const weightAt = (key: string): Weight => {
+    const weight = weights.get(key);
+    if (!weight) throw new WeightsError(`${file} has no tensor ${quotedName(key)}`);
+    return weight;
   };
   const whole = async (key: string): Promise<Uint8Array> => {
-    const tensor = tensorAt(key);
-    const { type, shape } = tensor;
-    const heads = rotated.get(key);
+    const { tensor, change, entry } = weightAt(key);
     const stored = await read(tensor);
-    const bytes = heads === undefined ? stored : halvesApart(stored, { rows: shape[0]!, heads });
-    return isKnown(type) ? bytes : new Uint8Array(dequantize(type, bytes).buffer);
+    const rows = change?.of === "stored" ? change.apply(stored) : stored;
+    const bytes = entry.dtype === tensor.type.name ? rows : asFloats(tensor.type, rows);
+    return change?.of === "f32" ? change.apply(bytes) : bytes;
   };
   /** The last tensor that was converted to read some of its bytes. */
   let last: { readonly key: string; readonly bytes: Uint8Array } | null = null;
   return {
     name: file,
-    tensors,
+    tensors: new Map([...weights].map(([key, { entry }]) => [key, entry])),
     close,
     read: whole,
     async readBytes(key, start, bytes) {
-      const tensor = tensorAt(key);
-      if (isKnown(tensor.type) && !rotated.has(key)) return read({ ...tensor, offset: tensor.offset + start, bytes });
+      const { tensor, entry, change } = weightAt(key);
+      const isStored = entry.dtype === tensor.type.name && (change === null || change.of === null);
+      if (isStored) return read({ ...tensor, offset: tensor.offset + start, bytes });
       if (last?.key !== key) last = { key, bytes: await whole(key) };
       return last.bytes.subarray(start, start + bytes);
     },
   };
+}
+
+/** The values of a tensor as f32. */
+function asFloats(type: TensorType, bytes: Uint8Array): Uint8Array {
+  if (!isKnown(type)) return new Uint8Array(dequantize(type, bytes).buffer);
+  const words = fromBytes(bytes, type.name, "f32");
+  if (typeof words === "string") bug(`floats convert, but ${words}`);
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+}
+
+/** The weights by Hugging Face's keys. Throws WeightsError. */
+function weightsOf(header: GgufHeader, architecture: GgufArchitecture): ReadonlyMap<string, Weight> {
+  const names = new Map<string, string>();
+  const weights = new Map<string, Weight>();
+  for (const [name, stored] of header.tensors) {
+    if (NO_WEIGHTS.has(name)) continue;
+    const { key: pattern, change: kind } = placeOf(name, architecture);
+    for (const [key, tensor] of pattern.includes("{e}")
+      ? partsOf(header, name, pattern)
+      : [[pattern, stored] as const]) {
+      const other = names.get(key);
+      if (other !== undefined)
+        throw new WeightsError(
+          `${header.file}: tensors ${quotedName(other)} and ${quotedName(name)} are the same weight`,
+        );
+      names.set(key, name);
+      const change = kind === null ? null : tensorChange(kind, { name, tensor, header, architecture });
+      weights.set(key, { tensor, change, entry: entryOf(tensor, change) });
+    }
+  }
+  return weights;
+}
+
+function entryOf({ type, shape: stored, bytes }: GgufTensor, change: TensorChange | null): TensorEntry {
+  const shape = change?.shape ?? stored;
+  return isKnown(type) && change?.of !== "f32"
+    ? { dtype: type.name, shape, bytes }
+    : { dtype: "F32", shape, bytes: 4 * shape.reduce((n, size) => n * size, 1) };
+}
+
+/** The weights of all experts, which lie one behind the other in a tensor. */
+function partsOf(
+  { tensors, file }: GgufHeader,
+  name: string,
+  pattern: string,
+): readonly (readonly [key: string, tensor: GgufTensor])[] {
+  const { type, shape, bytes, offset } = tensors.get(name)!;
+  const [experts, ...rest] = shape;
+  if (experts === undefined || rest.length !== 2 || experts > MOST_EXPERTS)
+    throw new WeightsError(
+      `${file}: tensor ${quotedName(name)}, ${type.name}[${shape.join(", ")}], is no stack of up to ` +
+        `${MOST_EXPERTS} matrices`,
+    );
+  const each = bytes / experts; // whole: a row is whole blocks
+  return Array.from({ length: experts }, (_, e) => [
+    pattern.replace("{e}", String(e)),
+    { type, shape: rest, bytes: each, offset: offset + e * each },
+  ]);
 }
 
 /** Throws WeightsError for a part of a model, or a file that is not a model. */
@@ -89,47 +142,6 @@ function expectWhole({ metadata, file }: GgufHeader): void {
   const quantization = metadata.get("general.quantization_version") ?? 2;
   if (quantization !== 2)
     throw new WeightsError(`${file}: general.quantization_version is ${shown(quantization)}, modc reads 2`);
-}
-
-/** The heads of each weight whose rows lie in pairs, by its key. Throws WeightsError where they do not divide it. */
-function headsOf(
-  { metadata, tensors, file }: GgufHeader,
-  { name }: GgufArchitecture,
-  names: ReadonlyMap<string, string>,
-): ReadonlyMap<string, number> {
-  const queries = metadata.get(`${name}.attention.head_count`);
-  const heads = { queries, keys: metadata.get(`${name}.attention.head_count_kv`) ?? queries };
-  const found = new Map<string, number>();
-  for (const [key, tensorName] of names) {
-    const part = rotatedPart(tensorName);
-    if (part === null) continue;
-    const { shape, type } = tensors.get(tensorName)!;
-    const count = heads[part];
-    const fits = typeof count === "number" && Number.isInteger(count) && count >= 1 && shape[0]! % (2 * count) === 0;
-    if (!fits || (shape.length === 1 && type.values > 1))
-      throw new WeightsError(
-        `${file}: the rows of tensor ${quotedName(tensorName)}, ${type.name}[${shape.join(", ")}], are not pairs of ` +
-          `${escapedName(count === undefined ? "an unknown number of" : shown(count))} heads`,
-      );
-    found.set(key, count);
-  }
-  return found;
-}
-
-/** Rows 2i and 2i + 1 of each head become its rows i and i + half. A row is whole blocks, so none is changed. */
-function halvesApart(
-  bytes: Uint8Array,
-  { rows, heads }: { readonly rows: number; readonly heads: number },
-): Uint8Array {
-  const out = new Uint8Array(bytes.length);
-  const [row, half] = [bytes.length / rows, rows / heads / 2];
-  for (let to = 0; to < rows; to++) {
-    const head = Math.floor(to / (2 * half));
-    const within = to % (2 * half);
-    const from = head * 2 * half + 2 * (within % half) + (within < half ? 0 : 1);
-    out.set(bytes.subarray(from * row, (from + 1) * row), to * row);
-  }
-  return out;
 }
 
 /** A GGUF file in memory. Throws WeightsError where it is broken or modc does not read it. */
