@@ -43,7 +43,7 @@ describe("the bundled library", () => {
   it("loads the compiler from a few modules, and no package", () => {
     const { files, others } = loadedWith("index.js");
     expect(others).toEqual([]);
-    expect(files.size).toBeLessThan(20);
+    expect(files.size).toBeLessThan(24);
   });
 
   it("loads the runtime without the compiler, and nothing of Node", () => {

@@ -45,7 +45,7 @@ export function cacheParts<V extends Pick<CachedValues, "part" | "values" | "eac
   return { keys: sum("keys"), pairs: sum("pairs"), given: sum("given"), states: sum("states") };
 }
 
-/** What the caches of a graph hold: if it generates, its states, else what generation would keep of it. */
+/** The contents of the caches: the states of a graph that generates, or the values that generation would keep. */
 export function cachedValues(graph: Graph, nodes: readonly Node[] = nodesOf(graph)): readonly CachedValues[] {
   const origins = new Map(nodes.flatMap((node) => (isOp(node, "state") ? [[node.attrs.name, node.origin]] : [])));
   const own = graph.states.flatMap(({ name, type: { shape } }) =>

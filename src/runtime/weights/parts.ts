@@ -57,7 +57,7 @@ function unitsOf({ axes, isTransposed }: StoredPart, dtype: string): Units | nul
   if (!isBlockType(dtype)) return { axes, bytes: FILE_DTYPES.get(dtype) ?? bug(`${dtype} has no size`) };
   const last = axes.at(-1);
   if (!last || isTransposed || last.isDropped) return null;
-  // Indices that follow each other are one run.
+  // Consecutive indices are one run.
   const { size, start, count, ...own } = last;
   const { step, run } = own.step === own.run ? { step: count, run: count } : own;
   if ([size, start, step, run].some((n) => n % BLOCK !== 0)) return null;
@@ -93,7 +93,7 @@ interface Level {
   readonly stride: number;
 }
 
-/** An axis as levels: one, or if it has runs, one of runs and one of the indices of a run. */
+/** The levels of an axis. An axis with runs has two: the runs, and the indices in a run. */
 function levelsOf({ start, step, run, count }: PartAxis, stride: number): readonly Level[] {
   if (step === run) return [{ start, step: 1, count, stride }];
   const outer: Level = { start, step, count: count / run, stride };

@@ -84,7 +84,7 @@ export function trainingModel(text: ModelSource, choice: ModelChoice): CheckedMo
   return { model: { run, learned, live: model.live, bound: longestOf(model) }, diagnostics, sources };
 }
 
-/** What sequences of the model consist of: tokens, or records where no input lies along a sequence, as pictures. */
+/** The unit of the data: tokens, or records if no input lies along a sequence, as with pictures. */
 export const unitOf = ({ declared }: Pick<RunModel, "declared">): "tokens" | "records" =>
   sequenceAxes(declared.axes).length > 0 ? "tokens" : "records";
 

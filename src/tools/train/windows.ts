@@ -60,10 +60,10 @@ export function epochWindows(
   return { first, windows: Math.floor((boundary - 1 - first) / context) };
 }
 
-/** Epochs that are counted one by one; the further ones are as long as their mean. */
+/** The first epochs are counted one by one. Later epochs have the mean length of these. */
 const COUNTED = 10_000;
 
-/** Number of epochs that so many windows read: an epoch has one window more or less, by the place of its cuts. */
+/** The number of epochs in `sequences` windows. An epoch may have one window more or less, by the place of its cuts. */
 export function epochsOf(
   sequences: number,
   { boundary, context, seed }: { readonly boundary: number; readonly context: number; readonly seed: number },

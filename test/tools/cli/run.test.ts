@@ -231,7 +231,7 @@ describe("inputs", () => {
     ["a negative token", [...SMALL, "--input", "tokens=[[-1]]"], "-1"],
     ["half a token", [...SMALL, "--input", "tokens=[[0.5]]"], "0.5"],
     ["lengths beyond the input", [...GOLDEN, "--lengths", "5"], "lengths[0] is 5"],
-    ["too many lengths", [...GOLDEN, "--lengths", "2,2"], "lengths has 2 entries"],
+    ["too many lengths", [...GOLDEN, "--lengths", "2,2"], "lengths needs an entry for each sequence"],
     ["lengths of no axis", [...GOLDEN, "--lengths", "S=2"], "the inputs have no sequences along S"],
     [
       "text for a model of numbers",

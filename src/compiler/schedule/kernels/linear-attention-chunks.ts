@@ -40,7 +40,7 @@ export interface System {
   readonly key: Source;
   readonly value: Source;
   readonly decay: Rows | undefined;
-  /** Whether decays of dimensions are those of the columns of the state, not of its rows. */
+  /** If true, decays by dimension apply to the columns of the state, not to its rows. */
   readonly decaysColumns: boolean;
   readonly forgets: {
     readonly forget: Source;

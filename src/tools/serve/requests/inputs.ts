@@ -1,4 +1,4 @@
-// `modc.inputs`: what a model takes beside its tokens, for one text. Every prompt and choice of a request has the same.
+// `modc.inputs`: the inputs of one text beside its tokens. All prompts and choices of a request share them.
 import type { EngineInput } from "../../../generation/engine/index.js";
 import type { InputError, InputValue, Nested } from "../../../runtime/index.js";
 import type { Read } from "../../../runtime/program/reader.js";
