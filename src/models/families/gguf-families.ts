@@ -1,4 +1,4 @@
-// The architectures of GGUF files as families of decoders: which `config.json` says the same as a file's keys.
+// Reads the header of a GGUF file as a family of decoders: makes the `config.json` that says the same as its keys.
 import { ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT } from "../../runtime/weights/gguf/names.js";
 import type { GgufHeader, GgufTensor } from "../../runtime/weights/gguf/header.js";
 import type { DecoderConfig } from "./description/decoder.js";
@@ -18,7 +18,7 @@ export interface GgufSizes {
   readonly positions: number;
 }
 
-/** What the fields of a family are made of. */
+/** The parts of a file from which a family makes its fields. */
 export interface GgufParts {
   /** The keys behind the architecture's prefix. */
   readonly keys: Fields;

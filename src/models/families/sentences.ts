@@ -32,7 +32,7 @@ export function parseSentences(
   if (!["Transformer, Pooling", "Transformer, Pooling, Normalize"].includes(order) || pooling === undefined)
     throw new CheckpointError(
       "bad-config",
-      `${file} lists the modules ${order}: modc reads Transformer, Pooling and, behind them, Normalize`,
+      `${file} lists the modules ${order}: modc reads Transformer, then Pooling, then Normalize if there is one`,
     );
   const { text: settings, file: place } = open(pooling.path);
   return { pooling: poolingOf(Fields.parse(settings, place)), unit: listed.length === 3 };

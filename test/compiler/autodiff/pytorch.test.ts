@@ -39,7 +39,7 @@ const MODELS = [
     objective,
   })),
 ];
-/** About what inputs of floats have: log-probabilities of texts and of tokens. */
+/** Means of inputs of floats: log-probabilities of texts and of tokens. */
 const MEANS: Readonly<Record<string, number>> = { reference_chosen: -30, reference_rejected: -30, old: -2.8 };
 
 /** Warm-up, then held: what a step is told. */

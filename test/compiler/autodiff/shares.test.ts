@@ -1,5 +1,5 @@
-// A step in micro-batches of different sizes is the step of all sequences at once: each loss counts what it is a mean
-// of.
+// A step in micro-batches of different sizes is the step of all sequences at once: each loss has a count, the number of
+// elements in its mean.
 import { describe, expect, it } from "vitest";
 import {
   accumulateStep,

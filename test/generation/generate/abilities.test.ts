@@ -1,4 +1,4 @@
-// What one owner of the engine can do, the other can: a generator and an engine of many requests report the same of the
+// Both owners of the engine have the same abilities: a generator and an engine of many requests report the same for the
 // same text, with caches of either layout.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileGeneration, type CompileGenerationOptions } from "../../../src/compiler/compile-generation.js";

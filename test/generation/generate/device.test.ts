@@ -182,7 +182,7 @@ describe("on a device", () => {
       { chunk: 50 },
     );
     const text = [...file("moby-dick.txt")];
-    // Somewhere in the text, so that they are unlike each other.
+    // Each prompt begins at another place of the text.
     const prompts = [1, 100, 17, 40, 64].map((n, i) => text.slice(31 * i, 31 * i + n));
     let left = 0;
     for (const batch of [[0], [1, 2], [0, 1, 2, 3, 4]]) {

@@ -27,7 +27,7 @@ const ROUNDED = 1e-6;
 const STORED = 2 ** -22;
 
 interface Case {
-  /** The module of the accounts that has a configuration; without it, it is one of `MIXTURES`. */
+  /** The module of the accounts that has the configuration. If absent, `MIXTURES` has it. */
   readonly module?: string;
   /** The configuration's name. */
   readonly of: string;

@@ -148,8 +148,8 @@ export interface Family {
   biases(config: Fields): Biases;
   norm(config: Fields): Norm;
   /**
-   * Where the norms of a layer stand: before attention and network, behind them, or both; "sum": behind the sum of the
-   * stream and what they add to it, so that there is none behind the last layer.
+   * Where the norms of a layer stand: before attention and network, behind them, or both. "sum": the norm reads the sum
+   * of the stream and an update, and no norm follows the last layer.
    */
   readonly norms: "before" | "behind" | "both" | "sum";
   /** Whether the attention of the first layer has no norm before it. */
@@ -191,7 +191,7 @@ export interface Family {
   readonly causal: boolean;
   /** The rows of the table of token types, of which each token gets the first; null: there is no table. */
   types(config: Fields): number | null;
-  /** The row of a text where a head has one for it. */
+  /** Which row of a text the head reads. */
   pooling(config: Fields): Pooling;
   /** The map in front of the last one; null: none. */
   transform(config: Fields, kind: HeadKind): Transform | null;

@@ -17,7 +17,7 @@ export interface DeltaNet {
 /** A short convolution between two gates (LFM2). */
 export interface GatedConv {
   readonly kind: "conv";
-  /** Number of rows of the convolution. */
+  /** The convolution reads this many rows. */
   readonly width: number;
   /** Whether its maps and the convolution have biases. */
   readonly bias: boolean;
@@ -43,7 +43,7 @@ export interface Mamba2 {
 /** Mamba (Gu and Dao 2023, arXiv 2312.00752). */
 export interface Mamba {
   readonly kind: "mamba";
-  /** Number of channels of the recurrence. */
+  /** The recurrence has this many channels. */
   readonly channels: number;
   /** Rows of a channel's state. */
   readonly state: number;
@@ -61,7 +61,7 @@ export interface Mamba {
 /** The recurrent block of Griffin (De et al. 2024, arXiv 2402.19427). */
 export interface Griffin {
   readonly kind: "griffin";
-  /** Number of channels of the recurrence. */
+  /** The recurrence has this many channels. */
   readonly channels: number;
   /** How many blocks the gates' matrices have along their diagonal. */
   readonly blocks: number;

@@ -57,7 +57,7 @@ export function linearLayers(from: AdaptedFrom): readonly LinearLayer[] {
 export const adaptable = (from: AdaptedFrom): readonly string[] => linearLayers(from).map(({ path }) => path);
 
 /**
- * The source of the same model with adapters on some of its linear layers: its other weights keep their paths. Throws
+ * The source of the same model with adapters on some of its linear layers. All other weights keep their paths. Throws
  * SourceError for a source with errors, and CheckpointError for layers that the source cannot tell apart, or that
  * another file creates.
  */

@@ -57,7 +57,7 @@ const LOSSES: Readonly<Record<LabelLoss, readonly [labels: string, loss: string]
   flags: ["f32[B, classes]", "mean(softplus(z) - z * labels)"],
 };
 
-/** The objective; empty for features, which have none. */
+/** The objective. A head of features has no objective, so it gives an empty string. */
 function objective({ kind, loss }: Head): string {
   if (kind === "features") return "";
   if (kind === "tokens")

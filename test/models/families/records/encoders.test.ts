@@ -1,4 +1,4 @@
-// What modc reads of encoders, of heads, and of the files of sentence-transformers, and what it refuses.
+// Encoders, heads and the files of sentence-transformers: modc reads their fields, or refuses them by name.
 import { describe, expect, it } from "vitest";
 import { check } from "../../../../src/language/check/check.js";
 import { parseSentences } from "../../../../src/models/families/sentences.js";
