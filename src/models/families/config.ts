@@ -223,7 +223,7 @@ function refuseUnsupported(config: Fields, family: Family): void {
   }
   const known = (name: string): boolean =>
     read.has(name) || silent.has(name) || family.reads.includes(name) || Object.values(family.fields).includes(name);
-  const unknown = config.names.find((name) => !known(name) && !isOff(config, name));
+  const unknown = config.names.find((name) => !known(name) && !config.isEmpty(name));
   if (unknown !== undefined)
     config.refuse(
       unknown,
@@ -254,15 +254,5 @@ function refuseQuantized(config: Fields): void {
     isMxfp4
       ? "save them as bfloat16 with transformers: load with Mxfp4Config(dequantize=True), then save_pretrained"
       : null,
-  );
-}
-
-function isOff(config: Fields, name: string): boolean {
-  const value = config.raw(name);
-  return (
-    value === false ||
-    value === "" ||
-    (Array.isArray(value) && value.length === 0) ||
-    (value instanceof Map && value.size === 0)
   );
 }

@@ -13,7 +13,15 @@ import { Fields } from "./description/fields.js";
 import type { FieldNames } from "./description/family.js";
 import type { Rotation } from "./description/rotary.js";
 import { families } from "./families.js";
-import { decimal, ggufFamilies, type GgufFamily, type GgufParts, type GgufSizes } from "./gguf-families.js";
+import {
+  decimal,
+  ggufFamilies,
+  pairFactors,
+  positive,
+  type GgufFamily,
+  type GgufParts,
+  type GgufSizes,
+} from "./gguf-families.js";
 
 /** Keys that are read below, after the prefix of the architecture. */
 const READ: ReadonlySet<string> = new Set([
@@ -93,7 +101,7 @@ export function ggufConfig(header: GgufHeader, read: (tensor: GgufTensor) => Uin
       o: has("attn_output"),
       mlp: ["ffn_gate", "ffn_up", "ffn_gate_exps"].some(has),
     },
-    rotation: withFactors(header, config.rotation, read),
+    rotation: withFactors(parts, config.rotation),
   };
 }
 
@@ -210,40 +218,27 @@ function ropeScaling(keys: Fields): object | null {
   const factor = decimal(scale);
   if (kind === "linear") return factor === 1 ? null : { rope_type: "linear", factor };
   if (kind !== "yarn") return keys.refuse("rope.scaling.type", "modc knows none, linear, yarn");
-  const optional = (name: string): number | undefined => {
-    const value = keys.positive(name);
-    return value === null ? undefined : decimal(value);
-  };
   return {
     rope_type: "yarn",
     factor,
     original_max_position_embeddings: keys.whole("rope.scaling.original_context_length") ?? undefined,
-    beta_fast: optional("rope.scaling.yarn_beta_fast"),
-    beta_slow: optional("rope.scaling.yarn_beta_slow"),
+    beta_fast: positive(keys, "rope.scaling.yarn_beta_fast"),
+    beta_slow: positive(keys, "rope.scaling.yarn_beta_slow"),
   };
 }
 
 /** Frequencies divided by a factor for each pair, as llama.cpp stores the scaling of Llama 3. */
-function withFactors(
-  { tensors, file }: GgufHeader,
-  rotation: Rotation | null,
-  read: (tensor: GgufTensor) => Uint8Array,
-): Rotation | null {
-  const tensor = tensors.get(ROPE_FACTORS);
-  if (tensor === undefined || rotation === null) return rotation;
+function withFactors(parts: Pick<GgufParts, "header" | "read">, rotation: Rotation | null): Rotation | null {
+  const factors = rotation && pairFactors(parts, ROPE_FACTORS, rotation.columns);
+  if (!rotation || !factors) return rotation;
   const { columns, main } = rotation;
   const fail = (what: string): never => {
-    throw new CheckpointError("bad-config", `${file}: tensor "${ROPE_FACTORS}" ${what}`);
+    throw new CheckpointError("bad-config", `${parts.header.file}: tensor "${ROPE_FACTORS}" ${what}`);
   };
-  const pairs = columns / 2;
-  if (tensor.type.name !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== pairs)
-    fail(`is ${tensor.type.name}[${tensor.shape.join(", ")}], heads of width ${columns} need F32[${pairs}]`);
   if (main.scaling !== null) fail(`scales the rotation, but the metadata scales it too: ${main.scaling}`);
-  const bytes = read(tensor);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const base = ropeFrequencies({ width: columns, theta: main.theta, frequencies: null });
   const frequencies = base.map((frequency, i) => {
-    const factor = view.getFloat32(4 * i, true);
+    const factor = factors[i]!;
     return factor > 0 && factor < Infinity ? frequency / factor : fail(`has ${factor} at ${i}, which is not a factor`);
   });
   return { ...rotation, main: { ...main, frequencies, scaling: `the factors in ${ROPE_FACTORS}` } };

@@ -1,4 +1,4 @@
-// Reads the header of a GGUF file as a family of decoders: makes the `config.json` that says the same as its keys.
+// The families of GGUF files: from the keys of a file, a row makes the fields of the same model's `config.json`.
 import { ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT } from "../../runtime/weights/gguf/names.js";
 import type { GgufHeader, GgufTensor } from "../../runtime/weights/gguf/header.js";
 import type { DecoderConfig } from "./description/decoder.js";
@@ -6,13 +6,7 @@ import { CheckpointError } from "./description/errors.js";
 import type { Fields } from "./description/fields.js";
 import type { Stack } from "./description/mixture.js";
 
-export interface GgufSizes {
-  readonly dim: number;
-  readonly hidden: number;
-  readonly depth: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
+export interface GgufSizes extends Pick<DecoderConfig, "dim" | "hidden" | "depth" | "heads" | "kvHeads" | "headDim"> {
   /** How many columns of a head are rotated. */
   readonly rotated: number;
   readonly positions: number;
@@ -79,7 +73,7 @@ function windows(keys: Fields, depth: number, period: number, usual = 0): Readon
 }
 
 /** A number above 0, as a decimal number; undefined: the file does not have it, and the family's default holds. */
-function positive(keys: Fields, name: string): number | undefined {
+export function positive(keys: Fields, name: string): number | undefined {
   const value = keys.positive(name);
   return value === null ? undefined : decimal(value);
 }
@@ -87,27 +81,33 @@ function positive(keys: Fields, name: string): number | undefined {
 /** Which share of a head is rotated: half a column more, so that rounding down gives the columns. */
 const rotatedShare = ({ rotated, headDim }: GgufSizes): number => (rotated === headDim ? 1 : (rotated + 0.5) / headDim);
 
-/** The numbers of a small tensor, one for each pair of rotated columns; null: the file does not have it. */
-function pairFactors({ header, sizes, read }: GgufParts, name: string): readonly number[] | null {
-  const tensor = header.tensors.get(name);
+/** The tensor's numbers, one for each pair of the rotated columns; null: the file lacks it. Throws CheckpointError. */
+export function pairFactors(
+  { header: { tensors, file }, read }: Pick<GgufParts, "header" | "read">,
+  name: string,
+  columns: number,
+): readonly number[] | null {
+  const tensor = tensors.get(name);
   if (tensor === undefined) return null;
   const { type, shape } = tensor;
-  const pairs = sizes.rotated / 2;
+  const pairs = columns / 2;
   if (type.name !== "F32" || shape.length !== 1 || shape[0] !== pairs)
     throw new CheckpointError(
       "bad-config",
-      `${header.file}: tensor "${name}" is ${type.name}[${shape.join(", ")}], ` +
-        `heads of which ${sizes.rotated} columns rotate need F32[${pairs}]`,
+      `${file}: tensor "${name}" is ${type.name}[${shape.join(", ")}], ` +
+        `heads of which ${columns} columns rotate need F32[${pairs}]`,
     );
   const bytes = read(tensor);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return Array.from({ length: pairs }, (_, i) => decimal(view.getFloat32(4 * i, true)));
+  return Array.from({ length: pairs }, (_, i) => view.getFloat32(4 * i, true));
 }
 
 /** The scaling of Phi-3, whose factors are tensors; null without them. */
 function longrope(parts: GgufParts): object | null {
   const { keys, sizes } = parts;
-  const [short, long] = [pairFactors(parts, ROPE_FACTORS_SHORT), pairFactors(parts, ROPE_FACTORS_LONG)];
+  const factors = (name: string): readonly number[] | null =>
+    pairFactors(parts, name, sizes.rotated)?.map((factor) => decimal(factor)) ?? null;
+  const [short, long] = [factors(ROPE_FACTORS_SHORT), factors(ROPE_FACTORS_LONG)];
   const kind = keys.text("rope.scaling.type") ?? "none";
   if (kind !== "none" && (kind !== "longrope" || short === null))
     keys.refuse("rope.scaling.type", "modc knows longrope with tensors of factors, and none");

@@ -1,6 +1,5 @@
 // The files of sentence-transformers beside a model, which say how it makes an embedding of a text (Reimers and
 // Gurevych 2019, arXiv 1908.10084).
-import { parseJson, type Json } from "../../runtime/weights/formats/json.js";
 import { CheckpointError } from "./description/errors.js";
 import { Fields } from "./description/fields.js";
 import type { Pooling, Sentences } from "./description/head.js";
@@ -38,28 +37,13 @@ export function parseSentences(
   return { pooling: poolingOf(Fields.parse(settings, place)), unit: listed.length === 3 };
 }
 
-function modulesOf(text: string, file: string): readonly Listed[] {
-  const fail = (what: string, cause?: unknown): never => {
-    throw new CheckpointError("bad-config", `${file} ${what}`, { cause });
-  };
-  let list: Json;
-  try {
-    list = parseJson(text);
-  } catch (cause) {
-    return fail(`is not JSON: ${reasonText(cause)}`, cause);
-  }
-  if (!Array.isArray(list)) return fail("is not a list of modules");
-  return (list as readonly Json[]).map((one, i) => {
-    if (!(one instanceof Map)) return fail(`has an entry ${i} that is not an object`);
-    const fields = Fields.of(one as ReadonlyMap<string, Json>, file, `${i}.`);
+const modulesOf = (text: string, file: string): readonly Listed[] =>
+  Fields.parseList(text, file).map((fields) => {
     const [type, path] = [fields.text("type") ?? fields.missing("type"), fields.text("path") ?? ""];
     // A folder beside the list: the file comes from others.
     if (!/^(?:\w[\w.-]*)?$/.test(path)) fields.refuse("path", "it must be a folder beside the list");
     return { type: type.split(".").at(-1)!, path };
   });
-}
-
-const reasonText = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 /** The way of pooling that the settings choose. Throws CheckpointError if they choose none or several. */
 function poolingOf(config: Fields): Pooling {

@@ -226,7 +226,9 @@ describe("a GGUF file that modc does not read", () => {
       scaling: "the factors in rope_freqs.weight",
       scale: 1,
     });
-    expect(() => scaled([1, 1, 1])).toThrow('tensor "rope_freqs.weight" is F32[3], heads of width 8 need F32[4]');
+    expect(() => scaled([1, 1, 1])).toThrow(
+      'tensor "rope_freqs.weight" is F32[3], heads of which 8 columns rotate need F32[4]',
+    );
     expect(() => scaled([1, 0, 1, 1])).toThrow('tensor "rope_freqs.weight" has 0 at 1, which is not a factor');
     const linear = {
       s: textKey("llama.rope.scaling.type", "linear"),

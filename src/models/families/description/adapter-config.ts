@@ -41,7 +41,7 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
   config.only("use_dora", false, "modc does not read DoRA, whose weights have a magnitude too");
   if (!PLAIN_STARTS.includes(config.raw("init_lora_weights")))
     config.refuse("init_lora_weights", "it changes the weights of the base, and modc does not");
-  const other = config.names.find((name) => !KNOWN.has(name) && !isEmpty(config.raw(name)));
+  const other = config.names.find((name) => !KNOWN.has(name) && !config.isEmpty(name));
   if (other !== undefined) config.refuse(other, "modc does not know this field");
   const rank = config.whole("r") ?? config.missing("r");
   const alpha = config.number("lora_alpha") ?? config.missing("lora_alpha");
@@ -69,10 +69,3 @@ function patterns(config: Fields, field: string): (module: string) => number | n
   });
   return (module) => all.find(({ ends }) => ends.test(module))?.value ?? null;
 }
-
-const isEmpty = (value: Json): boolean =>
-  value === null ||
-  value === false ||
-  value === "" ||
-  (Array.isArray(value) && value.length === 0) ||
-  (value instanceof Map && value.size === 0);

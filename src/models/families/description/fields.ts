@@ -15,18 +15,19 @@ export class Fields {
 
   /** Parses a file's text. Throws CheckpointError if it is not a JSON object. */
   static parse(text: string, file: string): Fields {
-    let json: Json;
-    try {
-      json = parseJson(text);
-    } catch (cause) {
-      throw new CheckpointError(
-        "bad-config",
-        `${file} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { cause },
-      );
-    }
+    const json = parsed(text, file);
     if (!(json instanceof Map)) throw new CheckpointError("bad-config", `${file} is not a JSON object`);
     return new Fields(json as ReadonlyMap<string, Json>, file, "");
+  }
+
+  /** Parses the text of a file with a list. Throws CheckpointError if it is not a list of JSON objects. */
+  static parseList(text: string, file: string): readonly Fields[] {
+    const json = parsed(text, file);
+    if (!Array.isArray(json)) throw new CheckpointError("bad-config", `${file} is not a JSON list`);
+    return (json as readonly Json[]).map((one, i) => {
+      if (one instanceof Map) return new Fields(one as ReadonlyMap<string, Json>, file, `${i}.`);
+      throw new CheckpointError("bad-config", `${file} has an entry ${i} that is not an object`);
+    });
   }
 
   /** Fields that do not come from a JSON file. Messages name them by `prefix` and field name, at `place`. */
@@ -83,6 +84,18 @@ export class Fields {
   allow(known: ReadonlySet<string>): this {
     const unknown = this.names.find((name) => !known.has(name) && this.raw(name) !== false);
     return unknown === undefined ? this : this.refuse(unknown, "modc does not know this field");
+  }
+
+  /** Whether the field says nothing: it is absent, false, or an empty string, list or object. */
+  isEmpty(name: string): boolean {
+    const value = this.raw(name);
+    return (
+      value === null ||
+      value === false ||
+      value === "" ||
+      (Array.isArray(value) && value.length === 0) ||
+      (value instanceof Map && value.size === 0)
+    );
   }
 
   /** Throws CheckpointError if the field is there with another value than this one. */
@@ -161,6 +174,15 @@ export class Fields {
     return numbers.length === all.length
       ? numbers
       : this.refuse(name, "it must be a whole number from 0 on, or a list of them");
+  }
+}
+
+function parsed(text: string, file: string): Json {
+  try {
+    return parseJson(text);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CheckpointError("bad-config", `${file} is not JSON: ${why}`, { cause });
   }
 }
 

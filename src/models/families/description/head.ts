@@ -58,7 +58,7 @@ export interface Sentences {
   readonly unit: boolean;
 }
 
-/** The number of labels, which transformers keeps as their names; its default is 2. */
+/** The number of labels. transformers stores the names of the labels, and takes two labels if there are no names. */
 export const labelsOf = (config: Fields): number =>
   config.whole("num_labels") ?? config.object("id2label")?.names.length ?? 2;
 

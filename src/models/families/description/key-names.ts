@@ -80,3 +80,6 @@ export const LLAMA_KEYS: KeyNames = {
   ignored: ["layers.{i}.self_attn.rotary_emb.inv_freq"],
   ignoredWhole: [],
 };
+
+/** A weight's name in `names`: `weight`, or a pattern of `weight` and `bias`. */
+export const weightNames = (biased: boolean): string => (biased ? "{w}" : "weight");

@@ -181,7 +181,7 @@ const decimal = (value: number): string => {
   return /^-?\d+$/.test(text) ? `${text}.0` : text;
 };
 
-/** The import of the library with `LoRA` in place of `Linear`, or beside it where other layers are plain. */
+/** Imports `LoRA` from the library in place of `Linear`, or both if some layers are plain. */
 function imported(text: string, file: string): string {
   const tree = parse({ file, text }).file;
   const own = tree.imports.find(({ from, names }) => from === LIBRARY && names.some((name) => name.text === PLAIN));

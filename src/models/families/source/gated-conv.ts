@@ -1,5 +1,6 @@
 // The `.mod` source of a short convolution between two gates as a layer's mixer (LFM2).
 import type { GatedConv } from "../description/recurrent.js";
+import { weightNames } from "../description/key-names.js";
 import type { MixerText } from "./mixer.js";
 
 const BLOCK = `/// A short convolution between two gates. Returns its update.
@@ -15,12 +16,13 @@ block GatedConv(dim: int, width: int, bias: bool) {
 }`;
 
 export function gatedConvText({ width, bias }: GatedConv): MixerText {
-  const w = bias ? "{w}" : "weight";
   return {
     imports: ["ShortConv"],
     blocks: [BLOCK],
     parameters: [["conv_width", width]],
     call: `GatedConv(dim, conv_width, ${bias})`,
-    keys: ["in_proj", "conv", "out_proj"].map((name) => [`${name}.${w}`, `${name}.${w}`] as const),
+    keys: ["in_proj", "conv", "out_proj"].map(
+      (name) => [`${name}.${weightNames(bias)}`, `${name}.${weightNames(bias)}`] as const,
+    ),
   };
 }

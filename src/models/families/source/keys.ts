@@ -1,5 +1,6 @@
 // The section `names` of a decoder's source, which maps weights to the keys of a checkpoint.
 import { hasWeights } from "../description/activation.js";
+import { weightNames } from "../description/key-names.js";
 import { isWhole, type DecoderConfig } from "../description/decoder.js";
 import type { HeadNorms } from "../description/family.js";
 import type { Head } from "../description/head.js";
@@ -23,13 +24,13 @@ class Rules {
     return rule(path, ...this.config.keys.prefixes.map((prefix) => `${prefix}${key}`), part);
   }
 
-  /** Weight and bias of a norm, whose keys begin with one of these. */
+  /** Weight and bias of a norm, which a checkpoint has under one of several names, `starts`. */
   norm(path: string, ...starts: readonly string[]): readonly string[] {
     const { keys, norm } = this.config;
     if (norm.weight === "none") return [];
     const one = (ours: string, ...names: readonly string[]): string =>
       rule(`${path}.${ours}`, ...names.flatMap((name) => starts.map((start) => `${start}.${name}`)), "");
-    if (!keys.olderNorms) return [one(w(norm.bias), w(norm.bias))];
+    if (!keys.olderNorms) return [one(weightNames(norm.bias), weightNames(norm.bias))];
     return [one("weight", "weight", "gamma"), ...(norm.bias ? [one("bias", "bias", "beta")] : [])];
   }
 
@@ -79,7 +80,8 @@ class Rules {
   /** A linear map of every layer. `rows`: the rows of the stored map that it has; null: all. */
   map(path: string, key: string, biased: boolean, rows: string | null = null): readonly string[] {
     const { transposed } = this.config.keys;
-    if (!transposed && rows === null) return [this.ofLayer(`${path}.${w(biased)}`, `${key}.${w(biased)}`)];
+    if (!transposed && rows === null)
+      return [this.ofLayer(`${path}.${weightNames(biased)}`, `${key}.${weightNames(biased)}`)];
     const part = rows === null ? "" : transposed ? `[:, ${rows}]` : `[${rows}]`;
     return [
       this.ofLayer(`${path}.weight`, `${key}.weight`, `${part}${transposed ? "^T" : ""}`),
@@ -87,8 +89,6 @@ class Rules {
     ];
   }
 }
-
-const w = (biased: boolean): string => (biased ? "{w}" : "weight");
 
 /** An entry of one or several keys, and the part of the stored tensor. */
 function rule(path: string, ...rest: readonly string[]): string {
@@ -125,7 +125,7 @@ export function keys(config: DecoderConfig): readonly string[] {
     ...(config.loops ? [rules.of("exit.{w}", "early_exit_gate.{w}")] : []),
     ...(family.norms === "sum" ? [] : rules.topNorm("norm", names.norm)),
     ...(head ? headKeys(head, rules, config) : []),
-    ...(tied || head ? [] : [rule(`head.${w(headBias)}`, `${names.head}.${w(headBias)}`, "")]),
+    ...(tied || head ? [] : [rule(`head.${weightNames(headBias)}`, `${names.head}.${weightNames(headBias)}`, "")]),
     ...names.ignored.flatMap((key) => names.prefixes.map((prefix) => `ignore "${prefix}${key}"`)),
     ...names.ignoredWhole.map((key) => `ignore "${key}"`),
     ...aheadKeys(config),
@@ -139,7 +139,13 @@ function headKeys({ ignored, kind, last, transform }: Head, rules: Rules, config
   const { prefixes } = config.keys;
   return [
     ...(transform
-      ? [of(transform.prefixed, `transform.${w(transform.bias)}`, `${transform.key}.${w(transform.bias)}`)]
+      ? [
+          of(
+            transform.prefixed,
+            `transform.${weightNames(transform.bias)}`,
+            `${transform.key}.${weightNames(transform.bias)}`,
+          ),
+        ]
       : []),
     ...(transform && transform.norm !== null ? rules.norm("transform_norm", transform.norm) : []),
     ...(kind === "labels" ? [rule("classifier.weight", `${last!.key}.weight`, "")] : []),
@@ -195,7 +201,7 @@ function headNormKeys(
   { apart = false, norm }: HeadNorms,
   { qNorm, kNorm }: DecoderConfig["keys"],
 ): readonly string[] {
-  const of = w(norm.bias);
+  const of = weightNames(norm.bias);
   const entry = (name: string, key: string): string =>
     rules.ofLayer(`${ours}.${name}_norm.${apart ? "norms.{h}." : ""}${of}`, `${theirs}.${key}.${of}`);
   const isRegular = qNorm.startsWith("q_") && kNorm === qNorm.replace("q_", "k_");

@@ -1,5 +1,6 @@
 // The `.mod` source of Mamba as a layer's mixer.
 import type { Mamba } from "../description/recurrent.js";
+import { weightNames } from "../description/key-names.js";
 import type { MixerText } from "./mixer.js";
 
 /** What Jamba normalizes, and the width of each. */
@@ -44,7 +45,6 @@ block Mamba(
 }`;
 
 export function mambaText({ channels, state, rank, width, bias, convBias, normed }: Mamba): MixerText {
-  const w = (biased: boolean): string => (biased ? "{w}" : "weight");
   const flags = `${bias}, ${convBias}${normed ? ", eps" : ""}`;
   return {
     imports: ["ShortConv", ...(normed ? ["RMSNorm"] : [])],
@@ -57,14 +57,14 @@ export function mambaText({ channels, state, rank, width, bias, convBias, normed
     ],
     call: `Mamba(dim, channels, mamba_state, mamba_rank, conv_width, ${flags})`,
     keys: [
-      [`in_proj.${w(bias)}`, `in_proj.${w(bias)}`],
-      [`conv.${w(convBias)}`, `conv1d.${w(convBias)}`],
+      [`in_proj.${weightNames(bias)}`, `in_proj.${weightNames(bias)}`],
+      [`conv.${weightNames(convBias)}`, `conv1d.${weightNames(convBias)}`],
       ["x_proj.weight", "x_proj.weight"],
       ["dt_proj.{w}", "dt_proj.{w}"],
       ["a_log", "A_log"],
       ["d", "D"],
       ...(normed ? NORMED.map(([name]) => [`${name}_norm.weight`, `${name}_layernorm.weight`] as const) : []),
-      [`out_proj.${w(bias)}`, `out_proj.${w(bias)}`],
+      [`out_proj.${weightNames(bias)}`, `out_proj.${weightNames(bias)}`],
     ],
   };
 }

@@ -1,9 +1,9 @@
 // The `.mod` source of Mamba-2 as a layer's mixer.
 import type { Mamba2 } from "../description/recurrent.js";
+import { weightNames } from "../description/key-names.js";
 import type { MixerText } from "./mixer.js";
 
 export function mamba2Text({ heads, headDim, state, groups, width, bias, convBias }: Mamba2): MixerText {
-  const w = (biased: boolean): string => (biased ? "{w}" : "weight");
   const flags = `${bias}, ${convBias}`;
   return {
     imports: ["Mamba2"],
@@ -17,13 +17,13 @@ export function mamba2Text({ heads, headDim, state, groups, width, bias, convBia
     ],
     call: `Mamba2(dim, mamba_heads, mamba_head_dim, mamba_state, mamba_groups, conv_width, ${flags}, eps)`,
     keys: [
-      [`in_proj.${w(bias)}`, `in_proj.${w(bias)}`],
-      [`conv.${w(convBias)}`, `conv1d.${w(convBias)}`],
+      [`in_proj.${weightNames(bias)}`, `in_proj.${weightNames(bias)}`],
+      [`conv.${weightNames(convBias)}`, `conv1d.${weightNames(convBias)}`],
       ["dt_bias", "dt_bias"],
       ["a_log", "A_log"],
       ["d", "D"],
       ["norm.weight", "norm.weight"],
-      [`out_proj.${w(bias)}`, `out_proj.${w(bias)}`],
+      [`out_proj.${weightNames(bias)}`, `out_proj.${weightNames(bias)}`],
     ],
   };
 }

@@ -2,7 +2,7 @@
 
 /** What a mixer adds to the source of a model. */
 export interface MixerText {
-  /** Names of blocks of the library. */
+  /** The library blocks to import. */
   readonly imports: readonly string[];
   /** Blocks that the library lacks. */
   readonly blocks: readonly string[];

@@ -1,5 +1,6 @@
 // The `.mod` source of a decoder's mixtures of experts.
 import { floatText, joinNames, type DecoderConfig } from "../description/decoder.js";
+import { weightNames } from "../description/key-names.js";
 import type { Mixture } from "../description/mixture.js";
 
 /** The library blocks that the mixture uses. */
@@ -178,9 +179,8 @@ export function mixtureKeys({ mixture, family }: DecoderConfig): readonly Weight
       ? [[`${ours}.{p}.weight`, `${theirs}.{p}_proj.weight`]]
       : maps.map(([p, key]) => [`${ours}.${p}.weight`, `${theirs}.${key}.weight`]);
   const experts = `${moe}.${family.twofold ? "expert" : "experts"}.{e}`;
-  const w = biased ? "{w}" : "weight";
   return [
-    [`${moe}.router.${w}`, `${keys.router}.${w}`],
+    [`${moe}.router.${weightNames(biased)}`, `${keys.router}.${weightNames(biased)}`],
     ...(lifted ? [[`${moe}.bias`, keys.bias] as const] : []),
     ...(keys.stacks ? stackKeys(experts, keys.stacks, mixture.experts) : each(experts, `${keys.experts}.{e}`)),
     ...(shared ? sharedKeys(keys, each) : []),

@@ -110,7 +110,7 @@ function entryOf({ type, shape: stored, bytes }: GgufTensor, change: TensorChang
     : { dtype: "F32", shape, bytes: 4 * shape.reduce((n, size) => n * size, 1) };
 }
 
-/** The weights of all experts, which lie one behind the other in a tensor. */
+/** The weights of each expert: the tensor has them one after another. */
 function partsOf(
   { tensors, file }: GgufHeader,
   name: string,

@@ -121,7 +121,7 @@ describe("the modules of sentence-transformers", () => {
   });
 
   it.each([
-    ["no list", {}, MEAN, "modules.json is not a list of modules"],
+    ["no list", {}, MEAN, "modules.json is not a JSON list"],
     ["an entry that is none", [1], MEAN, "modules.json has an entry 0 that is not an object"],
     ["no type", [{ path: "" }], MEAN, "modules.json has no 0.type"],
     [
