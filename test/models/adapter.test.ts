@@ -173,6 +173,7 @@ describe("a folder of adapters", () => {
     expect([...after!.tensors.keys()].sort()).toEqual([...before!.tensors.keys()].sort());
     for (const key of before!.tensors.keys()) expect(await after!.read(key)).toEqual(await before!.read(key));
     expect(JSON.parse(readFileSync(join(written, "adapter_config.json"), "utf8"))).toMatchObject({
+      base_model_name_or_path: base,
       r: 4,
       lora_alpha: 12,
       target_modules: ["q_proj", "v_proj"],

@@ -8,6 +8,7 @@ import {
   CONFIG_FILE,
 } from "../../../models/families/files-node.js";
 import { expectFree, writeFresh } from "../../../models/made/model-folder-node.js";
+import { adapterAt } from "../../../models/opened/adapter-node.js";
 import { isFolder } from "../../../models/tokenizer/folder-node.js";
 import type { OpenedModel } from "../../../models/opened/model.js";
 import type { Trained } from "../../../models/runs/trained-node.js";
@@ -27,7 +28,7 @@ export async function exportPeft(opened: OpenedModel, flags: ExportFlags): Promi
   expectLanguageModel(models);
   const [model] = models;
   const trained = opened.run ?? opened.weights.run;
-  const base = trained === null ? null : baseOf(trained);
+  const base = trained === null ? baseOfAdapter(opened) : baseOf(trained);
   const { config, keys, adapters } = peftAdapter(model, base);
   if (trained !== null) expectAdaptersAlone(trained, model, new Set(keys.keys()));
   const source = await matchedWeights(opened.weights, model);
@@ -45,6 +46,10 @@ export async function exportPeft(opened: OpenedModel, flags: ExportFlags): Promi
       `, ${plural(files.length, "file")}: ${files.join(", ")}`,
   });
 }
+
+/** The base that a folder of adapters names; null for other models. */
+const baseOfAdapter = ({ kind, path }: OpenedModel): string | null =>
+  kind === "adapter" ? adapterAt(path).config.base : null;
 
 /** The folder or file that the run's weights lie over, below all runs; null if the run has all weights itself. */
 function baseOf({ path }: Trained): string | null {

@@ -28,6 +28,8 @@ interface GivenTensor {
 export interface GivenTexts {
   /** The tokens of each text, cut to the model's bound. */
   readonly tokens: readonly (readonly number[])[];
+  /** The number of different tokens that the model reads; null: any number. */
+  readonly vocabulary: number | null;
   readonly reader: TextReader;
 }
 
@@ -232,7 +234,7 @@ async function textTokens(
   };
   feed(tokens, 0);
   if (targets) feed(targets, 1);
-  return { tokens: targets ? texts.map((t) => t.slice(0, -1)) : texts, reader };
+  return { tokens: targets ? texts.map((t) => t.slice(0, -1)) : texts, vocabulary: tokens.below, reader };
 }
 
 /** The lengths of the texts; null where all are equal. */

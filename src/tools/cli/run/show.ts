@@ -19,7 +19,7 @@ export function showRun(program: Program, given: GivenInputs, values: Values, wi
     const value = values.get(name);
     if (!value || (role === "observe" && drawn.has(name.replace(/\.(index|count)$/, "")))) continue;
     parts.push(
-      role === "result" && given.texts && value.shape.length === 3
+      role === "result" && given.texts && areLogits(value, given.texts)
         ? showNext(name, value, given.texts)
         : showValue(name, value),
     );
@@ -75,7 +75,11 @@ const stripOf = (texts: GivenTexts | null, sequence: number): string | null => {
 
 const MOST_NEXT = 5;
 
-/** Logits of a byte-level model at the end of each text: the most likely bytes to come. */
+/** Whether each token has a number for each token of the vocabulary, as the rows of an encoder do not. */
+const areLogits = ({ shape }: Value, { vocabulary }: GivenTexts): boolean =>
+  shape.length === 3 && shape[2] === vocabulary;
+
+/** The logits at the end of each text, as the most likely tokens to come. */
 function showNext(name: string, { shape, data }: Value, { tokens, reader }: GivenTexts): string {
   const [, T, V] = shape as [number, number, number];
   return tokens
